@@ -1,0 +1,277 @@
+"""Which categories sell most: aggregated in Python, at a cost that does not grow with the sales.
+
+Each batch of sales appends its figures per category and payment day to a journal, in its own transaction. Folding moves
+journal entries into totals. Whoever reads takes totals and journal from one snapshot: together they are every committed
+sale exactly once, whatever writers and folds do meanwhile.
+"""
+
+import datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Context, Decimal, Inexact, InvalidOperation, localcontext
+from typing import Any, TypeVar
+
+from django.db import connection, transaction
+from django.db.models import BigIntegerField, Q, QuerySet, Value
+
+from sales.models import DailyTotal, JournalEntry, Sale, Total
+from sales.schemas import FeedbackQuestion
+
+TOP = 3
+FOLD_EVERY = 256  # journal entries
+FOLD_AT_MOST = 20_000  # journal entries in one go
+FOLD_LOCK = 0x53414C45  # this project's number among PostgreSQL's advisory locks
+
+# A revenue has up to 15 digits before the point and 20 after it: Python's usual 28 digits would round their sum. Here a
+# sum has room for 10^29 of the largest, and rounding would be an error.
+EXACT = Context(prec=64, traps=[Inexact, InvalidOperation])
+
+Key = TypeVar("Key")
+Figures = tuple[int, Decimal]  # number of sales, and their revenue
+CategoryDay = tuple[str | None, datetime.date]  # the day of payment, UTC
+NOTHING: Figures = (0, Decimal(0))
+
+
+def add_up(rows: Iterable[tuple[Key, int, Decimal]]) -> dict[Key, Figures]:
+    """Rows of (key, number of sales, revenue) -> the exact sums of each key."""
+    sums: dict[Key, Figures] = {}
+    with localcontext(EXACT):
+        for key, count, revenue in rows:
+            known_count, known_revenue = sums.get(key, NOTHING)
+            sums[key] = (known_count + count, known_revenue + revenue)
+    return sums
+
+
+# Reading
+
+
+@dataclass(frozen=True)
+class CategoryFeedback:
+    """One category's answer, in the API's names."""
+
+    category: str
+    sales_count: int
+    total_revenue: Decimal
+
+
+def top_categories(question: FeedbackQuestion) -> list[CategoryFeedback]:
+    """The at most three categories with the most sales among those asked for; ties by revenue, then by name."""
+    answers = [CategoryFeedback(category, *figures) for category, figures in add_up(_rows(question)).items()]
+    answers.sort(key=lambda answer: (-answer.sales_count, -answer.total_revenue, answer.category))
+    return answers[:TOP]
+
+
+def _rows(question: FeedbackQuestion) -> Iterable[tuple[str, int, Decimal]]:
+    """Rows of (category, number of sales, revenue) that together are the sales asked for, from one snapshot."""
+    first, *others = _sources(question)
+    # One statement sees one snapshot. Two would count a fold between them twice, or not at all.
+    return first.union(*others, all=True) if others else first
+
+
+def _sources(question: FeedbackQuestion) -> list[QuerySet[Any, Any]]:
+    """Whole days come from totals and journal, the parts of days at the edges from the sales themselves."""
+    sources: list[QuerySet[Any, Any]]
+    if question.start is None and question.stop is None:
+        sources = [Total.objects.all(), JournalEntry.objects.all()]
+    else:
+        days, edges = split_period(question.start, question.stop)
+        sources = [Sale.objects.filter(_between("date_payment", *edge)) for edge in edges]
+        sources = [sales.annotate(sales_count=Value(1, BigIntegerField())) for sales in sources]
+        if days is not None:
+            sources += [model.objects.filter(_between("day", *days)) for model in (DailyTotal, JournalEntry)]
+    wanted = Q(category=question.category) if question.category else Q(category__isnull=False)
+    return [source.filter(wanted).values_list("category", "sales_count", "revenue") for source in sources]
+
+
+def _between(field: str, start: datetime.date | None, stop: datetime.date | None) -> Q:
+    """`start` included, `stop` not; None is no limit."""
+    limits = {f"{field}__gte": start, f"{field}__lt": stop}
+    return Q(**{lookup: limit for lookup, limit in limits.items() if limit is not None})
+
+
+DayPeriod = tuple[datetime.date | None, datetime.date | None]
+MomentPeriod = tuple[datetime.datetime | None, datetime.datetime | None]
+
+
+def split_period(
+    start: datetime.datetime | None, stop: datetime.datetime | None
+) -> tuple[DayPeriod | None, list[MomentPeriod]]:
+    """A period in UTC (`start` included, `stop` not) -> its whole days (None: there are none) and the parts at its edges."""
+    first_day = start and start.date()
+    last_day = stop and stop.date()  # not included
+    if start and first_day and start != midnight(first_day):
+        if first_day in (last_day, datetime.date.max):
+            return None, [(start, stop)]
+        first_day += datetime.timedelta(days=1)
+    edges: list[MomentPeriod] = []
+    if start and first_day and start != midnight(first_day):
+        edges.append((start, midnight(first_day)))
+    if stop and last_day and stop != midnight(last_day):
+        edges.append((midnight(last_day), stop))
+    return (None if first_day and first_day == last_day else (first_day, last_day)), edges
+
+
+def midnight(day: datetime.date) -> datetime.datetime:
+    return datetime.datetime.combine(day, datetime.time.min, datetime.UTC)
+
+
+# Writing
+
+
+def append_to_journal(figures: Mapping[CategoryDay, Figures]) -> list[int]:
+    """Note what a batch adds, in the transaction that stores the batch; the ids of the new entries."""
+    categories, days = zip(*figures, strict=True) if figures else ((), ())
+    counts, revenues = zip(*figures.values(), strict=True) if figures else ((), ())
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO feedback_journal (category, day, sales_count, revenue)
+            SELECT * FROM unnest(%s::text[], %s::date[], %s::bigint[], %s::numeric[])
+            RETURNING id
+            """,
+            [list(categories), list(days), list(counts), list(revenues)],
+        )
+        return [entry_id for (entry_id,) in cursor]
+
+
+def fold_if_due(entry_ids: Iterable[int]) -> None:
+    """Fold after about every 256th journal entry, so that the journal stays short."""
+    if any(entry_id % FOLD_EVERY == 0 for entry_id in entry_ids):
+        fold()
+
+
+def fold() -> int:
+    """Move journal entries into the totals; how many were moved (0 also while somebody else folds: nobody waits)."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [FOLD_LOCK])
+        if not cursor.fetchone()[0]:
+            return 0
+        rows = JournalEntry.objects.order_by("id").values_list("id", "category", "day", "sales_count", "revenue")
+        entries = list(rows[:FOLD_AT_MOST])
+        daily = add_up(((category, day), count, revenue) for _, category, day, count, revenue in entries)
+        old_daily = DailyTotal.objects.filter(day__in={day for _, day in daily})
+        _write_daily_totals(_added(daily, _daily_figures(old_daily)))
+        overall = add_up((category, count, revenue) for _, category, _, count, revenue in entries)
+        _write_totals(_added(overall, _overall_figures(Total.objects.all())))
+        JournalEntry.objects.filter(id__in=[entry_id for entry_id, *_ in entries]).delete()
+    return len(entries)
+
+
+def _added(new: Mapping[Key, Figures], old: Iterable[tuple[Key, int, Decimal]]) -> dict[Key, Figures]:
+    """The keys of `new` with what `old` has for them added."""
+    rows = [(key, *figures) for key, figures in new.items()]
+    return add_up(rows + [row for row in old if row[0] in new])
+
+
+def _daily_figures(source: QuerySet[Any]) -> Iterator[tuple[CategoryDay, int, Decimal]]:
+    rows = source.values_list("category", "day", "sales_count", "revenue")
+    return (((category, day), count, revenue) for category, day, count, revenue in rows)
+
+
+def _overall_figures(source: QuerySet[Any]) -> Iterator[tuple[str | None, int, Decimal]]:
+    return iter(source.values_list("category", "sales_count", "revenue"))
+
+
+def _write_daily_totals(figures: Mapping[CategoryDay, Figures]) -> None:
+    DailyTotal.objects.bulk_create(
+        (
+            DailyTotal(category=category, day=day, sales_count=count, revenue=revenue)
+            for (category, day), (count, revenue) in figures.items()
+        ),
+        update_conflicts=True,
+        unique_fields=("day", "category"),
+        update_fields=("sales_count", "revenue"),
+    )
+
+
+def _write_totals(figures: Mapping[str | None, Figures]) -> None:
+    Total.objects.bulk_create(
+        (
+            Total(category=category, sales_count=count, revenue=revenue)
+            for category, (count, revenue) in figures.items()
+        ),
+        update_conflicts=True,
+        unique_fields=("category",),
+        update_fields=("sales_count", "revenue"),
+    )
+
+
+# Checking
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A figure that is not what the sales add up to; `day` None is all time."""
+
+    category: str | None
+    day: datetime.date | None
+    kept: Figures
+    true: Figures
+
+
+def verify(advance: Callable[[int], object] = lambda sales: None) -> list[Difference]:
+    """Add up every sale again and compare; [] when every figure is right. Writers and folds go on meanwhile.
+
+    `advance` is told the number of sales read since it was last called.
+    """
+    with _snapshot(read_only=True):
+        daily = add_up(row for model in (DailyTotal, JournalEntry) for row in _daily_figures(model.objects.all()))
+        overall = add_up(row for model in (Total, JournalEntry) for row in _overall_figures(model.objects.all()))
+        true_daily = add_up(_every_sale(advance))
+    true_overall = _over_all_days(true_daily)
+    differences = [
+        Difference(category, None, overall.get(category, NOTHING), true_overall.get(category, NOTHING))
+        for category in overall.keys() | true_overall.keys()
+    ]
+    differences += [
+        Difference(category, day, daily.get((category, day), NOTHING), true_daily.get((category, day), NOTHING))
+        for category, day in daily.keys() | true_daily.keys()
+    ]
+    wrong = [difference for difference in differences if difference.kept != difference.true]
+    return sorted(wrong, key=lambda each: (each.day or datetime.date.min, each.category or ""))
+
+
+def repair(advance: Callable[[int], object] = lambda sales: None) -> None:
+    """Build the totals anew from the sales. Folds stand back meanwhile; writers go on.
+
+    What is committed after the snapshot is in neither the new totals nor the entries deleted: it stays in the journal.
+    """
+    with _no_folds(), _snapshot():
+        daily = add_up(_every_sale(advance))
+        for model in (DailyTotal, Total, JournalEntry):
+            model.objects.all().delete()
+        _write_daily_totals(daily)
+        _write_totals(_over_all_days(daily))
+
+
+def _over_all_days(daily: Mapping[CategoryDay, Figures]) -> dict[str | None, Figures]:
+    return add_up((category, *figures) for (category, _), figures in daily.items())
+
+
+def _every_sale(advance: Callable[[int], object], chunk: int = 10_000) -> Iterator[tuple[CategoryDay, int, Decimal]]:
+    rows = Sale.objects.values_list("category", "date_payment", "revenue").iterator(chunk_size=chunk)
+    for number, (category, paid, revenue) in enumerate(rows, start=1):
+        yield (category, paid.date()), 1, revenue
+        if number % chunk == 0:
+            advance(chunk)
+
+
+@contextmanager
+def _snapshot(*, read_only: bool = False) -> Iterator[None]:
+    """A transaction whose every statement sees what was committed before its first."""
+    with transaction.atomic(durable=True):
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ {'ONLY' if read_only else 'WRITE'}")
+        yield
+
+
+@contextmanager
+def _no_folds() -> Iterator[None]:
+    """Nobody folds meanwhile. Held by the session, not a transaction: waiting for it must come before the snapshot."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [FOLD_LOCK])
+        try:
+            yield
+        finally:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [FOLD_LOCK])

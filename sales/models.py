@@ -1,0 +1,125 @@
+"""What is kept: the sales themselves, and the feedback journal and totals that are derived from them."""
+
+from django.db import models
+from django.db.models.functions import Now
+
+from countries.models import Country
+
+
+class NumericField(models.DecimalField):  # type: ignore[type-arg]  # not subscriptable at run time
+    """A decimal that PostgreSQL stores digit for digit as sent, with no fixed scale."""
+
+    def db_type(self, connection: object) -> str:
+        return "numeric"
+
+
+class Category(models.TextChoices):
+    """The predefined categories: values and labels are what clients send."""
+
+    CLOTHING = "clothing", "clothing"
+    SHOES = "shoes", "shoes"
+    ACCESSORIES = "accessories", "accessories"
+    JEWELLERY = "jewellery", "jewellery"
+    BAGS = "bags", "bags"
+    DESIGN_AND_DECORATION = "design & decoration", "design & decoration"
+    BOYS = "boys", "boys"
+    GIRLS = "girls", "girls"
+    SPORT_AND_LEISURE = "sport & leisure", "sport & leisure"
+    HIGH_TECH = "high-tech", "high-tech"
+    ART_AND_CULTURE = "art & culture", "art & culture"
+    PET_ACCESSORIES = "pet accessories", "pet accessories"
+
+
+class Sale(models.Model):
+    """One sold item, as it came in. A fact: written by `sales.services.record_sales` and never changed."""
+
+    id_order = models.TextField("order", db_collation="C")
+    id_product = models.TextField("product", db_collation="C")
+    id_buyer = models.TextField("buyer", db_collation="C")
+    id_seller = models.TextField("seller", db_collation="C")
+    # No database constraint: a sale from an unknown country is kept, and a distributed table could not have one.
+    seller_country = models.ForeignKey(
+        Country,
+        models.DO_NOTHING,
+        db_column="id_seller_country",
+        related_name="sold",
+        db_constraint=False,
+        db_index=False,
+    )
+    buyer_country = models.ForeignKey(
+        Country,
+        models.DO_NOTHING,
+        db_column="id_buyer_country",
+        related_name="bought",
+        db_constraint=False,
+        db_index=False,
+    )
+    date_payment = models.DateTimeField("paid at (UTC)")
+    brand = models.TextField(null=True)
+    category = models.TextField(choices=Category, null=True)
+    revenue = NumericField(max_digits=35, decimal_places=20)
+    received_at = models.DateTimeField("received at (UTC)", db_default=Now())
+
+    class Meta:
+        db_table = "sales"
+        indexes = [
+            # The admin's list is newest first; feedback reads parts of days, reports read periods.
+            models.Index(fields=("-date_payment", "-id"), name="sales_newest"),
+            # The admin's search: exact ids.
+            models.Index(fields=("id_order",), name="sales_order"),
+            models.Index(fields=("id_product",), name="sales_product"),
+            models.Index(fields=("id_buyer",), name="sales_buyer"),
+            models.Index(fields=("id_seller",), name="sales_seller"),
+            # The admin's filters: a rare value is found here, a common one soon on the way through the newest.
+            models.Index(fields=("category",), name="sales_category"),
+            models.Index(fields=("seller_country",), name="sales_seller_country"),
+            models.Index(fields=("buyer_country",), name="sales_buyer_country"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk} (order {self.id_order})"
+
+
+class CategoryFigures(models.Model):
+    """Number of sales and their exact revenue in one category; no category is a category of its own here."""
+
+    category = models.TextField(choices=Category, null=True)
+    sales_count = models.BigIntegerField()
+    revenue = NumericField(max_digits=60, decimal_places=20)
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return f"{self.category}: {self.sales_count} sales, revenue {self.revenue}"
+
+
+class JournalEntry(CategoryFigures):
+    """What one batch added to one category and payment day (UTC), until folding moves it into the totals."""
+
+    day = models.DateField()
+
+    class Meta:
+        db_table = "feedback_journal"
+
+
+class DailyTotal(CategoryFigures):
+    """The folded figures of one category on one payment day (UTC)."""
+
+    day = models.DateField()
+
+    class Meta:
+        db_table = "feedback_daily_total"
+        constraints = [
+            models.UniqueConstraint(fields=("day", "category"), name="one_total_per_day", nulls_distinct=False)
+        ]
+
+
+class Total(CategoryFigures):
+    """The folded figures of one category for all time."""
+
+    class Meta:
+        db_table = "feedback_total"
+        constraints = [
+            models.UniqueConstraint(fields=("category",), name="one_total_per_category", nulls_distinct=False)
+        ]

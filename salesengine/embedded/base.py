@@ -1,0 +1,29 @@
+"""Django's PostgreSQL backend on the embedded server, which is started when the first connection is wanted."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.conf import settings
+from django.db.backends.postgresql import base, client
+
+from salesengine import embedded
+
+
+class DatabaseClient(client.DatabaseClient):
+    """`manage.py dbshell`, with the psql that comes with the server."""
+
+    executable_name = str(embedded.BINARIES / "psql")
+
+    def runshell(self, parameters: Iterable[str]) -> None:
+        embedded.start(settings.LOCAL_DIR)
+        super().runshell(parameters)
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    """Asks for the server before it says how to connect to it; pools ask the same way."""
+
+    client_class = DatabaseClient
+
+    def get_connection_params(self) -> dict[str, Any]:
+        embedded.start(settings.LOCAL_DIR)
+        return super().get_connection_params()

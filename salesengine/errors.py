@@ -1,0 +1,113 @@
+"""The one place that turns what went wrong into an answer: problem details as in RFC 9457."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.views import defaults
+from psycopg_pool import PoolTimeout
+from rest_framework import exceptions, status
+from rest_framework.response import Response
+from rest_framework.views import set_rollback
+
+from salesengine.renderers import encode_json
+
+logger = logging.getLogger(__name__)
+
+PROBLEM_JSON = "application/problem+json"
+DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeout)
+MAX_LISTED_ERRORS = 10_000  # a body of nothing but mistakes must not make an answer many times its size
+
+
+class InvalidInput(exceptions.APIException):
+    """What was sent cannot be taken. `errors` says where and why: {"pointer" or "parameter": ..., "detail": ...}."""
+
+    status_code = status.HTTP_400_BAD_REQUEST
+    default_detail = "The request is not valid; nothing was stored."
+
+    def __init__(self, errors: Sequence[Mapping[str, str]], detail: str | None = None) -> None:
+        super().__init__(detail)
+        self.errors = errors
+
+
+class ContentTooLarge(exceptions.APIException):
+    """More was sent than one request may hold; the detail says what the limit is."""
+
+    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
+    default_detail = "The request is too large."
+
+
+class DatabaseAway(exceptions.APIException):
+    """The database does not answer. Nothing is known to be stored: the client should try again."""
+
+    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    default_detail = "The database does not answer; try again soon."
+    wait = 5  # seconds, sent as Retry-After
+
+
+def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpResponseBase:
+    """DRF's exception handler: every failure of an API view becomes a problem+json answer."""
+    if isinstance(exc, Http404):
+        exc = exceptions.NotFound()
+    elif isinstance(exc, PermissionDenied):
+        exc = exceptions.PermissionDenied()
+    elif isinstance(exc, DATABASE_AWAY):
+        logger.error("The database does not answer: %s", exc)
+        exc = DatabaseAway()
+    elif not isinstance(exc, exceptions.APIException):
+        logger.exception("An API view failed", exc_info=exc)
+        exc = exceptions.APIException()
+    set_rollback()
+    response = Response(problem(exc.status_code, str(exc.detail)), status=exc.status_code, content_type=PROBLEM_JSON)
+    if isinstance(exc, InvalidInput):
+        response.data |= _listed(exc.errors)
+    if header := getattr(exc, "auth_header", None):
+        response["WWW-Authenticate"] = header
+    if wait := getattr(exc, "wait", None):
+        response["Retry-After"] = str(int(wait))
+    return response
+
+
+def problem(status_code: int, detail: str) -> dict[str, Any]:
+    """The members that every problem has. Its type is the status itself (RFC 9457, 4.2.1: about:blank)."""
+    return {
+        "type": "about:blank",
+        "title": HTTPStatus(status_code).phrase,
+        "status": status_code,
+        "detail": detail,
+    }
+
+
+def _listed(errors: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    return {"error_count": len(errors), "errors": errors[:MAX_LISTED_ERRORS]}
+
+
+# Outside DRF: unknown addresses, refused hosts, failures before a view is reached. The back office gets pages.
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _answer(request, 400, "The request is malformed.") or defaults.bad_request(request, exception)
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _answer(request, 403, "You may not do this.") or defaults.permission_denied(request, exception)
+
+
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    detail = "There is nothing at this address; /docs lists the addresses there are."
+    return _answer(request, 404, detail) or defaults.page_not_found(request, exception)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    detail = "The service failed; the failure is in its log."
+    return _answer(request, 500, detail) or defaults.server_error(request)
+
+
+def _answer(request: HttpRequest, status_code: int, detail: str) -> HttpResponse | None:
+    if request.path.startswith("/admin/"):
+        return None
+    return HttpResponse(encode_json(problem(status_code, detail)), status=status_code, content_type=PROBLEM_JSON)

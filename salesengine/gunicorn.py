@@ -1,0 +1,32 @@
+"""How gunicorn serves the project: `gunicorn --config python:salesengine.gunicorn salesengine.wsgi`."""
+
+import os
+
+from gunicorn.arbiter import Arbiter
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "salesengine.settings")
+
+from salesengine import embedded, settings
+
+bind = f"{settings.HOST}:{settings.PORT}"
+workers = settings.WEB_CONCURRENCY
+worker_class = "gthread"
+threads = settings.WEB_THREADS
+worker_connections = 1000
+keepalive = 75  # seconds; longer than the idle time of common proxies, so that they close first
+backlog = 2048
+timeout = 60
+graceful_timeout = 30
+control_socket_disable = True
+
+
+def on_starting(server: Arbiter) -> None:
+    """Keep the embedded database up for as long as the service is, whatever becomes of single workers."""
+    if settings.IS_LOCAL:
+        embedded.start(settings.LOCAL_DIR)
+
+
+def when_ready(server: Arbiter) -> None:
+    """Say what to do next."""
+    address = f"http://{settings.HOST}:{settings.PORT}"
+    server.log.info("Sales Engine serves at %s", address)

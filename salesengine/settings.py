@@ -1,0 +1,221 @@
+"""Settings, read from the environment and from `.env`; `.env.example` explains each one.
+
+The posture follows DATABASE_URL. Without it the project is on its own machine: embedded database, generated secret key,
+open API on loopback. With it, it is in production: secrets are demanded, the API needs keys, cookies want TLS.
+"""
+
+import warnings
+from pathlib import Path
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+from salesengine import embedded
+from salesengine.local import secret_key
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+
+def boolean(text: str) -> bool:
+    """on or off; anything else is an error, so that a typing mistake never switches a safeguard off."""
+    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    try:
+        return words[text.strip().lower()]
+    except KeyError:
+        raise ImproperlyConfigured(f"{text!r} is neither on nor off: write true or false") from None
+
+
+env = environ.Env()
+env.read_env(BASE_DIR / ".env")
+
+# Posture
+
+DATABASE_URL = env("DATABASE_URL", default="")
+LOCAL_DIR = Path(env("LOCAL_DIR", default=str(BASE_DIR / ".local"))).resolve()
+IS_LOCAL = not DATABASE_URL
+DEBUG = env("DEBUG", cast=boolean, default=False)
+
+if IS_LOCAL:
+    SECRET_KEY = env("SECRET_KEY", default="") or secret_key(LOCAL_DIR)
+    ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+else:
+    SECRET_KEY = env("SECRET_KEY", default="")
+    ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[])
+    for name, value in (("SECRET_KEY", SECRET_KEY), ("ALLOWED_HOSTS", ALLOWED_HOSTS)):
+        if not value:
+            raise ImproperlyConfigured(f"DATABASE_URL is set, so {name} must be set too: see .env.example")
+
+API_KEY_REQUIRED = env("API_KEY_REQUIRED", cast=boolean, default=not IS_LOCAL)
+
+# Serving (salesengine/gunicorn.conf.py)
+
+HOST = env("HOST", default="127.0.0.1")
+PORT = env.int("PORT", default=8000)
+WEB_CONCURRENCY = env.int("WEB_CONCURRENCY", default=2)
+WEB_THREADS = env.int("WEB_THREADS", default=16)
+
+# Ingest
+
+INGEST_MAX_BYTES = env.int("INGEST_MAX_BYTES", default=10_000_000)
+INGEST_MAX_EVENTS = env.int("INGEST_MAX_EVENTS", default=50_000)
+
+# Reports
+
+REPORTS_TIMEOUT = env.int("REPORTS_TIMEOUT", default=60)
+SQL_DIR = BASE_DIR / "sql"
+
+# Database
+
+if IS_LOCAL:
+    database = {
+        "ENGINE": "salesengine.embedded",
+        "NAME": embedded.DATABASE,
+        "USER": embedded.DATABASE,
+        "HOST": str(embedded.socket_dir(LOCAL_DIR)),
+        "PORT": embedded.PORT,
+    }
+else:
+    database = env.db_url_config(DATABASE_URL)
+    if database["ENGINE"] != "django.db.backends.postgresql":
+        raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL database: postgres://user:password@host/name")
+
+DATABASES = {
+    # Each request borrows a connection that is known to be alive: after a restart of the database the next one works.
+    "default": database
+    | {"CONN_HEALTH_CHECKS": True, "OPTIONS": {"pool": {"min_size": 1, "max_size": WEB_THREADS, "timeout": 10}}},
+    # The reports' own door: the server itself refuses to write and ends what takes too long.
+    "reports": database
+    | {
+        "OPTIONS": {
+            "options": f"-c default_transaction_read_only=on -c statement_timeout={REPORTS_TIMEOUT}s",
+            "application_name": "salesengine reports",
+        },
+        "TEST": {"MIRROR": "default"},
+    },
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# Application
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "rangefilter",
+    "rest_framework",
+    "rest_framework_api_key",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "salesengine",
+    "countries",
+    "sales",
+    "analytics",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "salesengine.urls"
+WSGI_APPLICATION = "salesengine.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{validator}"}
+    for validator in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+LANGUAGE_CODE = "en-us"
+USE_I18N = False
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+# Static files: after `collectstatic` (the Docker image) hashed and compressed, before it straight from the apps.
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+warnings.filterwarnings("ignore", message="No directory at", category=UserWarning)  # WhiteNoise, before collectstatic
+WHITENOISE_USE_FINDERS = not (STATIC_ROOT / "staticfiles.json").exists()
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if WHITENOISE_USE_FINDERS
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+
+# Safety
+
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not IS_LOCAL
+SECURE_HSTS_SECONDS = 0 if IS_LOCAL else env.int("SECURE_HSTS_SECONDS", default=31_536_000)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not IS_LOCAL
+SECURE_SSL_REDIRECT = env("SECURE_SSL_REDIRECT", cast=boolean, default=False)
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+X_FRAME_OPTIONS = "DENY"
+# TLS ends at a proxy (SECURE_SSL_REDIRECT is off unless asked for), which is what this check warns about.
+SILENCED_SYSTEM_CHECKS = ["security.W008"]
+
+# API
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["salesengine.api_keys.MayUseAPI"],
+    "DEFAULT_RENDERER_CLASSES": ["salesengine.renderers.ExactJSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": [],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "salesengine.errors.exception_handler",
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Sales Engine",
+    "DESCRIPTION": "Takes in sales events, and answers which categories sell most.",
+    "VERSION": "0.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+
+# Logs: one line an event on standard error, where a terminal, systemd and Docker look for them.
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": env("LOG_LEVEL", default="WARNING")},
+    "loggers": {"django": {"handlers": [], "propagate": True}, "salesengine": {"level": "INFO"}},
+}
