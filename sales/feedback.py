@@ -97,7 +97,7 @@ MomentPeriod = tuple[datetime.datetime | None, datetime.datetime | None]
 def split_period(
     start: datetime.datetime | None, stop: datetime.datetime | None
 ) -> tuple[DayPeriod | None, list[MomentPeriod]]:
-    """A period in UTC (`start` included, `stop` not) -> its whole days (None: there are none) and the parts at its edges."""
+    """A period in UTC (`start` included, `stop` not) -> its whole days (None: none) and the parts at its edges."""
     first_day = start and start.date()
     last_day = stop and stop.date()  # not included
     if start and first_day and start != midnight(first_day):
@@ -114,6 +114,12 @@ def split_period(
 
 def midnight(day: datetime.date) -> datetime.datetime:
     return datetime.datetime.combine(day, datetime.time.min, datetime.UTC)
+
+
+def sales_counted() -> int:
+    """The number of all sales, as the feedback knows it: without counting them."""
+    counts = Total.objects.values_list("sales_count").union(JournalEntry.objects.values_list("sales_count"), all=True)
+    return sum(count for (count,) in counts)
 
 
 # Writing

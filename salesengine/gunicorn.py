@@ -1,6 +1,8 @@
 """How gunicorn serves the project: `gunicorn --config python:salesengine.gunicorn salesengine.wsgi`."""
 
+import json
 import os
+import sys
 
 from gunicorn.arbiter import Arbiter
 
@@ -8,9 +10,25 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "salesengine.settings")
 
 from salesengine import embedded, settings
 
+WELCOME = """
+Sales Engine is ready.
+
+  Back office    {address}/admin/
+  API            {address}/docs
+  Feedback       {address}/feedback
+
+Post the example sale, then read the feedback:
+
+  curl -H 'Content-Type: application/json' -d '{event}' {address}/ingest
+  curl {address}/feedback
+
+Ctrl-C stops it.
+"""
+
 bind = f"{settings.HOST}:{settings.PORT}"
 workers = settings.WEB_CONCURRENCY
 worker_class = "gthread"
+preload_app = True  # loaded once, before the workers are forked; nothing connects to the database until a request does
 threads = settings.WEB_THREADS
 worker_connections = 1000
 keepalive = 75  # seconds; longer than the idle time of common proxies, so that they close first
@@ -28,5 +46,7 @@ def on_starting(server: Arbiter) -> None:
 
 def when_ready(server: Arbiter) -> None:
     """Say what to do next."""
-    address = f"http://{settings.HOST}:{settings.PORT}"
-    server.log.info("Sales Engine serves at %s", address)
+    from sales.schemas import EXAMPLE  # needs the application, which is loaded by now
+
+    sys.stdout.write(WELCOME.format(address=f"http://{settings.HOST}:{settings.PORT}", event=json.dumps(EXAMPLE)))
+    sys.stdout.flush()

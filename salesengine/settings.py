@@ -7,6 +7,7 @@ open API on loopback. With it, it is in production: secrets are demanded, the AP
 import warnings
 from pathlib import Path
 
+import django_stubs_ext
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
@@ -14,6 +15,9 @@ from salesengine import embedded
 from salesengine.local import secret_key
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+
+
+django_stubs_ext.monkeypatch()  # Django's generic classes take their type argument at run time too: ModelAdmin[Sale]
 
 
 def boolean(text: str) -> bool:
@@ -26,7 +30,7 @@ def boolean(text: str) -> bool:
 
 
 env = environ.Env()
-env.read_env(BASE_DIR / ".env")
+env.read_env(env("ENV_FILE", default=str(BASE_DIR / ".env")))
 
 # Posture
 

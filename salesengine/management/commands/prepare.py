@@ -1,0 +1,41 @@
+import os
+import secrets
+from argparse import ArgumentParser
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.core.management.base import BaseCommand
+
+from sales.models import Sale
+
+DEMO_SALES = 50_000
+
+
+class Command(BaseCommand):
+    help = (
+        "Make the service ready to start: bring the tables up to date, and make the user 'admin' if there is no "
+        "administrator yet, with the password in DJANGO_SUPERUSER_PASSWORD or else a generated one, shown once. "
+        "Run again, it changes nothing."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--demo", action="store_true", help="load demo data too, unless there are sales already")
+
+    def handle(self, *args: Any, demo: bool, **options: Any) -> None:
+        call_command("migrate", verbosity=0)
+        self._make_admin()
+        if demo and Sale.objects.exists():
+            self.stderr.write("There are sales already; no demo data is loaded.")
+        elif demo:
+            call_command("load_demo", sales=DEMO_SALES)
+
+    def _make_admin(self) -> None:
+        users = get_user_model()._default_manager
+        if users.filter(is_superuser=True).exists():
+            return
+        given = os.environ.get("DJANGO_SUPERUSER_PASSWORD")
+        password = given or secrets.token_urlsafe(12)
+        users.create_superuser("admin", password=password)
+        shown = "the one in DJANGO_SUPERUSER_PASSWORD" if given else f"{password}   (shown only now: keep it)"
+        self.stderr.write(f"Made the user admin; its password is {shown}")
