@@ -1,9 +1,22 @@
 """What every test can lean on."""
 
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from rest_framework.test import APIClient
+
+ROOT = Path(__file__).parent
 
 
 @pytest.fixture
@@ -18,3 +31,27 @@ def event() -> dict[str, Any]:
     from sales.schemas import EXAMPLE
 
     return dict(EXAMPLE)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """The service as `bin/start` runs it, on a port and a database of its own; its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    folder = Path(tempfile.mkdtemp(prefix="salesengine-"))
+    environment = os.environ | {"LOCAL_DIR": str(folder), "PORT": port, "ENV_FILE": os.devnull}
+    subprocess.run([sys.executable, "manage.py", "prepare"], env=environment, cwd=ROOT, check=True, capture_output=True)
+    command = [sys.executable, "-m", "gunicorn", "--config", "python:salesengine.gunicorn", "salesengine.wsgi"]
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=log, stderr=log)
+    address = f"http://127.0.0.1:{port}"
+    for _ in range(100):
+        with suppress(httpx.TransportError):
+            httpx.get(f"{address}/healthz")
+            break
+        time.sleep(0.1)
+    yield address
+    process.terminate()
+    process.wait(timeout=30)
+    shutil.rmtree(folder, ignore_errors=True)

@@ -257,10 +257,12 @@ def _over_all_days(daily: Mapping[CategoryDay, Figures]) -> dict[str | None, Fig
 
 def _every_sale(advance: Callable[[int], object], chunk: int = 10_000) -> Iterator[tuple[CategoryDay, int, Decimal]]:
     rows = Sale.objects.values_list("category", "date_payment", "revenue").iterator(chunk_size=chunk)
+    number = 0
     for number, (category, paid, revenue) in enumerate(rows, start=1):
         yield (category, paid.date()), 1, revenue
         if number % chunk == 0:
             advance(chunk)
+    advance(number % chunk)
 
 
 @contextmanager

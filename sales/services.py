@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
-from functools import partial
 
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
@@ -41,7 +40,7 @@ def record_sales(events: Sequence[SaleEvent]) -> list[int]:
         ids = _insert_sale(cursor, events[0]) if len(events) == 1 else _copy_sales(cursor, events)
         entry_ids = feedback.append_to_journal(figures)
         # Committed is committed, whatever becomes of the fold: robust logs a failure of it and goes on.
-        transaction.on_commit(partial(feedback.fold_if_due, entry_ids), robust=True)
+        transaction.on_commit(lambda: feedback.fold_if_due(entry_ids), robust=True)
     return ids
 
 

@@ -160,18 +160,17 @@ def _let_system_user_in(data_dir: Path) -> None:
 
 
 def _start_server(local_dir: Path) -> None:
-    """Start the server unless it answers already; waits for what a killed one left behind to be gone."""
+    """Start the server unless it answers already."""
     deadline = time.monotonic() + START_TIMEOUT
     _make_socket_dir(local_dir)
     while not _answers(local_dir):
-        _clear_stale_files(local_dir)
-        try:
+        if not _server_processes(local_dir):
+            _clear_stale_files(local_dir)
             _pg_ctl(local_dir, "start", "-t", str(START_TIMEOUT), "-o", _server_options(local_dir))
-        except EmbeddedServerError:
-            # The children of a killed server keep its shared memory for a moment; a start is refused until they end.
-            if time.monotonic() > deadline or not _remnants(local_dir):
-                raise
-            time.sleep(0.2)
+        elif time.monotonic() > deadline:
+            raise EmbeddedServerError(f"PostgreSQL runs in {local_dir} but does not answer; see postgres.log there")
+        else:  # it is on its way up, or it was killed and its children still have to end
+            time.sleep(0.1)
 
 
 def _make_socket_dir(local_dir: Path) -> None:
@@ -187,38 +186,36 @@ def _make_socket_dir(local_dir: Path) -> None:
 
 
 def _answers(local_dir: Path) -> bool:
-    command = [str(BINARIES / "pg_isready"), "-q", "-h", str(socket_dir(local_dir)), "-p", str(PORT)]
+    command = [
+        str(BINARIES / "pg_isready"),
+        "-q",
+        "-U",
+        DATABASE,
+        "-d",
+        DATABASE,
+        "-h",
+        str(socket_dir(local_dir)),
+        "-p",
+        str(PORT),
+    ]
     return subprocess.run(command, check=False).returncode == 0
 
 
 def _server_processes(local_dir: Path) -> list[psutil.Process]:
-    """The main processes of servers on our data directory: none or one."""
+    """The processes that work on our data: the server and its children, which may outlive it for a moment."""
     data_dir = str(local_dir / "postgres")
-    return [
-        process
-        for process in psutil.process_iter(["name", "cmdline"])
-        if process.info["name"] == "postgres" and data_dir in (process.info["cmdline"] or [])
-    ]
-
-
-def _remnants(local_dir: Path) -> bool:
-    """Whether the last start failed because processes of an earlier server are still ending."""
-    log = (local_dir / "postgres.log").read_text(errors="replace")[-2000:]
-    return "pre-existing shared memory block" in log or bool(_server_processes(local_dir))
+    processes = psutil.process_iter(["name", "cwd"])
+    return [process for process in processes if process.info["name"] == "postgres" and process.info["cwd"] == data_dir]
 
 
 def _clear_stale_files(local_dir: Path) -> None:
-    """Remove the pid and socket files of a server that is gone.
+    """Remove the pid and socket files of a server that is gone, children and all.
 
     PostgreSQL does this itself, unless another process has got the old server's number meanwhile: then it takes that
     process for the server and refuses to start.
     """
-    if _server_processes(local_dir):
-        return
     for lock_file in (local_dir / "postgres" / "postmaster.pid", socket_dir(local_dir) / f".s.PGSQL.{PORT}.lock"):
-        with contextlib.suppress(FileNotFoundError, IndexError, ValueError):
-            if psutil.pid_exists(abs(int(lock_file.read_text().split()[0]))):
-                lock_file.unlink()
+        lock_file.unlink(missing_ok=True)
 
 
 def _server_options(local_dir: Path) -> str:

@@ -1,0 +1,280 @@
+"""POST /ingest: what is stored, what is refused, and with which words."""
+
+import json
+from decimal import Decimal
+
+import pytest
+
+from sales.models import Category, JournalEntry, Sale
+
+pytestmark = pytest.mark.django_db
+
+
+def post(api, body, content_type="application/json", **headers):
+    text = body if isinstance(body, bytes | str) else json.dumps(body)
+    return api.generic("POST", "/ingest", text, content_type=content_type, headers=headers)
+
+
+def errors_of(response):
+    assert response.status_code == 400, response.content
+    assert response["Content-Type"] == "application/problem+json"
+    problem = response.json()
+    assert (problem["status"], problem["title"]) == (400, "Bad Request")
+    assert problem["error_count"] == len(problem["errors"])
+    return {error["pointer"]: error["detail"] for error in problem["errors"]}
+
+
+def test_a_single_event_is_answered_with_the_stored_sale(api, event):
+    response = post(api, event)
+
+    assert response.status_code == 201
+    sale = Sale.objects.get()
+    assert response.json() == event | {"ID": sale.pk, "DATE_PAYMENT": "2021-01-07T00:09:24Z", "REVENUE": 57.27456}
+    assert (sale.id_order, sale.seller_country_id, sale.buyer_country_id) == ("34033734", "203", "170")
+    assert (sale.brand, sale.category, sale.revenue) == ("Dsquared2", "clothing", Decimal("57.27456"))
+    assert sale.date_payment.isoformat() == "2021-01-07T00:09:24+00:00"
+
+
+def test_a_list_of_events_is_answered_with_their_number(api, event):
+    response = post(api, [event, event, event])
+
+    assert (response.status_code, response.json()) == (201, {"accepted": 3})
+    assert Sale.objects.count() == 3
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_short_list_is_still_a_list(api, event, number):
+    response = post(api, [event] * number)
+
+    assert (response.status_code, response.json()) == (201, {"accepted": number})
+    assert Sale.objects.count() == number
+
+
+def test_brand_and_category_may_be_null_or_left_out(api, event):
+    without = {name: value for name, value in event.items() if name not in {"BRAND", "CATEGORY"}}
+
+    answers = [post(api, without), post(api, event | {"BRAND": None, "CATEGORY": None})]
+
+    assert [(answer.status_code, answer.json()["BRAND"], answer.json()["CATEGORY"]) for answer in answers] == [
+        (201, None, None)
+    ] * 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["57.27456", "-12.50", "0", "999999999999999.00000000000000000001", "0.1", "1e3", "-0.00000000000000000001"],
+)
+@pytest.mark.parametrize("form", ["{}", '"{}"'])
+def test_a_revenue_comes_back_digit_for_digit(api, event, text, form):
+    body = json.dumps(event | {"REVENUE": "?"}).replace('"?"', form.format(text))
+
+    response = post(api, body)
+
+    assert response.status_code == 201, response.content
+    assert Sale.objects.get().revenue == Decimal(text)
+    sent_back = json.loads(response.content, parse_float=Decimal, parse_int=Decimal)["REVENUE"]
+    assert sent_back == Decimal(text)
+
+
+@pytest.mark.parametrize(
+    ("sent", "stored"),
+    [
+        ("2021-01-07 0:09:24", "2021-01-07T00:09:24+00:00"),
+        ("2021-01-07T00:09:24Z", "2021-01-07T00:09:24+00:00"),
+        ("2021-01-07T01:09:24+01:00", "2021-01-07T00:09:24+00:00"),
+        ("2021-01-06T19:09:24-0500", "2021-01-07T00:09:24+00:00"),
+        ("2021-01-07T00:09:24.123456", "2021-01-07T00:09:24.123456+00:00"),
+        ("2021-01-07T00:09:24.123456789Z", "2021-01-07T00:09:24.123456+00:00"),
+        ("2021-01-07T00:09", "2021-01-07T00:09:00+00:00"),
+        ("2021-01-07", "2021-01-07T00:00:00+00:00"),
+        ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00+00:00"),
+        ("9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59.999999+00:00"),
+    ],
+)
+def test_a_date_is_kept_in_utc(api, event, sent, stored):
+    assert post(api, event | {"DATE_PAYMENT": sent}).status_code == 201
+
+    assert Sale.objects.get().date_payment.isoformat() == stored
+
+
+def test_a_sale_from_an_unknown_country_is_kept(api, event):
+    assert post(api, event | {"ID_SELLER_COUNTRY": "no such country"}).status_code == 201
+
+    assert Sale.objects.get().seller_country_id == "no such country"
+
+
+def test_ids_of_64_characters_of_any_script_are_kept(api, event):
+    assert post(api, event | {"ID_ORDER": "\N{PILE OF POO}é" * 32}).status_code == 201
+
+    assert Sale.objects.get().id_order == "\N{PILE OF POO}é" * 32
+
+
+def test_every_bad_field_of_every_bad_event_is_named(api, event):
+    bad = {name: value for name, value in event.items() if name != "ID_ORDER"} | {"CATEGORY": "toys", "a/b~c": 1}
+
+    errors = errors_of(post(api, [event, 7, event, bad, event | {"REVENUE": True}]))
+
+    assert set(errors) == {"/1", "/3/ID_ORDER", "/3/CATEGORY", "/3/a~1b~0c", "/4/REVENUE"}
+    assert errors["/1"] == "must be an object with the fields of a sale event"
+    assert errors["/3/ID_ORDER"] == "is required"
+    assert all(category in errors["/3/CATEGORY"] for category in Category.values)
+    assert "not a field of a sale event" in errors["/3/a~1b~0c"]
+    assert "must be a number" in errors["/4/REVENUE"]
+
+
+def test_one_bad_event_keeps_the_whole_list_out(api, event):
+    response = post(api, [event, event | {"REVENUE": "much"}])
+
+    assert response.json()["detail"] == "1 of 2 events is not valid; nothing was stored."
+    assert not Sale.objects.exists()
+    assert not JournalEntry.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"ID_ORDER": 34033734}, "must be text, in quotes"),
+        ({"ID_ORDER": None}, "must be text, in quotes"),
+        ({"ID_ORDER": ""}, "must not be empty"),
+        ({"ID_ORDER": "x" * 65}, "must have at most 64 characters"),
+        ({"ID_ORDER": "a\0b"}, "must not contain the character NUL"),
+        ({"BRAND": ""}, "must not be empty"),
+        ({"BRAND": "x" * 257}, "must have at most 256 characters"),
+        ({"BRAND": "\0"}, "must not contain the character NUL"),
+        ({"BRAND": ["Dsquared2"]}, "must be text, in quotes"),
+        ({"CATEGORY": "Clothing"}, "must be null or one of clothing, shoes"),
+        ({"CATEGORY": {}}, "must be null or one of clothing, shoes"),
+        ({"DATE_PAYMENT": 1609978164}, "must be a date and time as in ISO 8601, such as 2021-01-07T00:09:24Z"),
+        ({"DATE_PAYMENT": "1609978164"}, "must be a date and time as in ISO 8601"),
+        ({"DATE_PAYMENT": "07/01/2021"}, "must be a date and time as in ISO 8601"),
+        ({"DATE_PAYMENT": "2021-02-29T00:00:00"}, "is no date and time: day is out of range for month"),
+        ({"DATE_PAYMENT": "2021-01-07T24:30:00"}, "is no date and time"),
+        ({"DATE_PAYMENT": "0000-01-01T00:00:00"}, "is no date and time: year 0 is out of range"),
+        ({"DATE_PAYMENT": "10000-01-01T00:00:00"}, "must be a date and time as in ISO 8601"),
+        ({"DATE_PAYMENT": "0001-01-01T00:00:00+01:00"}, "must lie in the years 1 to 9999 in UTC"),
+        ({"DATE_PAYMENT": "9999-12-31T23:59:59-01:00"}, "must lie in the years 1 to 9999 in UTC"),
+        ({"DATE_PAYMENT": "٢٠٢١-01-07"}, "must be a date and time as in ISO 8601"),
+        ({"REVENUE": None}, "must be a number, such as 57.27456"),
+        ({"REVENUE": ""}, "must be a number, such as 57.27456"),
+        ({"REVENUE": "NaN"}, "must be a number, such as 57.27456"),
+        ({"REVENUE": "-Infinity"}, "must be a number, such as 57.27456"),
+        ({"REVENUE": "1_000"}, "must be a number, such as 57.27456"),
+        ({"REVENUE": "1,5"}, "must be a number, such as 57.27456"),
+        ({"REVENUE": 10**15}, "must be smaller than 10^15"),
+        ({"REVENUE": -(10**15)}, "greater than -10^15"),
+        ({"REVENUE": "1e999999999"}, "must be a number, such as 57.27456"),
+        ({"REVENUE": int("9" * 1000)}, "must be smaller than 10^15"),
+        ({"REVENUE": "0.000000000000000000001"}, "must have at most 20 decimals"),
+    ],
+)
+def test_a_bad_value_is_refused_in_plain_words(api, event, change, words):
+    errors = errors_of(post(api, event | change))
+
+    [(pointer, detail)] = errors.items()
+    assert pointer == "/" + next(iter(change))
+    assert words in detail
+    assert not Sale.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"  \n",
+        b"{",
+        b"ID_ORDER=1",
+        b"nothing",
+        b'{"REVENUE": NaN}',
+        b'{"REVENUE": Infinity}',
+        b'{"REVENUE": -Infinity}',
+        b'{"REVENUE": ' + b"9" * 5_000 + b"}",
+        b'{"REVENUE": 1e999999999999999999999999999999}',
+        b'{"ID_ORDER": "\\ud800"}',
+        b'{"ID_ORDER": "\xff"}',
+        b'{"ID_ORDER": "\xed\xa0\x80"}',
+        b"[" * 10_000 + b"]" * 10_000,
+        b'{"a":' * 10_000 + b"1" + b"}" * 10_000,
+        b'{"ID_ORDER": "1", "ID_ORDER": "2"}',
+        "{}".encode("utf-16"),
+        b"[{}] trailing",
+    ],
+    ids=range(18),
+)
+def test_what_is_not_json_is_refused_as_a_whole(api, body):
+    response = post(api, body)
+
+    assert errors_of(response) == {}
+    assert "body" in response.json()["detail"]
+    assert not Sale.objects.exists()
+
+
+@pytest.mark.parametrize("body", [b"7", b'"text"', b"null", b"true"])
+def test_json_that_is_neither_object_nor_list_is_refused(api, body):
+    assert errors_of(post(api, body)) == {"": "must be an object with the fields of a sale event"}
+
+
+def test_what_cannot_be_decoded_is_said_with_its_place(api):
+    response = post(api, b'{"ID_ORDER": "1", }')
+
+    assert "line 1 column 19" in response.json()["detail"]
+
+
+def test_over_ten_megabytes_is_too_large(api, event, settings):
+    response = post(api, b" " * (settings.INGEST_MAX_BYTES + 1))
+
+    assert response.status_code == 413
+    assert response["Content-Type"] == "application/problem+json"
+    assert "10,000,000 bytes" in response.json()["detail"]
+
+
+def test_ten_megabytes_exactly_are_taken(api, event, settings):
+    body = json.dumps(event).encode().ljust(settings.INGEST_MAX_BYTES)
+
+    assert post(api, body).status_code == 201
+
+
+def test_too_many_events_are_too_large(api, event, settings):
+    settings.INGEST_MAX_EVENTS = 2
+
+    response = post(api, [event] * 3)
+
+    assert response.status_code == 413
+    assert "at most 2 events, and this one has 3" in response.json()["detail"]
+    assert not Sale.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""]
+)
+def test_another_content_type_is_refused(api, event, content_type):
+    response = post(api, event, content_type)
+
+    assert response.status_code == 415
+    assert "Content-Type: application/json" in response.json()["detail"]
+
+
+def test_a_content_type_with_a_charset_is_taken(api, event):
+    assert post(api, event, "application/json; charset=utf-8").status_code == 201
+
+
+def test_an_encoded_body_is_refused(api, event):
+    response = post(api, event, **{"Content-Encoding": "br"})
+
+    assert response.status_code == 415
+    assert "Content-Encoding" in response.json()["detail"]
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
+def test_another_method_is_refused(api, method):
+    response = api.generic(method, "/ingest")
+
+    assert (response.status_code, response["Allow"]) == (405, "POST, OPTIONS")
+    assert response["Content-Type"] == "application/problem+json"
+
+
+def test_the_listing_of_errors_ends_but_their_number_is_told(api, settings):
+    response = post(api, [{}] * 2_000)
+
+    assert response.status_code == 400
+    assert response.json()["error_count"] == 16_000
+    assert len(response.json()["errors"]) == 10_000

@@ -1,0 +1,92 @@
+"""The API as clients meet it: through gunicorn, many at once."""
+
+import http.client
+import json
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from decimal import Decimal
+from urllib.parse import urlsplit
+
+import httpx
+
+
+def feedback(server, **parameters):
+    return httpx.get(f"{server}/feedback", params=parameters).json(parse_float=Decimal, parse_int=Decimal)
+
+
+def connect(server):
+    return closing(http.client.HTTPConnection(urlsplit(server).netloc, timeout=30))
+
+
+def post(connection, body, **headers):
+    connection.request("POST", "/ingest", body, {"Content-Type": "application/json", **headers})
+    response = connection.getresponse()
+    return response.status, response.read()
+
+
+def post_often(server, body, times):
+    """The statuses that one client gets, on a connection of its own, as a web shop's server has."""
+    with connect(server) as connection:
+        return [post(connection, body)[0] for _ in range(times)]
+
+
+def test_a_thousand_posts_by_sixteen_clients_are_a_thousand_sales(server, event):
+    body = json.dumps(event | {"CATEGORY": "bags"})
+    with ThreadPoolExecutor(16) as clients:
+        statuses = clients.map(lambda times: post_often(server, body, times), [63] * 8 + [62] * 8)
+
+    assert [status for each in statuses for status in each] == [201] * 1_000
+    [row] = feedback(server, category="bags")
+    assert (row["sales_count"], row["total_revenue"]) == (1_000, Decimal("57274.56"))
+
+
+def test_256_clients_at_once_are_all_answered(server, event):
+    body = json.dumps(event | {"CATEGORY": "shoes"})
+    with ThreadPoolExecutor(256) as clients:
+        statuses = list(clients.map(lambda _: post_often(server, body, 8), range(256)))
+
+    assert statuses == [[201] * 8] * 256
+    assert feedback(server, category="shoes")[0]["sales_count"] == 2_048
+
+
+def test_a_chunked_body_is_taken(server, event):
+    body = json.dumps(event | {"CATEGORY": "boys"}).encode()
+
+    response = httpx.post(
+        f"{server}/ingest", content=iter([body[:50], body[50:]]), headers={"Content-Type": "application/json"}
+    )
+
+    assert response.status_code == 201
+
+
+def test_a_chunked_body_over_the_limit_is_too_large(server):
+    response = httpx.post(
+        f"{server}/ingest", content=iter([b" " * 1_000_000] * 11), headers={"Content-Type": "application/json"}
+    )
+
+    assert (response.status_code, response.headers["Content-Type"]) == (413, "application/problem+json")
+
+
+def test_an_announced_length_over_the_limit_is_refused_unread(server):
+    with connect(server) as connection:
+        assert post(connection, b"", **{"Content-Length": "99999999"})[0] == 413
+
+
+def test_a_body_that_breaks_off_is_not_stored(server, event):
+    body = json.dumps([event | {"CATEGORY": "girls"}])
+    head = (
+        f"POST /ingest HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body) + 1}\r\n\r\n"
+    )
+    with connect(server) as connection:
+        connection.connect()
+        connection.sock.sendall((head + body).encode())
+
+    assert feedback(server, category="girls") == []
+
+
+def test_a_list_of_five_thousand_events_is_taken(server, event):
+    with connect(server) as connection:
+        status, answer = post(connection, json.dumps([event | {"CATEGORY": "jewellery"}] * 5_000))
+
+    assert (status, json.loads(answer)) == (201, {"accepted": 5_000})
+    assert feedback(server, category="jewellery")[0]["sales_count"] == 5_000

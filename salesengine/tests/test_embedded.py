@@ -1,0 +1,215 @@
+"""The private PostgreSQL: shared by processes, stopped by the last, and not to be upset by a crash."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+
+from salesengine import embedded
+
+USER = """
+import sys
+from pathlib import Path
+from salesengine import embedded
+embedded.start(Path(sys.argv[1]))
+print("started", flush=True)
+{then}
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def local_dir():
+    # Not below pytest's folders: as root the server runs as another user, and those are closed again by each run.
+    with tempfile.TemporaryDirectory(prefix="salesengine-", ignore_cleanup_errors=True) as folder:
+        local_dir = Path(folder).resolve() / "local"
+        yield local_dir
+        for pid in servers(local_dir):
+            os.kill(pid, signal.SIGQUIT)
+
+
+@pytest.fixture
+def use(local_dir):
+    """Start a process that uses the server until its standard input closes; `then` is what else it does."""
+    users = []
+
+    def start(then=""):
+        user = subprocess.Popen(
+            [sys.executable, "-c", USER.format(then=then), str(local_dir)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        users.append(user)
+        assert user.stdout.readline() == "started\n"
+        return user
+
+    yield start
+    for user in users:
+        user.kill()
+        user.wait()
+        user.stdin.close()
+        user.stdout.close()
+
+
+def run_user(local_dir, then=""):
+    """A process that uses the server, from its start to its end."""
+    command = [sys.executable, "-c", USER.format(then=then), str(local_dir)]
+    return subprocess.run(command, input="", capture_output=True, text=True, timeout=60, check=False)
+
+
+def leave(user):
+    user.stdin.close()
+    assert user.wait(timeout=30) == 0
+
+
+def servers(local_dir):
+    """The process ids of the servers on the data, without their children."""
+    processes = embedded._server_processes(local_dir)
+    return [process.pid for process in processes if process.ppid() not in {each.pid for each in processes}]
+
+
+def connect(local_dir):
+    host = str(embedded.socket_dir(local_dir))
+    return psycopg.connect(host=host, user=embedded.DATABASE, dbname=embedded.DATABASE, autocommit=True)
+
+
+def test_processes_share_one_server_and_the_last_one_stops_it(local_dir, use):
+    first, second = use(), use()
+    running = servers(local_dir)
+
+    leave(first)
+    still_running = servers(local_dir)
+    leave(second)
+
+    assert len(running) == 1
+    assert still_running == running
+    assert servers(local_dir) == []
+
+
+def test_processes_that_start_at_the_same_moment_share_one_server(local_dir, use):
+    with ThreadPoolExecutor(4) as pool:
+        ended = list(pool.map(lambda _: run_user(local_dir, "import time; time.sleep(1)"), range(4)))
+
+    assert [(each.returncode, each.stdout) for each in ended] == [(0, "started\n")] * 4
+    assert servers(local_dir) == []
+
+
+def test_a_fork_that_ends_leaves_the_server_running(local_dir, use):
+    use("import os\nchild = os.fork()\nif child == 0: sys.exit()\nos.waitpid(child, 0)\nprint('ended', flush=True)")
+    time.sleep(0.5)
+
+    assert len(servers(local_dir)) == 1
+
+
+def test_a_fork_keeps_the_server_when_its_parent_is_killed(local_dir, use):
+    parent = use("import os, time\nif os.fork() == 0: time.sleep(3); os._exit(0)")
+    other = use()
+    parent.kill()
+    parent.wait()
+
+    leave(other)
+
+    assert len(servers(local_dir)) == 1
+
+
+def test_a_killed_process_does_not_keep_the_server(local_dir, use):
+    killed, other = use(), use()
+    killed.kill()
+    killed.wait()
+
+    leave(other)
+
+    assert servers(local_dir) == []
+
+
+def test_a_killed_server_starts_again_at_once_with_every_committed_row(local_dir, use):
+    use()
+    with connect(local_dir) as connection:
+        connection.execute("CREATE TABLE kept (number int)")
+        for number in range(100):
+            connection.execute("INSERT INTO kept VALUES (%s)", [number])
+        [server] = servers(local_dir)
+        os.kill(server, signal.SIGKILL)
+
+    use()
+
+    with connect(local_dir) as connection:
+        assert connection.execute("SELECT count(*) FROM kept").fetchone() == (100,)
+
+
+def test_no_server_starts_while_a_child_of_a_killed_one_still_works_on_the_data(local_dir, use):
+    use()
+    with connect(local_dir) as connection, ThreadPoolExecutor(1) as pool:
+        child = connection.info.backend_pid
+        os.kill(child, signal.SIGSTOP)
+        os.kill(servers(local_dir)[0], signal.SIGKILL)
+
+        next_start = pool.submit(use)
+        time.sleep(1)
+        waited = not next_start.done()
+        os.kill(child, signal.SIGCONT)
+        next_start.result(timeout=30)
+
+    assert waited
+
+
+def test_pid_and_socket_files_that_name_another_process_do_not_stop_the_start(local_dir, use):
+    leave(use())
+    owner = (local_dir / "postgres").owner()
+    living = subprocess.Popen(["sleep", "60"], user=owner if os.geteuid() == 0 else None)
+    lines = "\n".join([str(living.pid), str(local_dir / "postgres"), "1", "5432", "", "", "1 1", "ready"])
+    (local_dir / "postgres" / "postmaster.pid").write_text(lines)
+    sockets = embedded.socket_dir(local_dir)
+    (sockets / ".s.PGSQL.5432.lock").write_text(lines)
+    (sockets / ".s.PGSQL.5432").touch()
+
+    try:
+        use()
+    finally:
+        living.kill()
+        living.wait()
+
+    assert len(servers(local_dir)) == 1
+
+
+def test_a_start_that_was_killed_while_it_made_the_database_is_made_good(local_dir, use):
+    (local_dir / "postgres.new" / "base").mkdir(parents=True)
+    (local_dir / "postgres.new" / "PG_VERSION").write_text("18")
+
+    use()
+
+    with connect(local_dir) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_a_path_too_long_for_a_socket_gets_a_short_one(local_dir):
+    deep = local_dir / ("d" * 60) / ("e" * 60)
+
+    result = run_user(deep)
+
+    assert result.returncode == 0, result.stderr
+    assert len(str(embedded.socket_dir(deep))) < 100
+
+
+def test_nobody_else_can_reach_the_server(local_dir, use):
+    use()
+
+    assert (local_dir / "postgres").stat().st_mode & 0o077 == 0
+    assert "127.0.0.1" not in {address.laddr.ip for address in psutil.Process(servers(local_dir)[0]).net_connections()}
+
+
+def test_what_goes_wrong_is_said_in_postgresqls_words(local_dir, use):
+    leave(use())
+    (local_dir / "postgres" / "postgresql.conf").write_text("no_such_setting = 1\n")
+
+    with pytest.raises(embedded.EmbeddedServerError, match="no_such_setting"):
+        embedded._start_server(Path(local_dir))
