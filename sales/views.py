@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from sales import feedback, services
+from sales import feedback, openapi, services
 from sales.schemas import parse_events, parse_feedback_question, stored_sale
 from salesengine.errors import ContentTooLarge, InvalidInput
 
@@ -16,6 +16,7 @@ from salesengine.errors import ContentTooLarge, InvalidInput
 class IngestView(APIView):
     """Take in one sale event, or a list of them: stored whole or not at all."""
 
+    @openapi.ingest
     def post(self, request: Request) -> Response:
         events, many = parse_events(read_json_body(request))
         ids = services.record_sales(events)
@@ -26,6 +27,7 @@ class IngestView(APIView):
 class FeedbackView(APIView):
     """The three categories with the most sales, and their revenue."""
 
+    @openapi.feedback
     def get(self, request: Request) -> Response:
         question = parse_feedback_question(dict(request.query_params.lists()))
         return Response(feedback.top_categories(question))

@@ -193,7 +193,10 @@ SILENCED_SYSTEM_CHECKS = ["security.W008"]
 # API
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "salesengine.api_keys.APIKeyAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
     "DEFAULT_PERMISSION_CLASSES": ["salesengine.api_keys.MayUseAPI"],
     "DEFAULT_RENDERER_CLASSES": ["salesengine.renderers.ExactJSONRenderer"],
     "DEFAULT_PARSER_CLASSES": [],
@@ -206,6 +209,7 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "Sales Engine",
     "DESCRIPTION": "Takes in sales events, and answers which categories sell most.",
     "VERSION": "0.1.0",
+    "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SWAGGER_UI_DIST": "SIDECAR",

@@ -1,0 +1,150 @@
+"""What holds for every address: errors, health, who gets in, and the documentation."""
+
+import datetime
+from datetime import UTC
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.checks import run_checks
+from django.db import OperationalError, connection
+from psycopg_pool import PoolTimeout
+from rest_framework_api_key.models import APIKey
+
+from sales import feedback
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def keys_required(settings):
+    settings.API_KEY_REQUIRED = True
+
+
+def test_an_unknown_address_is_a_problem(api):
+    response = api.get("/nowhere")
+
+    assert (response.status_code, response["Content-Type"]) == (404, "application/problem+json")
+    assert response.json() == {
+        "type": "about:blank",
+        "title": "Not Found",
+        "status": 404,
+        "detail": "There is nothing at this address; /docs lists the addresses there are.",
+    }
+
+
+def test_the_back_office_gets_pages_for_its_errors(admin_client):
+    response = admin_client.get("/admin/nowhere/")
+
+    assert response.status_code == 404
+    assert response["Content-Type"].startswith("text/html")
+
+
+def test_a_refused_host_is_a_problem(api):
+    response = api.get("/feedback", headers={"Host": "elsewhere.example"})
+
+    assert (response.status_code, response["Content-Type"]) == (400, "application/problem+json")
+
+
+@pytest.mark.parametrize("error", [OperationalError("gone"), PoolTimeout("none free")])
+def test_a_database_that_is_away_is_503_with_a_time_to_try_again(api, monkeypatch, error):
+    def fail(question):
+        raise error
+
+    monkeypatch.setattr(feedback, "top_categories", fail)
+    response = api.get("/feedback")
+
+    assert (response.status_code, response["Retry-After"]) == (503, "5")
+    assert response["Content-Type"] == "application/problem+json"
+
+
+def test_a_mistake_of_ours_is_told_without_its_details(api, monkeypatch, caplog):
+    def fail(question):
+        raise ZeroDivisionError("a secret")
+
+    monkeypatch.setattr(feedback, "top_categories", fail)
+    response = api.get("/feedback")
+
+    assert (response.status_code, response["Content-Type"]) == (500, "application/problem+json")
+    assert b"secret" not in response.content
+    assert "a secret" in caplog.text
+
+
+def test_the_root_leads_to_the_documentation(api):
+    assert api.get("/")["Location"] == "/docs"
+
+
+def test_healthz_asks_no_database(api, django_assert_num_queries):
+    with django_assert_num_queries(0):
+        assert api.get("/healthz").status_code == 200
+
+
+def test_readyz_tells_whether_the_database_answers(api, monkeypatch):
+    ready = api.get("/readyz").status_code
+
+    def fail():
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(connection, "cursor", fail)
+    assert (ready, api.get("/readyz").status_code) == (200, 503)
+
+
+@pytest.mark.parametrize(("method", "address"), [("GET", "/feedback"), ("POST", "/ingest")])
+class TestKeys:
+    pytestmark = pytest.mark.usefixtures("keys_required")
+
+    def test_nobody_gets_in_without_one(self, api, method, address):
+        response = api.generic(method, address)
+
+        assert (response.status_code, response["Content-Type"]) == (401, "application/problem+json")
+        assert response["WWW-Authenticate"] == "Api-Key"
+
+    @pytest.mark.parametrize("header", ["Api-Key wrong.key", "Api-Key", "Basic YTpi", "é"])
+    def test_nobody_gets_in_with_a_wrong_one(self, api, method, address, header):
+        assert api.generic(method, address, headers={"Authorization": header}).status_code == 401
+
+    def test_the_holder_of_one_gets_in(self, api, method, address):
+        _, key = APIKey.objects.create_key(name="shop")
+
+        response = api.generic(method, address, headers={"Authorization": f"Api-Key {key}"})
+
+        assert response.status_code not in {401, 403}
+
+    @pytest.mark.parametrize("flaw", [{"revoked": True}, {"expiry_date": datetime.datetime(2020, 1, 1, tzinfo=UTC)}])
+    def test_the_holder_of_one_that_is_over_does_not(self, api, method, address, flaw):
+        _, key = APIKey.objects.create_key(name="shop", **flaw)
+
+        response = api.generic(method, address, headers={"Authorization": f"Api-Key {key}"})
+
+        assert (response.status_code, response["WWW-Authenticate"]) == (401, "Api-Key")
+
+    def test_staff_get_in_and_other_users_do_not(self, api, method, address):
+        statuses = []
+        for is_staff in (True, False):
+            api.force_authenticate(User(username="u", is_staff=is_staff))
+            statuses.append(api.generic(method, address).status_code)
+
+        assert statuses[0] not in {401, 403}
+        assert statuses[1] == 403
+
+
+@pytest.mark.parametrize("address", ["/docs", "/redoc"])
+def test_the_documentation_needs_no_other_host(api, address):
+    response = api.get(address)
+
+    assert response.status_code == 200
+    assert b"//cdn" not in response.content
+    assert b"https://" not in response.content
+
+
+def test_the_openapi_document_describes_the_event(api):
+    document = api.get("/openapi.json").json()
+
+    [event, _] = document["paths"]["/ingest"]["post"]["requestBody"]["content"]["application/json"]["schema"]["oneOf"]
+    assert event["required"] == [name for name in event["properties"] if name not in {"BRAND", "CATEGORY"}]
+    assert event["additionalProperties"] is False
+    assert "design & decoration" in str(event["properties"]["CATEGORY"])
+    assert "/feedback" in document["paths"]
+
+
+def test_the_project_has_no_system_check_issues():
+    assert run_checks() == []
