@@ -1,0 +1,152 @@
+"""Staff browse sales, and cannot change them."""
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.db import OperationalError
+from model_bakery import baker
+
+from countries.models import Country
+from sales.models import Sale
+from sales.services import record_sales
+from sales.tests.helpers import sale_event
+
+pytestmark = pytest.mark.django_db
+LIST = "/admin/sales/sale/"
+
+
+@pytest.fixture(autouse=True)
+def sales():
+    baker.make(Country, id_country="170", country_name="France")
+    baker.make(Country, id_country="203", country_name="Spain")
+    record_sales(
+        [
+            sale_event(ID_ORDER="first", ID_PRODUCT="p1", DATE_PAYMENT="2021-01-01"),
+            sale_event(ID_ORDER="second", ID_BUYER="b2", CATEGORY="shoes", DATE_PAYMENT="2021-01-02T23:59:59"),
+            sale_event(ID_ORDER="third", ID_SELLER="s3", ID_SELLER_COUNTRY="999", DATE_PAYMENT="2021-01-03"),
+        ]
+    )
+
+
+def orders(client, **query):
+    response = client.get(LIST, query)
+    assert response.status_code == 200
+    return [sale.id_order for sale in response.context["cl"].result_list]
+
+
+def test_the_newest_sales_come_first(admin_client):
+    assert orders(admin_client) == ["third", "second", "first"]
+
+
+def test_countries_are_named_and_an_unknown_one_keeps_its_id(admin_client):
+    page = admin_client.get(LIST).content.decode()
+
+    assert page.count("6723223 (Spain)") == 2
+    assert "s3 (999)" in page
+    assert page.count("(France)") == 3
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({"category__exact": "shoes"}, ["second"]),
+        ({"seller_country__id_country__exact": "203"}, ["second", "first"]),
+        ({"seller_country__id_country__exact": "999"}, ["third"]),
+        ({"buyer_country__id_country__exact": "170", "category__exact": "clothing"}, ["third", "first"]),
+        ({"date_payment__range__gte": "2021-01-02", "date_payment__range__lte": "2021-01-02"}, ["second"]),
+        ({"date_payment__range__gte": "2021-01-03"}, ["third"]),
+    ],
+)
+def test_filters_leave_the_sales_that_match(admin_client, query, found):
+    assert orders(admin_client, **query) == found
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("second", ["second"]),
+        ("p1", ["first"]),
+        ("b2", ["second"]),
+        ("s3", ["third"]),
+        ("sec", []),
+        ("SECOND", []),
+        ("34033734", []),
+        ("'; DROP TABLE sales; --", []),
+    ],
+)
+def test_the_search_finds_whole_ids(admin_client, words, found):
+    assert orders(admin_client, q=words) == found
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["category__exact=%00", "q=%00", "id__exact=9999999999999999999999", "date_payment__range__gte=10000-01-01", "p=x"],
+)
+def test_an_address_that_makes_no_sense_is_no_failure(admin_client, query):
+    assert admin_client.get(f"{LIST}?{query}").status_code < 500
+
+
+def test_a_database_that_is_away_is_said_in_words(admin_client, monkeypatch):
+    def fail(*arguments):
+        raise OperationalError("gone")
+
+    monkeypatch.setattr("sales.admin.SaleAdmin.get_queryset", fail)
+    response = admin_client.get(LIST)
+
+    assert (response.status_code, response["Retry-After"]) == (503, "5")
+    assert "does not answer" in response.content.decode()
+
+
+def test_a_sale_can_be_looked_at_and_not_changed(admin_client):
+    sale = Sale.objects.get(id_order="third")
+
+    page = admin_client.get(f"{LIST}{sale.pk}/change/").content.decode()
+
+    assert "s3 (999)" in page
+    assert "57.27456" in page
+    assert 'name="_save"' not in page
+
+
+@pytest.mark.parametrize("address", ["add/", "{pk}/delete/"])
+def test_nothing_can_be_added_or_deleted(admin_client, address):
+    url = LIST + address.format(pk=Sale.objects.latest("id").pk)
+
+    assert [admin_client.get(url).status_code, admin_client.post(url, {"post": "yes"}).status_code] == [403, 403]
+    assert Sale.objects.count() == 3
+
+
+def test_nothing_can_be_changed(admin_client):
+    sale = Sale.objects.get(id_order="first")
+
+    response = admin_client.post(f"{LIST}{sale.pk}/change/", {"id_order": "forged"})
+
+    assert response.status_code == 403
+    assert Sale.objects.filter(id_order="first").exists()
+
+
+def test_no_action_deletes_sales(admin_client):
+    ids = list(Sale.objects.values_list("pk", flat=True))
+
+    admin_client.post(LIST, {"action": "delete_selected", "_selected_action": ids, "post": "yes"})
+
+    assert Sale.objects.count() == 3
+
+
+def test_nobody_looks_without_logging_in(client):
+    assert client.get(LIST).status_code == 302
+
+
+@pytest.mark.parametrize(("may_view", "status"), [(True, 200), (False, 403)])
+def test_staff_need_the_right_to_look(client, may_view, status):
+    user = User.objects.create_user("staff", is_staff=True)
+    if may_view:
+        user.user_permissions.add(Permission.objects.get(codename="view_sale"))
+    client.force_login(user)
+
+    assert client.get(LIST).status_code == status
+
+
+def test_a_page_of_sales_takes_a_fixed_number_of_queries(admin_client, django_assert_max_num_queries):
+    record_sales([sale_event()] * 60)
+
+    with django_assert_max_num_queries(10):
+        assert len(orders(admin_client)) == 50

@@ -1,0 +1,43 @@
+"""manage.py verify_feedback."""
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from sales.models import Total
+from sales.services import record_sales
+from sales.tests.helpers import sale_event
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def sales():
+    record_sales([sale_event(), sale_event(CATEGORY="bags")])
+
+
+def test_right_figures_are_said_on_stderr_alone(capsys):
+    call_command("verify_feedback")
+
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "Feedback agrees with all 2 sales." in err
+
+
+def test_each_wrong_figure_is_printed_and_the_exit_code_is_1(capsys):
+    Total.objects.create(category="bags", sales_count=3, revenue="0.5")
+
+    with pytest.raises(CommandError, match="1 figures differ") as failure:
+        call_command("verify_feedback")
+
+    assert failure.value.returncode == 1
+    assert capsys.readouterr().out == (
+        "bags, all time: kept 4 sales with revenue 57.77456, but there are 1 with 57.27456\n"
+    )
+
+
+def test_repair_builds_the_figures_anew(capsys):
+    Total.objects.create(category="bags", sales_count=3, revenue="0.5")
+
+    call_command("verify_feedback", "--repair")
+
+    assert "Feedback agrees with all 2 sales." in capsys.readouterr().err

@@ -1,0 +1,32 @@
+"""What stands between a page that fails on the database and a bare "server error"."""
+
+import logging
+from collections.abc import Callable
+
+from django.db import DataError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from salesengine.errors import DATABASE_AWAY, DatabaseAway, bad_request
+
+logger = logging.getLogger(__name__)
+
+
+class DatabaseErrorPages:
+    """The back office's pages for what the API answers with problems: impossible values, and no database."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if isinstance(exception, DataError):  # such as a NUL in the address of a filtered list
+            return bad_request(request, exception)
+        if isinstance(exception, DATABASE_AWAY):
+            logger.error("The database does not answer: %s", exception)
+            page = render(request, "503.html", status=503)
+            page["Retry-After"] = str(DatabaseAway.wait)
+            return page
+        return None
