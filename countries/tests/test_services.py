@@ -1,0 +1,181 @@
+import pytest
+from model_bakery import baker
+
+from countries.models import Country
+from countries.services import MAX_LISTED, InvalidCountriesError, Outcome, Problem, load_countries
+
+HEADER = "ID_COUNTRY,COUNTRY_NAME,CONTINENT\n"
+
+pytestmark = pytest.mark.django_db
+
+
+def load(text, **options):
+    return load_countries(text.encode(), **options)
+
+
+def problems_of(csv_file):
+    """Everything wrong with a file, once it is known that nothing of it was stored."""
+    with pytest.raises(InvalidCountriesError) as caught:
+        load_countries(csv_file if isinstance(csv_file, bytes) else csv_file.encode())
+    assert not Country.objects.exists()
+    return caught.value.problems
+
+
+def stored():
+    return set(Country.objects.values_list("id_country", "country_name", "continent"))
+
+
+def test_countries_are_stored_as_the_file_has_them():
+    load(HEADER + '170,France,Europe\n178,"Korea, Republic of",Asia\nCW,Curaçao,\n')
+    expected = {("170", "France", "Europe"), ("178", "Korea, Republic of", "Asia"), ("CW", "Curaçao", None)}
+    assert stored() == expected
+
+
+def test_new_changed_and_unchanged_countries_are_counted():
+    load(HEADER + "170,France,Europe\n203,Spain,Europe\n1,Atlantis,\n2,Lemuria,Asia\n")
+    outcome = load(HEADER + "170,France,Europe\n203,España,Europe\n1,Atlantis,Africa\n2,Lemuria,\n205,Italy,Europe\n")
+    assert outcome == Outcome(new=1, changed=3, unchanged=1)
+
+
+def test_a_known_id_gets_the_new_name_and_continent():
+    baker.make(Country, id_country="203", country_name="Spain", continent="Africa")
+    load(HEADER + "203,España,Europe\n")
+    assert stored() == {("203", "España", "Europe")}
+
+
+def test_countries_that_are_not_in_the_file_stay():
+    baker.make(Country, id_country="203", country_name="Spain", continent="Europe")
+    load(HEADER + "170,France,Europe\n")
+    assert stored() == {("203", "Spain", "Europe"), ("170", "France", "Europe")}
+
+
+def test_an_empty_continent_is_null():
+    load(HEADER + "170,France,\n203,Spain,  \n")
+    assert stored() == {("170", "France", None), ("203", "Spain", None)}
+
+
+def test_a_country_loses_its_continent_when_the_file_has_none():
+    baker.make(Country, id_country="170", country_name="France", continent="Europe")
+    load(HEADER + "170,France,\n")
+    assert stored() == {("170", "France", None)}
+
+
+def test_columns_may_come_in_any_order_and_case_with_blanks_around_them():
+    load(" continent,Id_Country , COUNTRY_NAME\nEurope,170,France\n")
+    assert stored() == {("170", "France", "Europe")}
+
+
+def test_blanks_around_values_are_not_part_of_them():
+    load(HEADER + " 170 ,\tFrance, Europe \n")
+    assert stored() == {("170", "France", "Europe")}
+
+
+def test_a_byte_order_mark_is_not_part_of_the_header():
+    load_countries(b'\xef\xbb\xbf"ID_COUNTRY",COUNTRY_NAME,CONTINENT\r\n170,France,Europe\r\n')
+    assert stored() == {("170", "France", "Europe")}
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+def test_lines_may_end_as_on_any_system(ending):
+    load(f"{HEADER}170,France,Europe\n\n203,Spain,Europe\n".replace("\n", ending))
+    assert stored() == {("170", "France", "Europe"), ("203", "Spain", "Europe")}
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "ID_COUNTRY,COUNTRY_NAME",
+        "ID_COUNTRY,COUNTRY_NAME,CONTINENT,CAPITAL",
+        "ID_COUNTRY,NAME,CONTINENT",
+        "ID_COUNTRY,COUNTRY_NAME,CONTINENT,CONTINENT",
+        "ID_COUNTRY;COUNTRY_NAME;CONTINENT",
+        "170,France,Europe",
+        '"ID_COUNTRY',
+        "\0\0",
+        "",
+    ],
+)
+def test_a_header_with_other_columns_is_refused_and_told_the_columns_wanted(header):
+    (problem,) = problems_of(header + "\n170,France,Europe\n" if header else "")
+    assert problem.line == 1
+    assert "must be ID_COUNTRY,COUNTRY_NAME,CONTINENT" in problem.detail
+
+
+def test_a_header_that_is_not_utf_8_is_refused():
+    (problem,) = problems_of("ID_COUNTRY,COUNTRY_NAME,CONTINENT".encode("utf-16"))
+    assert "must be ID_COUNTRY,COUNTRY_NAME,CONTINENT" in problem.detail
+
+
+@pytest.mark.parametrize(
+    ("row", "detail"),
+    [
+        (b",France,Europe", "ID_COUNTRY must not be empty"),
+        (b"  ,France,Europe", "ID_COUNTRY must not be empty"),
+        (b"7" * 65 + b",France,Europe", "ID_COUNTRY must have at most 64 characters, not 65"),
+        (b"1\x0070,France,Europe", "ID_COUNTRY must not contain the character NUL"),
+        (b"170,Fran\x00ce,Europe", "COUNTRY_NAME must not contain the character NUL"),
+        (b"170,France,Eur\x00ope", "CONTINENT must not contain the character NUL"),
+        (b"170,,Europe", "COUNTRY_NAME must not be empty"),
+        (b"170,France", "has 2 values instead of 3; a value that holds a comma needs quotes around it"),
+        (b"170,Korea, South,Asia", "has 4 values instead of 3; a value that holds a comma needs quotes around it"),
+        (b"170,Cura\xe7ao,Americas", "is not in UTF-8; save the file in that encoding"),
+        (b'170,"France" (FR),Europe', "is not valid CSV: ',' expected after '\"'"),
+        (b'170,"France,Europe', "is not valid CSV: unexpected end of data"),
+    ],
+)
+def test_a_bad_row_is_told_with_its_line_and_what_is_wrong(row, detail):
+    (problem,) = problems_of(HEADER.encode() + b"203,Spain,Europe\n" + row)
+    assert problem.line == 3
+    assert problem.detail.startswith(detail)
+
+
+def test_an_id_of_64_characters_is_stored():
+    load(HEADER + "7" * 64 + ",Long,\n")
+    assert stored() == {("7" * 64, "Long", None)}
+
+
+def test_an_id_that_is_there_twice_is_told_with_its_first_line():
+    (problem,) = problems_of(HEADER + "170,France,Europe\n203,Spain,Europe\n 170,France,Europe\n")
+    assert problem == Problem(4, "ID_COUNTRY '170' is on line 2 already; each id may be there once")
+
+
+def test_everything_that_is_wrong_is_told_at_once():
+    problems = problems_of(HEADER + ",,Europe\n170,France,Europe\n203,Spain\n170,France,Europe\n")
+    assert [problem.line for problem in problems] == [2, 2, 4, 5]
+
+
+def test_reading_goes_on_after_a_row_with_broken_quotes():
+    problems = problems_of(HEADER + '170,"Fra"nce,Europe\n203,Spain,Europe\n205,,Europe\n')
+    assert [problem.line for problem in problems] == [2, 4]
+
+
+def test_a_row_is_told_with_the_line_it_starts_at():
+    problems = problems_of(HEADER + '170,"Fra\nnce",Europe\n\n,"Sp\nain",Europe\n205,,Europe\n')
+    assert [problem.line for problem in problems] == [5, 7]
+
+
+def test_a_long_list_of_problems_is_cut_and_says_how_many_more_there_are():
+    with pytest.raises(InvalidCountriesError, match="120 rows are not valid; nothing was stored") as caught:
+        load(HEADER + ",Nowhere,\n" * 120)
+    lines = str(caught.value).splitlines()
+    assert lines[1] == "  line 2: ID_COUNTRY must not be empty"
+    assert len(lines) == 1 + MAX_LISTED + 1
+    assert lines[-1] == f"  and {120 - MAX_LISTED} more"
+
+
+def test_a_bad_row_leaves_the_countries_as_they_were():
+    baker.make(Country, id_country="170", country_name="France", continent="Europe")
+    with pytest.raises(InvalidCountriesError):
+        load(HEADER + "170,Gaul,Europe\n203,Spain,Europe\n,Nowhere,\n")
+    assert stored() == {("170", "France", "Europe")}
+
+
+def test_a_dry_run_says_what_would_happen_and_stores_nothing():
+    baker.make(Country, id_country="170", country_name="France", continent="Europe")
+    outcome = load(HEADER + "170,Gaul,Europe\n203,Spain,Europe\n", dry_run=True)
+    assert outcome == Outcome(new=1, changed=1, unchanged=0)
+    assert stored() == {("170", "France", "Europe")}
+
+
+def test_a_file_with_nothing_but_the_header_changes_nothing():
+    assert load(HEADER) == Outcome(new=0, changed=0, unchanged=0)
