@@ -1,0 +1,53 @@
+import time
+from argparse import ArgumentParser
+from itertools import islice
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from countries.services import store_countries
+from sales import demo, feedback
+from sales.models import Sale
+from sales.services import record_sales
+from salesengine.progress import progress
+
+BATCH = 5_000
+
+
+class Command(BaseCommand):
+    help = (
+        "Load an invented marketplace: its countries, and sales paid from July 2020 to June 2021. The same numbers "
+        "always give the same sales. Example: manage.py load_demo --sales 1000000"
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--sales", type=int, default=50_000, metavar="N", help="how many (default: %(default)s)")
+        parser.add_argument(
+            "--seed", type=int, default=1, help="another one, another marketplace (default: %(default)s)"
+        )
+        parser.add_argument("--append", action="store_true", help="load them even if there are sales already")
+
+    def handle(self, *, sales: int, seed: int, append: bool, **options: Any) -> None:
+        if sales < 1:
+            raise CommandError(f"--sales must be at least 1, not {sales}.")
+        if Sale.objects.exists() and not append:
+            raise CommandError(
+                "There are sales already, and sales can never be deleted: demo sales would stay among them for good. "
+                "load_demo --append adds them anyway."
+            )
+        start = time.monotonic()
+        store_countries(demo.countries())
+        _load_sales(sales, seed)
+        seconds = time.monotonic() - start
+        self.stderr.write(f"Loaded {sales:,} demo sales in {seconds:,.1f} s: {sales / seconds:,.0f} a second.", str)
+
+
+def _load_sales(sales: int, seed: int) -> None:
+    """Store the sales, each batch in its own transaction, and leave the feedback journal empty."""
+    events = demo.generate_events(sales, seed)
+    with progress("Loading sales", sales) as advance:
+        while batch := list(islice(events, BATCH)):
+            record_sales(batch)
+            advance(len(batch))
+    while feedback.fold():
+        pass
