@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework_api_key.models import AbstractAPIKey, APIKey
@@ -14,6 +14,7 @@ from rest_framework_api_key.permissions import KeyParser
 if TYPE_CHECKING:  # at run time rest_framework.views imports this module
     from rest_framework.views import APIView
 
+NO_KEY = "An API key is needed: send the header Authorization: Api-Key <key>. Staff make keys in the admin."
 NO_SUCH_KEY = "This API key is not known, has expired or was revoked."
 
 
@@ -40,4 +41,8 @@ class MayUseAPI(BasePermission):
     """Holders of a key and staff; anybody where API_KEY_REQUIRED is off."""
 
     def has_permission(self, request: Request, view: "APIView") -> bool:
-        return not settings.API_KEY_REQUIRED or request.auth is not None or request.user.is_staff
+        if not settings.API_KEY_REQUIRED or request.auth is not None:
+            return True
+        if not request.user.is_authenticated:
+            raise NotAuthenticated(NO_KEY)
+        return request.user.is_staff

@@ -8,7 +8,7 @@ from gunicorn.arbiter import Arbiter
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "salesengine.settings")
 
-from salesengine import embedded, settings
+from salesengine import settings
 
 WELCOME = """
 Sales Engine is ready.
@@ -41,6 +41,8 @@ control_socket_disable = True
 def on_starting(server: Arbiter) -> None:
     """Keep the embedded database up for as long as the service is, whatever becomes of single workers."""
     if settings.IS_LOCAL:
+        from salesengine import embedded
+
         embedded.start(settings.LOCAL_DIR)
 
 

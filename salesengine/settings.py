@@ -4,14 +4,15 @@ The posture follows DATABASE_URL. Without it the project is on its own machine: 
 open API on loopback. With it, it is in production: secrets are demanded, the API needs keys, cookies want TLS.
 """
 
+import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import django_stubs_ext
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
-from salesengine import embedded
 from salesengine.local import secret_key
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -20,57 +21,72 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 django_stubs_ext.monkeypatch()  # Django's generic classes take their type argument at run time too: ModelAdmin[Sale]
 
 
-def boolean(text: str) -> bool:
-    """on or off; anything else is an error, so that a typing mistake never switches a safeguard off."""
-    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
-    try:
-        return words[text.strip().lower()]
-    except KeyError:
-        raise ImproperlyConfigured(f"{text!r} is neither on nor off: write true or false") from None
-
-
 env = environ.Env()
 env.read_env(env("ENV_FILE", default=str(BASE_DIR / ".env")))
+
+SWITCH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+
+
+def read_switch(name: str, default: bool) -> bool:
+    """On or off; anything else is an error, so that a typing mistake never switches a safeguard off."""
+    text = env(name, default=str(default)).strip().lower()
+    if text not in SWITCH:
+        raise ImproperlyConfigured(f"{name} is {text!r}, which is neither on nor off: write true or false")
+    return SWITCH[text]
+
+
+def read_number(name: str, default: int) -> int:
+    text = env(name, default=str(default))
+    if not text.strip().isdecimal():
+        raise ImproperlyConfigured(f"{name} is {text!r}, which is no whole number")
+    return int(text)
+
+
+def read_list(name: str, default: list[str]) -> list[str]:
+    return [item.strip() for item in env.list(name, default=default)]
+
 
 # Posture
 
 DATABASE_URL = env("DATABASE_URL", default="")
 LOCAL_DIR = Path(env("LOCAL_DIR", default=str(BASE_DIR / ".local"))).resolve()
 IS_LOCAL = not DATABASE_URL
-DEBUG = env("DEBUG", cast=boolean, default=False)
+DEBUG = read_switch("DEBUG", default=False)
 
 if IS_LOCAL:
     SECRET_KEY = env("SECRET_KEY", default="") or secret_key(LOCAL_DIR)
-    ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+    ALLOWED_HOSTS = read_list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 else:
     SECRET_KEY = env("SECRET_KEY", default="")
-    ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[])
+    ALLOWED_HOSTS = read_list("ALLOWED_HOSTS", default=[])
     for name, value in (("SECRET_KEY", SECRET_KEY), ("ALLOWED_HOSTS", ALLOWED_HOSTS)):
         if not value:
             raise ImproperlyConfigured(f"DATABASE_URL is set, so {name} must be set too: see .env.example")
 
-API_KEY_REQUIRED = env("API_KEY_REQUIRED", cast=boolean, default=not IS_LOCAL)
+API_KEY_REQUIRED = read_switch("API_KEY_REQUIRED", default=not IS_LOCAL)
 
-# Serving (salesengine/gunicorn.conf.py)
+# Serving (salesengine/gunicorn.py)
 
 HOST = env("HOST", default="127.0.0.1")
-PORT = env.int("PORT", default=8000)
-WEB_CONCURRENCY = env.int("WEB_CONCURRENCY", default=2)
-WEB_THREADS = env.int("WEB_THREADS", default=16)
+PORT = read_number("PORT", default=8000)
+WEB_CONCURRENCY = read_number("WEB_CONCURRENCY", default=2)
+WEB_THREADS = read_number("WEB_THREADS", default=16)
 
 # Ingest
 
-INGEST_MAX_BYTES = env.int("INGEST_MAX_BYTES", default=10_000_000)
-INGEST_MAX_EVENTS = env.int("INGEST_MAX_EVENTS", default=50_000)
+INGEST_MAX_BYTES = read_number("INGEST_MAX_BYTES", default=10_000_000)
+INGEST_MAX_EVENTS = read_number("INGEST_MAX_EVENTS", default=50_000)
 
 # Reports
 
-REPORTS_TIMEOUT = env.int("REPORTS_TIMEOUT", default=60)
+REPORTS_TIMEOUT = read_number("REPORTS_TIMEOUT", default=60)
 SQL_DIR = BASE_DIR / "sql"
 
 # Database
 
 if IS_LOCAL:
+    from salesengine import embedded  # not part of the Docker image, which has a database beside it
+
     database = {
         "ENGINE": "salesengine.embedded",
         "NAME": embedded.DATABASE,
@@ -80,17 +96,22 @@ if IS_LOCAL:
     }
 else:
     database = env.db_url_config(DATABASE_URL)
-    if database["ENGINE"] != "django.db.backends.postgresql":
+    if database.get("ENGINE") != "django.db.backends.postgresql":
         raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL database: postgres://user:password@host/name")
 
+url_options: dict[str, Any] = database.get("OPTIONS", {})  # such as sslmode
 DATABASES = {
     # Each request borrows a connection that is known to be alive: after a restart of the database the next one works.
     "default": database
-    | {"CONN_HEALTH_CHECKS": True, "OPTIONS": {"pool": {"min_size": 1, "max_size": WEB_THREADS, "timeout": 10}}},
+    | {
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": url_options | {"pool": {"min_size": 1, "max_size": WEB_THREADS, "timeout": 10}},
+    },
     # The reports' own door: the server itself refuses to write and ends what takes too long.
     "reports": database
     | {
-        "OPTIONS": {
+        "OPTIONS": url_options
+        | {
             "options": f"-c default_transaction_read_only=on -c statement_timeout={REPORTS_TIMEOUT}s",
             "application_name": "salesengine reports",
         },
@@ -169,7 +190,7 @@ TIME_ZONE = "UTC"
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 warnings.filterwarnings("ignore", message="No directory at", category=UserWarning)  # WhiteNoise, before collectstatic
-WHITENOISE_USE_FINDERS = not (STATIC_ROOT / "staticfiles.json").exists()
+WHITENOISE_USE_FINDERS = "collectstatic" not in sys.argv and not (STATIC_ROOT / "staticfiles.json").exists()
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
@@ -182,11 +203,11 @@ STORAGES = {
 # Safety
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not IS_LOCAL
-SECURE_HSTS_SECONDS = 0 if IS_LOCAL else env.int("SECURE_HSTS_SECONDS", default=31_536_000)
+SECURE_HSTS_SECONDS = 0 if IS_LOCAL else read_number("SECURE_HSTS_SECONDS", default=31_536_000)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not IS_LOCAL
-SECURE_SSL_REDIRECT = env("SECURE_SSL_REDIRECT", cast=boolean, default=False)
+SECURE_SSL_REDIRECT = read_switch("SECURE_SSL_REDIRECT", default=False)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
-CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+CSRF_TRUSTED_ORIGINS = read_list("CSRF_TRUSTED_ORIGINS", default=[])
 X_FRAME_OPTIONS = "DENY"
 # TLS ends at a proxy (SECURE_SSL_REDIRECT is off unless asked for), which is what this check warns about.
 SILENCED_SYSTEM_CHECKS = ["security.W008"]

@@ -97,6 +97,7 @@ class TestKeys:
 
         assert (response.status_code, response["Content-Type"]) == (401, "application/problem+json")
         assert response["WWW-Authenticate"] == "Api-Key"
+        assert "send the header Authorization: Api-Key" in response.json()["detail"]
 
     @pytest.mark.parametrize("header", ["Api-Key wrong.key", "Api-Key", "Basic YTpi", "é"])
     def test_nobody_gets_in_with_a_wrong_one(self, api, method, address, header):

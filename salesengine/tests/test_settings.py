@@ -1,0 +1,224 @@
+"""settings.py against .env.example, and the two postures. Each case loads the settings in a process of its own."""
+
+import ast
+import json
+import os
+import re
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SETTINGS = ROOT / "salesengine" / "settings.py"
+ENV_EXAMPLE = ROOT / ".env.example"
+
+LOAD = """
+import json
+from salesengine import settings
+print(json.dumps({name: getattr(settings, name) for name in dir(settings) if name.isupper()}, default=str))
+"""
+SECRET = "a-secret-key-for-tests-that-is-long-enough-for-the-checks-1234567890"
+PRODUCTION = {
+    "DATABASE_URL": "postgres://salesengine:secret@db.example.com/salesengine",
+    "SECRET_KEY": SECRET,
+    "ALLOWED_HOSTS": "sales.example.com",
+}
+FOLLOW_THE_POSTURE = {*PRODUCTION, "API_KEY_REQUIRED"}
+
+
+def documented(section: str = "") -> dict[str, str]:
+    """What .env.example lists, as name and default; of the sections whose heading begins with `section`."""
+    sections = re.split(r"^## ", ENV_EXAMPLE.read_text(), flags=re.MULTILINE)[1:]
+    lines = "".join(text for text in sections if text.startswith(section))
+    return dict(re.findall(r"^(?:# )?([A-Z][A-Z0-9_]*)=(.*)$", lines, flags=re.MULTILINE))
+
+
+def read_by_settings() -> set[str]:
+    """The first arguments of env(...), read_switch(...) and so on in settings.py."""
+    calls = [node for node in ast.walk(ast.parse(SETTINGS.read_text())) if isinstance(node, ast.Call)]
+    return {
+        call.args[0].value
+        for call in calls
+        if call.args
+        and isinstance(call.args[0], ast.Constant)
+        and ast.unparse(call.func) in {"env", "read_switch", "read_number", "read_list"}
+    }
+
+
+def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in the project, with nothing in the environment but what is given."""
+    clean = {"PATH": os.environ["PATH"], "ENV_FILE": os.devnull, "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(
+        [sys.executable, *command], cwd=ROOT, env=clean | environment, capture_output=True, text=True, check=False
+    )
+
+
+def load(**environment: str) -> dict:
+    finished = run("-c", LOAD, **environment)
+    assert finished.returncode == 0, finished.stderr
+    return json.loads(finished.stdout)
+
+
+def failure(**environment: str) -> str:
+    """The last line that loading the settings ends with."""
+    finished = run("-c", LOAD, **environment)
+    assert finished.returncode != 0, "the settings loaded"
+    return finished.stderr.strip().splitlines()[-1]
+
+
+def write_env_file(path: Path, names: set[str]) -> str:
+    """A .env with the defaults of `names` as .env.example has them; returns its path."""
+    path.write_text("".join(f"{name}={default}\n" for name, default in documented().items() if name in names))
+    return str(path)
+
+
+def test_every_setting_is_in_env_example_and_nothing_else_is():
+    assert read_by_settings() == set(documented()) - set(documented("Not read by settings.py"))
+
+
+def test_the_defaults_in_env_example_are_the_real_ones(tmp_path):
+    env_file = write_env_file(tmp_path / ".env", set(documented()))
+
+    # With a secret key of its own, nothing is made in the default LOCAL_DIR.
+    assert load(SECRET_KEY=SECRET, ENV_FILE=env_file) == load(SECRET_KEY=SECRET)
+
+
+def test_the_defaults_in_env_example_are_the_real_ones_in_production_too(tmp_path):
+    env_file = write_env_file(tmp_path / ".env", set(documented()) - FOLLOW_THE_POSTURE)
+
+    assert load(**PRODUCTION, ENV_FILE=env_file) == load(**PRODUCTION)
+
+
+def test_env_example_can_be_copied_as_it_is():
+    assert load(SECRET_KEY=SECRET, ENV_FILE=str(ENV_EXAMPLE)) == load(SECRET_KEY=SECRET)
+
+
+def test_the_environment_wins_over_the_env_file(tmp_path):
+    env_file = tmp_path / ".env"
+    env_file.write_text("PORT=9001\nWEB_THREADS=3\n")
+
+    settings = load(LOCAL_DIR=str(tmp_path), ENV_FILE=str(env_file), PORT="9002")
+
+    assert (settings["PORT"], settings["WEB_THREADS"]) == (9002, 3)
+
+
+def test_the_local_posture_is_open_on_loopback_and_needs_no_tls(tmp_path):
+    settings = load(LOCAL_DIR=str(tmp_path))
+
+    assert settings["DATABASES"]["default"]["ENGINE"] == "salesengine.embedded"
+    assert settings["ALLOWED_HOSTS"] == ["localhost", "127.0.0.1", "[::1]"]
+    assert settings["HOST"] == "127.0.0.1"
+    assert settings["API_KEY_REQUIRED"] is False
+    assert settings["SESSION_COOKIE_SECURE"] is settings["CSRF_COOKIE_SECURE"] is False
+    assert settings["SECURE_HSTS_SECONDS"] == 0
+
+
+def test_the_production_posture_wants_keys_and_tls():
+    settings = load(**PRODUCTION)
+
+    assert settings["API_KEY_REQUIRED"] is True
+    assert settings["SESSION_COOKIE_SECURE"] is settings["CSRF_COOKIE_SECURE"] is True
+    assert settings["SECURE_HSTS_SECONDS"] == 365 * 24 * 60 * 60
+    assert settings["DEBUG"] is False
+
+
+def test_api_key_required_overrides_either_posture(tmp_path):
+    assert load(LOCAL_DIR=str(tmp_path), API_KEY_REQUIRED="true")["API_KEY_REQUIRED"] is True
+    assert load(**PRODUCTION, API_KEY_REQUIRED="false")["API_KEY_REQUIRED"] is False
+
+
+@pytest.mark.parametrize("given", [{}, {"SECRET_KEY": ""}], ids=["missing", "empty"])
+def test_production_demands_a_secret_key(given):
+    environment = {name: value for name, value in PRODUCTION.items() if name != "SECRET_KEY"} | given
+
+    assert "DATABASE_URL is set, so SECRET_KEY must be set too" in failure(**environment)
+
+
+@pytest.mark.parametrize("given", [{}, {"ALLOWED_HOSTS": ""}], ids=["missing", "empty"])
+def test_production_demands_allowed_hosts(given):
+    environment = {name: value for name, value in PRODUCTION.items() if name != "ALLOWED_HOSTS"} | given
+
+    assert "DATABASE_URL is set, so ALLOWED_HOSTS must be set too" in failure(**environment)
+
+
+@pytest.mark.parametrize("name", ["DEBUG", "API_KEY_REQUIRED", "SECURE_SSL_REDIRECT"])
+@pytest.mark.parametrize("value", ["flase", "2", ""])
+def test_a_mistyped_switch_is_an_error(name, value):
+    assert f"{name} is {value!r}, which is neither on nor off" in failure(**PRODUCTION, **{name: value})
+
+
+@pytest.mark.parametrize("name", ["PORT", "WEB_THREADS", "INGEST_MAX_BYTES", "REPORTS_TIMEOUT"])
+def test_a_mistyped_number_is_an_error_that_names_it(name):
+    assert f"{name} is '8O', which is no whole number" in failure(**PRODUCTION, **{name: "8O"})
+
+
+def test_a_list_may_have_blanks_after_its_commas():
+    hosts = load(**PRODUCTION | {"ALLOWED_HOSTS": "a.example, b.example"})["ALLOWED_HOSTS"]
+
+    assert hosts == ["a.example", "b.example"]
+
+
+@pytest.mark.parametrize("url", ["sqlite:///db.sqlite3", "mysql://user:password@host/name", "salesengine"])
+def test_a_database_that_is_not_postgresql_is_an_error(url):
+    assert "DATABASE_URL must name a PostgreSQL database" in failure(**PRODUCTION | {"DATABASE_URL": url})
+
+
+def test_a_database_url_may_name_the_folder_of_a_unix_socket():
+    url = "postgres://salesengine@//run/some folder/sockets/sales"
+
+    database = load(**PRODUCTION | {"DATABASE_URL": url})["DATABASES"]["default"]
+
+    assert (database["HOST"], database["USER"], database["NAME"]) == (
+        "/run/some folder/sockets",
+        "salesengine",
+        "sales",
+    )
+
+
+def test_options_of_the_database_url_reach_both_connections():
+    url = PRODUCTION["DATABASE_URL"] + "?sslmode=verify-full"
+
+    databases = load(**PRODUCTION | {"DATABASE_URL": url})["DATABASES"]
+
+    assert [databases[alias]["OPTIONS"].get("sslmode") for alias in ("default", "reports")] == ["verify-full"] * 2
+
+
+def test_the_local_secret_key_is_made_once_and_is_its_owners_alone(tmp_path):
+    first = load(LOCAL_DIR=str(tmp_path))["SECRET_KEY"]
+
+    assert len(first) >= 50
+    assert stat.S_IMODE((tmp_path / "secret_key").stat().st_mode) == 0o600
+    assert load(LOCAL_DIR=str(tmp_path))["SECRET_KEY"] == first
+
+
+def test_processes_that_ask_at_once_get_the_same_secret_key(tmp_path):
+    program = """
+import pathlib, sys
+from salesengine.local import secret_key
+print("ready", flush=True)
+sys.stdin.readline()
+print(secret_key(pathlib.Path(sys.argv[1])))
+"""
+    command = [sys.executable, "-c", program, str(tmp_path / "local")]
+    askers = [
+        subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(8)
+    ]
+    for asker in askers:
+        assert asker.stdout.readline() == "ready\n"
+    for asker in askers:
+        asker.stdin.write("go\n")
+        asker.stdin.flush()
+    keys = {asker.communicate(timeout=30)[0].strip() for asker in askers}
+
+    assert len(keys) == 1
+    assert len(keys.pop()) >= 50
+    assert [path.name for path in (tmp_path / "local").iterdir()] == ["secret_key"]
+
+
+def test_the_production_posture_passes_djangos_deployment_checks():
+    finished = run("manage.py", "check", "--deploy", "--fail-level", "WARNING", **PRODUCTION)
+
+    assert finished.returncode == 0, finished.stderr
