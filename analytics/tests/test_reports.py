@@ -1,0 +1,118 @@
+import pytest
+from django.conf import settings as project_settings
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
+
+from analytics.checks import check_report_files
+from analytics.reports import (
+    InvalidReportError,
+    UnknownReportError,
+    find_report,
+    invalid_reports,
+    load_reports,
+    read_report,
+)
+
+GOOD = '/*\ntitle = "Good"\ndescription = "A good one."\n*/\nSELECT 1 AS one\n'
+
+
+def test_the_three_reports_of_the_project_can_be_used():
+    assert [report.name for report in load_reports()] == [
+        "country_contribution",
+        "repeat_buyer_revenue",
+        "top_country_relationships",
+    ]
+    assert invalid_reports() == []
+
+
+def test_a_report_is_its_name_its_header_and_its_sql(sql_dir):
+    (sql_dir / "good.sql").write_text(GOOD)
+    report = find_report("good")
+    assert (report.name, report.title, report.description) == ("good", "Good", "A good one.")
+    assert (report.sql, report.sql_line) == ("SELECT 1 AS one", 5)
+
+
+def test_a_file_dropped_in_is_a_report_at_once(sql_dir):
+    assert load_reports() == []
+    (sql_dir / "good.sql").write_text(GOOD)
+    assert [report.name for report in load_reports()] == ["good"]
+
+
+def test_comments_further_down_belong_to_the_sql(sql_dir):
+    (sql_dir / "good.sql").write_text(GOOD + "/* the end */")
+    assert find_report("good").sql.endswith("/* the end */")
+
+
+def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(sql_dir):
+    (sql_dir / "good.sql").write_bytes(b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode())
+    assert (find_report("good").title, find_report("good").sql_line) == ("Good", 5)
+
+
+def test_an_unknown_report_is_answered_with_the_names_there_are(sql_dir):
+    (sql_dir / "good.sql").write_text(GOOD)
+    with pytest.raises(UnknownReportError, match=r"no report 'goods'. The reports are: good\."):
+        find_report("goods")
+
+
+@pytest.mark.parametrize("name", ["../secret", "", "Good", "good\n", "good.sql", "/etc/passwd"])
+def test_a_name_never_leads_out_of_the_folder(sql_dir, name):
+    (sql_dir / "good.sql").write_text(GOOD)
+    (sql_dir.parent / "secret.sql").write_text(GOOD)
+    with pytest.raises(UnknownReportError):
+        find_report(name)
+
+
+BAD_FILES = {
+    "no header": ("SELECT 1\n", 1, "must begin with a /* comment */"),
+    "header not closed": ('/*\ntitle = "Bad"\nSELECT 1\n', 1, "must begin with a /* comment */"),
+    "not TOML": ("/*\ntitle = \n*/\nSELECT 1\n", 2, "the header is not TOML: Invalid value"),
+    "title missing": ('/*\ndescription = "Bad."\n*/\nSELECT 1\n', 1, "'title' in the header: Field required"),
+    "title empty": ('/*\ndescription = "Bad."\ntitle = " "\n*/\nSELECT 1\n', 3, "at least 1 character"),
+    "title not text": ('/*\ndescription = "Bad."\n\ntitle = 5\n*/\nSELECT 1\n', 4, "a valid string"),
+    "unknown key": ('/*\ntitle = "Bad"\ndescription = "Bad."\ncolour = "red"\n*/\nSELECT 1\n', 4, "'colour'"),
+    "no SQL": ('/*\ntitle = "Bad"\ndescription = "Bad."\n*/\n', 5, "no SQL below"),
+}
+
+
+@pytest.mark.parametrize(("text", "line", "reason"), BAD_FILES.values(), ids=BAD_FILES)
+def test_what_is_wrong_with_a_file_is_told_with_its_line(sql_dir, text, line, reason):
+    (sql_dir / "bad.sql").write_text(text)
+    with pytest.raises(InvalidReportError) as caught:
+        find_report("bad")
+    assert caught.value.line == line
+    assert reason in caught.value.reason
+
+
+def test_a_file_that_is_not_utf_8_is_told_with_its_line(sql_dir):
+    (sql_dir / "bad.sql").write_bytes(GOOD.encode() + b"-- caf\xe9\n")
+    with pytest.raises(InvalidReportError, match=r"bad\.sql, line 6: is not UTF-8"):
+        find_report("bad")
+
+
+def test_a_file_whose_name_is_no_report_name_is_told(sql_dir):
+    (sql_dir / "Good-1.sql").write_text(GOOD)
+    with pytest.raises(InvalidReportError, match="small letters"):
+        read_report(sql_dir / "Good-1.sql")
+
+
+def test_a_file_that_cannot_be_read_is_told(sql_dir):
+    (sql_dir / "bad.sql").symlink_to(sql_dir / "gone.sql")
+    assert ["No such file" in bad.reason for bad in invalid_reports()] == [True]
+
+
+def test_a_bad_file_does_not_take_down_the_others(sql_dir):
+    (sql_dir / "bad.sql").write_text("SELECT 1")
+    (sql_dir / "good.sql").write_text(GOOD)
+    assert [report.name for report in load_reports()] == ["good"]
+    assert [bad.path.name for bad in invalid_reports()] == ["bad.sql"]
+
+
+def test_a_bad_file_breaks_the_system_check_with_file_and_line(sql_dir):
+    (sql_dir / "bad.sql").write_text("/*\ntitle = \n*/\nSELECT 1\n")
+    with pytest.raises(SystemCheckError, match=r"bad\.sql:2: \(analytics\.E001\) the header is not TOML"):
+        call_command("check")
+
+
+def test_good_files_pass_the_system_check():
+    assert project_settings.SQL_DIR.is_dir()
+    assert check_report_files() == []

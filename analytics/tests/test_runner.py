@@ -1,0 +1,173 @@
+import time
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import psutil
+import pytest
+from django.db import connection, connections
+
+from analytics.runner import ReportFailed, run
+from countries.models import Country
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
+
+
+@pytest.fixture
+def country() -> Country:
+    return Country.objects.create(id_country="170", country_name="France")
+
+
+def rows_of(report):
+    with run(report) as result:
+        return list(result.rows)
+
+
+def test_it_gives_columns_and_rows(write_report):
+    with run(write_report("SELECT 'a' AS letter, 1 AS number UNION ALL SELECT NULL, 2")) as result:
+        assert [(column.name, column.is_number) for column in result.columns] == [("letter", False), ("number", True)]
+        assert list(result.rows) == [("a", 1), (None, 2)]
+
+
+def test_values_are_exact_and_moments_know_their_zone(write_report):
+    sql = "SELECT 0.1::numeric + 1e-20::numeric AS exact, TIMESTAMPTZ '2021-01-07 01:09:24+01' AS moment"
+    assert rows_of(write_report(sql)) == [
+        (Decimal("0.10000000000000000001"), datetime(2021, 1, 7, 0, 9, 24, tzinfo=UTC))
+    ]
+
+
+def test_a_result_without_rows_has_its_columns(write_report):
+    with run(write_report("SELECT 1 AS one WHERE false")) as result:
+        assert [column.name for column in result.columns] == ["one"]
+        assert list(result.rows) == []
+
+
+def test_a_percent_sign_is_just_a_percent_sign(write_report):
+    assert rows_of(write_report("SELECT '100 %' AS a, '%s %(name)s' AS b, 'abc' LIKE '%b%' AS c")) == [
+        ("100 %", "%s %(name)s", True)
+    ]
+
+
+def test_a_semicolon_and_a_comment_may_end_the_sql(write_report):
+    assert rows_of(write_report("SELECT 1 AS one; -- done")) == [(1,)]
+
+
+def test_all_rows_come_however_many_there_are(write_report):
+    assert rows_of(write_report("SELECT generate_series(1, 10000) AS n")) == [(n,) for n in range(1, 10_001)]
+
+
+WRITES = {
+    "DELETE": "DELETE FROM country",
+    "UPDATE": "UPDATE country SET country_name = 'x' RETURNING *",
+    "INSERT": "INSERT INTO country VALUES ('1', 'x', NULL) RETURNING *",
+    "a DELETE in a WITH": "WITH gone AS (DELETE FROM country RETURNING *) SELECT * FROM gone",
+    "a second statement": "SELECT 1 AS one; DELETE FROM country",
+    "leaving the transaction": "SELECT 1 AS one; COMMIT; DELETE FROM country",
+    "a sequence": "SELECT nextval(pg_get_serial_sequence('sales', 'id')) AS number",
+    "switching the guard off": "SELECT set_config('transaction_read_only', 'off', true) AS off",
+    "DROP": "DROP TABLE country",
+}
+
+
+@pytest.mark.parametrize("sql", WRITES.values(), ids=WRITES)
+def test_the_server_refuses_to_write(write_report, country, sql):
+    with pytest.raises(ReportFailed):
+        rows_of(write_report(sql))
+    assert list(Country.objects.values_list("id_country", "country_name")) == [("170", "France")]
+
+
+def test_the_transaction_is_read_only_however_the_connection_was_set_up(write_report):
+    with connections["reports"].cursor() as cursor:
+        cursor.execute("SET default_transaction_read_only = off")  # as behind a pooler that drops options
+    assert rows_of(write_report("SELECT current_setting('transaction_read_only') AS read_only")) == [("on",)]
+
+
+def test_a_report_that_writes_is_told_what_a_report_is(write_report):
+    with pytest.raises(ReportFailed, match="A report is one SELECT"):
+        rows_of(write_report("DELETE FROM country"))
+
+
+def test_an_error_in_the_sql_is_told_with_its_place_in_the_file(write_report):
+    with pytest.raises(ReportFailed, match=r'^probe\.sql: column "nope" does not exist\nLINE 6: +nope\n'):
+        rows_of(write_report("SELECT\n    nope\nFROM country"))
+
+
+def test_an_error_in_the_sql_is_told_before_the_body_begins(write_report):
+    with pytest.raises(ReportFailed, match="division by zero"), run(write_report("SELECT 1 / 0 AS x")):
+        pytest.fail("the body ran")
+
+
+def test_an_error_further_down_comes_while_the_rows_are_read(write_report):
+    read = []
+    with (
+        pytest.raises(ReportFailed, match="division by zero"),
+        run(write_report("SELECT 1 / (5000 - n) AS x FROM generate_series(1, 9000) AS n")) as result,
+    ):
+        read.extend(result.rows)
+    assert 0 < len(read) < 5000
+
+
+def test_a_value_that_python_cannot_hold_is_a_failed_report(write_report):
+    with pytest.raises(ReportFailed, match="timestamp too large"):
+        rows_of(write_report("SELECT 'infinity'::timestamptz AS moment"))
+
+
+def test_what_takes_too_long_is_ended_and_told(write_report, settings):
+    settings.REPORTS_TIMEOUT = 0.2
+    began = time.monotonic()
+    with pytest.raises(ReportFailed, match=r"statement timeout\. A report may take 0\.2 seconds \(REPORTS_TIMEOUT\)"):
+        rows_of(write_report("SELECT pg_sleep(30) AS nap"))
+    assert time.monotonic() - began < 5
+
+
+def test_the_time_limit_is_that_of_the_settings(write_report, settings):
+    settings.REPORTS_TIMEOUT = 17
+    assert rows_of(write_report("SELECT current_setting('statement_timeout') AS limit")) == [("17s",)]
+
+
+def test_two_columns_of_one_name_are_refused(write_report):
+    with pytest.raises(ReportFailed, match="more than one column named a; use AS"):
+        rows_of(write_report("SELECT 1 AS a, 2 AS b, 3 AS a"))
+
+
+def test_no_columns_are_refused(write_report):
+    with pytest.raises(ReportFailed, match="no columns"):
+        rows_of(write_report("SELECT"))
+
+
+def test_after_a_failed_report_the_next_one_runs(write_report):
+    with pytest.raises(ReportFailed):
+        rows_of(write_report("SELECT 1 / 0 AS x"))
+    assert rows_of(write_report("SELECT 1 AS one")) == [(1,)]
+
+
+def test_a_report_sees_what_is_committed_and_nothing_of_the_run_before(write_report):
+    report = write_report("SELECT COUNT(*) AS countries FROM country")
+    assert rows_of(report) == [(0,)]
+    Country.objects.create(id_country="170", country_name="France")
+    assert rows_of(report) == [(1,)]
+
+
+def test_the_first_rows_of_a_billion_come_at_once(write_report):
+    began = time.monotonic()
+    with run(write_report("SELECT generate_series(1, 1000000000) AS n")) as result:
+        assert next(result.rows) == (1,)
+    assert time.monotonic() - began < 5
+
+
+def test_rows_are_never_all_in_memory(write_report):
+    memory = psutil.Process().memory_info
+    with run(write_report("SELECT repeat('x', 10000) AS text FROM generate_series(1, 30000)")) as result:
+        next(result.rows)
+        before, size = memory().rss, 0
+        for (text,) in result.rows:
+            size += len(text)
+    assert size > 250_000_000
+    assert memory().rss - before < 100_000_000
+
+
+def test_leaving_early_leaves_no_query_and_no_transaction(write_report):
+    with run(write_report("SELECT generate_series(1, 1000000000) AS n")) as result:
+        next(result.rows)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT state FROM pg_stat_activity WHERE application_name = 'salesengine reports'")
+        assert {state for (state,) in cursor} <= {"idle"}
