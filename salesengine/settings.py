@@ -87,7 +87,7 @@ SQL_DIR = BASE_DIR / "sql"
 if IS_LOCAL:
     from salesengine import embedded  # not part of the Docker image, which has a database beside it
 
-    database = {
+    database: dict[str, Any] = {
         "ENGINE": "salesengine.embedded",
         "NAME": embedded.DATABASE,
         "USER": embedded.DATABASE,

@@ -19,6 +19,8 @@ class Command(BaseCommand):
         "Run again, it changes nothing."
     )
 
+    requires_system_checks = ()  # a bad report file must not keep the service from starting
+
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--demo", action="store_true", help="load demo data too, unless there are sales already")
 
