@@ -184,6 +184,7 @@ LANGUAGE_CODE = "en-us"
 USE_I18N = False
 USE_TZ = True
 TIME_ZONE = "UTC"
+FORMAT_MODULE_PATH = "salesengine.formats"
 
 # Static files: after `collectstatic` (the Docker image) hashed and compressed, before it straight from the apps.
 

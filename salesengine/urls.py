@@ -1,20 +1,24 @@
 from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularJSONAPIView, SpectacularRedocView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularJSONAPIView
 
-from salesengine import health
+from salesengine import docs, health
 
 handler400 = "salesengine.errors.bad_request"
 handler403 = "salesengine.errors.permission_denied"
 handler404 = "salesengine.errors.page_not_found"
 handler500 = "salesengine.errors.server_error"
 
+admin.site.site_header = admin.site.site_title = "Sales Engine"
+admin.site.index_title = "Back office"
+
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="docs")),
     path("", include("sales.urls")),
-    path("docs", SpectacularSwaggerView.as_view(url_name="openapi"), name="docs"),
-    path("redoc", SpectacularRedocView.as_view(url_name="openapi", template_name="redoc.html"), name="redoc"),
+    path("docs", docs.SwaggerView.as_view(), name="docs"),
+    path("redoc", docs.RedocView.as_view(), name="redoc"),
+    path("favicon.ico", docs.favicon),
     path("openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
     path("admin/", admin.site.urls),
     path("healthz", health.healthz),

@@ -5,6 +5,7 @@ from datetime import UTC
 
 import pytest
 from django.contrib.auth.models import User
+from django.contrib.staticfiles import finders
 from django.core.checks import run_checks
 from django.db import OperationalError, connection
 from psycopg_pool import PoolTimeout
@@ -135,6 +136,11 @@ def test_the_documentation_needs_no_other_host(api, address):
     assert response.status_code == 200
     assert b"//cdn" not in response.content
     assert b"https://" not in response.content
+    assert "default-src 'self'" in response["Content-Security-Policy"]
+
+
+def test_there_is_an_icon(api):
+    assert finders.find(api.get("/favicon.ico")["Location"].removeprefix("/static/"))
 
 
 def test_the_openapi_document_describes_the_event(api):
