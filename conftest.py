@@ -19,6 +19,12 @@ from rest_framework.test import APIClient
 ROOT = Path(__file__).parent
 
 
+@pytest.fixture(autouse=True)
+def quick_passwords(settings: Any) -> None:
+    """Hash passwords as fast as can be: a good hash takes a quarter of a second, for each log-in of each test."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
 @pytest.fixture
 def api() -> APIClient:
     """An API client without credentials; the local posture lets it in."""

@@ -1,0 +1,58 @@
+"""manage.py prepare: what bin/start runs before it serves."""
+
+import re
+
+import pytest
+from django.contrib.auth import authenticate
+from django.contrib.auth.models import User
+from django.core.management import call_command
+
+from sales.models import Sale
+from sales.services import record_sales
+from sales.tests.helpers import sale_event
+
+pytestmark = pytest.mark.django_db
+
+
+def test_it_makes_an_admin_whose_password_it_shows_once(capsys):
+    call_command("prepare")
+    shown = capsys.readouterr().err
+    call_command("prepare")
+
+    password = re.search(r"password is (\S{16,})", shown)[1]
+    assert authenticate(username="admin", password=password).is_superuser
+    assert capsys.readouterr().err == ""
+
+
+def test_the_password_can_be_given(capsys, monkeypatch):
+    monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", "a given one")
+
+    call_command("prepare")
+
+    assert authenticate(username="admin", password="a given one")
+    assert "a given one" not in capsys.readouterr().err
+
+
+def test_no_admin_is_made_where_there_is_an_administrator():
+    User.objects.create_superuser("someone")
+
+    call_command("prepare")
+
+    assert not User.objects.filter(username="admin").exists()
+
+
+def test_demo_data_is_loaded_into_an_empty_database(monkeypatch):
+    monkeypatch.setattr("salesengine.management.commands.prepare.DEMO_SALES", 10)
+
+    call_command("prepare", "--demo")
+
+    assert Sale.objects.count() == 10
+
+
+def test_demo_data_is_not_loaded_beside_other_sales(capsys):
+    record_sales([sale_event()])
+
+    call_command("prepare", "--demo")
+
+    assert Sale.objects.count() == 1
+    assert "no demo data is loaded" in capsys.readouterr().err
