@@ -110,4 +110,6 @@ def server_error(request: HttpRequest) -> HttpResponse:
 def _answer(request: HttpRequest, status_code: int, detail: str) -> HttpResponse | None:
     if request.path.startswith("/admin/"):
         return None
-    return HttpResponse(encode_json(problem(status_code, detail)), status=status_code, content_type=PROBLEM_JSON)
+    return HttpResponse(
+        encode_json(problem(status_code, detail)) + b"\n", status=status_code, content_type=PROBLEM_JSON
+    )

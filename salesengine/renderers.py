@@ -20,4 +20,4 @@ class ExactJSONRenderer(BaseRenderer):
     def render(
         self, data: Any, accepted_media_type: str | None = None, renderer_context: Mapping[str, Any] | None = None
     ) -> bytes:
-        return b"" if data is None else encode_json(data)
+        return b"" if data is None else encode_json(data) + b"\n"  # a terminal's prompt then starts on its own line
