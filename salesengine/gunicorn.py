@@ -19,8 +19,8 @@ Sales Engine is ready.
 
 Post the example sale, then read the feedback:
 
-  curl -H 'Content-Type: application/json' -d '{event}' {address}/ingest
-  curl {address}/feedback
+  curl -H 'Content-Type: application/json' {key}-d '{event}' {address}/ingest
+  curl {key}{address}/feedback
 
 Ctrl-C stops it.
 """
@@ -50,5 +50,7 @@ def when_ready(server: Arbiter) -> None:
     """Say what to do next."""
     from sales.schemas import EXAMPLE  # needs the application, which is loaded by now
 
-    sys.stdout.write(WELCOME.format(address=f"http://{settings.HOST}:{settings.PORT}", event=json.dumps(EXAMPLE)))
+    address = f"http://{settings.HOST}:{settings.PORT}"
+    key = "-H 'Authorization: Api-Key YOUR_KEY' " if settings.API_KEY_REQUIRED else ""
+    sys.stdout.write(WELCOME.format(address=address, key=key, event=json.dumps(EXAMPLE)))
     sys.stdout.flush()

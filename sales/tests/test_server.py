@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from decimal import Decimal
@@ -80,7 +81,11 @@ def test_a_body_that_breaks_off_is_not_stored(server, event):
     with connect(server) as connection:
         connection.connect()
         connection.sock.sendall((head + body).encode())
+        connection.sock.shutdown(socket.SHUT_WR)
+        answer = connection.sock.recv(10_000)
 
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"broke off" in answer
     assert feedback(server, category="girls") == []
 
 
