@@ -1,7 +1,6 @@
 """The API's doors onto the services."""
 
 from django.conf import settings
-from django.http import UnreadablePostError
 from rest_framework import status
 from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.request import Request
@@ -52,7 +51,7 @@ def read_json_body(request: Request) -> bytes:
     stream = request.META["wsgi.input"] if chunked else request
     try:
         body: bytes = stream.read(limit + 1) if announced <= limit else b""
-    except (UnreadablePostError, OSError):
+    except OSError:
         raise InvalidInput([], "The body broke off; nothing was stored.") from None
     if max(announced, len(body)) > limit:
         raise ContentTooLarge(f"A request takes at most {limit:,} bytes; send the events in several requests.")

@@ -9,6 +9,7 @@ from decimal import Decimal
 from urllib.parse import urlsplit
 
 import httpx
+import pytest
 
 
 def feedback(server, **parameters):
@@ -73,14 +74,20 @@ def test_an_announced_length_over_the_limit_is_refused_unread(server):
         assert post(connection, b"", **{"Content-Length": "99999999"})[0] == 413
 
 
-def test_a_body_that_breaks_off_is_not_stored(server, event):
+@pytest.mark.parametrize(
+    ("header", "sent"),
+    [
+        ("Content-Length: {longer}", "{body}"),
+        ("Transfer-Encoding: chunked", "{length:x}\r\n{body}\r\n"),
+        ("Transfer-Encoding: chunked", "{longer:x}\r\n{body}"),
+    ],
+)
+def test_a_body_that_breaks_off_is_not_stored(server, event, header, sent):
     body = json.dumps([event | {"CATEGORY": "girls"}])
-    head = (
-        f"POST /ingest HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {len(body) + 1}"
-    )
+    request = f"POST /ingest HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n{header}\r\n\r\n{sent}"
     with connect(server) as connection:
         connection.connect()
-        connection.sock.sendall(f"{head}\r\n\r\n{body}".encode())
+        connection.sock.sendall(request.format(body=body, length=len(body), longer=len(body) + 1).encode())
         connection.sock.shutdown(socket.SHUT_WR)
         response = http.client.HTTPResponse(connection.sock)
         response.begin()
