@@ -63,8 +63,6 @@ else:
         if not value:
             raise ImproperlyConfigured(f"DATABASE_URL is set, so {name} must be set too: see .env.example")
 
-API_KEY_REQUIRED = read_switch("API_KEY_REQUIRED", default=not IS_LOCAL)
-
 # Serving (salesengine/gunicorn.py)
 
 HOST = env("HOST", default="127.0.0.1")
@@ -72,8 +70,10 @@ PORT = read_number("PORT", default=8000)
 WEB_CONCURRENCY = read_number("WEB_CONCURRENCY", default=2)
 WEB_THREADS = read_number("WEB_THREADS", default=16)
 
-# Ingest
+# API
 
+IS_PRIVATE = IS_LOCAL and HOST in {"127.0.0.1", "localhost", "[::1]"}
+API_KEY_REQUIRED = read_switch("API_KEY_REQUIRED", default=not IS_PRIVATE)
 INGEST_MAX_BYTES = read_number("INGEST_MAX_BYTES", default=10_000_000)
 INGEST_MAX_EVENTS = read_number("INGEST_MAX_EVENTS", default=50_000)
 

@@ -125,6 +125,11 @@ def test_the_production_posture_wants_keys_and_tls():
     assert settings["DEBUG"] is False
 
 
+def test_a_local_service_that_others_can_reach_wants_keys(tmp_path):
+    assert load(LOCAL_DIR=str(tmp_path), HOST="0.0.0.0")["API_KEY_REQUIRED"] is True
+    assert load(LOCAL_DIR=str(tmp_path), HOST="localhost")["API_KEY_REQUIRED"] is False
+
+
 def test_api_key_required_overrides_either_posture(tmp_path):
     assert load(LOCAL_DIR=str(tmp_path), API_KEY_REQUIRED="true")["API_KEY_REQUIRED"] is True
     assert load(**PRODUCTION, API_KEY_REQUIRED="false")["API_KEY_REQUIRED"] is False
