@@ -57,6 +57,8 @@ def server() -> Iterator[str]:
             httpx.get(f"{address}/healthz")
             break
         time.sleep(0.1)
+    else:
+        pytest.fail((folder / "log").read_text())
     yield address
     process.terminate()
     process.wait(timeout=30)

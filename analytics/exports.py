@@ -116,6 +116,8 @@ def whole_file(path: Path) -> Iterator[TextIO]:
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     with draft.open("x", encoding="utf-8", newline="") as file:
         try:
+            if path.exists():
+                draft.chmod(path.stat().st_mode & 0o777)
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -66,6 +66,8 @@ def _restrict_transaction() -> None:
     with connections[ALIAS].cursor() as cursor:
         cursor.execute("SET TRANSACTION READ ONLY")
         cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{settings.REPORTS_TIMEOUT}s"])
+        # The first counts anew for each fetch of rows; this one ends the connection, so the first may go first.
+        cursor.execute("SELECT set_config('transaction_timeout', %s, true)", [f"{settings.REPORTS_TIMEOUT + 1}s"])
         # All rows are wanted; for a cursor the planner otherwise aims at the first tenth (cursor_tuple_fraction).
         cursor.execute("SET LOCAL cursor_tuple_fraction = 1")
 
@@ -89,7 +91,7 @@ def _rows(cursor: CursorWrapper, rows: list[Row]) -> Iterator[Row]:
 def _reason(error: Error) -> str:
     """The database's words, with what they mean here where that is not plain."""
     words = str(error).strip()
-    if isinstance(error.__cause__, psycopg.errors.QueryCanceled):
+    if isinstance(error.__cause__, psycopg.errors.QueryCanceled | psycopg.errors.TransactionTimeout):
         return f"{words}. A report may take {settings.REPORTS_TIMEOUT} seconds (REPORTS_TIMEOUT)."
     if isinstance(error.__cause__, psycopg.errors.SyntaxError | psycopg.errors.FeatureNotSupported):
         return f"{words}\nA report is one SELECT; nothing else is run."

@@ -127,8 +127,12 @@ def sales_counted() -> int:
 
 def append_to_journal(figures: Mapping[CategoryDay, Figures]) -> list[int]:
     """Note what a batch adds, in the transaction that stores the batch; the ids of the new entries."""
-    categories, days = zip(*figures, strict=True) if figures else ((), ())
-    counts, revenues = zip(*figures.values(), strict=True) if figures else ((), ())
+    columns = (
+        [category for category, _ in figures],
+        [day for _, day in figures],
+        [count for count, _ in figures.values()],
+        [revenue for _, revenue in figures.values()],
+    )
     with connection.cursor() as cursor:
         cursor.execute(
             """
@@ -136,7 +140,7 @@ def append_to_journal(figures: Mapping[CategoryDay, Figures]) -> list[int]:
             SELECT * FROM unnest(%s::text[], %s::date[], %s::bigint[], %s::numeric[])
             RETURNING id
             """,
-            [list(categories), list(days), list(counts), list(revenues)],
+            columns,
         )
         return [entry_id for (entry_id,) in cursor]
 
@@ -144,7 +148,8 @@ def append_to_journal(figures: Mapping[CategoryDay, Figures]) -> list[int]:
 def fold_if_due(entry_ids: Iterable[int]) -> None:
     """Fold after about every 256th journal entry, so that the journal stays short."""
     if any(entry_id % FOLD_EVERY == 0 for entry_id in entry_ids):
-        fold()
+        while fold() == FOLD_AT_MOST:
+            pass
 
 
 def fold() -> int:

@@ -31,6 +31,9 @@ MOMENT = re.compile(
 )
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[Ee][+-]?[0-9]{1,4})?")
+MAX_FIELDS = 32  # of one event, before it is looked at more closely
+MAX_LISTED_ERRORS = 10_000  # a body of nothing but mistakes must not make an answer many times its size
+SLICE = 1_000  # events that are validated in one go: errors take far more memory than events
 REVENUE_LIMIT = Decimal(10) ** 15
 REVENUE_DECIMALS = 20
 
@@ -65,9 +68,10 @@ def parse_revenue(value: object) -> Decimal:
         raise PydanticCustomError("revenue", "must be a number, such as 57.27456")
     if not -REVENUE_LIMIT < value < REVENUE_LIMIT:
         raise PydanticCustomError("revenue", "must be smaller than 10^15, and greater than -10^15")
-    if value.as_tuple().exponent < -REVENUE_DECIMALS:  # type: ignore[operator]  # only NaN and Infinity have letters
+    exponent = int(value.as_tuple().exponent)  # a letter for NaN and Infinity only, which came no further than here
+    if exponent < -REVENUE_DECIMALS:
         raise PydanticCustomError("revenue", "must have at most 20 decimals")
-    return value
+    return value if exponent <= 0 else value.quantize(Decimal(1)) if value else Decimal(0)  # 1E+3 is stored as 1000
 
 
 NOT_NUL = r"^[^\x00]*$"  # PostgreSQL's text cannot hold a NUL
@@ -107,8 +111,19 @@ EXAMPLE = {
     "REVENUE": "57.27456",
 }
 
-EVENT = TypeAdapter(SaleEvent)
-EVENTS = TypeAdapter(list[SaleEvent])
+
+def refuse_many_fields(value: object) -> object:
+    """An object with a great many unknown fields is one mistake, not as many as it has fields."""
+    if isinstance(value, dict) and len(value) > MAX_FIELDS:
+        raise PydanticCustomError(
+            "fields", "must have only the fields of a sale event; it has {number} fields", {"number": len(value)}
+        )
+    return value
+
+
+LimitedEvent = Annotated[SaleEvent, BeforeValidator(refuse_many_fields)]
+EVENT: TypeAdapter[SaleEvent] = TypeAdapter(LimitedEvent)
+EVENTS: TypeAdapter[list[SaleEvent]] = TypeAdapter(list[LimitedEvent])
 
 PLAIN_WORDS = {
     "missing": "is required",
@@ -128,18 +143,35 @@ def parse_events(body: bytes) -> tuple[list[SaleEvent], bool]:
     Raises InvalidInput, which names every bad field of every bad event, and ContentTooLarge for too many events.
     """
     sent = _parse_json(body)
-    many = isinstance(sent, list)
-    if many and len(sent) > settings.INGEST_MAX_EVENTS:
+    if isinstance(sent, list):
+        return _validate_list(sent), True
+    try:
+        return [EVENT.validate_python(sent)], False
+    except ValidationError as error:
+        raise InvalidInput(_in_plain_words(error)) from None
+
+
+def _validate_list(sent: list[Any]) -> list[SaleEvent]:
+    if len(sent) > settings.INGEST_MAX_EVENTS:
         raise ContentTooLarge(
             f"A request takes at most {settings.INGEST_MAX_EVENTS:,} events, and this one has {len(sent):,}; "
             "send them in several requests. Nothing was stored."
         )
-    try:
-        return (EVENTS.validate_python(sent), True) if many else ([EVENT.validate_python(sent)], False)
-    except ValidationError as error:
-        errors = [_in_plain_words(details) for details in error.errors(include_url=False, include_input=False)]
-        bad = len({details["pointer"].split("/")[1] for details in errors}) if many else 1
-        raise InvalidInput(errors, _summary(bad, len(sent)) if many else None) from None
+    events: list[SaleEvent] = []
+    errors: list[dict[str, str]] = []
+    error_count = 0
+    for start in range(0, len(sent), SLICE):
+        try:
+            events += EVENTS.validate_python(sent[start : start + SLICE])
+        except ValidationError as error:
+            error_count += error.error_count()
+            if len(errors) < MAX_LISTED_ERRORS:
+                errors += _in_plain_words(error, first_event=start)
+    if error_count:
+        mistakes = f"{error_count:,} mistake{'' if error_count == 1 else 's'}"
+        detail = f"There {'is' if error_count == 1 else 'are'} {mistakes} in {len(sent):,} events; nothing was stored."
+        raise InvalidInput(errors[:MAX_LISTED_ERRORS], detail, error_count)
+    return events
 
 
 def stored_sale(new_id: int, event: SaleEvent) -> dict[str, Any]:
@@ -157,14 +189,24 @@ def _parse_json(body: bytes) -> Any:
         raise InvalidInput([], f"The body is not valid JSON in UTF-8: {reason}. Nothing was stored.") from None
 
 
-def _summary(bad: int, sent: int) -> str:
-    return f"{bad:,} of {sent:,} events {'is' if bad == 1 else 'are'} not valid; nothing was stored."
+def _in_plain_words(error: ValidationError, first_event: int | None = None) -> list[dict[str, str]]:
+    """What is wrong where; `first_event` is the place in the whole list of the first event of a list."""
+    return [
+        {"pointer": json_pointer(_location(details, first_event)), "detail": _explanation(details)}
+        for details in error.errors(include_url=False, include_input=False)
+    ]
 
 
-def _in_plain_words(details: ErrorDetails) -> dict[str, str]:
+def _location(details: ErrorDetails, first_event: int | None) -> tuple[int | str, ...]:
+    if first_event is None:
+        return details["loc"]
+    number, *field = details["loc"]
+    return (first_event + int(number), *field)
+
+
+def _explanation(details: ErrorDetails) -> str:
     words = PLAIN_WORDS.get(details["type"])
-    detail = words.format(**details.get("ctx", {})) if words else details["msg"]
-    return {"pointer": json_pointer(details["loc"]), "detail": detail}
+    return words.format(**details.get("ctx", {})) if words else details["msg"]
 
 
 def json_pointer(location: Iterable[int | str]) -> str:

@@ -41,17 +41,17 @@ def read_json_body(request: Request) -> bytes:
     if media_type != "application/json":
         detail = f"Send the header Content-Type: application/json; this request had {media_type or 'none'}."
         raise UnsupportedMediaType(media_type, detail)
-    encoding = request.headers.get("Content-Encoding", "identity")
+    encoding = request.headers.get("Content-Encoding", "identity").lower()
     if encoding != "identity":
         raise UnsupportedMediaType(encoding, f"Send the body as it is, without Content-Encoding: {encoding}.")
     limit = settings.INGEST_MAX_BYTES
     announced = int(request.META.get("CONTENT_LENGTH") or 0)
     # A chunked body announces no length; Django would take it for empty, but the server knows where it ends.
-    chunked = "chunked" in request.headers.get("Transfer-Encoding", "")
+    chunked = "chunked" in request.headers.get("Transfer-Encoding", "").lower()
     stream = request.META["wsgi.input"] if chunked else request
     try:
         body: bytes = stream.read(limit + 1) if announced <= limit else b""
-    except OSError:
+    except Exception:  # each server has its own for a body that breaks off or is not chunked as it says
         raise InvalidInput([], "The body broke off; nothing was stored.") from None
     if max(announced, len(body)) > limit:
         raise ContentTooLarge(f"A request takes at most {limit:,} bytes; send the events in several requests.")

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
-from django.db import InterfaceError, OperationalError
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.views import defaults
 from psycopg_pool import PoolTimeout
@@ -20,18 +20,25 @@ logger = logging.getLogger(__name__)
 
 PROBLEM_JSON = "application/problem+json"
 DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeout)
-MAX_LISTED_ERRORS = 10_000  # a body of nothing but mistakes must not make an answer many times its size
+# Such as a NUL or a year 10^9 in a query string, or a thousand parameters: what the request holds is at fault.
+IMPOSSIBLE = (DataError, OverflowError, SuspiciousOperation)
 
 
 class InvalidInput(exceptions.APIException):
-    """What was sent cannot be taken. `errors` says where and why: {"pointer" or "parameter": ..., "detail": ...}."""
+    """What was sent cannot be taken. `errors` says where and why: {"pointer" or "parameter": ..., "detail": ...}.
+
+    `error_count` is the number of all errors, where `errors` does not list them all.
+    """
 
     status_code = status.HTTP_400_BAD_REQUEST
     default_detail = "The request is not valid; nothing was stored."
 
-    def __init__(self, errors: Sequence[Mapping[str, str]], detail: str | None = None) -> None:
+    def __init__(
+        self, errors: Sequence[Mapping[str, str]], detail: str | None = None, error_count: int | None = None
+    ) -> None:
         super().__init__(detail)
         self.errors = errors
+        self.error_count = len(errors) if error_count is None else error_count
 
 
 class ContentTooLarge(exceptions.APIException):
@@ -45,7 +52,7 @@ class DatabaseAway(exceptions.APIException):
     """The database does not answer. Nothing is known to be stored: the client should try again."""
 
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
-    default_detail = "The database does not answer; try again soon."
+    default_detail = "The database could not answer; try again soon."
     wait = 5  # seconds, sent as Retry-After
 
 
@@ -56,15 +63,17 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpRespons
     elif isinstance(exc, PermissionDenied):
         exc = exceptions.PermissionDenied()
     elif isinstance(exc, DATABASE_AWAY):
-        logger.error("The database does not answer: %s", exc)
+        logger.error("The database could not answer: %s", exc)
         exc = DatabaseAway()
+    elif isinstance(exc, IMPOSSIBLE):
+        exc = exceptions.ParseError("The request holds a value that cannot be; nothing was stored.")
     elif not isinstance(exc, exceptions.APIException):
         logger.exception("An API view failed", exc_info=exc)
         exc = exceptions.APIException()
     set_rollback()
     response = Response(problem(exc.status_code, str(exc.detail)), status=exc.status_code, content_type=PROBLEM_JSON)
     if isinstance(exc, InvalidInput):
-        response.data |= _listed(exc.errors)
+        response.data |= {"error_count": exc.error_count, "errors": exc.errors}
     if header := getattr(exc, "auth_header", None):
         response["WWW-Authenticate"] = header
     if wait := getattr(exc, "wait", None):
@@ -80,10 +89,6 @@ def problem(status_code: int, detail: str) -> dict[str, Any]:
         "status": status_code,
         "detail": detail,
     }
-
-
-def _listed(errors: Sequence[Mapping[str, str]]) -> dict[str, Any]:
-    return {"error_count": len(errors), "errors": errors[:MAX_LISTED_ERRORS]}
 
 
 # Outside DRF: unknown addresses, refused hosts, failures before a view is reached. The back office gets pages.

@@ -50,7 +50,8 @@ def when_ready(server: Arbiter) -> None:
     """Say what to do next."""
     from sales.schemas import EXAMPLE  # needs the application, which is loaded by now
 
-    address = f"http://{settings.HOST}:{settings.PORT}"
+    host = "localhost" if settings.HOST in {"0.0.0.0", "[::]"} else settings.HOST  # noqa: S104
+    address = f"http://{host}:{settings.PORT}"
     key = "-H 'Authorization: Api-Key YOUR_KEY' " if settings.API_KEY_REQUIRED else ""
     sys.stdout.write(WELCOME.format(address=address, key=key, event=json.dumps(EXAMPLE)))
     sys.stdout.flush()

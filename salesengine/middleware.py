@@ -3,11 +3,10 @@
 import logging
 from collections.abc import Callable
 
-from django.db import DataError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from salesengine.errors import DATABASE_AWAY, DatabaseAway, bad_request
+from salesengine.errors import DATABASE_AWAY, IMPOSSIBLE, DatabaseAway, bad_request
 
 logger = logging.getLogger(__name__)
 
@@ -22,10 +21,10 @@ class DatabaseErrorPages:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        if isinstance(exception, DataError):  # such as a NUL in the address of a filtered list
+        if isinstance(exception, IMPOSSIBLE):
             return bad_request(request, exception)
         if isinstance(exception, DATABASE_AWAY):
-            logger.error("The database does not answer: %s", exception)
+            logger.error("The database could not answer: %s", exception)
             page = render(request, "503.html", status=503)
             page["Retry-After"] = str(DatabaseAway.wait)
             return page

@@ -1,9 +1,22 @@
 """The WSGI application that gunicorn serves."""
 
 import os
+from collections.abc import Mapping
+from typing import Any
 
+from django.core.handlers.wsgi import WSGIRequest
 from django.core.wsgi import get_wsgi_application
+from django.utils.http import parse_header_parameters
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "salesengine.settings")
 
+
+class UTF8Request(WSGIRequest):
+    """A request in UTF-8, whatever charset it names: Django would try any codec Python has, and fail with some."""
+
+    def _set_content_type_params(self, meta: Mapping[str, Any]) -> None:
+        self.content_type, self.content_params = parse_header_parameters(meta.get("CONTENT_TYPE", ""))
+
+
 application = get_wsgi_application()
+application.request_class = UTF8Request

@@ -14,6 +14,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "managed": False,
+                "base_manager_name": "objects",
                 "default_permissions": ("view",),
             },
         ),

@@ -153,6 +153,7 @@ class TestAnswer:
             ({"start": "2021-01-02"}, "start", "is not known here; there are category, start_date, end_date"),
             ({"category": ["bags", "shoes"]}, "category", "must be given once"),
             ({"category": "a\0b"}, "category", "must be one of"),
+            ({"format": "xml"}, "format", "is not known here"),
         ],
     )
     def test_a_parameter_that_makes_no_sense_is_named(self, api, parameters, name, words):
@@ -254,6 +255,15 @@ class TestWriters:
         assert max(lengths) <= 8
         assert feedback.verify() == []
 
+    def test_they_fold_a_batch_of_many_days_at_once(self, monkeypatch):
+        monkeypatch.setattr(feedback, "FOLD_AT_MOST", 100)
+
+        days = [sale_event(DATE_PAYMENT=FIRST + datetime.timedelta(days=number)) for number in range(450)]
+        record_sales(days)
+
+        assert JournalEntry.objects.count() < 100
+        assert feedback.verify() == []
+
     def test_a_fold_that_fails_does_not_fail_the_sale(self, monkeypatch, api, event, caplog):
         def fail(entry_ids):
             raise DatabaseError("no fold today")
@@ -294,6 +304,9 @@ class TestVerifying:
 
     def test_right_figures_have_no_differences(self):
         assert feedback.verify() == []
+
+    def test_a_sale_that_comes_in_meanwhile_is_no_difference(self):
+        assert feedback.verify(advance=lambda sales: elsewhere(record_sales, [sale_event()])) == []
 
     def test_a_wrong_total_is_told(self):
         Total.objects.filter(category="bags").update(sales_count=2)

@@ -62,7 +62,16 @@ def test_brand_and_category_may_be_null_or_left_out(api, event):
 
 @pytest.mark.parametrize(
     "text",
-    ["57.27456", "-12.50", "0", "999999999999999.00000000000000000001", "0.1", "1e3", "-0.00000000000000000001"],
+    [
+        "57.27456",
+        "-12.50",
+        "0",
+        "999999999999999.00000000000000000001",
+        "0.1",
+        "1e3",
+        "0e99",
+        "-0.00000000000000000001",
+    ],
 )
 @pytest.mark.parametrize("form", ["{}", '"{}"'])
 def test_a_revenue_comes_back_digit_for_digit(api, event, text, form):
@@ -125,7 +134,7 @@ def test_every_bad_field_of_every_bad_event_is_named(api, event):
 def test_one_bad_event_keeps_the_whole_list_out(api, event):
     response = post(api, [event, event | {"REVENUE": "much"}])
 
-    assert response.json()["detail"] == "1 of 2 events is not valid; nothing was stored."
+    assert response.json()["detail"] == "There is 1 mistake in 2 events; nothing was stored."
     assert not Sale.objects.exists()
     assert not JournalEntry.objects.exists()
 
@@ -272,9 +281,19 @@ def test_another_method_is_refused(api, method):
     assert response["Content-Type"] == "application/problem+json"
 
 
+def test_an_event_of_very_many_fields_is_one_mistake(api, event):
+    many = event | {f"field {number}": number for number in range(1_000)}
+
+    assert errors_of(post(api, [event, many])) == {
+        "/1": "must have only the fields of a sale event; it has 1010 fields"
+    }
+
+
 def test_the_listing_of_errors_ends_but_their_number_is_told(api, settings):
     response = post(api, [{}] * 2_000)
 
+    problem = response.json()
     assert response.status_code == 400
-    assert response.json()["error_count"] == 16_000
-    assert len(response.json()["errors"]) == 10_000
+    assert problem["detail"] == "There are 16,000 mistakes in 2,000 events; nothing was stored."
+    assert (problem["error_count"], len(problem["errors"])) == (16_000, 10_000)
+    assert [problem["errors"][place]["pointer"] for place in (0, 9_999)] == ["/0/ID_ORDER", "/1249/REVENUE"]

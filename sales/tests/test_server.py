@@ -80,6 +80,9 @@ def test_an_announced_length_over_the_limit_is_refused_unread(server):
         ("Content-Length: {longer}", "{body}"),
         ("Transfer-Encoding: chunked", "{length:x}\r\n{body}\r\n"),
         ("Transfer-Encoding: chunked", "{longer:x}\r\n{body}"),
+        ("Transfer-Encoding: chunked", "{length:x}\r\n{body}0\r\n\r\n"),
+        ("Transfer-Encoding: chunked", "zz\r\n{body}\r\n0\r\n\r\n"),
+        ("Transfer-Encoding: Chunked", "{length:x}\r\n{body}\r\n0\r\n"),
     ],
 )
 def test_a_body_that_breaks_off_is_not_stored(server, event, header, sent):
@@ -96,6 +99,16 @@ def test_a_body_that_breaks_off_is_not_stored(server, event, header, sent):
     assert response.status == 400
     assert b"broke off" in answer
     assert feedback(server, category="girls") == []
+
+
+@pytest.mark.parametrize("charset", ["hex", "undefined", "utf-16", "latin-1"])
+def test_a_charset_of_the_clients_changes_nothing(server, charset):
+    response = httpx.get(
+        f"{server}/feedback?category=b%C3%A9", headers={"Content-Type": f"application/json; charset={charset}"}
+    )
+
+    assert response.status_code == 400
+    assert "must be one of" in response.json()["errors"][0]["detail"]
 
 
 def test_a_list_of_five_thousand_events_is_taken(server, event):

@@ -58,6 +58,12 @@ def test_a_database_that_is_away_is_503_with_a_time_to_try_again(api, monkeypatc
     assert response["Content-Type"] == "application/problem+json"
 
 
+def test_a_thousand_parameters_are_refused(api):
+    response = api.get("/feedback?" + "&".join("a=b" for _ in range(1_001)))
+
+    assert (response.status_code, response["Content-Type"]) == (400, "application/problem+json")
+
+
 def test_a_mistake_of_ours_is_told_without_its_details(api, monkeypatch, caplog):
     def fail(question):
         raise ZeroDivisionError("a secret")

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 from sales.models import Sale
 
@@ -36,6 +36,10 @@ class Command(BaseCommand):
         users = get_user_model()._default_manager
         if users.filter(is_superuser=True).exists():
             return
+        if users.filter(username="admin").exists():
+            raise CommandError(
+                "There is no administrator, and the user admin is none: make one with manage.py createsuperuser."
+            )
         given = os.environ.get("DJANGO_SUPERUSER_PASSWORD")
         password = given or secrets.token_urlsafe(12)
         users.create_superuser("admin", password=password)
