@@ -40,16 +40,23 @@ def event() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[str]:
+def server_dir() -> Iterator[Path]:
+    """The LOCAL_DIR of `server`; not below pytest's folders, where PostgreSQL could not go as another user."""
+    folder = Path(tempfile.mkdtemp(prefix="salesengine-")).resolve()
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def server(server_dir: Path) -> Iterator[str]:
     """The service as `bin/start` runs it, on a port and a database of its own; its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
-    folder = Path(tempfile.mkdtemp(prefix="salesengine-"))
-    environment = os.environ | {"LOCAL_DIR": str(folder), "PORT": port, "ENV_FILE": os.devnull}
+    environment = os.environ | {"LOCAL_DIR": str(server_dir), "PORT": port, "ENV_FILE": os.devnull}
     subprocess.run([sys.executable, "manage.py", "prepare"], env=environment, cwd=ROOT, check=True, capture_output=True)
     command = [sys.executable, "-m", "gunicorn", "--config", "python:salesengine.gunicorn", "salesengine.wsgi"]
-    with (folder / "log").open("w") as log:
+    with (server_dir / "log").open("w") as log:
         process = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=log, stderr=log)
     address = f"http://127.0.0.1:{port}"
     for _ in range(100):
@@ -58,8 +65,7 @@ def server() -> Iterator[str]:
             break
         time.sleep(0.1)
     else:
-        pytest.fail((folder / "log").read_text())
+        pytest.fail((server_dir / "log").read_text())
     yield address
     process.terminate()
     process.wait(timeout=30)
-    shutil.rmtree(folder, ignore_errors=True)

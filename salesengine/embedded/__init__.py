@@ -37,6 +37,9 @@ DATABASE = "salesengine"
 PORT = 5432
 SYSTEM_USER = "pgserver"  # PostgreSQL refuses to run as root; it then runs as this user
 START_TIMEOUT = 120  # seconds; recovery after a crash replays the log first
+NO_PROCESS = 2**30  # more than any kernel numbers a process
+# What PostgreSQL says while a server before it has not ended altogether.
+STILL_ENDING = ("pre-existing shared memory block", "is another postmaster")
 LONGEST_SOCKET_PATH = 100  # bytes; the kernels' limits are 104 (macOS) and 108 (Linux)
 
 SERVER_OPTIONS = {
@@ -63,7 +66,7 @@ def socket_dir(local_dir: Path) -> Path:
     if len(os.fsencode(data_dir / f".s.PGSQL.{PORT}")) <= LONGEST_SOCKET_PATH:
         return data_dir
     digest = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:12]
-    return Path(tempfile.gettempdir()) / f"salesengine-{os.geteuid()}-{digest}"
+    return Path("/tmp") / f"salesengine-{os.geteuid()}-{digest}"  # noqa: S108  # checked in _make_socket_dir
 
 
 def start(local_dir: Path) -> None:
@@ -91,6 +94,19 @@ def start(local_dir: Path) -> None:
         atexit.register(_leave, local_dir)
 
 
+def revive(local_dir: Path) -> bool:
+    """Start the server again if it has died while this process uses it; whether it had.
+
+    Raises EmbeddedServerError when it cannot be started.
+    """
+    local_dir = local_dir.resolve()
+    with _thread_lock, _turn(local_dir):
+        if _answers(local_dir):
+            return False
+        _start_server(local_dir)
+        return True
+
+
 def _leave(local_dir: Path) -> None:
     """Stop using the server; stop it too when nobody else does."""
     global _users_lock
@@ -106,7 +122,7 @@ def _leave(local_dir: Path) -> None:
             return
         finally:
             os.close(everyone)
-        _pg_ctl(local_dir, "stop", "-m", "fast")
+        _stop_server(local_dir)
 
 
 @contextlib.contextmanager
@@ -127,6 +143,8 @@ def _open_lock(path: Path) -> int:
 def _make_cluster(local_dir: Path) -> None:
     """Create the data directory with an empty database. It appears whole or not at all."""
     data_dir = local_dir / "postgres"
+    if os.geteuid() == 0:
+        _let_system_user_in(local_dir)
     if data_dir.exists():
         return
     _say(f"Making a private PostgreSQL database in {data_dir}")
@@ -134,7 +152,7 @@ def _make_cluster(local_dir: Path) -> None:
     shutil.rmtree(fresh, ignore_errors=True)  # left by a start that was killed
     fresh.mkdir(mode=0o700)
     if os.geteuid() == 0:
-        _let_system_user_in(fresh)
+        shutil.chown(fresh, SYSTEM_USER, SYSTEM_USER)
     _run(
         *(BINARIES / "initdb", "-D", fresh, "--username", DATABASE, "--auth", "trust", "--encoding", "UTF8"),
         *("--locale", "C", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8", "--no-instructions"),
@@ -143,16 +161,16 @@ def _make_cluster(local_dir: Path) -> None:
     fresh.rename(data_dir)
 
 
-def _let_system_user_in(data_dir: Path) -> None:
-    """As root: make the system user, give it the data directory, and let it pass through the folders above."""
+def _let_system_user_in(local_dir: Path) -> None:
+    """As root: make the system user, and let it read the programs and pass through the folders above them and us."""
     try:
         pwd.getpwnam(SYSTEM_USER)
     except KeyError:
         _say(f"PostgreSQL does not run as root: making the system user {SYSTEM_USER!r} for it")
         subprocess.run(["useradd", "--system", "--shell", "/usr/sbin/nologin", "--user-group", SYSTEM_USER], check=True)
-    shutil.chown(data_dir, SYSTEM_USER, SYSTEM_USER)
-    subprocess.run(["chmod", "-R", "o+rX", BINARIES.parent], check=True)
-    for folder in {*data_dir.parents, *BINARIES.parents}:
+    if not (BINARIES / "postgres").stat().st_mode & 0o001:  # installed under a strict umask
+        subprocess.run(["chmod", "-R", "o+rX", BINARIES.parent], check=True)
+    for folder in {local_dir, *local_dir.parents, *BINARIES.parents}:
         mode = folder.stat().st_mode
         if not mode & 0o001:
             _say(f"PostgreSQL runs as the user {SYSTEM_USER!r} here: letting other users pass through {folder} (o+x)")
@@ -164,13 +182,25 @@ def _start_server(local_dir: Path) -> None:
     deadline = time.monotonic() + START_TIMEOUT
     _make_socket_dir(local_dir)
     while not _answers(local_dir):
-        if not _server_processes(local_dir):
-            _clear_stale_files(local_dir)
+        _disown_stale_files(local_dir)
+        try:
             _pg_ctl(local_dir, "start", "-t", str(START_TIMEOUT), "-o", _server_options(local_dir))
-        elif time.monotonic() > deadline:
-            raise EmbeddedServerError(f"PostgreSQL runs in {local_dir} but does not answer; see postgres.log there")
-        else:  # it is on its way up, or it was killed and its children still have to end
+        except EmbeddedServerError as error:
+            if time.monotonic() > deadline or not any(sign in str(error) for sign in STILL_ENDING):
+                raise
             time.sleep(0.1)
+
+
+def _stop_server(local_dir: Path) -> None:
+    """Stop the server, which may have died already."""
+    try:
+        _pg_ctl(local_dir, "stop", "-m", "fast")
+    except EmbeddedServerError as error:
+        if _answers(local_dir):
+            _say(str(error))
+    if (sockets := socket_dir(local_dir)) != local_dir / "postgres":
+        with contextlib.suppress(OSError):
+            sockets.rmdir()
 
 
 def _make_socket_dir(local_dir: Path) -> None:
@@ -201,21 +231,28 @@ def _answers(local_dir: Path) -> bool:
     return subprocess.run(command, check=False).returncode == 0
 
 
-def _server_processes(local_dir: Path) -> list[psutil.Process]:
-    """The processes that work on our data: the server and its children, which may outlive it for a moment."""
-    data_dir = str(local_dir / "postgres")
-    processes = psutil.process_iter(["name", "cwd"])
-    return [process for process in processes if process.info["name"] == "postgres" and process.info["cwd"] == data_dir]
+def _disown_stale_files(local_dir: Path) -> None:
+    """Take the process number of a server that is gone out of its pid and socket files.
 
-
-def _clear_stale_files(local_dir: Path) -> None:
-    """Remove the pid and socket files of a server that is gone, children and all.
-
-    PostgreSQL does this itself, unless another process has got the old server's number meanwhile: then it takes that
-    process for the server and refuses to start.
+    PostgreSQL sees by itself that a server is gone, unless another process has got its number: then it takes that
+    process for the server and refuses to start. What else the pid file says has to stay: by it PostgreSQL knows that
+    children of the old server still work on the data, and does not start before they have ended.
     """
-    for lock_file in (local_dir / "postgres" / "postmaster.pid", socket_dir(local_dir) / f".s.PGSQL.{PORT}.lock"):
-        lock_file.unlink(missing_ok=True)
+    pid_file = local_dir / "postgres" / "postmaster.pid"
+    with contextlib.suppress(FileNotFoundError):
+        number, *rest = pid_file.read_text().splitlines(keepends=True)
+        if not _is_server(local_dir, int(number)):
+            pid_file.write_text("".join([f"{NO_PROCESS}\n", *rest]))
+            (socket_dir(local_dir) / f".s.PGSQL.{PORT}.lock").unlink(missing_ok=True)
+
+
+def _is_server(local_dir: Path, number: int) -> bool:
+    """Whether the process of that number is a living server on our data."""
+    try:
+        process = psutil.Process(number)
+        return process.status() != psutil.STATUS_ZOMBIE and str(local_dir / "postgres") in process.cmdline()
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _server_options(local_dir: Path) -> str:

@@ -5,6 +5,8 @@ from typing import Any
 
 from django.conf import settings
 from django.db.backends.postgresql import base, client
+from psycopg import OperationalError
+from psycopg_pool import PoolTimeout
 
 from salesengine import embedded
 
@@ -27,3 +29,12 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def get_connection_params(self) -> dict[str, Any]:
         embedded.start(settings.LOCAL_DIR)
         return super().get_connection_params()
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        try:
+            return super().get_new_connection(conn_params)
+        except (OperationalError, PoolTimeout):
+            if not embedded.revive(settings.LOCAL_DIR):
+                raise
+            self.close_pool()  # it would wait longer and longer before it tries again
+            return super().get_new_connection(conn_params)

@@ -72,9 +72,9 @@ def leave(user):
 
 
 def servers(local_dir):
-    """The process ids of the servers on the data, without their children."""
-    processes = embedded._server_processes(local_dir)
-    return [process.pid for process in processes if process.ppid() not in {each.pid for each in processes}]
+    """The process ids of the servers on the data, without their children (whose command lines are titles)."""
+    data_dir = str(local_dir / "postgres")
+    return [process.pid for process in psutil.process_iter(["cmdline"]) if data_dir in (process.info["cmdline"] or [])]
 
 
 def connect(local_dir):
@@ -203,8 +203,30 @@ def test_a_path_too_long_for_a_socket_gets_a_short_one(local_dir):
 def test_nobody_else_can_reach_the_server(local_dir, use):
     use()
 
+    socket_file = embedded.socket_dir(local_dir) / ".s.PGSQL.5432"
+    with connect(local_dir) as connection:
+        assert connection.execute("SHOW listen_addresses").fetchone() == ("",)
     assert (local_dir / "postgres").stat().st_mode & 0o077 == 0
-    assert "127.0.0.1" not in {address.laddr.ip for address in psutil.Process(servers(local_dir)[0]).net_connections()}
+    assert socket_file.stat().st_mode & 0o077 == 0
+
+
+def test_a_server_that_died_is_started_again_by_who_uses_it(local_dir, use):
+    user = use("sys.stdin.readline(); print(embedded.revive(Path(sys.argv[1])), flush=True)")
+    [server] = servers(local_dir)
+    os.kill(server, signal.SIGKILL)
+    user.stdin.write("\n")
+    user.stdin.flush()
+
+    assert user.stdout.readline() == "True\n"
+    with connect(local_dir) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_a_server_that_died_does_not_upset_its_last_user(local_dir, use):
+    user = use()
+    os.kill(servers(local_dir)[0], signal.SIGKILL)
+
+    leave(user)
 
 
 def test_what_goes_wrong_is_said_in_postgresqls_words(local_dir, use):

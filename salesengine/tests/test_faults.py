@@ -1,0 +1,53 @@
+"""The service goes on when its database's connections or its database die."""
+
+import os
+import signal
+import time
+
+import httpx
+import psycopg
+import pytest
+
+from salesengine import embedded
+
+
+@pytest.fixture
+def connection(server, server_dir):
+    host = str(embedded.socket_dir(server_dir))
+    with psycopg.connect(host=host, user=embedded.DATABASE, dbname=embedded.DATABASE, autocommit=True) as connection:
+        yield connection
+
+
+def post(server, event):
+    return httpx.post(f"{server}/ingest", json=event | {"CATEGORY": "high-tech"}, timeout=60).status_code
+
+
+def stored(server):
+    rows = httpx.get(f"{server}/feedback", params={"category": "high-tech"}, timeout=60).json()
+    return rows[0]["sales_count"] if rows else 0
+
+
+def test_connections_that_died_are_not_lent_out(server, event, connection):
+    for _ in range(10):
+        post(server, event)
+    connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+    )
+
+    assert [post(server, event) for _ in range(20)] == [201] * 20
+
+
+def test_a_database_that_was_killed_is_started_again_and_has_every_sale(server, server_dir, event):
+    before = stored(server)
+    accepted = sum(post(server, event) == 201 for _ in range(50))
+    os.kill(int((server_dir / "postgres" / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+
+    answers = []
+    deadline = time.monotonic() + 60
+    while answers[-10:] != [201] * 10 and time.monotonic() < deadline:
+        answers.append(post(server, event))
+
+    assert set(answers) <= {201, 503}
+    assert answers[-10:] == [201] * 10
+    assert stored(server) == before + accepted + answers.count(201)
