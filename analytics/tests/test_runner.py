@@ -119,6 +119,16 @@ def test_what_takes_too_long_is_ended_and_told(write_report, settings):
     assert time.monotonic() - began < 5
 
 
+def test_a_report_that_takes_too_long_row_by_row_is_ended_too(settings, write_report):
+    settings.REPORTS_TIMEOUT = 0.5  # of each fetch; of all, a second more
+    report = write_report(
+        "SELECT CASE WHEN n % 2000 = 0 THEN pg_sleep(0.3)::text END FROM generate_series(1, 100000) AS n"
+    )
+
+    with pytest.raises(ReportFailed, match=r"transaction timeout"), run(report) as result:
+        list(result.rows)
+
+
 def test_the_time_limit_is_that_of_the_settings(write_report, settings):
     settings.REPORTS_TIMEOUT = 17
     assert rows_of(write_report("SELECT current_setting('statement_timeout') AS limit")) == [("17s",)]
