@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
-from django.db import DataError, InterfaceError, OperationalError
+from django.db import DataError, InterfaceError, OperationalError, connection
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.views import defaults
 from psycopg_pool import PoolTimeout
@@ -63,7 +63,7 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpRespons
     elif isinstance(exc, PermissionDenied):
         exc = exceptions.PermissionDenied()
     elif isinstance(exc, DATABASE_AWAY):
-        logger.error("The database could not answer: %s", exc)
+        note_database_away(exc)
         exc = DatabaseAway()
     elif isinstance(exc, IMPOSSIBLE):
         exc = exceptions.ParseError("The request holds a value that cannot be; nothing was stored.")
@@ -79,6 +79,16 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpRespons
     if wait := getattr(exc, "wait", None):
         response["Retry-After"] = str(int(wait))
     return response
+
+
+def note_database_away(exc: Exception) -> None:
+    """Log that the database could not answer, and look which pooled connections are dead.
+
+    After a restart of the database all of them are; without this each would cost one more request its answer.
+    """
+    logger.error("The database could not answer: %s", exc)
+    if pool := getattr(connection, "pool", None):
+        pool.check()
 
 
 def problem(status_code: int, detail: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
 
-from salesengine.errors import DATABASE_AWAY
+from salesengine.errors import DATABASE_AWAY, note_database_away
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
@@ -16,6 +16,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
-    except DATABASE_AWAY:
+    except DATABASE_AWAY as error:
+        note_database_away(error)
         return HttpResponse("the database does not answer", content_type="text/plain", status=503)
     return HttpResponse("ready", content_type="text/plain")

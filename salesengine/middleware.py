@@ -1,14 +1,11 @@
 """What stands between a page that fails on the database and a bare "server error"."""
 
-import logging
 from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from salesengine.errors import DATABASE_AWAY, IMPOSSIBLE, DatabaseAway, bad_request
-
-logger = logging.getLogger(__name__)
+from salesengine.errors import DATABASE_AWAY, IMPOSSIBLE, DatabaseAway, bad_request, note_database_away
 
 
 class DatabaseErrorPages:
@@ -24,7 +21,7 @@ class DatabaseErrorPages:
         if isinstance(exception, IMPOSSIBLE):
             return bad_request(request, exception)
         if isinstance(exception, DATABASE_AWAY):
-            logger.error("The database could not answer: %s", exception)
+            note_database_away(exception)
             page = render(request, "503.html", status=503)
             page["Retry-After"] = str(DatabaseAway.wait)
             return page

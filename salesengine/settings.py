@@ -101,11 +101,11 @@ else:
 
 url_options: dict[str, Any] = database.get("OPTIONS", {})  # such as sslmode
 DATABASES = {
-    # Each request borrows a connection that is known to be alive: after a restart of the database the next one works.
+    # reconnect_timeout: try again whenever a request asks, instead of after longer and longer pauses.
     "default": database
     | {
-        "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": url_options | {"pool": {"min_size": 1, "max_size": WEB_THREADS, "timeout": 3}},
+        "OPTIONS": url_options
+        | {"pool": {"min_size": 1, "max_size": WEB_THREADS, "timeout": 3, "reconnect_timeout": 3}},
     },
     # The reports' own door; analytics.runner makes each transaction read-only and limits its time.
     "reports": database
