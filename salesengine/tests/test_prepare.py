@@ -1,6 +1,9 @@
 """manage.py prepare: what bin/start runs before it serves."""
 
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 from django.contrib.auth import authenticate
@@ -56,3 +59,18 @@ def test_demo_data_is_not_loaded_beside_other_sales(capsys):
 
     assert Sale.objects.count() == 1
     assert "no demo data is loaded" in capsys.readouterr().err
+
+
+def test_a_database_that_cannot_be_reached_is_said_in_words():
+    environment = {"DATABASE_URL": "postgres://nobody@127.0.0.1:1/none", "SECRET_KEY": "x" * 50, "ALLOWED_HOSTS": "x"}
+    finished = subprocess.run(
+        [sys.executable, "manage.py", "prepare"],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert finished.returncode == 1
+    assert "CommandError: The database cannot be used" in finished.stderr
+    assert "Traceback" not in finished.stderr

@@ -6,6 +6,7 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError
 
 from sales.models import Sale
 
@@ -25,7 +26,10 @@ class Command(BaseCommand):
         parser.add_argument("--demo", action="store_true", help="load demo data too, unless there are sales already")
 
     def handle(self, *args: Any, demo: bool, **options: Any) -> None:
-        call_command("migrate", verbosity=0)
+        try:
+            call_command("migrate", verbosity=0)
+        except OperationalError as error:
+            raise CommandError(f"The database cannot be used: {error}") from None
         self._make_admin()
         if demo and Sale.objects.exists():
             self.stderr.write("There are sales already; no demo data is loaded.")
