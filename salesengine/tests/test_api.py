@@ -145,6 +145,11 @@ def test_the_documentation_needs_no_other_host(api, address):
     assert "default-src 'self'" in response["Content-Security-Policy"]
 
 
+@pytest.mark.parametrize("address", ["/docs", "/redoc"])
+def test_the_documentation_is_only_read(api, address):
+    assert api.options(address).status_code == 405
+
+
 def test_there_is_an_icon(api):
     assert finders.find(api.get("/favicon.ico")["Location"].removeprefix("/static/"))
 

@@ -2,8 +2,10 @@
 
 import os
 import signal
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
 
 import httpx
 import psycopg
@@ -56,3 +58,17 @@ def test_a_database_that_was_killed_is_started_again_and_has_every_sale(server, 
     assert set(answers) <= {201, 503}
     assert answers[-10:] == [201] * 10
     assert stored(server) == before + accepted + answers.count(201)
+
+
+@pytest.mark.slow
+def test_clients_that_stop_in_mid_request_do_not_keep_the_others_out(server):
+    half = b"POST /ingest HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+    stalled = [socket.create_connection(("127.0.0.1", urlsplit(server).port)) for _ in range(40)]
+    try:
+        for connection in stalled:
+            connection.sendall(half)
+
+        assert httpx.get(f"{server}/healthz", timeout=40).status_code == 200
+    finally:
+        for connection in stalled:
+            connection.close()

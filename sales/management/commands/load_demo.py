@@ -4,6 +4,7 @@ from itertools import islice
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
 
 from countries.services import store_countries
 from sales import demo, feedback
@@ -36,14 +37,15 @@ class Command(BaseCommand):
                 "load_demo --append adds them anyway."
             )
         start = time.monotonic()
-        store_countries(demo.countries())
-        _load_sales(sales, seed)
+        with transaction.atomic():  # interrupted, it leaves nothing behind: sales could not be deleted
+            store_countries(demo.countries())
+            _load_sales(sales, seed)
         seconds = time.monotonic() - start
         self.stderr.write(f"Loaded {sales:,} demo sales in {seconds:,.1f} s: {sales / seconds:,.0f} a second.", str)
 
 
 def _load_sales(sales: int, seed: int) -> None:
-    """Store the sales, each batch in its own transaction, and leave the feedback journal empty."""
+    """Store the sales, and leave the feedback journal empty."""
     events = demo.generate_events(sales, seed)
     with progress("Loading sales", sales) as advance:
         while batch := list(islice(events, BATCH)):
