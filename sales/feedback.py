@@ -125,23 +125,27 @@ def sales_counted() -> int:
 # Writing
 
 
-def append_to_journal(figures: Mapping[CategoryDay, Figures]) -> list[int]:
-    """Note what a batch adds, in the transaction that stores the batch; the ids of the new entries."""
-    columns = (
+APPEND_TO_JOURNAL = """
+    INSERT INTO feedback_journal (category, day, sales_count, revenue)
+    SELECT * FROM unnest(%s::text[], %s::date[], %s::bigint[], %s::numeric[])
+    RETURNING id
+    """
+
+
+def journal_columns(figures: Mapping[CategoryDay, Figures]) -> tuple[list[Any], ...]:
+    """What a batch adds, as the parameters of APPEND_TO_JOURNAL."""
+    return (
         [category for category, _ in figures],
         [day for _, day in figures],
         [count for count, _ in figures.values()],
         [revenue for _, revenue in figures.values()],
     )
+
+
+def append_to_journal(figures: Mapping[CategoryDay, Figures]) -> list[int]:
+    """Note what a batch adds, in the transaction that stores the batch; the ids of the new entries."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            INSERT INTO feedback_journal (category, day, sales_count, revenue)
-            SELECT * FROM unnest(%s::text[], %s::date[], %s::bigint[], %s::numeric[])
-            RETURNING id
-            """,
-            columns,
-        )
+        cursor.execute(APPEND_TO_JOURNAL, journal_columns(figures))
         return [entry_id for (entry_id,) in cursor]
 
 

@@ -1,4 +1,4 @@
-"""What is kept: the sales themselves, and the feedback journal and totals that are derived from them."""
+"""What is kept: the sales, the feedback journal and totals derived from them, and what makes sending them safe."""
 
 from django.db import models
 from django.db.models.functions import Now
@@ -59,6 +59,7 @@ class Sale(models.Model):
     category = models.TextField(choices=Category, null=True)
     revenue = NumericField(max_digits=35, decimal_places=20)
     received_at = models.DateTimeField("received at (UTC)", db_default=Now())
+    event_id = models.TextField("event", null=True, db_collation="C")
 
     class Meta:
         db_table = "sales"
@@ -123,3 +124,67 @@ class Total(CategoryFigures):
         constraints = [
             models.UniqueConstraint(fields=("category",), name="one_total_per_category", nulls_distinct=False)
         ]
+
+
+class EventId(models.Model):
+    """The id that a sender gave to an event: each is stored as one sale, however often it is sent.
+
+    A table of its own, since `sales` can have no unique constraint once it is distributed by buyer.
+    """
+
+    pk = models.CompositePrimaryKey("event_id", "sender")
+    event_id = models.TextField(db_collation="C")
+    sender = models.TextField(db_collation="C")
+    digest = models.BinaryField()
+    sale_id = models.BigIntegerField()
+
+    class Meta:
+        db_table = "event_ids"
+
+    def __str__(self) -> str:
+        return f"{self.event_id} of {self.sender}"
+
+
+class IdempotencyKey(models.Model):
+    """The first answer to a request that carried an Idempotency-Key, for when the request comes again."""
+
+    pk = models.CompositePrimaryKey("key", "sender")
+    key = models.TextField(db_collation="C")
+    sender = models.TextField(db_collation="C")
+    digest = models.BinaryField()
+    status = models.SmallIntegerField(null=True)  # null only inside the transaction that works on the request
+    answer = models.BinaryField(null=True)
+    created_at = models.DateTimeField(db_default=Now(), db_index=True)
+
+    class Meta:
+        db_table = "idempotency_keys"
+
+    def __str__(self) -> str:
+        return f"{self.key} of {self.sender}"
+
+
+class RejectedEvent(models.Model):
+    """An event that could not be taken, as it came, until somebody mends it and sends it again."""
+
+    sender = models.TextField(db_collation="C")
+    source = models.TextField()  # the request's id, or the file's name
+    position = models.BigIntegerField()  # the index in the list, from 0; the line in the file, from 1
+    content = models.BinaryField()
+    reason = models.TextField()  # the first of the errors, to filter by
+    errors = models.JSONField()  # as in the answer: {"pointer": ..., "detail": ...}
+    received_at = models.DateTimeField("received at (UTC)", db_default=Now())
+    replayed_at = models.DateTimeField("replayed at (UTC)", null=True)
+    sale_id = models.BigIntegerField("sale", null=True)
+
+    class Meta:
+        db_table = "rejected_events"
+        indexes = [
+            # The admin's list, and the purge of the oldest.
+            models.Index(fields=("-received_at", "-id"), name="rejected_newest"),
+            # The admin's filters.
+            models.Index(fields=("sender",), name="rejected_sender"),
+            models.Index(fields=("reason",), name="rejected_reason"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.source}, {self.position}"

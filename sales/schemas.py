@@ -2,13 +2,12 @@
 
 import datetime
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Annotated, Any, Literal, NotRequired
 
 import jiter
-from django.conf import settings
 from pydantic import (
     BeforeValidator,
     ConfigDict,
@@ -22,7 +21,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from typing_extensions import TypedDict
 
 from sales.models import Category
-from salesengine.errors import ContentTooLarge, InvalidInput
+from salesengine.errors import InvalidInput
 
 MOMENT = re.compile(
     r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
@@ -31,7 +30,7 @@ MOMENT = re.compile(
 )
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[Ee][+-]?[0-9]{1,4})?")
-MAX_FIELDS = 32  # of one event, before it is looked at more closely
+MAX_FIELDS = 16  # of one event, before it is looked at more closely
 MAX_LISTED_ERRORS = 10_000  # a body of nothing but mistakes must not make an answer many times its size
 SLICE = 1_000  # events that are validated in one go: errors take far more memory than events
 REVENUE_LIMIT = Decimal(10) ** 15
@@ -96,6 +95,7 @@ class SaleEvent(TypedDict):
         BeforeValidator(parse_revenue),
         WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "pattern": NUMBER.pattern}]}),
     ]
+    EVENT_ID: NotRequired[Identifier | None]
 
 
 EXAMPLE = {
@@ -112,16 +112,25 @@ EXAMPLE = {
 }
 
 
-def refuse_many_fields(value: object) -> object:
-    """An object with a great many unknown fields is one mistake, not as many as it has fields."""
+@dataclass(frozen=True)
+class NotJSON:
+    """Stands among parsed values for a text that cannot be parsed; `reason` continues "this text"."""
+
+    reason: str
+
+
+def refuse_at_sight(value: object) -> object:
+    """What need not be looked at field by field: an object with a great many of them is one mistake, not as many."""
     if isinstance(value, dict) and len(value) > MAX_FIELDS:
         raise PydanticCustomError(
             "fields", "must have only the fields of a sale event; it has {number} fields", {"number": len(value)}
         )
+    if isinstance(value, NotJSON):
+        raise PydanticCustomError("json", "{reason}", {"reason": value.reason})
     return value
 
 
-LimitedEvent = Annotated[SaleEvent, BeforeValidator(refuse_many_fields)]
+LimitedEvent = Annotated[SaleEvent, BeforeValidator(refuse_at_sight)]
 EVENT: TypeAdapter[SaleEvent] = TypeAdapter(LimitedEvent)
 EVENTS: TypeAdapter[list[SaleEvent]] = TypeAdapter(list[LimitedEvent])
 
@@ -137,41 +146,55 @@ PLAIN_WORDS = {
 }
 
 
-def parse_events(body: bytes) -> tuple[list[SaleEvent], bool]:
-    """JSON text -> the events in it, and whether they came as a list.
+Error = dict[str, str | int]  # {"pointer": ..., "detail": ...}, the pointer from the event's own root
 
-    Raises InvalidInput, which names every bad field of every bad event, and ContentTooLarge for too many events.
-    """
-    sent = _parse_json(body)
-    if isinstance(sent, list):
-        return _validate_list(sent), True
+
+@dataclass(frozen=True)
+class Checked:
+    """What became of values that should be events: the good ones, and what is wrong with the others."""
+
+    events: list[SaleEvent]
+    errors: dict[int, list[Error]]  # by place among the values
+    error_count: int  # of all mistakes, where `errors` does not list them all
+
+
+def check_event(value: Any) -> SaleEvent | list[Error]:
+    """A parsed JSON value -> the event, or what is wrong with it."""
     try:
-        return [EVENT.validate_python(sent)], False
+        return EVENT.validate_python(value)
     except ValidationError as error:
-        raise InvalidInput(_in_plain_words(error)) from None
+        return [_in_plain_words(details) for details in error.errors(include_url=False, include_input=False)]
 
 
-def _validate_list(sent: list[Any]) -> list[SaleEvent]:
-    if len(sent) > settings.INGEST_MAX_EVENTS:
-        raise ContentTooLarge(
-            f"A request takes at most {settings.INGEST_MAX_EVENTS:,} events, and this one has {len(sent):,}; "
-            "send them in several requests. Nothing was stored."
-        )
-    events: list[SaleEvent] = []
-    errors: list[dict[str, str]] = []
-    error_count = 0
-    for start in range(0, len(sent), SLICE):
+def check_events(values: Sequence[Any]) -> Checked:
+    """Parsed JSON values -> the events among them, and what is wrong with the rest.
+
+    After MAX_LISTED_ERRORS mistakes only the first one of each further event is listed.
+    """
+    checked = Checked([], {}, 0)
+    for start in range(0, len(values), SLICE):
+        part = values[start : start + SLICE]
         try:
-            events += EVENTS.validate_python(sent[start : start + SLICE])
+            checked.events.extend(EVENTS.validate_python(part))
         except ValidationError as error:
-            error_count += error.error_count()
-            if len(errors) < MAX_LISTED_ERRORS:
-                errors += _in_plain_words(error, first_event=start)
-    if error_count:
-        mistakes = f"{error_count:,} mistake{'' if error_count == 1 else 's'}"
-        detail = f"There {'is' if error_count == 1 else 'are'} {mistakes} in {len(sent):,} events; nothing was stored."
-        raise InvalidInput(errors[:MAX_LISTED_ERRORS], detail, error_count)
-    return events
+            checked = _add_mixed(checked, start, part, error)
+    return checked
+
+
+def _add_mixed(checked: Checked, start: int, part: Sequence[Any], error: ValidationError) -> Checked:
+    """Add a part that has good events and bad ones; `start` is its place among all the values."""
+    errors: dict[int, list[Error]] = {}
+    listed = sum(map(len, checked.errors.values())) if checked.error_count < MAX_LISTED_ERRORS else MAX_LISTED_ERRORS
+    for details in error.errors(include_url=False, include_input=False):
+        number, *field = details["loc"]
+        known = errors.setdefault(start + int(number), [])
+        if not known or listed < MAX_LISTED_ERRORS:
+            known.append(_in_plain_words(details, field))
+            listed += 1
+    good = (value for place, value in enumerate(part, start) if place not in errors)
+    checked.events.extend(EVENT.validate_python(value) for value in good)
+    checked.errors.update(errors)
+    return replace(checked, error_count=checked.error_count + error.error_count())
 
 
 def stored_sale(new_id: int, event: SaleEvent) -> dict[str, Any]:
@@ -179,29 +202,18 @@ def stored_sale(new_id: int, event: SaleEvent) -> dict[str, Any]:
     return {"ID": new_id, **{name: event.get(name) for name in SaleEvent.__annotations__}}
 
 
-def _parse_json(body: bytes) -> Any:
+def parse_json(text: bytes) -> Any:
+    """JSON text in UTF-8 -> its value, numbers with a point as Decimal. Raises ValueError, in plain words."""
     try:
-        return jiter.from_json(body, float_mode="decimal", allow_inf_nan=False, catch_duplicate_keys=True)
+        return jiter.from_json(text, float_mode="decimal", allow_inf_nan=False, catch_duplicate_keys=True)
     except ValueError as error:
-        if not body.strip():
-            raise InvalidInput([], "The body is empty: send one sale event as a JSON object, or a list.") from None
         reason = "number out of range" if "Internal error" in str(error) else str(error)
-        raise InvalidInput([], f"The body is not valid JSON in UTF-8: {reason}. Nothing was stored.") from None
+        raise ValueError(f"is not valid JSON in UTF-8: {reason}") from None
 
 
-def _in_plain_words(error: ValidationError, first_event: int | None = None) -> list[dict[str, str]]:
-    """What is wrong where; `first_event` is the place in the whole list of the first event of a list."""
-    return [
-        {"pointer": json_pointer(_location(details, first_event)), "detail": _explanation(details)}
-        for details in error.errors(include_url=False, include_input=False)
-    ]
-
-
-def _location(details: ErrorDetails, first_event: int | None) -> tuple[int | str, ...]:
-    if first_event is None:
-        return details["loc"]
-    number, *field = details["loc"]
-    return (first_event + int(number), *field)
+def _in_plain_words(details: ErrorDetails, location: Iterable[int | str] | None = None) -> Error:
+    """What is wrong where; `location` is the place in the event, where the details have that of a list."""
+    return {"pointer": json_pointer(details["loc"] if location is None else location), "detail": _explanation(details)}
 
 
 def _explanation(details: ErrorDetails) -> str:

@@ -1,6 +1,8 @@
 """What is done: the one writer of sales."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
@@ -22,46 +24,154 @@ COLUMNS = {
     "brand": "text",
     "category": "text",
     "revenue": "numeric",
+    "event_id": "text",
 }
-INSERT_SALE = f"INSERT INTO sales ({', '.join(COLUMNS)}) VALUES ({', '.join(['%s'] * len(COLUMNS))}) RETURNING id"  # noqa: S608  # names only
-COPY_SALES = f"COPY sales (id, {', '.join(COLUMNS)}) FROM STDIN (FORMAT BINARY)"
+NAMES = ", ".join(COLUMNS)
+ARRAYS = ", ".join(f"%s::{kind}[]" for kind in COLUMNS.values())
+COPY_SALES = f"COPY sales (id, {NAMES}) FROM STDIN (FORMAT BINARY)"
+# Sales and their journal entries in one round trip. Ids are drawn in the order of the rows, so that they tell which is which.
+STORE_FEW = f"""
+    WITH new AS MATERIALIZED (
+        SELECT coalesce(known_id, nextval('sales_id_seq')) AS id, {NAMES}
+        FROM unnest(%s::bigint[], {ARRAYS}) AS sent (known_id, {NAMES})
+    ), stored AS (
+        INSERT INTO sales (id, {NAMES}) SELECT id, {NAMES} FROM new
+    ), noted AS (
+        {feedback.APPEND_TO_JOURNAL}
+    )
+    SELECT array(SELECT id FROM new ORDER BY id), array(SELECT id FROM noted)
+    """  # noqa: S608  # names only
+FEW = 200  # sales; for more, COPY is faster
+
+Row = tuple[str | datetime | Decimal | None, ...]
 
 
-def record_sales(events: Sequence[SaleEvent]) -> list[int]:
-    """Store validated events, and what they add to the feedback, all or nothing; the ids they got, in their order.
+@dataclass(frozen=True)
+class Recorded:
+    """What became of events, in their order."""
 
-    When this returns, outside of a transaction of the caller's, they are committed. Raises django.db.Error when the
-    database refuses or is away; then nothing is stored.
+    ids: Sequence[int]  # of their sales: for a duplicate that of the first one, 0 for a conflict
+    duplicates: frozenset[int] = frozenset()  # places of events seen before, with the same contents
+    conflicts: frozenset[int] = frozenset()  # places of events whose EVENT_ID was seen before, with other contents
+
+    @property
+    def accepted(self) -> int:
+        """How many are stored by this, and were not before."""
+        return len(self.ids) - len(self.duplicates) - len(self.conflicts)
+
+
+def record_sales(events: Sequence[SaleEvent], sender: str, *, rehearse: bool = False) -> Recorded:
+    """Store validated events, and what they add to the feedback, all or nothing, but for duplicates and conflicts.
+
+    An EVENT_ID is stored once for each `sender`. When this returns, outside of a transaction of the caller's, the sales
+    are committed. A rehearsal finds duplicates and conflicts and stores no sale; the caller must roll it back.
+    Raises django.db.Error when the database refuses or is away; then nothing is stored.
     """
+    if not any(event.get("EVENT_ID") for event in events):
+        return Recorded(_store(events) if events and not rehearse else [0] * len(events))
+    with transaction.atomic():
+        ids, known = _claim_event_ids(events, sender)
+        new = [place for place in range(len(events)) if place not in known]
+        if new and not rehearse:
+            _store([events[place] for place in new], [ids[place] for place in new])
+    final_ids = [known.get(place, new_id) for place, new_id in enumerate(ids)]
+    conflicts = frozenset(place for place, known_id in known.items() if not known_id)
+    return Recorded(final_ids, frozenset(known) - conflicts, conflicts)
+
+
+# EVENT_ID
+
+
+def _claim_event_ids(events: Sequence[SaleEvent], sender: str) -> tuple[list[int], dict[int, int]]:
+    """Ids for the sales, and the places of events seen before: with the id of their sale, or 0 for other contents.
+
+    Waits for other transactions that claim the same; all claim in the order of the ids, so none waits for each other.
+    """
+    with connection.cursor() as cursor:
+        ids = _draw_ids(cursor, len(events))
+        claims: dict[str, tuple[int, bytes]] = {}
+        for new_id, event in zip(ids, events, strict=True):
+            if event_id := event.get("EVENT_ID"):
+                claims.setdefault(event_id, (new_id, contents_digest(event)))
+        kept = _keep_claims(cursor, sender, claims)
+    known = {}
+    for place, (new_id, event) in enumerate(zip(ids, events, strict=True)):
+        event_id = event.get("EVENT_ID")
+        if event_id and kept[event_id][0] != new_id:
+            first_id, digest = kept[event_id]
+            known[place] = first_id if digest == contents_digest(event) else 0
+    return ids, known
+
+
+def _keep_claims(
+    cursor: CursorWrapper, sender: str, claims: Mapping[str, tuple[int, bytes]]
+) -> dict[str, tuple[int, bytes]]:
+    """Store the claims (event id -> sale id and digest) that are new; what is now stored for every one of them."""
+    event_ids = sorted(claims)
+    cursor.execute(
+        """
+        INSERT INTO event_ids (event_id, sender, sale_id, digest)
+        SELECT event_id, %s, sale_id, digest FROM unnest(%s::text[], %s::bigint[], %s::bytea[])
+            WITH ORDINALITY AS claim (event_id, sale_id, digest, place)
+        ORDER BY place
+        ON CONFLICT DO NOTHING
+        """,
+        [sender, event_ids, *([claims[event_id][part] for event_id in event_ids] for part in (0, 1))],
+    )
+    if cursor.rowcount == len(event_ids):
+        return dict(claims)
+    # A new statement, so a new snapshot: it sees what the one before had to wait for.
+    cursor.execute(
+        "SELECT event_id, sale_id, digest FROM event_ids WHERE sender = %s AND event_id = ANY(%s)", [sender, event_ids]
+    )
+    return {event_id: (sale_id, bytes(digest)) for event_id, sale_id, digest in cursor}
+
+
+def contents_digest(event: SaleEvent) -> bytes:
+    """The same for events of the same contents, however they were written: 1.50 and 1.5, +01:00 and Z."""
+    revenue = feedback.EXACT.normalize(feedback.EXACT.add(event["REVENUE"], Decimal(0)))  # + 0: no -0
+    *contents, _ = _row({**event, "REVENUE": revenue})
+    text = "\0".join("" if value is None else str(value) for value in contents)
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()
+
+
+# Writing
+
+
+def _store(events: Sequence[SaleEvent], ids: Sequence[int] | None = None) -> list[int]:
+    """Write sales and their journal entries in one transaction; the ids of the sales, drawn anew unless given."""
     figures = feedback.add_up(
         ((event.get("CATEGORY"), event["DATE_PAYMENT"].date()), 1, event["REVENUE"]) for event in events
     )
-    with transaction.atomic(), connection.cursor() as cursor:
-        ids = _insert_sale(cursor, events[0]) if len(events) == 1 else _copy_sales(cursor, events)
-        entry_ids = feedback.append_to_journal(figures)
-        # Committed is committed, whatever becomes of the fold: robust logs a failure of it and goes on.
-        transaction.on_commit(lambda: feedback.fold_if_due(entry_ids), robust=True)
-    return ids
+    rows = list(map(_row, events))
+    if len(rows) <= FEW:
+        with connection.cursor() as cursor:
+            cursor.execute(STORE_FEW, [ids, *map(list, zip(*rows, strict=True)), *feedback.journal_columns(figures)])
+            new_ids, entry_ids = cursor.fetchone()
+    else:
+        with transaction.atomic(), connection.cursor() as cursor:
+            new_ids = list(ids or _draw_ids(cursor, len(rows)))
+            _copy(cursor, new_ids, rows)
+            entry_ids = feedback.append_to_journal(figures)
+    # Committed is committed, whatever becomes of the fold: robust logs a failure of it and goes on.
+    transaction.on_commit(lambda: feedback.fold_if_due(entry_ids), robust=True)
+    return new_ids
 
 
-def _insert_sale(cursor: CursorWrapper, event: SaleEvent) -> list[int]:
-    """Store one event. For a single row INSERT takes half the time of COPY."""
-    cursor.execute(INSERT_SALE, _row(event))
+def _draw_ids(cursor: CursorWrapper, number: int) -> list[int]:
+    cursor.execute("SELECT nextval('sales_id_seq') FROM generate_series(1, %s)", [number])
     return [new_id for (new_id,) in cursor]
 
 
-def _copy_sales(cursor: CursorWrapper, events: Sequence[SaleEvent]) -> list[int]:
-    """Store many events with COPY, the fastest way in (PostgreSQL manual, "Populating a Database")."""
-    cursor.execute("SELECT nextval(pg_get_serial_sequence('sales', 'id')) FROM generate_series(1, %s)", [len(events)])
-    ids = [new_id for (new_id,) in cursor]
+def _copy(cursor: CursorWrapper, ids: Sequence[int], rows: Sequence[Row]) -> None:
+    """Store many sales with COPY, the fastest way in (PostgreSQL manual, "Populating a Database")."""
     with cursor.copy(COPY_SALES) as copy:
         copy.set_types(["bigint", *COLUMNS.values()])
-        for new_id, event in zip(ids, events, strict=True):
-            copy.write_row((new_id, *_row(event)))
-    return ids
+        for new_id, row in zip(ids, rows, strict=True):
+            copy.write_row((new_id, *row))
 
 
-def _row(event: SaleEvent) -> tuple[str | datetime | Decimal | None, ...]:
+def _row(event: SaleEvent) -> Row:
     return (
         event["ID_ORDER"],
         event["ID_PRODUCT"],
@@ -73,4 +183,5 @@ def _row(event: SaleEvent) -> tuple[str | datetime | Decimal | None, ...]:
         event.get("BRAND"),
         event.get("CATEGORY"),
         event["REVENUE"],
+        event.get("EVENT_ID"),
     )

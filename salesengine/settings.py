@@ -75,6 +75,7 @@ WEB_THREADS = read_number("WEB_THREADS", default=16)
 IS_PRIVATE = IS_LOCAL and HOST in {"127.0.0.1", "localhost", "[::1]"}
 API_KEY_REQUIRED = read_switch("API_KEY_REQUIRED", default=not IS_PRIVATE)
 INGEST_MAX_BYTES = read_number("INGEST_MAX_BYTES", default=10_000_000)
+INGEST_MAX_EXPANDED_BYTES = read_number("INGEST_MAX_EXPANDED_BYTES", default=20_000_000)
 INGEST_MAX_EVENTS = read_number("INGEST_MAX_EVENTS", default=50_000)
 
 # Reports

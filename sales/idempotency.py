@@ -1,0 +1,85 @@
+"""Retries made safe: the first answer to an Idempotency-Key is kept with what it did, and given again.
+
+The header is that of draft-ietf-httpapi-idempotency-key-header; what happens follows it and Stripe's manual.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import OperationalError, connection, transaction
+from psycopg.errors import LockNotAvailable
+
+from sales.models import IdempotencyKey
+from salesengine.errors import IdempotencyKeyReused, InvalidInput, RequestInProgress
+
+LONGEST_WAIT = "10s"  # for a first request that is still running
+KEY = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\]){1,255})"|([!-~]{1,255})')
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a request is answered with: JSON text."""
+
+    status: int
+    body: bytes
+    is_replayed: bool = False
+
+
+def parse_key(header: str) -> str:
+    """The key in the header: a string in quotes, as in the draft, or as most clients send it, without.
+
+    Raises InvalidInput.
+    """
+    match = KEY.fullmatch(header.strip())
+    if match is None:
+        raise InvalidInput([], "Idempotency-Key must be 1 to 255 printable ASCII characters, such as a UUID.")
+    quoted, bare = match.groups()
+    return re.sub(r"\\(.)", r"\1", quoted) if bare is None else bare
+
+
+def answer_once(sender: str, key: str, digest: bytes, work: Callable[[], Answer]) -> Answer:
+    """The answer to the first request with this key of this sender; `work` does it unless it was done.
+
+    Waits while another transaction works on it. Raises RequestInProgress when that takes too long,
+    IdempotencyKeyReused when `digest`, the request's, is not the first one's, and what `work` raises: then neither its
+    answer nor anything else of it is stored.
+    """
+    with transaction.atomic():
+        if not _claim(sender, key, digest):
+            return _stored_answer(sender, key, digest)
+        answer = work()
+        IdempotencyKey.objects.filter(key=key, sender=sender).update(status=answer.status, answer=answer.body)
+    return answer
+
+
+def _claim(sender: str, key: str, digest: bytes) -> bool:
+    """Whether the key is new. Where another transaction has just claimed it, its end decides, and is waited for."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET LOCAL lock_timeout = '{LONGEST_WAIT}'")
+        try:
+            cursor.execute(
+                "INSERT INTO idempotency_keys (key, sender, digest) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+                [key, sender, digest],
+            )
+        except OperationalError as error:
+            if isinstance(error.__cause__, LockNotAvailable):
+                raise RequestInProgress from None
+            raise
+        return bool(cursor.rowcount)
+
+
+def _stored_answer(sender: str, key: str, digest: bytes) -> Answer:
+    stored = IdempotencyKey.objects.filter(key=key, sender=sender).first()
+    if stored is None:  # purged this very moment
+        raise RequestInProgress
+    if bytes(stored.digest) != digest:
+        raise IdempotencyKeyReused
+    return Answer(stored.status, bytes(stored.answer), is_replayed=True)
+
+
+def purge(before: datetime) -> int:
+    """Forget the keys that came before a moment; how many."""
+    number, _ = IdempotencyKey.objects.filter(created_at__lt=before).delete()
+    return number

@@ -1,0 +1,126 @@
+"""What POST /ingest does with a batch: whole or in part, for real or as a rehearsal, once however often it is sent."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from django.db import transaction
+from rest_framework import status
+
+from sales.batches import Batch
+from sales.group_commit import GroupCommit
+from sales.idempotency import Answer, answer_once
+from sales.rejected import Rejected, keep_rejected
+from sales.schemas import MAX_LISTED_ERRORS, Checked, Error, SaleEvent, check_events, stored_sale
+from sales.services import FEW, Recorded, record_sales
+from salesengine.errors import EventConflict
+from salesengine.renderers import encode_json
+
+CONFLICT: Error = {"pointer": "/EVENT_ID", "detail": "was sent before with other contents"}
+
+
+@dataclass(frozen=True)
+class Request:
+    """Who asks for what, besides the events themselves."""
+
+    sender: str
+    source: str  # of rejected events: the id of the request, the name of the file
+    skip: bool = False  # take the good events and keep the bad ones, instead of all or none
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What became of a batch."""
+
+    events: Sequence[SaleEvent]
+    recorded: Recorded
+    rejected: Sequence[Rejected]
+
+    def counts(self) -> dict[str, int]:
+        return {
+            "accepted": self.recorded.accepted,
+            "duplicate": len(self.recorded.duplicates),
+            "rejected": len(self.rejected),
+        }
+
+
+# Single events of concurrent requests share a commit, where nothing about them can have to wait.
+singles: GroupCommit[SaleEvent, int] = GroupCommit(lambda events: record_sales(events, sender="").ids, at_most=FEW)
+
+
+def answer(batch: Batch, body: bytes, request: Request, key: str | None) -> Answer:
+    """Take in what was sent, and say so. `key` is the Idempotency-Key; a rehearsal needs none.
+
+    Raises InvalidInput and EventConflict, unless bad events are to be skipped, and what `answer_once` raises.
+    """
+    checked = check_events(batch.values)
+    if checked.errors and not request.skip:
+        raise batch.refusal(checked)
+    if key is not None and not request.dry_run:
+        digest = hashlib.sha256(b"%d %d " % (batch.is_list, request.skip) + body).digest()
+        return answer_once(request.sender, key, digest, partial(_answer, batch, checked, request))
+    if not (batch.is_list or request.skip or request.dry_run or checked.events[0].get("EVENT_ID")):
+        return _stored(singles.submit(checked.events[0]), checked.events[0], is_new=True)
+    return _answer(batch, checked, request)
+
+
+def _answer(batch: Batch, checked: Checked, request: Request) -> Answer:
+    taken = take(batch, checked, request)
+    if not (batch.is_list or request.skip or request.dry_run):
+        return _stored(taken.recorded.ids[0], taken.events[0], is_new=bool(taken.recorded.accepted))
+    body: dict[str, Any] = taken.counts()
+    if request.skip:
+        body["errors"] = [{**batch.place(each.index), "errors": each.errors} for each in taken.rejected]
+    return Answer(_status(taken, request), encode_json(body) + b"\n")
+
+
+def _stored(sale_id: int, event: SaleEvent, *, is_new: bool) -> Answer:
+    code = status.HTTP_201_CREATED if is_new else status.HTTP_200_OK
+    return Answer(code, encode_json(stored_sale(sale_id, event)) + b"\n")
+
+
+def _status(taken: Taken, request: Request) -> int:
+    if request.dry_run:
+        return status.HTTP_200_OK
+    if taken.rejected:
+        return status.HTTP_207_MULTI_STATUS
+    return status.HTTP_201_CREATED if taken.recorded.accepted else status.HTTP_200_OK
+
+
+def take(batch: Batch, checked: Checked, request: Request) -> Taken:
+    """Store the good events of a batch and, where bad ones are skipped, keep those; all in one transaction.
+
+    A rehearsal finds the same and leaves nothing behind. Raises EventConflict unless bad ones are skipped.
+    """
+    with transaction.atomic():
+        recorded = record_sales(checked.events, request.sender, rehearse=request.dry_run)
+        errors = {**checked.errors, **_conflicts(batch, checked, recorded)}
+        if recorded.conflicts and not request.skip:
+            raise _refusal(batch, errors)
+        texts = batch.texts() if errors else []
+        rejected = [Rejected(index, texts[index], errors[index]) for index in sorted(errors)]
+        if request.dry_run:
+            transaction.set_rollback(True)
+        elif rejected:
+            keep_rejected(rejected, batch, request.sender, request.source)
+    return Taken(checked.events, recorded, rejected)
+
+
+def _conflicts(batch: Batch, checked: Checked, recorded: Recorded) -> dict[int, list[Error]]:
+    """The errors of events that came before with other contents, by place among the values."""
+    if not recorded.conflicts:
+        return {}
+    places = [place for place in range(len(batch.values)) if place not in checked.errors]
+    return {places[number]: [CONFLICT] for number in sorted(recorded.conflicts)}
+
+
+def _refusal(batch: Batch, errors: Mapping[int, Sequence[Error]]) -> EventConflict:
+    listed = [batch.placed(index, error) for index, those in errors.items() for error in those]
+    return EventConflict(
+        listed[:MAX_LISTED_ERRORS],
+        "An EVENT_ID names one event for good: what was sent before cannot be sent changed. Nothing was stored.",
+        len(listed),
+    )
