@@ -1,4 +1,4 @@
-"""The documentation pages, Swagger UI and ReDoc, which come from our own files."""
+"""The documentation pages: Swagger UI and ReDoc, which come from our own files, and the problem types."""
 
 from typing import Any
 
@@ -6,18 +6,24 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.templatetags.static import static
+from django.views.generic import TemplateView
 from drf_spectacular.views import SpectacularRedocView, SpectacularSwaggerView
+
+from salesengine.problems import PROBLEMS
 
 # ReDoc would fetch its maker's logo from another host.
 OWN_FILES_ONLY = "default-src 'self' 'unsafe-inline'; img-src 'self' data:; worker-src blob:"
+OWN_STYLE_ONLY = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; base-uri 'none'; form-action 'none'"
 
 
 class OwnFilesOnly:
     """Tells browsers to fetch nothing from other hosts."""
 
+    policy = OWN_FILES_ONLY
+
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         response: HttpResponseBase = super().dispatch(request, *args, **kwargs)  # type: ignore[misc]  # a view's
-        response["Content-Security-Policy"] = OWN_FILES_ONLY
+        response["Content-Security-Policy"] = self.policy
         return response
 
 
@@ -30,6 +36,15 @@ class RedocView(OwnFilesOnly, SpectacularRedocView):
     url_name = "openapi"
     http_method_names = ["get", "head"]
     template_name = "redoc.html"
+
+
+class ProblemsView(OwnFilesOnly, TemplateView):
+    """What each problem type means and what to do then; the `type` of a problem leads here."""
+
+    policy = OWN_STYLE_ONLY
+    http_method_names = ["get", "head"]
+    template_name = "problems.html"
+    extra_context = {"problems": PROBLEMS}
 
 
 def favicon(request: HttpRequest) -> HttpResponse:

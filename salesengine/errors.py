@@ -2,19 +2,21 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.db import DataError, InterfaceError, OperationalError, connection
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
-from django.views import defaults
+from django.views import csrf, defaults
 from psycopg_pool import PoolTimeout
-from rest_framework import exceptions, status
+from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
+from salesengine import problems
+from salesengine.problems import Problem
 from salesengine.renderers import encode_json
+from salesengine.request_ids import current_request_id
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +32,8 @@ class InvalidInput(exceptions.APIException):
     `error_count` is the number of all errors, where `errors` does not list them all.
     """
 
-    status_code = status.HTTP_400_BAD_REQUEST
+    problem = problems.INVALID_REQUEST
+    status_code = problem.status
     default_detail = "The request is not valid; nothing was stored."
 
     def __init__(
@@ -41,44 +44,102 @@ class InvalidInput(exceptions.APIException):
         self.error_count = len(errors) if error_count is None else error_count
 
 
+class InvalidEvents(InvalidInput):
+    """The body has no valid sale events, or not only such."""
+
+    problem = problems.INVALID_EVENT
+
+
+class EventConflict(InvalidInput):
+    """Events whose EVENT_ID is stored already, with other contents."""
+
+    problem = problems.EVENT_CONFLICT
+    status_code = problem.status
+    default_detail = "There are events whose EVENT_ID was sent before with other contents; nothing was stored."
+
+
+class RequestInProgress(exceptions.APIException):
+    """The first request with this Idempotency-Key is still running: the client should ask again."""
+
+    problem = problems.REQUEST_IN_PROGRESS
+    status_code = problem.status
+    default_detail = "The first request with this Idempotency-Key is still running; ask again soon."
+    wait = 1  # seconds, sent as Retry-After
+
+
 class ContentTooLarge(exceptions.APIException):
     """More was sent than one request may hold; the detail says what the limit is."""
 
-    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
+    problem = problems.CONTENT_TOO_LARGE
+    status_code = problem.status
     default_detail = "The request is too large."
+
+
+class IdempotencyKeyReused(exceptions.APIException):
+    """This Idempotency-Key came before, with another body."""
+
+    problem = problems.IDEMPOTENCY_KEY_REUSED
+    status_code = problem.status
+    default_detail = "This Idempotency-Key was sent before with another body; this request stored nothing."
 
 
 class DatabaseAway(exceptions.APIException):
     """The database does not answer. Nothing is known to be stored: the client should try again."""
 
-    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    problem = problems.DATABASE_UNAVAILABLE
+    status_code = problem.status
     default_detail = "The database could not answer; try again soon."
     wait = 5  # seconds, sent as Retry-After
 
 
+# DRF's own exceptions have these statuses.
+BY_STATUS = {
+    problem.status: problem
+    for problem in (
+        problems.INVALID_REQUEST,
+        problems.NOT_AUTHENTICATED,
+        problems.NOT_ALLOWED,
+        problems.NOT_FOUND,
+        problems.METHOD_NOT_ALLOWED,
+        problems.NOT_ACCEPTABLE,
+        problems.UNSUPPORTED_MEDIA_TYPE,
+        problems.RATE_LIMITED,
+        problems.INTERNAL_ERROR,
+    )
+}
+
+
 def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpResponseBase:
     """DRF's exception handler: every failure of an API view becomes a problem+json answer."""
-    if isinstance(exc, Http404):
-        exc = exceptions.NotFound()
-    elif isinstance(exc, PermissionDenied):
-        exc = exceptions.PermissionDenied()
-    elif isinstance(exc, DATABASE_AWAY):
-        note_database_away(exc)
-        exc = DatabaseAway()
-    elif isinstance(exc, IMPOSSIBLE):
-        exc = exceptions.ParseError("The request holds a value that cannot be; nothing was stored.")
-    elif not isinstance(exc, exceptions.APIException):
-        logger.exception("An API view failed", exc_info=exc)
-        exc = exceptions.APIException()
+    failure = as_api_exception(exc)
     set_rollback()
-    response = Response(problem(exc.status_code, str(exc.detail)), status=exc.status_code, content_type=PROBLEM_JSON)
-    if isinstance(exc, InvalidInput):
-        response.data |= {"error_count": exc.error_count, "errors": exc.errors}
-    if header := getattr(exc, "auth_header", None):
+    problem = getattr(failure, "problem", None) or BY_STATUS[failure.status_code]
+    body = problem_details(problem, str(failure.detail))
+    if isinstance(failure, InvalidInput):
+        body |= {"error_count": failure.error_count, "errors": failure.errors}
+    response = Response(body, status=problem.status, content_type=PROBLEM_JSON)  # the view itself adds Allow
+    if header := getattr(failure, "auth_header", None):
         response["WWW-Authenticate"] = header
-    if wait := getattr(exc, "wait", None):
+    if wait := getattr(failure, "wait", None):
         response["Retry-After"] = str(int(wait))
     return response
+
+
+def as_api_exception(exc: Exception) -> exceptions.APIException:
+    """What the client is told of an exception; ours and the database's failures are logged."""
+    if isinstance(exc, exceptions.APIException):
+        return exc
+    if isinstance(exc, Http404):
+        return exceptions.NotFound()
+    if isinstance(exc, PermissionDenied):
+        return exceptions.PermissionDenied()
+    if isinstance(exc, DATABASE_AWAY):
+        note_database_away(exc)
+        return DatabaseAway()
+    if isinstance(exc, IMPOSSIBLE):
+        return exceptions.ParseError("The request holds a value that cannot be; nothing was stored.")
+    logger.exception("An API view failed", exc_info=exc)
+    return exceptions.APIException()
 
 
 def note_database_away(exc: Exception) -> None:
@@ -92,40 +153,47 @@ def note_database_away(exc: Exception) -> None:
         pool.check()
 
 
-def problem(status_code: int, detail: str) -> dict[str, Any]:
-    """The members that every problem has. Its type is the status itself (RFC 9457, 4.2.1: about:blank)."""
+def problem_details(problem: Problem, detail: str) -> dict[str, Any]:
+    """The members that every problem has."""
     return {
-        "type": "about:blank",
-        "title": HTTPStatus(status_code).phrase,
-        "status": status_code,
+        "type": problem.uri,
+        "title": problem.title,
+        "status": problem.status,
         "detail": detail,
+        "request_id": current_request_id(),
     }
 
 
-# Outside DRF: unknown addresses, refused hosts, failures before a view is reached. The back office gets pages.
+# Outside DRF: unknown addresses, refused hosts and forms, failures before a view. The back office gets pages.
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _answer(request, 400, "The request is malformed.") or defaults.bad_request(request, exception)
+    detail = "The request is malformed."
+    return _answer(request, problems.INVALID_REQUEST, detail) or defaults.bad_request(request, exception)
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _answer(request, 403, "You may not do this.") or defaults.permission_denied(request, exception)
+    detail = "You may not do this."
+    return _answer(request, problems.NOT_ALLOWED, detail) or defaults.permission_denied(request, exception)
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    detail = f"Forms are taken from this site's own pages only. {reason}"
+    return _answer(request, problems.NOT_ALLOWED, detail) or csrf.csrf_failure(request, reason)
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     detail = "There is nothing at this address; /docs lists the addresses there are."
-    return _answer(request, 404, detail) or defaults.page_not_found(request, exception)
+    return _answer(request, problems.NOT_FOUND, detail) or defaults.page_not_found(request, exception)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     detail = "The service failed; the failure is in its log."
-    return _answer(request, 500, detail) or defaults.server_error(request)
+    return _answer(request, problems.INTERNAL_ERROR, detail) or defaults.server_error(request)
 
 
-def _answer(request: HttpRequest, status_code: int, detail: str) -> HttpResponse | None:
+def _answer(request: HttpRequest, problem: Problem, detail: str) -> HttpResponse | None:
     if request.path.startswith("/admin/"):
         return None
-    return HttpResponse(
-        encode_json(problem(status_code, detail)) + b"\n", status=status_code, content_type=PROBLEM_JSON
-    )
+    body = encode_json(problem_details(problem, detail)) + b"\n"
+    return HttpResponse(body, status=problem.status, content_type=PROBLEM_JSON)

@@ -4,8 +4,10 @@ from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse
 
 from salesengine.errors import PROBLEM_JSON
+from salesengine.problems import PROBLEMS, Problem
 
 
 class APIKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -19,15 +21,16 @@ class APIKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
         return {"type": "apiKey", "in": "header", "name": "Authorization", "description": description}
 
 
-PROBLEM_SCHEMA = {
+PROBLEM_SCHEMA: dict[str, Any] = {
     "type": "object",
     "description": "Problem details as in RFC 9457.",
     "properties": {
-        "type": {"type": "string"},
+        "type": {"type": "string", "format": "uri-reference", "description": "what to tell problems apart by"},
         "title": {"type": "string"},
         "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "error_count": {"type": "integer"},
+        "detail": {"type": "string", "description": "what is wrong with this request, in words"},
+        "request_id": {"type": "string", "description": "as in the header X-Request-ID, and in the service's log"},
+        "error_count": {"type": "integer", "description": "the number of all errors, also where not all are listed"},
         "errors": {
             "type": "array",
             "items": {
@@ -37,12 +40,41 @@ PROBLEM_SCHEMA = {
                     "parameter": {"type": "string", "description": "the query parameter"},
                     "detail": {"type": "string"},
                 },
+                "required": ["detail"],
             },
         },
     },
-    "required": ["type", "title", "status", "detail"],
+    "required": ["type", "title", "status", "detail", "request_id"],
 }
+ANYWHERE = {401, 403, 406, 429, 500, 503}
 
 
-def problems(*statuses: int) -> dict[Any, Any]:
-    return {(status, PROBLEM_JSON): PROBLEM_SCHEMA for status in statuses}
+def problems(*statuses: int) -> dict[Any, OpenApiResponse]:
+    """The error answers of an operation: those with `statuses`, and those that every operation can have."""
+    return {(status, PROBLEM_JSON): _response(status) for status in sorted({*statuses, *ANYWHERE})}
+
+
+def _response(status: int) -> OpenApiResponse:
+    types = [problem for problem in PROBLEMS if problem.status == status]
+    schema = {
+        **PROBLEM_SCHEMA,
+        "properties": PROBLEM_SCHEMA["properties"]
+        | {"type": PROBLEM_SCHEMA["properties"]["type"] | {"enum": [problem.uri for problem in types]}},
+    }
+    return OpenApiResponse(
+        schema,
+        description="\n\n".join(
+            f"**{each.title}** ([{each.slug}]({each.uri})). {each.meaning} {each.remedy}" for each in types
+        ),
+        examples=[OpenApiExample(each.slug, _example(each)) for each in types],
+    )
+
+
+def _example(problem: Problem) -> dict[str, Any]:
+    return {
+        "type": problem.uri,
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.meaning,
+        "request_id": "5f0c6a5a2b8e4d7f9a1c3e5b7d9f0a2c",
+    }

@@ -139,6 +139,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "salesengine.request_ids.RequestIDs",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -206,6 +207,7 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not IS_LOCAL
 SECURE_SSL_REDIRECT = read_switch("SECURE_SSL_REDIRECT", default=False)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 CSRF_TRUSTED_ORIGINS = read_list("CSRF_TRUSTED_ORIGINS", default=[])
+CSRF_FAILURE_VIEW = "salesengine.errors.csrf_failure"
 X_FRAME_OPTIONS = "DENY"
 # TLS ends at a proxy (SECURE_SSL_REDIRECT is off unless asked for), which is what this check warns about.
 SILENCED_SYSTEM_CHECKS = ["security.W008"]
@@ -228,7 +230,10 @@ REST_FRAMEWORK = {
 
 SPECTACULAR_SETTINGS = {
     "TITLE": "Sales Engine",
-    "DESCRIPTION": "Takes in sales events, and answers which categories sell most.",
+    "DESCRIPTION": (
+        "Takes in sales events, and answers which categories sell most. What can go wrong, and what to do then: "
+        "[the types of problems](/docs/problems)."
+    ),
     "VERSION": "0.1.0",
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
@@ -243,8 +248,16 @@ SPECTACULAR_SETTINGS = {
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {
+        "request_id": {"()": "salesengine.request_ids.AddRequestID"},
+        "no_traceback": {"()": "salesengine.request_ids.DropTraceback"},
+    },
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s [%(request_id)s] %(name)s: %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id"]}},
     "root": {"handlers": ["console"], "level": env("LOG_LEVEL", default="WARNING")},
-    "loggers": {"django": {"handlers": [], "propagate": True}, "salesengine": {"level": "INFO"}},
+    "loggers": {
+        "django": {"handlers": [], "propagate": True},
+        "django.security.DisallowedHost": {"filters": ["no_traceback"]},  # scanners send any Host; the name says it all
+        "salesengine": {"level": "INFO"},
+    },
 }

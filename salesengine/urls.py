@@ -17,6 +17,7 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="docs")),
     path("", include("sales.urls")),
     path("docs", docs.SwaggerView.as_view(), name="docs"),
+    path("docs/problems", docs.ProblemsView.as_view(), name="problems"),
     path("redoc", docs.RedocView.as_view(), name="redoc"),
     path("favicon.ico", docs.favicon),
     path("openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),

@@ -19,7 +19,7 @@ def errors_of(response):
     assert response.status_code == 400, response.content
     assert response["Content-Type"] == "application/problem+json"
     problem = response.json()
-    assert (problem["status"], problem["title"]) == (400, "Bad Request")
+    assert (problem["status"], problem["type"]) == (400, "/docs/problems#invalid-event")
     assert problem["error_count"] == len(problem["errors"])
     return {error["pointer"]: error["detail"] for error in problem["errors"]}
 

@@ -26,10 +26,11 @@ def test_an_unknown_address_is_a_problem(api):
 
     assert (response.status_code, response["Content-Type"]) == (404, "application/problem+json")
     assert response.json() == {
-        "type": "about:blank",
-        "title": "Not Found",
+        "type": "/docs/problems#not-found",
+        "title": "There is nothing here",
         "status": 404,
         "detail": "There is nothing at this address; /docs lists the addresses there are.",
+        "request_id": response["X-Request-ID"],
     }
 
 
@@ -145,7 +146,7 @@ def test_the_documentation_needs_no_other_host(api, address):
     assert "default-src 'self'" in response["Content-Security-Policy"]
 
 
-@pytest.mark.parametrize("address", ["/docs", "/redoc"])
+@pytest.mark.parametrize("address", ["/docs", "/redoc", "/docs/problems"])
 def test_the_documentation_is_only_read(api, address):
     assert api.options(address).status_code == 405
 

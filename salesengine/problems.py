@@ -1,0 +1,161 @@
+"""Every type of problem that an answer can name: the one source of the answers, their page and the API's document.
+
+The words for people are plain text without quotation marks or markup: HTML and Markdown show them alike.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A problem type as in RFC 9457, 3.1.1. Clients tell problems apart by `slug`, so it never changes."""
+
+    slug: str
+    status: int
+    title: str
+    meaning: str
+    remedy: str
+
+    @property
+    def uri(self) -> str:
+        """What answers name it by: relative, so that it leads to the page of the service that answered."""
+        return f"/docs/problems#{self.slug}"
+
+
+INVALID_REQUEST = Problem(
+    "invalid-request",
+    400,
+    "The request is malformed",
+    "The call itself is wrong: a query parameter that is not known or makes no sense, a header that cannot be, or a"
+    " body that broke off on its way. Where single parameters are at fault, errors names each one. Nothing was stored.",
+    "Mend the program that calls, and send the request again. If the body broke off, send it again as it is.",
+)
+INVALID_EVENT = Problem(
+    "invalid-event",
+    400,
+    "What was sent cannot be taken as sale events",
+    "The body is not valid JSON, or there are events in it that break a rule. Then errors has every bad field of every"
+    " bad event: pointer is its place in the body (/1/REVENUE is the REVENUE of the second event), detail the rule it"
+    " breaks; error_count counts them all, should the list be cut. Nothing was stored, not even the good events.",
+    "Mend the events that errors names, or take them out, and send the request again. As it is, it will always fail.",
+)
+NOT_AUTHENTICATED = Problem(
+    "not-authenticated",
+    401,
+    "The call needs a valid API key",
+    "There was no API key, or one that is not known, has expired or was revoked. Nothing was stored.",
+    "Send the header Authorization: Api-Key, a blank, and your key. If you do, ask staff for a new key: they make them"
+    " in the admin.",
+)
+NOT_ALLOWED = Problem(
+    "not-allowed",
+    403,
+    "You may not do this",
+    "It is known who calls, but this key or user may not do what was asked. Nothing was stored.",
+    "Use a key that may, or ask staff for one. As it is, the request will always fail.",
+)
+NOT_FOUND = Problem(
+    "not-found",
+    404,
+    "There is nothing here",
+    "The address does not exist, or what it names does not. Nothing was stored.",
+    "Compare the address with the ones that /docs lists, and what it names with what you have.",
+)
+METHOD_NOT_ALLOWED = Problem(
+    "method-not-allowed",
+    405,
+    "This address does not take this method",
+    "The address exists, but not for this method; the header Allow lists the ones that it takes. Nothing was stored.",
+    "Use one of the methods in Allow; /docs says what each does.",
+)
+NOT_ACCEPTABLE = Problem(
+    "not-acceptable",
+    406,
+    "No format that the request accepts",
+    "The header Accept names only formats that this address cannot answer with. Nothing was stored.",
+    "Leave out the header Accept, or name a format that /docs shows for this address: application/json is one.",
+)
+EVENT_CONFLICT = Problem(
+    "event-conflict",
+    409,
+    "An EVENT_ID was sent before with other contents",
+    "Events with these EVENT_IDs are stored already, and what was sent now differs from them. errors names each one;"
+    " as with invalid events, pointer is its place in the body. What is stored stays as it is, and nothing was added.",
+    "If it is another sale, give it an EVENT_ID of its own. If it is the same sale, take it out: a stored sale does not"
+    " change. Then send the request again.",
+)
+REQUEST_IN_PROGRESS = Problem(
+    "request-in-progress",
+    409,
+    "The first request with this Idempotency-Key is still running",
+    "Another request with the same Idempotency-Key has begun and not ended, so its answer is not known yet. This"
+    " request stored nothing; the first one may.",
+    "Wait as many seconds as Retry-After says, and send the request again as it is, with the same Idempotency-Key.",
+)
+CONTENT_TOO_LARGE = Problem(
+    "content-too-large",
+    413,
+    "The request is too large",
+    "The body has more bytes or more events than one request may have; detail says what the limit is. Nothing was"
+    " stored.",
+    "Send the events in several requests.",
+)
+UNSUPPORTED_MEDIA_TYPE = Problem(
+    "unsupported-media-type",
+    415,
+    "The body is of a kind that is not taken",
+    "The header Content-Type or Content-Encoding names a format that this address does not take. Nothing was stored.",
+    "Send JSON as it is, with the header Content-Type: application/json.",
+)
+IDEMPOTENCY_KEY_REUSED = Problem(
+    "idempotency-key-reused",
+    422,
+    "This Idempotency-Key belongs to another request",
+    "The same Idempotency-Key was sent before with another body. What the first request stored stays; this one stored"
+    " nothing.",
+    "Give every new request a new Idempotency-Key, and repeat one only together with the very same body.",
+)
+RATE_LIMITED = Problem(
+    "rate-limited",
+    429,
+    "Too many requests",
+    "You have sent more requests than the limit allows; the header RateLimit-Policy tells the limit, q requests in w"
+    " seconds. Nothing was stored.",
+    "Wait as many seconds as Retry-After says, and send the request again as it is. More events in one request help,"
+    " since requests are counted; staff can raise the limit.",
+)
+INTERNAL_ERROR = Problem(
+    "internal-error",
+    500,
+    "The service failed",
+    "This is a mistake of the service, not yours. Whether anything was stored is not known.",
+    "Tell staff the request_id: the log has what happened under it. Send the request again only with the"
+    " Idempotency-Key or the EVENT_IDs of the first time, so that nothing is counted twice.",
+)
+DATABASE_UNAVAILABLE = Problem(
+    "database-unavailable",
+    503,
+    "The database does not answer",
+    "The database is away or overloaded, mostly for seconds. As a rule nothing was stored; only if the connection"
+    " broke off in the very moment of the commit, everything was.",
+    "Wait as many seconds as Retry-After says, and send the request again as it is. With an Idempotency-Key or"
+    " EVENT_IDs nothing is counted twice.",
+)
+
+PROBLEMS = (
+    INVALID_REQUEST,
+    INVALID_EVENT,
+    NOT_AUTHENTICATED,
+    NOT_ALLOWED,
+    NOT_FOUND,
+    METHOD_NOT_ALLOWED,
+    NOT_ACCEPTABLE,
+    EVENT_CONFLICT,
+    REQUEST_IN_PROGRESS,
+    CONTENT_TOO_LARGE,
+    UNSUPPORTED_MEDIA_TYPE,
+    IDEMPOTENCY_KEY_REUSED,
+    RATE_LIMITED,
+    INTERNAL_ERROR,
+    DATABASE_UNAVAILABLE,
+)

@@ -1,0 +1,138 @@
+"""Problem types: which failure is which, and where clients read what each means."""
+
+import re
+from html import unescape
+
+import pytest
+from django.core.exceptions import PermissionDenied
+from django.http import Http404
+from rest_framework import exceptions
+from rest_framework.test import APIClient
+
+from sales import feedback
+from salesengine import errors
+from salesengine.problems import PROBLEMS
+
+pytestmark = pytest.mark.django_db
+DRF_EXCEPTIONS = [
+    cls for cls in vars(exceptions).values() if isinstance(cls, type) and issubclass(cls, exceptions.APIException)
+]
+
+
+@pytest.fixture
+def fail_with(api, monkeypatch):
+    """GET /feedback, which fails with the given exception; its answer."""
+
+    def answer(error):
+        def fail(question):
+            raise error
+
+        monkeypatch.setattr(feedback, "top_categories", fail)
+        return api.get("/feedback")
+
+    return answer
+
+
+def slug(response):
+    assert response["Content-Type"] == "application/problem+json"
+    assert response.json()["status"] == response.status_code
+    return response.json()["type"].removeprefix("/docs/problems#")
+
+
+def test_no_two_problems_have_the_same_name():
+    assert len({problem.slug for problem in PROBLEMS}) == len({problem.title for problem in PROBLEMS}) == len(PROBLEMS)
+
+
+def test_the_page_has_every_problem_where_its_type_leads(api):
+    response = api.get("/docs/problems")
+
+    page = unescape(response.content.decode())
+    sections = dict(re.findall(r'<section id="(.*?)">(.*?)</section>', page, re.DOTALL))
+    assert list(sections) == [problem.uri.removeprefix("/docs/problems#") for problem in PROBLEMS]
+    for problem in PROBLEMS:
+        for text in (problem.title, str(problem.status), problem.meaning, problem.remedy):
+            assert text in sections[problem.slug]
+
+
+def test_the_page_fetches_nothing_and_runs_nothing(api):
+    response = api.get("/docs/problems")
+
+    assert response["Content-Security-Policy"].startswith("default-src 'none'; style-src 'unsafe-inline'")
+    assert b"<script" not in response.content
+
+
+def test_the_openapi_document_has_every_problem_in_the_same_words(api):
+    document = api.get("/openapi.json").json()
+
+    for problem in PROBLEMS:
+        if problem.status not in {404, 405, 409, 422}:
+            answer = document["paths"]["/ingest"]["post"]["responses"][str(problem.status)]
+            content = answer["content"]["application/problem+json"]
+            assert problem.meaning in answer["description"]
+            assert problem.remedy in answer["description"]
+            assert problem.uri in content["schema"]["properties"]["type"]["enum"]
+            assert problem.uri in [example["value"]["type"] for example in content["examples"].values()]
+    assert "(/docs/problems)" in document["info"]["description"]
+
+
+@pytest.mark.parametrize("cls", DRF_EXCEPTIONS)
+def test_each_of_drfs_exceptions_is_a_problem_of_its_status(fail_with, cls):
+    needs = {exceptions.MethodNotAllowed: ("GET",), exceptions.UnsupportedMediaType: ("text/csv",)}
+    error = cls(*needs.get(cls, ()))
+
+    response = fail_with(error)
+
+    assert response.status_code == error.status_code
+    assert slug(response) in {problem.slug for problem in PROBLEMS if problem.status == error.status_code}
+
+
+@pytest.mark.parametrize(
+    ("error", "name"),
+    [
+        (Http404(), "not-found"),
+        (PermissionDenied(), "not-allowed"),
+        (OverflowError(), "invalid-request"),
+        (errors.InvalidInput([]), "invalid-request"),
+        (errors.InvalidEvents([]), "invalid-event"),
+        (errors.EventConflict([]), "event-conflict"),
+        (errors.RequestInProgress(), "request-in-progress"),
+        (errors.ContentTooLarge(), "content-too-large"),
+        (errors.IdempotencyKeyReused(), "idempotency-key-reused"),
+        (errors.DatabaseAway(), "database-unavailable"),
+        (ZeroDivisionError(), "internal-error"),
+    ],
+)
+def test_each_failure_is_the_problem_that_it_should_be(fail_with, error, name):
+    assert slug(fail_with(error)) == name
+
+
+def test_a_conflict_names_the_events(fail_with):
+    body = fail_with(errors.EventConflict([{"pointer": "/1/EVENT_ID", "detail": "is stored"}], error_count=7)).json()
+
+    assert (body["error_count"], body["errors"]) == (7, [{"pointer": "/1/EVENT_ID", "detail": "is stored"}])
+
+
+@pytest.mark.parametrize(
+    ("error", "wait"),
+    [(errors.RequestInProgress(), "1"), (errors.DatabaseAway(), "5"), (exceptions.Throttled(42), "42")],
+)
+def test_what_passes_says_when_to_try_again(fail_with, error, wait):
+    assert fail_with(error)["Retry-After"] == wait
+
+
+def test_a_wrong_method_is_told_the_right_ones(api):
+    response = api.get("/ingest")
+
+    assert slug(response) == "method-not-allowed"
+    assert response["Allow"] == "POST, OPTIONS"
+
+
+def test_a_format_that_there_is_not_is_a_problem(api):
+    assert slug(api.get("/feedback", headers={"Accept": "text/csv"})) == "not-acceptable"
+
+
+def test_a_form_from_elsewhere_is_a_problem_outside_the_back_office():
+    client = APIClient(enforce_csrf_checks=True)
+
+    assert slug(client.post("/healthz")) == "not-allowed"
+    assert client.post("/admin/login/")["Content-Type"].startswith("text/html")
