@@ -16,7 +16,7 @@ from django.db import connection, transaction
 from django.db.models import BigIntegerField, Q, QuerySet, Value
 
 from sales.models import DailyTotal, JournalEntry, Sale, Total
-from sales.schemas import FeedbackQuestion
+from sales.questions import FeedbackQuestion
 
 TOP = 3
 FOLD_EVERY = 256  # journal entries

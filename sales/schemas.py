@@ -28,7 +28,6 @@ MOMENT = re.compile(
     r"(?:[Tt ](?P<hour>[0-9]{1,2})(?P<rest>:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]{1,9})?)?)"
     r"(?P<zone>[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?)?"
 )
-DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[Ee][+-]?[0-9]{1,4})?")
 MAX_FIELDS = 16  # of one event, before it is looked at more closely
 MAX_LISTED_ERRORS = 10_000  # a body of nothing but mistakes must not make an answer many times its size
@@ -224,56 +223,3 @@ def _explanation(details: ErrorDetails) -> str:
 def json_pointer(location: Iterable[int | str]) -> str:
     """The place of a value in a JSON document, as in RFC 6901: (3, "CATEGORY") is /3/CATEGORY."""
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)
-
-
-@dataclass(frozen=True)
-class FeedbackQuestion:
-    """Which sales count: of one category or of all, paid from `start` on and before `stop` (None: no limit), UTC."""
-
-    category: str | None = None
-    start: datetime.datetime | None = None
-    stop: datetime.datetime | None = None
-
-
-FEEDBACK_PARAMETERS = ("category", "start_date", "end_date")
-
-
-def parse_feedback_question(parameters: Mapping[str, list[str]]) -> FeedbackQuestion:
-    """Query parameters (name -> all its values) -> the question. Both dates are included; a bare end date wholly.
-
-    Raises InvalidInput, which names every bad parameter and says what would do.
-    """
-    errors = []
-    values: dict[str, Any] = {}
-    for name, texts in parameters.items():
-        try:
-            values[name] = _parse_parameter(name, texts)
-        except (ValueError, PydanticCustomError) as error:
-            message = error.message() if isinstance(error, PydanticCustomError) else str(error)
-            errors.append({"parameter": name, "detail": message})
-    question = FeedbackQuestion(values.get("category"), values.get("start_date"), values.get("end_date"))
-    if question.start and question.stop and question.start >= question.stop:
-        errors.append({"parameter": "end_date", "detail": "must not be before start_date"})
-    if errors:
-        raise InvalidInput(errors, "The question makes no sense; see errors.")
-    return question
-
-
-def _parse_parameter(name: str, texts: list[str]) -> str | datetime.datetime | None:
-    """One parameter's value; for end_date the first moment that is past it (None: past the end of time)."""
-    if name not in FEEDBACK_PARAMETERS:
-        raise ValueError(f"is not known here; there are {', '.join(FEEDBACK_PARAMETERS)}")
-    if len(texts) != 1:
-        raise ValueError("must be given once")
-    if name == "category":
-        if texts[0] not in Category.values:
-            raise ValueError(f"must be one of {', '.join(Category.values)}")
-        return texts[0]
-    moment = parse_moment(texts[0])
-    if name == "start_date":
-        return moment
-    step = datetime.timedelta(days=1) if DATE.fullmatch(texts[0]) else datetime.timedelta.resolution
-    try:
-        return moment + step
-    except OverflowError:
-        return None

@@ -8,7 +8,7 @@ from rest_framework.views import APIView
 from sales import feedback, ingest, openapi
 from sales.bodies import read_batch
 from sales.idempotency import parse_key
-from sales.schemas import parse_feedback_question
+from sales.questions import parse_feedback_question
 
 
 class IngestView(APIView):

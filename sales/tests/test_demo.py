@@ -12,7 +12,8 @@ from countries.models import Country
 from sales import demo
 from sales.feedback import CategoryFeedback, top_categories
 from sales.models import Category, JournalEntry, Sale, Total
-from sales.schemas import EVENT, FeedbackQuestion
+from sales.questions import FeedbackQuestion
+from sales.schemas import EVENT
 
 SMALL = 1_000
 LARGE = 20_000

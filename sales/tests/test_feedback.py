@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from sales import feedback
 from sales.models import Category, DailyTotal, JournalEntry, Sale, Total
-from sales.schemas import FeedbackQuestion
+from sales.questions import FeedbackQuestion
 from sales.services import record_sales
 from sales.tests.helpers import sale_event
 

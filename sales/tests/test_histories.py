@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 
 from sales import feedback
-from sales.schemas import FeedbackQuestion
+from sales.questions import FeedbackQuestion
 from sales.services import record_sales
 from sales.tests.helpers import sale_event
 
