@@ -8,7 +8,7 @@ import msgspec
 from django.conf import settings
 
 from sales.schemas import MAX_LISTED_ERRORS, Checked, Error, NotJSON, parse_json
-from salesengine.errors import ContentTooLarge, InvalidInput
+from salesengine.errors import ContentTooLarge, InvalidEvents
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
@@ -36,17 +36,17 @@ class Batch:
             return {"line": self.lines[index], **error}
         return error | {"pointer": f"/{index}{error['pointer']}"} if self.is_list else error
 
-    def refusal(self, checked: Checked) -> InvalidInput:
+    def refusal(self, checked: Checked) -> InvalidEvents:
         """What is wrong with it, where it is taken whole or not at all."""
         errors = [self.placed(index, error) for index, those in checked.errors.items() for error in those]
         count = checked.error_count
         mistakes = f"There {'is' if count == 1 else 'are'} {count:,} mistake{'' if count == 1 else 's'}"
         detail = f"{mistakes} in {len(self.values):,} events; nothing was stored." if self.is_list else None
-        return InvalidInput(errors[:MAX_LISTED_ERRORS], detail, count)
+        return InvalidEvents(errors[:MAX_LISTED_ERRORS], detail, count)
 
 
 def read_json(body: bytes) -> Batch:
-    """One event, or a list of them. Raises InvalidInput for what is no JSON, ContentTooLarge for too many events."""
+    """One event, or a list of them. Raises InvalidEvents for what is no JSON, ContentTooLarge for too many events."""
     try:
         sent = parse_json(body)
     except ValueError as error:
@@ -60,11 +60,11 @@ def read_json(body: bytes) -> Batch:
 def _read_parts(body: bytes, reason: str) -> Batch:
     """A list of which not every part is JSON that can be taken, such as one with the same name twice in an object."""
     if not body.strip():
-        raise InvalidInput([], "The body is empty: send one sale event as a JSON object, or a list.")
+        raise InvalidEvents([], "The body is empty: send one sale event as a JSON object, or a list.")
     try:
         texts = [bytes(part) for part in _split_list(body)]
     except (msgspec.DecodeError, RecursionError):
-        raise InvalidInput([], f"The body {reason}. Nothing was stored.") from None
+        raise InvalidEvents([], f"The body {reason}. Nothing was stored.") from None
     _refuse_too_many(len(texts))
     return Batch(parse_each(texts), lambda: texts)
 

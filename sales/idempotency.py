@@ -72,7 +72,7 @@ def _claim(sender: str, key: str, digest: bytes) -> bool:
 
 def _stored_answer(sender: str, key: str, digest: bytes) -> Answer:
     stored = IdempotencyKey.objects.filter(key=key, sender=sender).first()
-    if stored is None:  # purged this very moment
+    if stored is None or stored.status is None or stored.answer is None:  # purged this very moment
         raise RequestInProgress
     if bytes(stored.digest) != digest:
         raise IdempotencyKeyReused

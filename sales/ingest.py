@@ -12,6 +12,7 @@ from rest_framework import status
 from sales.batches import Batch
 from sales.group_commit import GroupCommit
 from sales.idempotency import Answer, answer_once
+from sales.questions import IngestOptions
 from sales.rejected import Rejected, keep_rejected
 from sales.schemas import MAX_LISTED_ERRORS, Checked, Error, SaleEvent, check_events, stored_sale
 from sales.services import FEW, Recorded, record_sales
@@ -27,8 +28,7 @@ class Request:
 
     sender: str
     source: str  # of rejected events: the id of the request, the name of the file
-    skip: bool = False  # take the good events and keep the bad ones, instead of all or none
-    dry_run: bool = False
+    options: IngestOptions
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Taken:
 
 
 # Single events of concurrent requests share a commit, where nothing about them can have to wait.
-singles: GroupCommit[SaleEvent, int] = GroupCommit(lambda events: record_sales(events, sender="").ids, at_most=FEW)
+singles: GroupCommit[SaleEvent, int] = GroupCommit(lambda events: record_sales(events).ids, at_most=FEW)
 
 
 def answer(batch: Batch, body: bytes, request: Request, key: str | None) -> Answer:
@@ -57,22 +57,22 @@ def answer(batch: Batch, body: bytes, request: Request, key: str | None) -> Answ
     Raises InvalidInput and EventConflict, unless bad events are to be skipped, and what `answer_once` raises.
     """
     checked = check_events(batch.values)
-    if checked.errors and not request.skip:
+    if checked.errors and not request.options.skip:
         raise batch.refusal(checked)
-    if key is not None and not request.dry_run:
-        digest = hashlib.sha256(b"%d %d " % (batch.is_list, request.skip) + body).digest()
+    if key is not None and not request.options.dry_run:
+        digest = hashlib.sha256(b"%d %d " % (batch.is_list, request.options.skip) + body).digest()
         return answer_once(request.sender, key, digest, partial(_answer, batch, checked, request))
-    if not (batch.is_list or request.skip or request.dry_run or checked.events[0].get("EVENT_ID")):
+    if not (batch.is_list or request.options.skip or request.options.dry_run or checked.events[0].get("EVENT_ID")):
         return _stored(singles.submit(checked.events[0]), checked.events[0], is_new=True)
     return _answer(batch, checked, request)
 
 
 def _answer(batch: Batch, checked: Checked, request: Request) -> Answer:
     taken = take(batch, checked, request)
-    if not (batch.is_list or request.skip or request.dry_run):
+    if not (batch.is_list or request.options.skip or request.options.dry_run):
         return _stored(taken.recorded.ids[0], taken.events[0], is_new=bool(taken.recorded.accepted))
     body: dict[str, Any] = taken.counts()
-    if request.skip:
+    if request.options.skip:
         body["errors"] = [{**batch.place(each.index), "errors": each.errors} for each in taken.rejected]
     return Answer(_status(taken, request), encode_json(body) + b"\n")
 
@@ -83,7 +83,7 @@ def _stored(sale_id: int, event: SaleEvent, *, is_new: bool) -> Answer:
 
 
 def _status(taken: Taken, request: Request) -> int:
-    if request.dry_run:
+    if request.options.dry_run:
         return status.HTTP_200_OK
     if taken.rejected:
         return status.HTTP_207_MULTI_STATUS
@@ -96,13 +96,13 @@ def take(batch: Batch, checked: Checked, request: Request) -> Taken:
     A rehearsal finds the same and leaves nothing behind. Raises EventConflict unless bad ones are skipped.
     """
     with transaction.atomic():
-        recorded = record_sales(checked.events, request.sender, rehearse=request.dry_run)
+        recorded = record_sales(checked.events, request.sender, rehearse=request.options.dry_run)
         errors = {**checked.errors, **_conflicts(batch, checked, recorded)}
-        if recorded.conflicts and not request.skip:
+        if recorded.conflicts and not request.options.skip:
             raise _refusal(batch, errors)
         texts = batch.texts() if errors else []
         rejected = [Rejected(index, texts[index], errors[index]) for index in sorted(errors)]
-        if request.dry_run:
+        if request.options.dry_run:
             transaction.set_rollback(True)
         elif rejected:
             keep_rejected(rejected, batch, request.sender, request.source)

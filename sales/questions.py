@@ -1,4 +1,4 @@
-"""What may be asked by query parameters: the questions that feedback answers."""
+"""What may be asked by query parameters: the questions that feedback answers, and how a batch is taken."""
 
 import datetime
 import re
@@ -35,6 +35,31 @@ def parse_feedback_question(parameters: Mapping[str, list[str]]) -> FeedbackQues
     return FeedbackQuestion(values.get("category"), values.get("start_date"), values.get("end_date"))
 
 
+@dataclass(frozen=True)
+class IngestOptions:
+    """How a batch is taken: `skip` takes the good events and keeps the bad ones apart, instead of all or nothing."""
+
+    skip: bool = False
+    dry_run: bool = False
+
+
+def parse_ingest_options(parameters: Mapping[str, list[str]]) -> IngestOptions:
+    """Query parameters (name -> all its values) -> the options. Raises InvalidInput as above."""
+    values = _parse(parameters, INGEST_PARAMETERS)
+    return IngestOptions(values.get("on_error", False), values.get("dry_run", False))
+
+
+def one_of(choices: Mapping[str, Any]) -> Parser:
+    """A parser of a few words, each of which stands for a value."""
+
+    def parse(text: str) -> Any:
+        if text not in choices:
+            raise ValueError(f"must be {' or '.join(choices)}")
+        return choices[text]
+
+    return parse
+
+
 def parse_category(text: str) -> str:
     if text not in Category.values:
         raise ValueError(f"must be one of {', '.join(Category.values)}")
@@ -55,11 +80,15 @@ FEEDBACK_PARAMETERS: dict[str, Parser] = {
     "start_date": parse_moment,
     "end_date": parse_end,
 }
+INGEST_PARAMETERS: dict[str, Parser] = {
+    "on_error": one_of({"stop": False, "skip": True}),
+    "dry_run": one_of({"true": True, "false": False}),
+}
 
 
 def _parse(parameters: Mapping[str, list[str]], parsers: Mapping[str, Parser]) -> dict[str, Any]:
     """The values of the parameters that were given; raises InvalidInput."""
-    errors = []
+    errors: list[dict[str, str | int]] = []
     values: dict[str, Any] = {}
     for name, texts in parameters.items():
         try:
@@ -71,7 +100,7 @@ def _parse(parameters: Mapping[str, list[str]], parsers: Mapping[str, Parser]) -
     if start and stop and start >= stop:
         errors.append({"parameter": "end_date", "detail": "must not be before start_date"})
     if errors:
-        raise InvalidInput(errors, "The question makes no sense; see errors.")
+        raise InvalidInput(errors, "The query parameters make no sense; see errors.")
     return values
 
 

@@ -29,7 +29,7 @@ COLUMNS = {
 NAMES = ", ".join(COLUMNS)
 ARRAYS = ", ".join(f"%s::{kind}[]" for kind in COLUMNS.values())
 COPY_SALES = f"COPY sales (id, {NAMES}) FROM STDIN (FORMAT BINARY)"
-# Sales and their journal entries in one round trip. Ids are drawn in the order of the rows, so that they tell which is which.
+# Sales and their journal entries in one round trip. New ids are drawn in the order of the rows.
 STORE_FEW = f"""
     WITH new AS MATERIALIZED (
         SELECT coalesce(known_id, nextval('sales_id_seq')) AS id, {NAMES}
@@ -60,7 +60,7 @@ class Recorded:
         return len(self.ids) - len(self.duplicates) - len(self.conflicts)
 
 
-def record_sales(events: Sequence[SaleEvent], sender: str, *, rehearse: bool = False) -> Recorded:
+def record_sales(events: Sequence[SaleEvent], sender: str = "", *, rehearse: bool = False) -> Recorded:
     """Store validated events, and what they add to the feedback, all or nothing, but for duplicates and conflicts.
 
     An EVENT_ID is stored once for each `sender`. When this returns, outside of a transaction of the caller's, the sales
@@ -138,7 +138,7 @@ def contents_digest(event: SaleEvent) -> bytes:
 # Writing
 
 
-def _store(events: Sequence[SaleEvent], ids: Sequence[int] | None = None) -> list[int]:
+def _store(events: Sequence[SaleEvent], ids: list[int] | None = None) -> list[int]:
     """Write sales and their journal entries in one transaction; the ids of the sales, drawn anew unless given."""
     figures = feedback.add_up(
         ((event.get("CATEGORY"), event["DATE_PAYMENT"].date()), 1, event["REVENUE"]) for event in events
@@ -147,10 +147,11 @@ def _store(events: Sequence[SaleEvent], ids: Sequence[int] | None = None) -> lis
     if len(rows) <= FEW:
         with connection.cursor() as cursor:
             cursor.execute(STORE_FEW, [ids, *map(list, zip(*rows, strict=True)), *feedback.journal_columns(figures)])
-            new_ids, entry_ids = cursor.fetchone()
+            stored: tuple[list[int], list[int]] = cursor.fetchone()
+        new_ids, entry_ids = stored
     else:
         with transaction.atomic(), connection.cursor() as cursor:
-            new_ids = list(ids or _draw_ids(cursor, len(rows)))
+            new_ids = ids or _draw_ids(cursor, len(rows))
             _copy(cursor, new_ids, rows)
             entry_ids = feedback.append_to_journal(figures)
     # Committed is committed, whatever becomes of the fold: robust logs a failure of it and goes on.

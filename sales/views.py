@@ -8,7 +8,9 @@ from rest_framework.views import APIView
 from sales import feedback, ingest, openapi
 from sales.bodies import read_batch
 from sales.idempotency import parse_key
-from sales.questions import parse_feedback_question
+from sales.questions import parse_feedback_question, parse_ingest_options
+from salesengine.api_keys import sender_of
+from salesengine.request_ids import current_request_id
 
 
 class IngestView(APIView):
@@ -18,11 +20,11 @@ class IngestView(APIView):
 
     @openapi.ingest
     def post(self, request: Request) -> HttpResponse:
-        options = ingest.parse_options(dict(request.query_params.lists()))
+        options = parse_ingest_options(dict(request.query_params.lists()))
         header = request.headers.get("Idempotency-Key")
         key = None if header is None else parse_key(header)
         batch, body = read_batch(request)
-        answer = ingest.answer(batch, body, ingest.Request(sender_of(request), "", **options), key)
+        answer = ingest.answer(batch, body, ingest.Request(sender_of(request), current_request_id(), options), key)
         response = HttpResponse(answer.body, status=answer.status, content_type="application/json")
         if answer.is_replayed:
             response["Idempotent-Replayed"] = "true"

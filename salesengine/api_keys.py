@@ -46,3 +46,10 @@ class MayUseAPI(BasePermission):
         if not request.user.is_authenticated:
             raise NotAuthenticated(NO_KEY)
         return request.user.is_staff
+
+
+def sender_of(request: Request) -> str:
+    """Who sends a request: the client's name, the same for all its keys; `user:<username>` of staff; or `anonymous`."""
+    if isinstance(request.auth, APIKey):
+        return str(request.auth.name)
+    return f"user:{request.user.get_username()}" if request.user.is_staff else "anonymous"

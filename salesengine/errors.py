@@ -37,7 +37,7 @@ class InvalidInput(exceptions.APIException):
     default_detail = "The request is not valid; nothing was stored."
 
     def __init__(
-        self, errors: Sequence[Mapping[str, str]], detail: str | None = None, error_count: int | None = None
+        self, errors: Sequence[Mapping[str, str | int]], detail: str | None = None, error_count: int | None = None
     ) -> None:
         super().__init__(detail)
         self.errors = errors

@@ -5,62 +5,83 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('sales', '0001_create_tables'),
+        ("sales", "0001_create_tables"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='EventId',
+            name="EventId",
             fields=[
-                ('pk', models.CompositePrimaryKey('event_id', 'sender', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('event_id', models.TextField(db_collation='C')),
-                ('sender', models.TextField(db_collation='C')),
-                ('digest', models.BinaryField()),
-                ('sale_id', models.BigIntegerField()),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "event_id", "sender", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("event_id", models.TextField(db_collation="C")),
+                ("sender", models.TextField(db_collation="C")),
+                ("digest", models.BinaryField()),
+                ("sale_id", models.BigIntegerField()),
             ],
             options={
-                'db_table': 'event_ids',
+                "db_table": "event_ids",
             },
         ),
         migrations.CreateModel(
-            name='IdempotencyKey',
+            name="IdempotencyKey",
             fields=[
-                ('pk', models.CompositePrimaryKey('key', 'sender', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('key', models.TextField(db_collation='C')),
-                ('sender', models.TextField(db_collation='C')),
-                ('digest', models.BinaryField()),
-                ('status', models.SmallIntegerField(null=True)),
-                ('answer', models.BinaryField(null=True)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), db_index=True)),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "key", "sender", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("key", models.TextField(db_collation="C")),
+                ("sender", models.TextField(db_collation="C")),
+                ("digest", models.BinaryField()),
+                ("status", models.SmallIntegerField(null=True)),
+                ("answer", models.BinaryField(null=True)),
+                (
+                    "created_at",
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), db_index=True),
+                ),
             ],
             options={
-                'db_table': 'idempotency_keys',
+                "db_table": "idempotency_keys",
             },
         ),
         migrations.AddField(
-            model_name='sale',
-            name='event_id',
-            field=models.TextField(db_collation='C', null=True, verbose_name='event'),
+            model_name="sale",
+            name="event_id",
+            field=models.TextField(db_collation="C", null=True, verbose_name="event"),
         ),
         migrations.CreateModel(
-            name='RejectedEvent',
+            name="RejectedEvent",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('sender', models.TextField(db_collation='C')),
-                ('source', models.TextField()),
-                ('position', models.BigIntegerField()),
-                ('content', models.BinaryField()),
-                ('reason', models.TextField()),
-                ('errors', models.JSONField()),
-                ('received_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), verbose_name='received at (UTC)')),
-                ('replayed_at', models.DateTimeField(null=True, verbose_name='replayed at (UTC)')),
-                ('sale_id', models.BigIntegerField(null=True, verbose_name='sale')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("sender", models.TextField(db_collation="C")),
+                ("source", models.TextField()),
+                ("position", models.BigIntegerField()),
+                ("content", models.BinaryField()),
+                ("reason", models.TextField()),
+                ("errors", models.JSONField()),
+                (
+                    "received_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), verbose_name="received at (UTC)"
+                    ),
+                ),
+                ("replayed_at", models.DateTimeField(null=True, verbose_name="replayed at (UTC)")),
+                ("sale_id", models.BigIntegerField(null=True, verbose_name="sale")),
             ],
             options={
-                'db_table': 'rejected_events',
-                'indexes': [models.Index(fields=['-received_at', '-id'], name='rejected_newest'), models.Index(fields=['sender'], name='rejected_sender'), models.Index(fields=['reason'], name='rejected_reason')],
+                "db_table": "rejected_events",
+                "indexes": [
+                    models.Index(fields=["-received_at", "-id"], name="rejected_newest"),
+                    models.Index(fields=["sender"], name="rejected_sender"),
+                    models.Index(fields=["reason"], name="rejected_reason"),
+                ],
             },
         ),
     ]

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
 import pytest
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sales import feedback
 from sales.models import Category, DailyTotal, JournalEntry, Sale, Total
 from sales.questions import FeedbackQuestion
-from sales.services import record_sales
+from sales.services import FEW, record_sales
 from sales.tests.helpers import sale_event
 
 UTC = datetime.UTC
@@ -276,22 +276,22 @@ class TestWriters:
         assert "no fold today" in caplog.text
         assert feedback.top_categories(FeedbackQuestion())[0].sales_count == 1
 
-    def test_a_batch_that_fails_half_way_leaves_nothing_behind(self, monkeypatch):
-        def fail(figures):
-            raise DatabaseError("no journal today")
+    @pytest.mark.parametrize("number", [2, FEW + 1])
+    def test_a_batch_that_fails_half_way_leaves_nothing_behind(self, number):
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE feedback_journal ADD CHECK (sales_count < 0) NOT VALID")
 
-        monkeypatch.setattr(feedback, "append_to_journal", fail)
-
-        with pytest.raises(DatabaseError):
-            record_sales([sale_event(), sale_event()])
+        with pytest.raises(DatabaseError), transaction.atomic():
+            record_sales([sale_event()] * number)
 
         assert not Sale.objects.exists()
 
-    def test_many_sales_get_their_ids_in_order(self):
-        ids = record_sales([sale_event(ID_ORDER=str(number)) for number in range(5)])
+    @pytest.mark.parametrize("number", [5, FEW + 1])
+    def test_sales_get_their_ids_in_order(self, number):
+        ids = record_sales([sale_event(ID_ORDER=str(place)) for place in range(number)]).ids
 
         orders = dict(Sale.objects.values_list("id", "id_order"))
-        assert [orders[new_id] for new_id in ids] == ["0", "1", "2", "3", "4"]
+        assert [orders[new_id] for new_id in ids] == [str(place) for place in range(number)]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -29,7 +29,12 @@ def test_a_single_event_is_answered_with_the_stored_sale(api, event):
 
     assert response.status_code == 201
     sale = Sale.objects.get()
-    assert response.json() == event | {"ID": sale.pk, "DATE_PAYMENT": "2021-01-07T00:09:24Z", "REVENUE": 57.27456}
+    assert response.json() == event | {
+        "ID": sale.pk,
+        "DATE_PAYMENT": "2021-01-07T00:09:24Z",
+        "REVENUE": 57.27456,
+        "EVENT_ID": None,
+    }
     assert (sale.id_order, sale.seller_country_id, sale.buyer_country_id) == ("34033734", "203", "170")
     assert (sale.brand, sale.category, sale.revenue) == ("Dsquared2", "clothing", Decimal("57.27456"))
     assert sale.date_payment.isoformat() == "2021-01-07T00:09:24+00:00"
@@ -38,15 +43,16 @@ def test_a_single_event_is_answered_with_the_stored_sale(api, event):
 def test_a_list_of_events_is_answered_with_their_number(api, event):
     response = post(api, [event, event, event])
 
-    assert (response.status_code, response.json()) == (201, {"accepted": 3})
+    assert (response.status_code, response.json()) == (201, {"accepted": 3, "duplicate": 0, "rejected": 0})
     assert Sale.objects.count() == 3
 
 
-@pytest.mark.parametrize("number", [0, 1])
-def test_a_short_list_is_still_a_list(api, event, number):
+@pytest.mark.parametrize(("number", "status"), [(0, 200), (1, 201)])
+def test_a_short_list_is_still_a_list(api, event, number, status):
     response = post(api, [event] * number)
 
-    assert (response.status_code, response.json()) == (201, {"accepted": number})
+    assert response.status_code == status
+    assert response.json() == {"accepted": number, "duplicate": 0, "rejected": 0}
     assert Sale.objects.count() == number
 
 
