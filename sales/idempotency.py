@@ -15,7 +15,7 @@ from sales.models import IdempotencyKey
 from salesengine.errors import IdempotencyKeyReused, InvalidInput, RequestInProgress
 
 LONGEST_WAIT = "10s"  # for a first request that is still running
-KEY = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\]){1,255})"|([!-~]{1,255})')
+KEY = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\]){1,255})"|([!#-~][!-~]{0,254})')
 
 
 @dataclass(frozen=True)

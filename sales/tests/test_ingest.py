@@ -6,20 +6,13 @@ from decimal import Decimal
 import pytest
 
 from sales.models import Category, JournalEntry, Sale
+from sales.tests.helpers import post
 
 pytestmark = pytest.mark.django_db
 
 
-def post(api, body, content_type="application/json", **headers):
-    text = body if isinstance(body, bytes | str) else json.dumps(body)
-    return api.generic("POST", "/ingest", text, content_type=content_type, headers=headers)
-
-
 def errors_of(response):
-    assert response.status_code == 400, response.content
-    assert response["Content-Type"] == "application/problem+json"
-    problem = response.json()
-    assert (problem["status"], problem["type"]) == (400, "/docs/problems#invalid-event")
+    problem = problem_of(response, 400, "invalid-event")
     assert problem["error_count"] == len(problem["errors"])
     return {error["pointer"]: error["detail"] for error in problem["errors"]}
 

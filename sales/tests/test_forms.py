@@ -1,0 +1,111 @@
+"""POST /ingest: JSON and NDJSON, plain and gzipped, within limits."""
+
+import gzip
+import json
+
+import pytest
+
+from sales.models import Sale
+from sales.tests.helpers import post, problem_of
+
+pytestmark = pytest.mark.django_db
+
+NDJSON = "application/x-ndjson"
+
+
+def lines(*values):
+    return "\n".join(value if isinstance(value, str) else json.dumps(value) for value in values)
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n", "\n\n  \n"])
+def test_ndjson_has_one_event_a_line(api, event, end):
+    response = post(api, lines(event, event) + end, NDJSON)
+
+    assert (response.status_code, response.json()) == (201, {"accepted": 2, "duplicate": 0, "rejected": 0})
+    assert Sale.objects.count() == 2
+
+
+def test_ndjson_of_one_line_is_still_a_list(api, event):
+    assert post(api, lines(event), NDJSON).json() == {"accepted": 1, "duplicate": 0, "rejected": 0}
+
+
+def test_ndjson_of_nothing_stores_nothing(api):
+    response = post(api, "", NDJSON)
+
+    assert (response.status_code, response.json()["accepted"]) == (200, 0)
+
+
+def test_an_error_in_ndjson_names_its_line(api, event):
+    response = post(api, lines(event, "", event | {"REVENUE": "much"}, '{"ID_ORDER": ', [event]), NDJSON)
+
+    assert [(error["line"], error["pointer"]) for error in problem_of(response, 400, "invalid-event")["errors"]] == [
+        (3, "/REVENUE"),
+        (4, ""),
+        (5, ""),
+    ]
+    assert "is not valid JSON in UTF-8: EOF while parsing" in response.json()["errors"][1]["detail"]
+    assert not Sale.objects.exists()
+
+
+def test_two_events_on_one_line_are_an_error(api, event):
+    text = f"{json.dumps(event)},{json.dumps(event)}"
+
+    assert problem_of(post(api, text, NDJSON), 400, "invalid-event")["errors"][0]["line"] == 1
+
+
+@pytest.mark.parametrize("form", ["object", "list", "ndjson"])
+@pytest.mark.parametrize("members", [1, 2])
+def test_each_form_may_be_gzipped(api, event, form, members):
+    text = {"object": json.dumps(event), "list": json.dumps([event]), "ndjson": lines(event)}[form].encode()
+    middle = len(text) // members
+    body = gzip.compress(text[:middle]) + (gzip.compress(text[middle:]) if members == 2 else b"")
+    content_type = NDJSON if form == "ndjson" else "application/json"
+
+    assert post(api, body, content_type, **{"Content-Encoding": "gzip"}).status_code == 201
+    assert Sale.objects.count() == 1
+
+
+@pytest.mark.parametrize("cut", [1, 8, 30])
+def test_gzip_that_breaks_off_is_refused(api, event, cut):
+    body = gzip.compress(json.dumps(event).encode())[:-cut]
+
+    problem = problem_of(post(api, body, **{"Content-Encoding": "gzip"}), 400, "invalid-request")
+    assert "broke off" in problem["detail"]
+    assert not Sale.objects.exists()
+
+
+def test_gzip_that_is_damaged_is_refused(api, event):
+    body = bytearray(gzip.compress(json.dumps(event).encode()))
+    body[-6] ^= 1  # in its checksum
+
+    problem = problem_of(post(api, bytes(body), **{"Content-Encoding": "gzip"}), 400, "invalid-request")
+    assert "CRC check failed" in problem["detail"]
+
+
+def test_what_is_not_gzip_is_refused(api, event):
+    problem = problem_of(post(api, event, **{"Content-Encoding": "gzip"}), 400, "invalid-request")
+
+    assert "not gzip" in problem["detail"]
+
+
+def test_a_zip_bomb_is_too_large(api, settings):
+    body = gzip.compress(bytes(settings.INGEST_MAX_EXPANDED_BYTES + 1))
+
+    problem = problem_of(post(api, body, **{"Content-Encoding": "gzip"}), 413, "content-too-large")
+    assert "20,000,000 bytes" in problem["detail"]
+    assert "INGEST_MAX_EXPANDED_BYTES" not in problem["detail"]
+
+
+def test_the_expanded_limit_exactly_is_taken(api, event, settings):
+    body = gzip.compress(json.dumps(event).encode().ljust(settings.INGEST_MAX_EXPANDED_BYTES))
+
+    assert post(api, body, **{"Content-Encoding": "gzip"}).status_code == 201
+
+
+def test_ndjson_of_too_many_events_is_too_large(api, event, settings):
+    settings.INGEST_MAX_EVENTS = 2
+
+    problem = problem_of(post(api, lines(event, event, event), NDJSON), 413, "content-too-large")
+
+    assert "at most 2 events, and this one has 3" in problem["detail"]
+    assert not Sale.objects.exists()

@@ -1,0 +1,94 @@
+"""Those who wait at the same time share one write, and each gets its own result."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import DataError, OperationalError
+
+from sales.group_commit import GroupCommit
+
+
+class Writer:
+    """A slow write that notes its groups; `fails` says with what a group fails."""
+
+    def __init__(self, fails=lambda items: None):
+        self.groups = []
+        self.fails = fails
+        self.at_once = 0
+
+    def __call__(self, items):
+        self.at_once += 1
+        assert self.at_once == 1 or len(items) == 1, "two groups are written at the same time"
+        time.sleep(0.02)
+        self.groups.append(list(items))
+        self.at_once -= 1
+        if error := self.fails(items):
+            raise error
+        return [item * 10 for item in items]
+
+
+def submit_all(group_commit, items):
+    """The result or the error of each item, all submitted at the same time."""
+    start = threading.Barrier(len(items))
+
+    def submit(item):
+        start.wait()
+        try:
+            return group_commit.submit(item)
+        except Exception as error:
+            return error
+
+    with ThreadPoolExecutor(len(items)) as pool:
+        return list(pool.map(submit, items))
+
+
+def test_each_gets_its_own_result_from_few_writes():
+    write = Writer()
+
+    assert submit_all(GroupCommit(write, at_most=100), range(30)) == [item * 10 for item in range(30)]
+    assert sorted(item for group in write.groups for item in group) == list(range(30))
+    assert len(write.groups) <= 6
+
+
+def test_nobody_waits_for_company():
+    write = Writer()
+    group_commit = GroupCommit(write, at_most=100)
+
+    assert [group_commit.submit(item) for item in (1, 2)] == [10, 20]
+    assert write.groups == [[1], [2]]
+
+
+def test_a_group_has_its_limit():
+    write = Writer()
+
+    assert submit_all(GroupCommit(write, at_most=4), range(30)) == [item * 10 for item in range(30)]
+    assert max(map(len, write.groups)) == 4
+
+
+def test_who_is_refused_does_not_spoil_the_others():
+    write = Writer(fails=lambda items: DataError("bad") if 13 in items else None)
+
+    results = submit_all(GroupCommit(write, at_most=100), range(30))
+
+    assert isinstance(results.pop(13), DataError)
+    assert results == [item * 10 for item in range(30) if item != 13]
+
+
+def test_what_may_be_stored_is_never_tried_again():
+    write = Writer(fails=lambda items: OperationalError("the connection broke off"))
+
+    results = submit_all(GroupCommit(write, at_most=100), range(30))
+
+    assert all(isinstance(result, OperationalError) for result in results)
+    assert sorted(item for group in write.groups for item in group) == list(range(30))
+
+
+def test_it_goes_on_after_a_failure():
+    write = Writer(fails=lambda items: OperationalError("away") if 1 in items else None)
+    group_commit = GroupCommit(write, at_most=100)
+
+    with pytest.raises(OperationalError):
+        group_commit.submit(1)
+    assert group_commit.submit(2) == 20

@@ -1,0 +1,200 @@
+"""Idempotency-Key: a request that comes again is not done again, and gets its first answer."""
+
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import IntegrityError, connection
+from django.utils import timezone
+
+from sales import feedback, idempotency
+from sales.models import IdempotencyKey, RejectedEvent, Sale
+from sales.services import record_sales
+from sales.tests.helpers import post, problem_of, sale_event
+from salesengine.errors import InvalidInput
+
+KEY = {"Idempotency-Key": "8e03978e-40d5-43dd-bc93-6894a57f9324"}
+
+
+@pytest.mark.django_db
+class TestReplays:
+    @pytest.mark.parametrize("query", ["", "?on_error=skip"])
+    @pytest.mark.parametrize("form", ["object", "list", "mixed"])
+    def test_the_first_answer_is_given_again(self, api, event, form, query):
+        body = {"object": event, "list": [event, event], "mixed": [event, {}] if query else [event]}[form]
+        first = post(api, body, query=query, **KEY)
+        stored = Sale.objects.count(), RejectedEvent.objects.count(), feedback.sales_counted()
+
+        again = post(api, body, query=query, **KEY)
+
+        assert (again.status_code, again.content) == (first.status_code, first.content)
+        assert "Idempotent-Replayed" not in first
+        assert again["Idempotent-Replayed"] == "true"
+        assert again["Content-Type"] == first["Content-Type"] == "application/json"
+        assert (Sale.objects.count(), RejectedEvent.objects.count(), feedback.sales_counted()) == stored
+
+    def test_the_same_key_with_another_body_is_refused(self, api, event):
+        post(api, event, **KEY)
+
+        problem_of(post(api, event | {"REVENUE": 1}, **KEY), 422, "idempotency-key-reused")
+        problem_of(post(api, [event], **KEY), 422, "idempotency-key-reused")
+        problem_of(post(api, event, query="?on_error=skip", **KEY), 422, "idempotency-key-reused")
+        assert Sale.objects.count() == 1
+
+    def test_the_same_body_with_another_key_is_another_request(self, api, event):
+        post(api, event, **KEY)
+
+        assert post(api, event, **{"Idempotency-Key": "another"}).status_code == 201
+        assert Sale.objects.count() == 2
+
+    def test_a_refusal_is_not_kept(self, api, event):
+        problem_of(post(api, event | {"REVENUE": "much"}, **KEY), 400, "invalid-event")
+
+        assert post(api, event, **KEY).status_code == 201
+
+    def test_a_conflict_is_not_kept(self, api, event):
+        post(api, event | {"EVENT_ID": "1"})
+        problem_of(post(api, event | {"EVENT_ID": "1", "BRAND": "x"}, **KEY), 409, "event-conflict")
+
+        assert post(api, event | {"EVENT_ID": "2"}, **KEY).status_code == 201
+
+    def test_a_rehearsal_needs_no_key_and_uses_none_up(self, api, event):
+        post(api, event, query="?dry_run=true", **KEY)
+
+        assert not IdempotencyKey.objects.exists()
+        assert post(api, event, **KEY).status_code == 201
+
+    def test_senders_do_not_meet_each_other(self, api, event, admin_client):
+        post(api, event, **KEY)
+
+        body = json.dumps([event])
+        assert admin_client.post("/ingest", body, content_type="application/json", headers=KEY).status_code == 201
+
+    @pytest.mark.parametrize(
+        ("header", "key"),
+        [
+            ("abc", "abc"),
+            ('"abc"', "abc"),
+            (r'"a\"b\\c d"', r'a"b\c d'),
+            ("a" * 255, "a" * 255),
+            ("a,b;c=1", "a,b;c=1"),
+        ],
+    )
+    def test_a_key_comes_in_quotes_as_in_the_draft_or_without(self, header, key):
+        assert idempotency.parse_key(header) == key
+
+    @pytest.mark.parametrize("header", ["", '""', "a b", "é", "a" * 256, '"a', '"a"b"', "\x07", r'"\n"'])
+    def test_a_key_that_cannot_be_is_refused(self, header):
+        with pytest.raises(InvalidInput, match="printable ASCII"):
+            idempotency.parse_key(header)
+
+
+@pytest.fixture
+def first_request(transactional_db):
+    """A first request that has claimed the key and is still running; call it to end it."""
+    claimed, end = threading.Event(), threading.Event()
+    outcome = {}
+
+    def work():
+        claimed.set()
+        assert end.wait(10)
+        if "error" in outcome:
+            raise outcome["error"]
+        return idempotency.Answer(201, b"first\n")
+
+    def run():
+        try:
+            idempotency.answer_once("anonymous", "key", b"digest", work)
+        except ZeroDivisionError:
+            pass
+        finally:
+            connection.close()
+
+    def finish(error=None):
+        if error:
+            outcome["error"] = error
+        end.set()
+        runner.join()
+
+    runner = threading.Thread(target=run)
+    runner.start()
+    assert claimed.wait(10)
+    yield finish
+    finish()
+
+
+def second_request():
+    try:
+        return idempotency.answer_once("anonymous", "key", b"digest", lambda: idempotency.Answer(201, b"second\n"))
+    finally:
+        connection.close()
+
+
+class TestConcurrent:
+    def test_a_second_request_waits_and_gets_the_first_ones_answer(self, first_request):
+        with ThreadPoolExecutor(1) as pool:
+            second = pool.submit(second_request)
+            with pytest.raises(TimeoutError):
+                second.result(timeout=0.3)
+            first_request()
+            assert second.result(timeout=5) == idempotency.Answer(201, b"first\n", is_replayed=True)
+
+    def test_a_second_request_is_done_when_the_first_one_fails(self, first_request):
+        with ThreadPoolExecutor(1) as pool:
+            second = pool.submit(second_request)
+            first_request(ZeroDivisionError())
+            assert second.result(timeout=5) == idempotency.Answer(201, b"second\n")
+
+    def test_a_second_request_waits_no_longer_than_the_limit(self, first_request, monkeypatch, api, event):
+        monkeypatch.setattr(idempotency, "LONGEST_WAIT", "100ms")
+
+        response = post(api, event, **{"Idempotency-Key": "key"})
+
+        problem_of(response, 409, "request-in-progress")
+        assert int(response["Retry-After"]) > 0
+        assert not Sale.objects.exists()
+
+    def test_thirty_requests_at_once_are_one_sale(self, transactional_db, api, event):
+        def send(_):
+            try:
+                return post(api, event, **KEY)
+            finally:
+                connection.close()
+
+        with ThreadPoolExecutor(30) as pool:
+            responses = list(pool.map(send, range(30)))
+
+        assert {(response.status_code, response.content) for response in responses} == {(201, responses[0].content)}
+        assert sum("Idempotent-Replayed" not in response for response in responses) == 1
+        assert Sale.objects.count() == 1
+
+
+@pytest.fixture
+def no_answers(transactional_db):
+    """Answers cannot be stored, which shows when the sales are written already."""
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE idempotency_keys ADD CONSTRAINT closed CHECK (status IS NULL) NOT VALID")
+        yield
+        cursor.execute("ALTER TABLE idempotency_keys DROP CONSTRAINT closed")
+
+
+def test_sales_are_committed_with_their_answer_or_not_at_all(no_answers):
+    def work():
+        record_sales([sale_event()])
+        return idempotency.Answer(201, b"")
+
+    with pytest.raises(IntegrityError):
+        idempotency.answer_once("anonymous", "key", b"digest", work)
+
+    assert not Sale.objects.exists()
+
+
+@pytest.mark.django_db
+def test_keys_are_purged_by_their_age(api, event):
+    post(api, event, **KEY)
+    day = timezone.timedelta(hours=24)
+
+    assert idempotency.purge(before=timezone.now() - day) == 0
+    assert idempotency.purge(before=timezone.now() + day) == 1
+    assert post(api, event, **KEY).status_code == 201
