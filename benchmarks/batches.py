@@ -1,0 +1,100 @@
+"""Batches of 5,000 events from two clients: POST /ingest beside DRF with bulk_create, and COPY alone."""
+
+import http.client
+import json
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from statistics import median
+
+from benchmarks import raw_copy
+from benchmarks.service import Service, note, service
+
+CLIENTS = 2
+BATCH = 5_000
+BATCHES = 20  # in a run, all clients together
+START = 200_000  # demo sales there are before each run
+TABLES = ("sales", "feedback_journal", "feedback_daily_total", "feedback_total")
+
+
+def measure(rounds: int) -> None:
+    rates: dict[str, list[float]] = defaultdict(list)
+    with service(API_KEY_REQUIRED="true", WEB_CONCURRENCY="2") as measured:
+        measured.manage("load_demo", "--sales", str(START))
+        with measured.serving():
+            bench = BatchesBench(measured)
+            # /ingest is last, so that there is something to verify at the end; COPY and DRF keep no feedback.
+            ways = {"COPY": bench.copy, "/drf": bench.post_to("/drf"), "/ingest": bench.post_to("/ingest")}
+            for number in range(rounds):
+                for name, send in ways.items():
+                    rates[name].append(bench.run(send))
+                    note(f"round {number + 1}: {name}: {rates[name][-1]:,.0f} events/s")
+        measured.manage("verify_feedback")
+    report(rates)
+
+
+class BatchesBench:
+    """Sends the same batches, again and again, to a table that is as it was before."""
+
+    def __init__(self, measured: Service) -> None:
+        self.measured = measured
+        self.headers = {"Authorization": f"Api-Key {measured.make_key()}", "Content-Type": "application/json"}
+        self.database = measured.connect_database()
+        for table in TABLES:
+            self.database.execute(f"CREATE TABLE {table}_before AS TABLE {table}")
+        lines = measured.write_events(BATCH * BATCHES, "--random-ids").read_text().splitlines()
+        batches = [lines[start : start + BATCH] for start in range(0, len(lines), BATCH)]
+        self.bodies = [f"[{','.join(batch)}]".encode() for batch in batches]
+        self.blocks = [b"".join(map(raw_copy.row, batch)) for batch in batches]
+
+    def run(self, send: Callable[[int], None]) -> float:
+        """Events/s of all clients at once, each sending its part of the batches."""
+        self._restore()
+        with ThreadPoolExecutor(CLIENTS) as pool:
+            start = time.perf_counter()
+            list(pool.map(send, range(CLIENTS)))
+            return BATCH * BATCHES / (time.perf_counter() - start)
+
+    def _restore(self) -> None:
+        self.database.execute(f"TRUNCATE {', '.join(TABLES)}")
+        for table in TABLES:
+            self.database.execute(f"INSERT INTO {table} OVERRIDING SYSTEM VALUE TABLE {table}_before")
+        for table in TABLES:
+            self.database.execute(f"VACUUM ANALYZE {table}")
+        self.database.execute("CHECKPOINT")
+
+    def post_to(self, address: str) -> Callable[[int], None]:
+        def post(client: int) -> None:
+            connection = self.measured.connect()
+            for body in _share(self.bodies, client):
+                _post(connection, address, body, self.headers)
+            connection.close()
+
+        return post
+
+    def copy(self, client: int) -> None:
+        with self.measured.connect_database() as connection:
+            for block in _share(self.blocks, client):
+                raw_copy.copy_block(connection, block)
+
+
+def _share(batches: Sequence[bytes], client: int) -> Sequence[bytes]:
+    return batches[client::CLIENTS]
+
+
+def _post(connection: http.client.HTTPConnection, address: str, body: bytes, headers: dict[str, str]) -> None:
+    connection.request("POST", address, body, headers)
+    response = connection.getresponse()
+    answer = response.read()
+    if response.status != 201 or json.loads(answer) != {"accepted": BATCH}:
+        raise RuntimeError(f"{address} answered {response.status}: {answer[:500]!r}")
+
+
+def report(rates: dict[str, list[float]]) -> None:
+    print(f"batches of {BATCH:,}, {CLIENTS} clients")
+    middle = {name: median(each) for name, each in rates.items()}
+    for name, rate in middle.items():
+        print(f"{name:<16}{rate:>12,.0f} events/s")
+    print(f"/ingest against /drf      {middle['/ingest'] / middle['/drf']:>6.2f}    wanted: at least 10")
+    print(f"/ingest against COPY      {middle['/ingest'] / middle['COPY']:>6.2f}    wanted: at least 0.50")

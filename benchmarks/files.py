@@ -1,0 +1,104 @@
+"""A large file through `manage.py import_sales`, beside COPY alone of the same rows."""
+
+import subprocess
+import sys
+import time
+from itertools import islice
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+import psutil
+
+from benchmarks import raw_copy
+from benchmarks.batches import TABLES
+from benchmarks.service import ROOT, Service, note, service
+
+CHUNK = 5_000  # rows in one COPY
+MEGABYTE = 1_000_000
+MARKS = {"a quarter": 1 / 4, "half": 1 / 2, "three quarters": 3 / 4}  # of the time
+
+
+class Import(NamedTuple):
+    """How long one import took, and its resident memory in bytes, twice a second."""
+
+    seconds: float
+    memory: list[int]
+
+
+def measure(rounds: int, events: int) -> None:
+    copies: list[float] = []
+    imports: list[Import] = []
+    with service() as measured:
+        file = measured.write_events(events)
+        rows = measured.folder / "rows.copy"
+        raw_copy.write_rows(file, rows)
+        with measured.serving():  # so that the database is up
+            for number in range(rounds):
+                copies.append(copy(measured, rows))
+                note(f"round {number + 1}: COPY: {events / copies[-1]:,.0f} events/s")
+                imports.append(import_sales(measured, file))
+                note(f"round {number + 1}: import_sales: {events / imports[-1].seconds:,.0f} events/s")
+        measured.manage("verify_feedback")
+    report(events, copies, imports)
+
+
+def empty(measured: Service) -> None:
+    with measured.connect_database() as connection:
+        connection.execute(f"TRUNCATE {', '.join(TABLES)}")
+        connection.execute("CHECKPOINT")
+
+
+def copy(measured: Service, rows: Path) -> float:
+    """How many seconds COPY takes, chunk after chunk on one connection."""
+    empty(measured)
+    with measured.connect_database() as connection, rows.open("rb") as file:
+        start = time.perf_counter()
+        while block := b"".join(islice(file, CHUNK)):
+            raw_copy.copy_block(connection, block)
+        return time.perf_counter() - start
+
+
+def import_sales(measured: Service, file: Path) -> Import:
+    """Run the command from its start to its end, as a shell would."""
+    empty(measured)
+    memory: list[int] = []
+    command = [sys.executable, "manage.py", "import_sales", str(file)]
+    start = time.perf_counter()
+    with subprocess.Popen(command, cwd=ROOT, env=measured.environment, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            memory.append(resident_memory(process.pid))
+            try:
+                process.wait(0.5)
+            except subprocess.TimeoutExpired:
+                continue
+        seconds = time.perf_counter() - start
+    if process.returncode:
+        raise RuntimeError(f"import_sales ended with {process.returncode}")
+    return Import(seconds, memory)
+
+
+def resident_memory(process_id: int) -> int:
+    """Of a process and all it started, in bytes; what they share is counted for each. PostgreSQL is not among them."""
+    total = 0
+    try:
+        first = psutil.Process(process_id)
+        for process in (first, *first.children(recursive=True)):
+            total += process.memory_info().rss
+    except psutil.NoSuchProcess:
+        pass  # it has just ended
+    return total
+
+
+def report(events: int, copies: list[float], imports: list[Import]) -> None:
+    copied = events / median(copies)
+    imported = events / median(run.seconds for run in imports)
+    print(f"a file of {events:,} events")
+    print(f"{'COPY':<16}{copied:>12,.0f} events/s")
+    print(f"{'import_sales':<16}{imported:>12,.0f} events/s")
+    marks = {name: median(run.memory[int(len(run.memory) * part)] for run in imports) for name, part in MARKS.items()}
+    marks["at most"] = max(max(run.memory) for run in imports)
+    figures = ", ".join(f"{name} {size / MEGABYTE:,.0f} MB" for name, size in marks.items())
+    print(f"resident memory: {figures}    wanted: flat and under 300 MB")
+    wanted = min(100_000, copied / 2)
+    print(f"import_sales against COPY {imported / copied:>6.2f}    wanted: at least {wanted:,.0f} events/s")
