@@ -87,7 +87,7 @@ def _post(connection: http.client.HTTPConnection, address: str, body: bytes, hea
     connection.request("POST", address, body, headers)
     response = connection.getresponse()
     answer = response.read()
-    if response.status != 201 or json.loads(answer) != {"accepted": BATCH}:
+    if response.status != 201 or json.loads(answer)["accepted"] != BATCH:
         raise RuntimeError(f"{address} answered {response.status}: {answer[:500]!r}")
 
 

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -64,29 +65,27 @@ def import_sales(measured: Service, file: Path) -> Import:
     empty(measured)
     memory: list[int] = []
     command = [sys.executable, "manage.py", "import_sales", str(file)]
+    log = measured.folder / "import.log"
     start = time.perf_counter()
-    with subprocess.Popen(command, cwd=ROOT, env=measured.environment, stderr=subprocess.DEVNULL) as process:
-        while process.poll() is None:
-            memory.append(resident_memory(process.pid))
-            try:
-                process.wait(0.5)
-            except subprocess.TimeoutExpired:
-                continue
-        seconds = time.perf_counter() - start
+    with log.open("w") as words:
+        process = subprocess.Popen(command, cwd=ROOT, env=measured.environment, stdout=words, stderr=words)
+    while process.poll() is None:
+        memory.append(resident_memory(process.pid))
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0.5)
+    seconds = time.perf_counter() - start
     if process.returncode:
-        raise RuntimeError(f"import_sales ended with {process.returncode}")
+        raise RuntimeError(f"import_sales ended with {process.returncode}: {log.read_text()[-2000:]}")
     return Import(seconds, memory)
 
 
 def resident_memory(process_id: int) -> int:
     """Of a process and all it started, in bytes; what they share is counted for each. PostgreSQL is not among them."""
     total = 0
-    try:
+    with suppress(psutil.NoSuchProcess):  # it has just ended
         first = psutil.Process(process_id)
         for process in (first, *first.children(recursive=True)):
             total += process.memory_info().rss
-    except psutil.NoSuchProcess:
-        pass  # it has just ended
     return total
 
 
