@@ -1,11 +1,14 @@
+from django.http import HttpResponse
 from django.urls import include, path
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from benchmarks.drf import DRFView
-from sales.schemas import parse_events, stored_sale
-from sales.views import read_json_body
+from sales.bodies import read_batch
+from sales.questions import parse_ingest_options
+from sales.schemas import check_events, stored_sale
+from salesengine.renderers import encode_json
 
 
 class NothingView(APIView):
@@ -21,9 +24,15 @@ class ParseView(APIView):
     authentication_classes = ()
     permission_classes = ()
 
-    def post(self, request: Request) -> Response:
-        events, many = parse_events(read_json_body(request))
-        return Response({"accepted": len(events)} if many else stored_sale(1, events[0]), status=201)
+    def post(self, request: Request) -> HttpResponse:
+        parse_ingest_options(dict(request.query_params.lists()))
+        batch, _ = read_batch(request)
+        checked = check_events(batch.values)
+        if checked.errors:
+            raise batch.refusal(checked)
+        counts = {"accepted": len(checked.events), "duplicate": 0, "rejected": 0}
+        answer = counts if batch.is_list else stored_sale(1, checked.events[0])
+        return HttpResponse(encode_json(answer) + b"\n", status=201, content_type="application/json")
 
 
 urlpatterns = [
