@@ -25,6 +25,14 @@ def quick_passwords(settings: Any) -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
+@pytest.fixture(autouse=True)
+def no_remembered_keys() -> None:
+    """The API keys of a test are its own; those of others are forgotten."""
+    from salesengine import api_keys
+
+    api_keys.remembered.clear()
+
+
 @pytest.fixture
 def api() -> APIClient:
     """An API client without credentials; the local posture lets it in."""

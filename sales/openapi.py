@@ -29,10 +29,11 @@ ingest = extend_schema(
     summary="Take in sales",
     description=(
         "One sale event as an object, answered with the stored sale; or a list of events, answered with their number. "
-        "All of them are stored, or none. When the answer is 201 they are committed and in the feedback."
+        "All of them are stored, or none. When the answer is 201 they are committed and in the feedback. "
+        "An API key needs the scope `ingest`."
     ),
     request={"application/json": {"oneOf": [EVENT_SCHEMA, {"type": "array", "items": EVENT_SCHEMA}]}},
-    responses={201: {"oneOf": [SALE_SCHEMA, ACCEPTED_SCHEMA]}, **problems(400, 401, 413, 415, 503)},
+    responses={201: {"oneOf": [SALE_SCHEMA, ACCEPTED_SCHEMA]}, **problems(400, 401, 403, 413, 415, 503)},
     examples=[
         OpenApiExample("One event", EXAMPLE, request_only=True),
         OpenApiExample("A list of events", [EXAMPLE, EXAMPLE], request_only=True),
@@ -43,7 +44,7 @@ feedback = extend_schema(
     summary="Which categories sell most",
     description=(
         "At most three categories: the ones with the most sales first, ties by revenue, then by name. Sales without a "
-        "category are in none. Revenue is exact."
+        "category are in none. Revenue is exact. An API key needs the scope `read`."
     ),
     parameters=[
         OpenApiParameter("category", str, enum=Category.values, description="only this category"),
@@ -54,5 +55,5 @@ feedback = extend_schema(
             "end_date", str, description="only sales paid until then; it is included, and a bare date is its whole day"
         ),
     ],
-    responses={200: FEEDBACK_SCHEMA, **problems(400, 401, 503)},
+    responses={200: FEEDBACK_SCHEMA, **problems(400, 401, 403, 503)},
 )

@@ -10,13 +10,14 @@ from sales.bodies import read_batch
 from sales.idempotency import parse_key
 from sales.questions import parse_feedback_question, parse_ingest_options
 from salesengine.api_keys import sender_of
+from salesengine.models import Scope
 from salesengine.request_ids import current_request_id
 
 
 class IngestView(APIView):
     """Take in sale events: one, a list of them, or one a line."""
 
-    scope = "ingest"
+    scope = Scope.INGEST
 
     @openapi.ingest
     def post(self, request: Request) -> HttpResponse:
@@ -34,7 +35,7 @@ class IngestView(APIView):
 class FeedbackView(APIView):
     """The three categories with the most sales, and their revenue."""
 
-    scope = "read"
+    scope = Scope.READ
 
     @openapi.feedback
     def get(self, request: Request) -> Response:

@@ -217,7 +217,7 @@ SILENCED_SYSTEM_CHECKS = ["security.W008"]
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "salesengine.api_keys.APIKeyAuthentication",
-        "rest_framework.authentication.SessionAuthentication",
+        "salesengine.api_keys.StaffSession",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["salesengine.api_keys.MayUseAPI"],
     "DEFAULT_RENDERER_CLASSES": ["salesengine.renderers.ExactJSONRenderer"],

@@ -1,24 +1,14 @@
-"""What holds for every address: errors, health, who gets in, and the documentation."""
-
-import datetime
-from datetime import UTC
+"""What holds for every address: errors, health and the documentation."""
 
 import pytest
-from django.contrib.auth.models import User
 from django.contrib.staticfiles import finders
 from django.core.checks import run_checks
 from django.db import OperationalError, connection
 from psycopg_pool import PoolTimeout
-from rest_framework_api_key.models import APIKey
 
 from sales import feedback
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def keys_required(settings):
-    settings.API_KEY_REQUIRED = True
 
 
 def test_an_unknown_address_is_a_problem(api):
@@ -94,46 +84,6 @@ def test_readyz_tells_whether_the_database_answers(api, monkeypatch):
 
     monkeypatch.setattr(connection, "cursor", fail)
     assert (ready, api.get("/readyz").status_code) == (200, 503)
-
-
-@pytest.mark.parametrize(("method", "address"), [("GET", "/feedback"), ("POST", "/ingest")])
-class TestKeys:
-    pytestmark = pytest.mark.usefixtures("keys_required")
-
-    def test_nobody_gets_in_without_one(self, api, method, address):
-        response = api.generic(method, address)
-
-        assert (response.status_code, response["Content-Type"]) == (401, "application/problem+json")
-        assert response["WWW-Authenticate"] == "Api-Key"
-        assert "send the header Authorization: Api-Key" in response.json()["detail"]
-
-    @pytest.mark.parametrize("header", ["Api-Key wrong.key", "Api-Key", "Basic YTpi", "é"])
-    def test_nobody_gets_in_with_a_wrong_one(self, api, method, address, header):
-        assert api.generic(method, address, headers={"Authorization": header}).status_code == 401
-
-    def test_the_holder_of_one_gets_in(self, api, method, address):
-        _, key = APIKey.objects.create_key(name="shop")
-
-        response = api.generic(method, address, headers={"Authorization": f"Api-Key {key}"})
-
-        assert response.status_code not in {401, 403}
-
-    @pytest.mark.parametrize("flaw", [{"revoked": True}, {"expiry_date": datetime.datetime(2020, 1, 1, tzinfo=UTC)}])
-    def test_the_holder_of_one_that_is_over_does_not(self, api, method, address, flaw):
-        _, key = APIKey.objects.create_key(name="shop", **flaw)
-
-        response = api.generic(method, address, headers={"Authorization": f"Api-Key {key}"})
-
-        assert (response.status_code, response["WWW-Authenticate"]) == (401, "Api-Key")
-
-    def test_staff_get_in_and_other_users_do_not(self, api, method, address):
-        statuses = []
-        for is_staff in (True, False):
-            api.force_authenticate(User(username="u", is_staff=is_staff))
-            statuses.append(api.generic(method, address).status_code)
-
-        assert statuses[0] not in {401, 403}
-        assert statuses[1] == 403
 
 
 @pytest.mark.parametrize("address", ["/docs", "/redoc"])

@@ -1,8 +1,14 @@
 """Migrations go both ways."""
 
+from datetime import UTC, datetime
+
 import pytest
 from django.core.management import call_command
 from django.db import connection
+from rest_framework_api_key.models import APIKey as LibraryAPIKey
+
+from salesengine.api_keys import find_valid_key
+from salesengine.models import APIKey
 
 
 @pytest.mark.django_db(transaction=True)
@@ -15,3 +21,47 @@ def test_the_tables_of_sales_can_be_taken_back_and_made_again():
 
     assert set(tables) - set(without) == {"sales", "feedback_journal", "feedback_daily_total", "feedback_total"}
     assert connection.introspection.table_names() == tables
+
+
+@pytest.fixture
+def before_our_keys(transactional_db):
+    """The database of before the project had keys of its own; afterwards it is up to date again, without keys."""
+    call_command("migrate", "salesengine", "zero", verbosity=0)
+    yield
+    call_command("migrate", verbosity=0)
+    LibraryAPIKey.objects.all().delete()
+
+
+def test_keys_of_before_go_on_working(before_our_keys):
+    end = datetime(2999, 1, 1, tzinfo=UTC)
+    old, text = LibraryAPIKey.objects.create_key(name=" shop ", expiry_date=end)
+    _, revoked = LibraryAPIKey.objects.create_key(name="shop", revoked=True)
+
+    call_command("migrate", verbosity=0)
+
+    key = find_valid_key(text)
+    assert (key.name, key.created, key.expiry_date) == ("shop", old.created, end)
+    assert key.scopes == ["ingest", "read", "reports"]
+    assert find_valid_key(revoked) is None
+    key.full_clean()
+
+
+@pytest.mark.parametrize("name", ["", "user:jo", "Files", "two\nlines"])
+def test_a_key_of_before_with_a_name_that_cannot_be_is_named_by_its_prefix(before_our_keys, name):
+    old, _ = LibraryAPIKey.objects.create_key(name=name)
+
+    call_command("migrate", verbosity=0)
+
+    assert APIKey.objects.get().name == old.prefix
+
+
+@pytest.mark.parametrize("end", [lambda keys: keys.update(revoked=True), lambda keys: keys.delete()])
+def test_going_back_brings_no_key_back_to_life(before_our_keys, end):
+    _, ended = LibraryAPIKey.objects.create_key(name="ended")
+    _, kept = LibraryAPIKey.objects.create_key(name="kept")
+    call_command("migrate", verbosity=0)
+    end(APIKey.objects.filter(name="ended"))
+
+    call_command("migrate", "salesengine", "zero", verbosity=0)
+
+    assert [LibraryAPIKey.objects.is_valid(key) for key in (ended, kept)] == [False, True]

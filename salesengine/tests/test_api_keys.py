@@ -1,0 +1,381 @@
+"""API keys: who gets in with them, to what, and how long."""
+
+import json
+import re
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from cachetools import TTLCache
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from django.db import DatabaseError, connection, transaction
+from django.test import Client
+from django.utils import timezone
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.test import APIClient, APIRequestFactory
+from rest_framework.views import APIView
+
+from sales.views import FeedbackView
+from salesengine import api_keys
+from salesengine.api_keys import create_key, sender_of
+from salesengine.models import APIKey, TooManyKeysError
+
+pytestmark = pytest.mark.django_db
+ALL = ["ingest", "read", "reports"]
+
+
+@pytest.fixture
+def keys_required(settings):
+    settings.API_KEY_REQUIRED = True
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The time that the remembered keys go by, in seconds; a test moves it."""
+    now = [0.0]
+    monkeypatch.setattr(api_keys, "remembered", TTLCache(10, api_keys.remembered.ttl, timer=lambda: now[0]))
+    return now
+
+
+def with_key(key):
+    return APIClient(headers={"Authorization": f"Api-Key {key}"})
+
+
+def row(key):
+    return APIKey.objects.get(prefix=key.partition(".")[0])
+
+
+def change(key, **values):
+    APIKey.objects.filter(prefix=key.partition(".")[0]).update(**values)
+
+
+def ago(**duration):
+    return timezone.now() - timedelta(**duration)
+
+
+@pytest.mark.parametrize(("method", "address"), [("GET", "/feedback"), ("POST", "/ingest")])
+@pytest.mark.usefixtures("keys_required")
+class TestDoors:
+    def test_nobody_gets_in_without_a_key(self, api, method, address):
+        response = api.generic(method, address)
+
+        assert (response.status_code, response["Content-Type"]) == (401, "application/problem+json")
+        assert response["WWW-Authenticate"] == "Api-Key"
+        assert "send the header Authorization: Api-Key" in response.json()["detail"]
+        assert "manage.py create_api_key" in response.json()["detail"]
+
+    @pytest.mark.parametrize("header", ["Api-Key wrong.key", "Api-Key", "Basic YTpi", "é"])
+    def test_nobody_gets_in_with_a_wrong_one(self, api, method, address, header):
+        response = api.generic(method, address, headers={"Authorization": header})
+
+        assert (response.status_code, response["WWW-Authenticate"]) == (401, "Api-Key")
+
+    def test_nobody_gets_in_with_the_right_prefix_alone(self, api, method, address):
+        prefix = create_key("shop", ALL).partition(".")[0]
+
+        assert with_key(f"{prefix}.guessed").generic(method, address).status_code == 401
+
+    @pytest.mark.parametrize("header", ["Api-Key {}", "api-key {}", "Api-Key  {} "])
+    def test_the_holder_of_one_gets_in(self, api, method, address, header):
+        authorization = header.format(create_key("shop", ALL))
+
+        response = api.generic(method, address, headers={"Authorization": authorization})
+
+        assert response.status_code not in {401, 403}
+
+    @pytest.mark.parametrize("flaw", [{"revoked": True}, {"expiry_date": ago(seconds=1)}])
+    def test_the_holder_of_one_that_is_over_does_not(self, method, address, flaw):
+        key = create_key("shop", ALL)
+        change(key, **flaw)
+
+        response = with_key(key).generic(method, address)
+
+        assert (response.status_code, response["WWW-Authenticate"]) == (401, "Api-Key")
+        assert response.json()["detail"] == "This API key is not known, has expired or was revoked."
+
+    def test_a_key_without_the_scope_does_not_get_in(self, method, address):
+        response = with_key(create_key("shop", ["reports"])).generic(method, address)
+
+        wanted = {"/feedback": "read", "/ingest": "ingest"}[address]
+        assert (response.status_code, response["Content-Type"]) == (403, "application/problem+json")
+        assert response.json()["detail"] == f"This needs an API key with the scope {wanted}; this one has reports."
+        assert "WWW-Authenticate" not in response
+
+    def test_staff_get_in_and_other_users_do_not(self, api, method, address):
+        statuses = []
+        for is_staff in (True, False):
+            api.force_authenticate(User(username="u", is_staff=is_staff))
+            statuses.append(api.generic(method, address).status_code)
+
+        assert statuses[0] not in {401, 403}
+        assert statuses[1] == 403
+
+
+@pytest.mark.parametrize(("address", "scope"), [("/feedback", "read"), ("/ingest", "ingest")])
+def test_one_scope_is_enough_for_its_address(api, event, address, scope):
+    client = with_key(create_key("shop", [scope]))
+
+    answer = client.get(address) if scope == "read" else client.post(address, event, format="json")
+
+    assert answer.status_code in {200, 201}
+
+
+@pytest.mark.parametrize(("key", "status"), [("", 401), ("wrong.key", 401), ("reports", 403), ("read", 200)])
+def test_a_key_is_checked_where_none_is_needed(key, status):
+    key = create_key("shop", [key]) if key in ALL else key
+
+    assert with_key(key).get("/feedback").status_code == status
+
+
+def test_a_view_that_names_no_scope_is_closed_to_keys():
+    class Scopeless(APIView):
+        def get(self, request):
+            return Response("in")
+
+    request = APIRequestFactory(headers={"Authorization": f"Api-Key {create_key('shop', ALL)}"}).get("/")
+
+    answer = Scopeless.as_view()(request)
+
+    assert answer.status_code == 403
+    assert "No API key may do this" in answer.data["detail"]
+
+
+@pytest.mark.usefixtures("keys_required")
+def test_staff_post_from_the_docs_page(admin_user, event):
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(admin_user)
+    token = re.search(r'"(X-CSRFTOKEN)"\] = "(\w+)"', browser.get("/docs").content.decode())
+
+    answers = [
+        browser.post("/ingest", json.dumps(event), content_type="application/json", headers=headers)
+        for headers in (dict([token.groups()]), {})
+    ]
+
+    assert [answer.status_code for answer in answers] == [201, 403]
+    assert answers[1]["Content-Type"] == "application/problem+json"
+
+
+# What is kept of a key
+
+
+def test_only_a_hash_is_kept_of_a_key():
+    key = create_key("shop", ["read"])
+
+    kept = " ".join(str(value) for value in vars(row(key)).values())
+    assert key.partition(".")[2] not in kept
+    assert row(key).hashed_key.startswith("sha512$$")
+
+
+@pytest.mark.parametrize("name", ["", "  ", "a:b", "user:jo", "anonymous", "Files", "two\nlines", "n" * 51])
+def test_a_client_needs_a_name_that_is_no_other_senders(name):
+    with pytest.raises(ValidationError):
+        create_key(name, ["read"])
+
+
+@pytest.mark.parametrize("scopes", [[], ["everything"], ["read", "write"]])
+def test_a_key_needs_scopes_that_exist(scopes):
+    with pytest.raises(ValidationError):
+        create_key("shop", scopes)
+
+
+def test_a_key_cannot_be_made_with_an_expiry_in_the_past():
+    with pytest.raises(ValidationError, match="has passed"):
+        create_key("shop", ["read"], ago(seconds=1))
+
+
+def test_blanks_around_a_name_and_scopes_named_twice_are_dropped():
+    key = row(create_key("  web shop ", ["read", "ingest", "read"]))
+
+    assert (key.name, key.scopes) == ("web shop", ["read", "ingest"])
+
+
+# Two valid keys of one client
+
+
+def test_a_third_valid_key_is_refused_with_what_to_do():
+    create_key("shop", ["read"])
+    create_key("other", ["read"])
+    create_key(" shop", ["read"], timezone.now() + timedelta(days=1))
+
+    with pytest.raises(TooManyKeysError, match="Revoke the one that it no longer uses"):
+        create_key("shop", ["read"])
+    assert APIKey.objects.count() == 3
+
+
+@pytest.mark.parametrize("end", [{"revoked": True}, {"expiry_date": ago(seconds=1)}])
+def test_a_key_that_is_over_makes_room(end):
+    old = create_key("shop", ["read"])
+    create_key("shop", ["read"])
+    change(old, **end)
+
+    assert create_key("shop", ["read"])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_client_has_two_valid_keys_however_many_are_made_at_once():
+    def make(_):
+        try:
+            return create_key("shop", ["read"])
+        except TooManyKeysError:
+            return None
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as threads:
+        made = list(threads.map(make, range(20)))
+
+    assert len([key for key in made if key]) == APIKey.objects.count() == 2
+
+
+# Remembered for five seconds
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [({"revoked": True}, 401), ({"expiry_date": ago(seconds=1)}, 401), ({"scopes": ["reports"]}, 403)],
+)
+def test_a_change_takes_effect_within_five_seconds(clock, changes, status):
+    key = create_key("shop", ["read"])
+    statuses = [with_key(key).get("/feedback").status_code]
+    change(key, **changes)
+
+    for clock[0] in (4.9, 5.1):
+        statuses.append(with_key(key).get("/feedback").status_code)
+
+    assert statuses == [200, 200, status]
+
+
+def test_a_remembered_key_is_used_without_asking_the_database(clock, django_assert_num_queries):
+    key = create_key("shop", ["read"])
+    api_keys.note_use(api_keys.find_valid_key(key))
+
+    with django_assert_num_queries(0):
+        api_keys.note_use(api_keys.find_valid_key(key))
+
+
+def test_a_remembered_key_is_no_help_to_who_knows_only_its_prefix():
+    key = create_key("shop", ["read"])
+    with_key(key).get("/feedback")
+
+    assert with_key(key[:-1] + "!").get("/feedback").status_code == 401
+
+
+def test_a_remembered_key_expires_on_the_very_moment(clock, monkeypatch):
+    end = timezone.now() + timedelta(hours=1)
+    key = create_key("shop", ["read"], end)
+    assert api_keys.find_valid_key(key)
+
+    monkeypatch.setattr("django.utils.timezone.now", lambda: end + timedelta(microseconds=1))
+
+    assert api_keys.find_valid_key(key) is None
+
+
+def test_an_unknown_key_is_not_remembered(clock):
+    key = create_key("shop", ["read"])
+    unknown = row(key)
+    unknown.delete()
+    assert api_keys.find_valid_key(key) is None
+
+    unknown.save(force_insert=True)
+
+    assert api_keys.find_valid_key(key)
+
+
+# When it was last used
+
+
+def test_the_first_use_is_noted():
+    key = create_key("shop", ["read"])
+    assert row(key).last_used is None
+
+    with_key(key).get("/feedback")
+
+    assert row(key).last_used > ago(minutes=1)
+
+
+@pytest.mark.parametrize(("last", "is_noted"), [({"minutes": 9}, False), ({"minutes": 11}, True)])
+def test_a_use_is_noted_every_ten_minutes(last, is_noted):
+    key = create_key("shop", ["read"])
+    change(key, last_used=ago(**last))
+
+    with_key(key).get("/feedback")
+
+    assert (row(key).last_used > ago(minutes=1)) is is_noted
+
+
+def test_a_use_that_another_worker_noted_meanwhile_is_not_noted_again():
+    key = create_key("shop", ["read"])
+    remembered = api_keys.find_valid_key(key)
+    change(key, last_used=(noted := ago(minutes=5)))
+
+    api_keys.note_use(remembered)
+
+    assert row(key).last_used == noted
+
+
+def test_a_use_that_cannot_be_noted_fails_no_request_and_is_not_tried_again_at_once(monkeypatch, caplog):
+    key = create_key("shop", ["read"])
+
+    def fail(self, **values):
+        raise DatabaseError("cannot execute UPDATE in a read-only transaction")
+
+    monkeypatch.setattr("django.db.models.query.QuerySet.update", fail)
+    statuses = [with_key(key).get("/feedback").status_code for _ in range(3)]
+
+    assert statuses == [200, 200, 200]
+    assert caplog.text.count("could not be written") == 1
+    assert key.partition(".")[2] not in caplog.text
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_request_does_not_wait_for_who_changes_its_key():
+    key = create_key("shop", ["read"])
+
+    def ask():
+        try:
+            return with_key(key).get("/feedback").status_code
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as thread, transaction.atomic():
+        APIKey.objects.select_for_update().get(prefix=key.partition(".")[0])
+        assert thread.submit(ask).result(timeout=10) == 200
+
+
+# Who sends
+
+
+def sender_with(user=None, key=None):
+    headers = {"Authorization": f"Api-Key {key}"} if key else {}
+    request = APIRequestFactory(headers=headers).get("/feedback")
+    if user:
+        request.user = user
+    view = FeedbackView()
+    drf_request: Request = view.initialize_request(request)
+    return sender_of(drf_request)
+
+
+def test_both_keys_of_a_client_are_one_sender():
+    assert {sender_with(key=create_key("web shop", ["read"])) for _ in range(2)} == {"web shop"}
+
+
+def test_staff_and_strangers_are_senders_too(admin_user):
+    customer = User.objects.create_user("customer")
+
+    assert [sender_with(), sender_with(customer), sender_with(admin_user)] == ["anonymous", "anonymous", "user:admin"]
+
+
+# What the documentation says
+
+
+def test_each_address_says_which_scope_it_wants(api):
+    document = api.get("/openapi.json").json()
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+
+    assert operations
+    for operation in operations:
+        [scope] = operation["security"][0]["ApiKey"]
+        assert f"the scope `{scope}`" in operation["description"]
+        assert {"401", "403"} <= set(operation["responses"])
