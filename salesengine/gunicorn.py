@@ -19,12 +19,18 @@ Sales Engine is ready.
   API            {address}/docs
   Feedback       {address}/feedback
 
-Post the example sale, then read the feedback:
+{make_key}Post the example sale, then read the feedback:
 
   curl -H 'Content-Type: application/json' {key}-d '{event}' {address}/ingest
   curl {key}{address}/feedback
 
 Ctrl-C stops it.
+"""
+MAKE_KEY = """\
+The API wants a key, which is shown only once:
+
+  KEY=$({python} manage.py create_api_key me --scope ingest --scope read)
+
 """
 
 bind = f"{settings.HOST}:{settings.PORT}"
@@ -59,6 +65,7 @@ def when_ready(server: Arbiter) -> None:
 
     host = "localhost" if settings.HOST in {"0.0.0.0", "[::]"} else settings.HOST  # noqa: S104
     address = f"http://{host}:{settings.PORT}"
-    key = "-H 'Authorization: Api-Key YOUR_KEY' " if settings.API_KEY_REQUIRED else ""
-    sys.stdout.write(WELCOME.format(address=address, key=key, event=json.dumps(EXAMPLE)))
+    key = '-H "Authorization: Api-Key $KEY" ' if settings.API_KEY_REQUIRED else ""
+    make_key = MAKE_KEY.format(python=sys.executable) if settings.API_KEY_REQUIRED else ""
+    sys.stdout.write(WELCOME.format(address=address, make_key=make_key, key=key, event=json.dumps(EXAMPLE)))
     sys.stdout.flush()

@@ -13,6 +13,7 @@ from django.core.management import call_command
 from sales.models import Sale
 from sales.services import record_sales
 from sales.tests.helpers import sale_event
+from salesengine.api_keys import create_key
 
 pytestmark = pytest.mark.django_db
 
@@ -59,6 +60,18 @@ def test_demo_data_is_not_loaded_beside_other_sales(capsys):
 
     assert Sale.objects.count() == 1
     assert "no demo data is loaded" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_where_keys_are_wanted_and_missing_it_says_how_to_make_one(capsys, settings, wanted):
+    settings.API_KEY_REQUIRED = wanted
+    call_command("prepare")
+    first = capsys.readouterr().err
+    create_key("shop", ["read"])
+    call_command("prepare")
+
+    assert ("make one with manage.py create_api_key" in first) is wanted
+    assert capsys.readouterr().err == ""
 
 
 def test_a_database_that_cannot_be_reached_is_said_in_words():

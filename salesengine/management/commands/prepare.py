@@ -3,12 +3,14 @@ import secrets
 from argparse import ArgumentParser
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError
 
 from sales.models import Sale
+from salesengine.models import APIKey
 
 DEMO_SALES = 50_000
 
@@ -31,6 +33,8 @@ class Command(BaseCommand):
         except OperationalError as error:
             raise CommandError(f"The database cannot be used: {error}") from None
         self._make_admin()
+        if settings.API_KEY_REQUIRED and not APIKey.objects.exists():
+            self.stderr.write("The API wants keys, and there are none yet: make one with manage.py create_api_key.")
         if demo and Sale.objects.exists():
             self.stderr.write("There are sales already; no demo data is loaded.")
         elif demo:

@@ -1,0 +1,104 @@
+"""manage.py create_api_key: the key alone on standard output."""
+
+import os
+import subprocess
+import sys
+from datetime import timedelta
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import OperationalError
+from django.utils import timezone
+
+from salesengine.api_keys import create_key, find_valid_key
+from salesengine.models import APIKey
+
+pytestmark = pytest.mark.django_db
+
+
+def create_api_key(*arguments):
+    """Its standard output and standard error."""
+    out, err = StringIO(), StringIO()
+    call_command("create_api_key", *arguments, stdout=out, stderr=err)
+    return out.getvalue(), err.getvalue()
+
+
+def test_only_the_key_goes_to_standard_output():
+    out, err = create_api_key("web shop", "--scope", "ingest", "--scope", "read")
+
+    assert out.count("\n") == 1
+    key = find_valid_key(out.strip())
+    assert (key.name, key.scopes, key.expiry_date) == ("web shop", ["ingest", "read"], None)
+    assert err == ("Made a key for web shop (ingest, read), valid until it is revoked. It is shown only this once.\n")
+
+
+def test_a_key_expires_when_it_should():
+    _, err = create_api_key("shop", "--scope", "read", "--expires", "90d")
+
+    end = APIKey.objects.get().expiry_date
+    assert abs(end - timezone.now() - timedelta(days=90)) < timedelta(minutes=1)
+    assert f"valid until {end:%Y-%m-%d}" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "code"),
+    [
+        (["a:b", "--scope", "read"], "A name cannot have a colon", 2),
+        ([" ", "--scope", "read"], "A client needs a name", 2),
+        (["full", "--scope", "read"], "already has 2 valid keys", 1),
+    ],
+)
+def test_a_key_that_cannot_be_made_is_said_in_words(arguments, message, code):
+    for _ in range(2):
+        create_key("full", ["read"])
+
+    with pytest.raises(CommandError, match=message) as failure:
+        create_api_key(*arguments)
+
+    assert failure.value.returncode == code
+    assert APIKey.objects.count() == 2
+
+
+def test_a_database_that_is_away_is_said_in_words(monkeypatch):
+    def fail(*arguments):
+        raise OperationalError("gone")
+
+    monkeypatch.setattr("salesengine.management.commands.create_api_key.create_key", fail)
+
+    with pytest.raises(CommandError, match="The database cannot be used: gone") as failure:
+        create_api_key("shop", "--scope", "read")
+    assert failure.value.returncode == 1
+
+
+def test_a_key_that_could_not_be_shown_is_named():
+    class Full(StringIO):
+        def write(self, text):
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(CommandError) as failure:
+        call_command("create_api_key", "shop", "--scope", "read", stdout=Full())
+
+    assert f"The key {APIKey.objects.get().prefix} could not be written" in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["shop"], "the following arguments are required: --scope"),
+        (["shop", "--scope", "all"], "invalid choice: 'all'"),
+        (["shop", "--scope", "read", "--expires", "soon"], "“soon” is not a duration"),
+        (["--scope", "read"], "the following arguments are required: NAME"),
+    ],
+)
+def test_a_wrong_call_is_told_from_a_failure(arguments, message, tmp_path):
+    finished = subprocess.run(
+        [sys.executable, "manage.py", "create_api_key", *arguments],
+        env=os.environ | {"ENV_FILE": os.devnull},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (finished.returncode, finished.stdout) == (2, "")
+    assert message in finished.stderr
