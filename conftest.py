@@ -7,8 +7,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,24 +47,14 @@ def event() -> dict[str, Any]:
     return dict(EXAMPLE)
 
 
-@pytest.fixture(scope="session")
-def server_dir() -> Iterator[Path]:
-    """The LOCAL_DIR of `server`; not below pytest's folders, where PostgreSQL could not go as another user."""
-    folder = Path(tempfile.mkdtemp(prefix="salesengine-")).resolve()
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture(scope="session")
-def server(server_dir: Path) -> Iterator[str]:
-    """The service as `bin/start` runs it, on a port and a database of its own; its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    environment = os.environ | {"LOCAL_DIR": str(server_dir), "PORT": port, "ENV_FILE": os.devnull}
+@contextmanager
+def serve(folder: Path, **settings: str) -> Iterator[str]:
+    """The service as `bin/start` runs it, on a port of its own and the database in the LOCAL_DIR given; its address."""
+    port = str(free_port())
+    environment = os.environ | {"LOCAL_DIR": str(folder), "PORT": port, "ENV_FILE": os.devnull} | settings
     subprocess.run([sys.executable, "manage.py", "prepare"], env=environment, cwd=ROOT, check=True, capture_output=True)
     command = [sys.executable, "-m", "gunicorn", "--config", "python:salesengine.gunicorn", "salesengine.wsgi"]
-    with (server_dir / "log").open("w") as log:
+    with (folder / "log").open("w") as log:
         process = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=log, stderr=log)
     address = f"http://127.0.0.1:{port}"
     for _ in range(100):
@@ -73,7 +63,42 @@ def server(server_dir: Path) -> Iterator[str]:
             break
         time.sleep(0.1)
     else:
-        pytest.fail((server_dir / "log").read_text())
+        pytest.fail((folder / "log").read_text())
     yield address
     process.terminate()
     process.wait(timeout=30)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def new_folder() -> Iterator[Path]:
+    """A LOCAL_DIR; not below pytest's folders, where PostgreSQL could not go as another user."""
+    folder = Path(tempfile.mkdtemp(prefix="salesengine-")).resolve()
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def server_dir() -> Iterator[Path]:
+    """The LOCAL_DIR of `server`."""
+    with new_folder() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def server(server_dir: Path) -> Iterator[str]:
+    """The service with its default settings; its address."""
+    with serve(server_dir) as address:
+        yield address
+
+
+@pytest.fixture
+def start_server() -> Iterator[Callable[..., str]]:
+    """Starts the service with the settings given, on a database of its own, and returns its address."""
+    with ExitStack() as servers:
+        yield lambda **settings: servers.enter_context(serve(servers.enter_context(new_folder()), **settings))

@@ -17,6 +17,7 @@ from salesengine import problems
 from salesengine.problems import Problem
 from salesengine.renderers import encode_json
 from salesengine.request_ids import current_request_id
+from salesengine.throttling import count_refused
 
 logger = logging.getLogger(__name__)
 
@@ -111,13 +112,13 @@ BY_STATUS = {
 
 def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpResponseBase:
     """DRF's exception handler: every failure of an API view becomes a problem+json answer."""
-    failure = as_api_exception(exc)
+    failure = count_refused(as_api_exception(exc), context["request"], context["view"])
     set_rollback()
     problem = getattr(failure, "problem", None) or BY_STATUS[failure.status_code]
     body = problem_details(problem, str(failure.detail))
     if isinstance(failure, InvalidInput):
         body |= {"error_count": failure.error_count, "errors": failure.errors}
-    response = Response(body, status=problem.status, content_type=PROBLEM_JSON)  # the view itself adds Allow
+    response = Response(body, status=problem.status, content_type=PROBLEM_JSON)  # DRF adds Allow
     if header := getattr(failure, "auth_header", None):
         response["WWW-Authenticate"] = header
     if wait := getattr(failure, "wait", None):

@@ -13,6 +13,7 @@ import django_stubs_ext
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from salesengine.limits import cache_config, parse_rate
 from salesengine.local import secret_key
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -77,6 +78,8 @@ API_KEY_REQUIRED = read_switch("API_KEY_REQUIRED", default=not IS_PRIVATE)
 INGEST_MAX_BYTES = read_number("INGEST_MAX_BYTES", default=10_000_000)
 INGEST_MAX_EXPANDED_BYTES = read_number("INGEST_MAX_EXPANDED_BYTES", default=20_000_000)
 INGEST_MAX_EVENTS = read_number("INGEST_MAX_EVENTS", default=50_000)
+RATE_LIMIT = parse_rate(env("RATE_LIMIT", default=""))
+CACHES = {"default": cache_config(env("CACHE_URL", default=""))}  # what RATE_LIMIT is counted in
 
 # Reports
 
@@ -220,6 +223,7 @@ REST_FRAMEWORK = {
         "salesengine.api_keys.StaffSession",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["salesengine.api_keys.MayUseAPI"],
+    "DEFAULT_THROTTLE_CLASSES": ["salesengine.throttling.PerSender"] if RATE_LIMIT else [],
     "DEFAULT_RENDERER_CLASSES": ["salesengine.renderers.ExactJSONRenderer"],
     "DEFAULT_PARSER_CLASSES": [],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",

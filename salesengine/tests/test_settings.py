@@ -160,6 +160,30 @@ def test_a_mistyped_number_is_an_error_that_names_it(name):
     assert f"{name} is '8O', which is no whole number" in failure(**PRODUCTION, **{name: "8O"})
 
 
+@pytest.mark.parametrize("rate", ["600", "600/minutes", "0/second", "-1/hour", "1.5/day", "many/minute", "/minute"])
+def test_a_rate_that_makes_no_sense_is_an_error_that_says_how_to_write_it(rate):
+    message = failure(**PRODUCTION, RATE_LIMIT=rate)
+
+    assert f"RATE_LIMIT is {rate!r}" in message
+    assert "such as 600/minute" in message
+
+
+def test_a_rate_limit_is_switched_on_by_its_rate():
+    settings = load(
+        **PRODUCTION, RATE_LIMIT="5/hour", CACHE_URL="redis://:secret@cache.example.com:6380/2?socket_timeout=2"
+    )
+
+    assert settings["RATE_LIMIT"] == [5, 3600]
+    assert settings["REST_FRAMEWORK"]["DEFAULT_THROTTLE_CLASSES"] == ["salesengine.throttling.PerSender"]
+    assert settings["CACHES"]["default"]["LOCATION"] == "redis://:secret@cache.example.com:6380/2"
+    assert settings["CACHES"]["default"]["OPTIONS"]["socket_timeout"] == 2
+
+
+@pytest.mark.parametrize("url", ["memcache://127.0.0.1:11211", "localhost:6379", "filecache:///tmp/cache"])
+def test_a_cache_that_is_not_redis_is_an_error(url):
+    assert "CACHE_URL must name a Redis" in failure(**PRODUCTION, CACHE_URL=url)
+
+
 def test_a_list_may_have_blanks_after_its_commas():
     hosts = load(**PRODUCTION | {"ALLOWED_HOSTS": "a.example, b.example"})["ALLOWED_HOSTS"]
 
