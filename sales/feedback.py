@@ -76,15 +76,15 @@ def _sources(question: FeedbackQuestion) -> list[QuerySet[Any, Any]]:
         sources = [Total.objects.all(), JournalEntry.objects.all()]
     else:
         days, edges = split_period(question.start, question.stop)
-        sources = [Sale.objects.filter(_between("date_payment", *edge)) for edge in edges]
+        sources = [Sale.objects.filter(between("date_payment", *edge)) for edge in edges]
         sources = [sales.annotate(sales_count=Value(1, BigIntegerField())) for sales in sources]
         if days is not None:
-            sources += [model.objects.filter(_between("day", *days)) for model in (DailyTotal, JournalEntry)]
+            sources += [model.objects.filter(between("day", *days)) for model in (DailyTotal, JournalEntry)]
     wanted = Q(category=question.category) if question.category else Q(category__isnull=False)
     return [source.filter(wanted).values_list("category", "sales_count", "revenue") for source in sources]
 
 
-def _between(field: str, start: datetime.date | None, stop: datetime.date | None) -> Q:
+def between(field: str, start: datetime.date | None, stop: datetime.date | None) -> Q:
     """`start` included, `stop` not; None is no limit."""
     limits = {f"{field}__gte": start, f"{field}__lt": stop}
     return Q(**{lookup: limit for lookup, limit in limits.items() if limit is not None})

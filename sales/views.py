@@ -1,14 +1,15 @@
 """The API's doors onto the services."""
 
 from django.http import HttpResponse
+from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from sales import feedback, ingest, openapi
+from sales import feedback, ingest, openapi, reading
 from sales.bodies import read_batch
 from sales.idempotency import parse_key
-from sales.questions import parse_feedback_question, parse_ingest_options
+from sales.questions import Place, parse_feedback_question, parse_ingest_options, parse_sales_question, write_cursor
 from salesengine.api_keys import sender_of
 from salesengine.models import Scope
 from salesengine.request_ids import current_request_id
@@ -41,3 +42,36 @@ class FeedbackView(APIView):
     def get(self, request: Request) -> Response:
         question = parse_feedback_question(dict(request.query_params.lists()))
         return Response(feedback.top_categories(question))
+
+
+class SalesView(APIView):
+    """The sales themselves, page by page."""
+
+    scope = Scope.READ
+
+    @openapi.sales
+    def get(self, request: Request) -> Response:
+        page = reading.find_sales(parse_sales_question(dict(request.query_params.lists())))
+        following = page.end and next_address(request, page.end)
+        headers = {"Link": f'<{following}>; rel="next"'} if following else None  # RFC 8288
+        return Response({"results": page.sales, "next": following}, headers=headers)
+
+
+class OrderView(APIView):
+    """All lines of one order."""
+
+    scope = Scope.READ
+
+    @openapi.order
+    def get(self, request: Request, id_order: str) -> Response:
+        lines = reading.order_lines(id_order)
+        if not lines:
+            raise NotFound("There is no sale of this order.")
+        return Response({"id_order": id_order, "results": lines})
+
+
+def next_address(request: Request, place: Place) -> str:
+    """The whole address of the page after this place: the same question, with a cursor."""
+    parameters = request.query_params.copy()
+    parameters["cursor"] = write_cursor(place)
+    return request.build_absolute_uri(f"?{parameters.urlencode()}")

@@ -93,6 +93,14 @@ class DatabaseAway(exceptions.APIException):
     wait = 5  # seconds, sent as Retry-After
 
 
+class TookTooLong(exceptions.APIException):
+    """The answer was given up for its cost, and would be again; the detail says what to ask instead."""
+
+    problem = problems.TOOK_TOO_LONG
+    status_code = problem.status
+    default_detail = "The answer took too long."
+
+
 # DRF's own exceptions have these statuses.
 BY_STATUS = {
     problem.status: problem

@@ -53,6 +53,10 @@ PROBLEM_SCHEMA: dict[str, Any] = {
                 "type": "object",
                 "properties": {
                     "pointer": {"type": "string", "description": "the place in the body (JSON pointer, RFC 6901)"},
+                    "line": {
+                        "type": "integer",
+                        "description": "of newline-delimited JSON, from 1",
+                    },
                     "parameter": {"type": "string", "description": "the query parameter"},
                     "detail": {"type": "string"},
                 },

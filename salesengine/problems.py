@@ -36,8 +36,10 @@ INVALID_EVENT = Problem(
     "What was sent cannot be taken as sale events",
     "The body is not valid JSON, or there are events in it that break a rule. Then errors has every bad field of every"
     " bad event: pointer is its place in the body (/1/REVENUE is the REVENUE of the second event), detail the rule it"
-    " breaks; error_count counts them all, should the list be cut. Nothing was stored, not even the good events.",
-    "Mend the events that errors names, or take them out, and send the request again. As it is, it will always fail.",
+    " breaks; error_count counts them all, should the list be cut. Of newline-delimited JSON, line is the line. Nothing"
+    " was stored, not even the good events.",
+    "Mend the events that errors names, or take them out, and send the request again. As it is, it will always fail."
+    " With on_error=skip the good events are taken, and the bad ones kept for staff to mend.",
 )
 NOT_AUTHENTICATED = Problem(
     "not-authenticated",
@@ -105,7 +107,8 @@ UNSUPPORTED_MEDIA_TYPE = Problem(
     415,
     "The body is of a kind that is not taken",
     "The header Content-Type or Content-Encoding names a format that this address does not take. Nothing was stored.",
-    "Send JSON as it is, with the header Content-Type: application/json.",
+    "Send JSON with the header Content-Type: application/json, or one event a line with application/x-ndjson; as it is,"
+    " or with the header Content-Encoding: gzip.",
 )
 IDEMPOTENCY_KEY_REUSED = Problem(
     "idempotency-key-reused",
@@ -141,6 +144,13 @@ DATABASE_UNAVAILABLE = Problem(
     "Wait as many seconds as Retry-After says, and send the request again as it is. With an Idempotency-Key or"
     " EVENT_IDs nothing is counted twice.",
 )
+TOOK_TOO_LONG = Problem(
+    "took-too-long",
+    503,
+    "The answer took too long to find",
+    "The database looked for as long as it may and has not found all that was asked for. Nothing is wrong with it.",
+    "Ask for less: a shorter period with start_date and end_date, or a lower limit. As it is, it will fail again.",
+)
 
 PROBLEMS = (
     INVALID_REQUEST,
@@ -158,4 +168,5 @@ PROBLEMS = (
     RATE_LIMITED,
     INTERNAL_ERROR,
     DATABASE_UNAVAILABLE,
+    TOOK_TOO_LONG,
 )

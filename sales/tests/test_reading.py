@@ -1,0 +1,356 @@
+"""GET /sales and GET /sales/{id_order}: every sale that matches, in order, once, at the same cost on every page."""
+
+import datetime
+import http.client
+import json
+from contextlib import contextmanager
+from decimal import Decimal
+from urllib.parse import parse_qs, quote, urlsplit
+
+import pytest
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rest_framework.test import APIClient
+
+from sales import reading
+from sales.models import Sale
+from sales.schemas import SaleEvent
+from sales.services import record_sales
+from sales.tests.helpers import sale_event
+
+FIRST = datetime.datetime(2021, 1, 7, tzinfo=datetime.UTC)
+LAST = FIRST + datetime.timedelta(hours=3)
+
+
+def get(api, address="/sales", **parameters):
+    response = api.get(address, parameters or None)
+    assert response.status_code == 200, response.content
+    return json.loads(response.content, parse_float=Decimal)
+
+
+def ids(api, **parameters):
+    return [sale["ID"] for sale in get(api, **parameters)["results"]]
+
+
+def walk(api, between_pages=lambda: None, **parameters):
+    """The ids on all pages, by the address that each page gives for the next one."""
+    page = get(api, **parameters)
+    found = [sale["ID"] for sale in page["results"]]
+    while page["next"]:
+        assert page["results"]
+        between_pages()
+        page = get(api, page["next"])
+        found += [sale["ID"] for sale in page["results"]]
+    return found
+
+
+def error_of(response, status):
+    assert (response.status_code, response["Content-Type"]) == (status, "application/problem+json")
+    return response.json()["detail"]
+
+
+@pytest.mark.django_db
+class TestSales:
+    def test_nothing_sold_is_an_empty_page(self, api):
+        assert get(api) == {"results": [], "next": None}
+
+    def test_a_sale_reads_as_it_was_answered_when_it_was_posted(self, api, event):
+        posted = api.post("/ingest", event | {"REVENUE": "999999999999999.00000000000000000001"}, format="json")
+
+        answer = api.get("/sales").content
+
+        received_at = Sale.objects.get().received_at.isoformat().replace("+00:00", "Z")
+        sale = posted.content.strip().removesuffix(b"}") + f',"RECEIVED_AT":"{received_at}"}}'.encode()
+        assert answer == b'{"results":[' + sale + b'],"next":null}\n'
+
+    def test_it_has_every_field_of_the_event(self):
+        assert list(reading.FIELDS) == ["ID", *SaleEvent.__annotations__, "RECEIVED_AT"]
+
+    def test_the_newest_payment_comes_first_and_then_the_highest_id(self, api):
+        days = ["2021-01-08", "2021-01-09", "2021-01-07", "2021-01-09"]
+        first, second, third, fourth = record_sales([sale_event(DATE_PAYMENT=day) for day in days])
+
+        assert ids(api) == [fourth, second, first, third]
+
+    @pytest.mark.parametrize(
+        "name",
+        ["brand", "id_order", "id_product", "id_buyer", "id_seller", "id_seller_country", "id_buyer_country"],
+    )
+    def test_a_filter_leaves_the_sales_with_exactly_its_value(self, api, name):
+        values = ["Ab", "ab", "A", "Abc", "A b&c/é"]
+        stored = record_sales([sale_event(**{name.upper(): value}) for value in values])
+
+        assert [ids(api, **{name: value}) for value in values] == [[sale] for sale in stored]
+        assert ids(api, **{name: "unknown"}) == []
+
+    def test_a_category_can_be_asked_for(self, api):
+        _, bags = record_sales([sale_event(CATEGORY="clothing"), sale_event(CATEGORY="bags")])
+
+        assert ids(api, category="bags") == [bags]
+
+    @pytest.mark.parametrize("name", ["category", "brand"])
+    def test_an_empty_one_asks_for_the_sales_that_have_none(self, api, name):
+        _, without = record_sales([sale_event(), sale_event(**{name.upper(): None})])
+
+        assert ids(api, **{name: ""}) == [without]
+
+    def test_all_filters_must_match(self, api):
+        _, _, both = record_sales(
+            [
+                sale_event(BRAND="A", CATEGORY="bags"),
+                sale_event(BRAND="B", CATEGORY="shoes"),
+                sale_event(BRAND="A", CATEGORY="shoes"),
+            ]
+        )
+
+        assert ids(api, brand="A", category="shoes") == [both]
+
+    def test_a_period_includes_both_its_ends(self, api):
+        moments = [
+            *("2021-01-06T23:59:59.999999", "2021-01-07T00:00:00", "2021-01-07T23:59:59.999999", "2021-01-08T00:00:00"),
+        ]
+        _, start, end, after = record_sales([sale_event(DATE_PAYMENT=moment) for moment in moments])
+
+        assert ids(api, start_date="2021-01-07", end_date="2021-01-07") == [end, start]
+        assert ids(api, start_date="2021-01-07T00:00:00.000001", end_date="2021-01-08T00:00:00") == [after, end]
+
+    def test_a_page_names_the_address_of_the_next_with_the_same_question(self, api):
+        record_sales([sale_event(BRAND="é & b")] * 3)
+
+        response = api.get("/sales", {"brand": "é & b", "limit": "2"})
+
+        following = response.json()["next"]
+        assert response["Link"] == f'<{following}>; rel="next"'
+        address = urlsplit(following)
+        assert (address.scheme, address.netloc, address.path) == ("http", "testserver", "/sales")
+        parameters = parse_qs(address.query)
+        assert parameters == {"brand": ["é & b"], "limit": ["2"], "cursor": parameters["cursor"]}
+
+    def test_the_last_page_names_none(self, api):
+        record_sales([sale_event()] * 2)
+
+        response = api.get("/sales", {"limit": "2"})
+
+        assert (len(response.json()["results"]), response.json()["next"]) == (2, None)
+        assert "Link" not in response
+
+    def test_a_page_has_100_sales_unless_asked_otherwise(self, api):
+        record_sales([sale_event()] * 101)
+
+        assert [len(ids(api)), len(ids(api, limit=101)), len(ids(api, limit=1))] == [100, 101, 1]
+
+    def test_the_question_may_be_changed_with_the_cursor(self, api):
+        days = ["2021-01-06", "2021-01-07", "2021-01-08", "2021-01-09", "2021-01-10"]
+        first, second, third, *_ = record_sales([sale_event(DATE_PAYMENT=day) for day in days])
+        cursor = parse_qs(urlsplit(get(api, limit=2)["next"]).query)["cursor"][0]  # after 2021-01-09
+
+        assert ids(api, cursor=cursor) == [third, second, first]
+        assert ids(api, cursor=cursor, end_date="2021-01-07") == [second, first]
+        assert ids(api, cursor=cursor, end_date="2021-01-08", limit=1) == [third]
+        assert ids(api, cursor=cursor, end_date="2021-01-10", start_date="2021-01-07") == [third, second]
+
+    def test_a_bad_parameter_is_named(self, api):
+        response = api.get("/sales", {"cursor": "abc", "limit": "2"})
+
+        error_of(response, 400)
+        assert response.json()["errors"] == [
+            {"parameter": "cursor", "detail": "must be the cursor of an earlier answer, unchanged"}
+        ]
+
+    def test_keys_are_asked_for(self, api, settings):
+        settings.API_KEY_REQUIRED = True
+
+        assert [api.get(address).status_code for address in ("/sales", "/sales/1")] == [401, 401]
+
+
+@pytest.mark.django_db
+class TestTies:
+    """5,000 sales of one moment, as a client makes that knows the day of payment only."""
+
+    @pytest.fixture
+    def stored(self):
+        stored = record_sales([sale_event()] * 5_000)
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE sales")
+        return stored
+
+    def test_each_is_on_one_page(self, api, stored):
+        assert walk(api, limit=999) == stored[::-1]
+
+    @pytest.mark.parametrize("period", [{}, {"end_date": "2021-01-07"}])
+    def test_a_page_among_them_reads_its_own_rows_only(self, api, stored, period):
+        following = get(api, limit=10, **period)["next"]
+        with CaptureQueriesContext(connection) as queries:
+            get(api, following)
+
+        [statement] = [query["sql"] for query in queries if "FROM" in query["sql"]]
+        with connection.cursor() as cursor:
+            cursor.execute(f"EXPLAIN (ANALYZE, COSTS OFF) {statement}")
+            plan = "\n".join(line for (line,) in cursor)
+        assert "Index Scan using sales_newest" in plan
+        assert "Index Cond: (ROW(date_payment, id) < ROW(" in plan  # and no other condition, at which it could begin
+        assert "Removed by Filter" not in plan
+        assert "rows=11" in plan
+
+
+brands, categories, few_ids = [None, "A", "B"], [None, "bags", "shoes"], ["1", "2"]
+moments = st.integers(0, 3).map(lambda hours: FIRST + datetime.timedelta(hours=hours))
+sales = st.builds(
+    sale_event,
+    DATE_PAYMENT=moments,
+    BRAND=st.sampled_from(brands),
+    CATEGORY=st.sampled_from(categories),
+    ID_ORDER=st.sampled_from(few_ids),
+    ID_SELLER_COUNTRY=st.sampled_from(few_ids),
+)
+filters = st.fixed_dictionaries(
+    {},
+    optional={
+        "brand": st.sampled_from(brands),
+        "category": st.sampled_from(categories),
+        "id_order": st.sampled_from(few_ids),
+        "id_seller_country": st.sampled_from(few_ids),
+        "start_date": moments,
+        "end_date": moments,
+    },
+)
+
+
+def matches(event, question):
+    start, end = (
+        question.get("start_date", FIRST),
+        question.get("end_date", datetime.datetime.max.replace(tzinfo=FIRST.tzinfo)),
+    )
+    equal = {name.upper(): value for name, value in question.items() if not name.endswith("_date")}
+    return start <= event["DATE_PAYMENT"] <= end and all(event[name] == value for name, value in equal.items())
+
+
+def as_parameter(value):
+    return value.isoformat() if isinstance(value, datetime.datetime) else value or ""
+
+
+@contextmanager
+def forgotten_afterwards():
+    with transaction.atomic():
+        yield
+        transaction.set_rollback(True)
+
+
+@pytest.mark.django_db
+@settings(deadline=None)
+@given(
+    st.lists(sales, min_size=1, max_size=30),
+    filters,
+    st.integers(1, 7),
+    st.lists(st.lists(sales, min_size=1, max_size=5)),
+)
+def test_a_walk_finds_each_sale_that_matches_once_whatever_comes_in_meanwhile(before, question, limit, meanwhile):
+    if question.get("start_date", FIRST) > question.get("end_date", FIRST + datetime.timedelta(days=1)):
+        del question["start_date"]
+    parameters = {
+        name: value.isoformat() if name.endswith("_date") else value or "" for name, value in question.items()
+    }
+    with forgotten_afterwards():
+        stored = dict(zip(record_sales(before), before, strict=True))
+        old, batches = set(stored), iter(meanwhile)
+
+        def more_come_in():
+            batch = next(batches, [])
+            stored.update(zip(record_sales(batch) if batch else [], batch, strict=True))
+
+        found = walk(APIClient(), more_come_in, limit=limit, **parameters)
+
+    in_order = sorted(stored, key=lambda sale: (stored[sale]["DATE_PAYMENT"], sale), reverse=True)
+    matching = [sale for sale in in_order if matches(stored[sale], question)]
+    assert found == [sale for sale in matching if sale in set(found)]  # in order, and none twice
+    assert [sale for sale in found if sale in old] == [sale for sale in matching if sale in old]
+
+
+@pytest.mark.django_db
+class TestOrder:
+    def test_it_is_all_its_lines_the_oldest_first(self, api):
+        days = ["2021-01-08", "2021-01-09", "2021-01-07", "2021-01-08"]
+        first, second, third, fourth = record_sales([sale_event(ID_ORDER="7", DATE_PAYMENT=day) for day in days])
+        record_sales([sale_event(ID_ORDER="77")])
+
+        order = get(api, "/sales/7")
+
+        assert order["id_order"] == "7"
+        assert [line["ID"] for line in order["results"]] == [third, first, fourth, second]
+        assert order["results"][0] == get(api, id_order="7")["results"][-1]
+
+    def test_an_order_that_is_not_known_is_not_found(self, api):
+        record_sales([sale_event(ID_ORDER="7")])
+
+        assert error_of(api.get("/sales/8"), 404) == "There is no sale of this order."
+
+    def test_an_order_of_very_many_lines_is_to_be_read_page_by_page(self, api, monkeypatch):
+        monkeypatch.setattr(reading, "MAX_LINES", 3)
+        record_sales([sale_event(ID_ORDER="7")] * 3)
+        assert len(get(api, "/sales/7")["results"]) == 3
+
+        record_sales([sale_event(ID_ORDER="7")])
+
+        assert "more than 3 lines: read it page by page" in error_of(api.get("/sales/7"), 400)
+        assert len(walk(api, id_order="7", limit=3)) == 4
+
+    def test_an_id_that_cannot_be_is_refused(self, api):
+        assert "a value that cannot be" in error_of(api.get("/sales/a%00b"), 400)
+
+
+@pytest.mark.parametrize(
+    "id_order",
+    [
+        "a/b",
+        "/a",
+        "a/",
+        "//",
+        "a b",
+        "é",
+        "日本😀",
+        "100%",
+        "a%2Fb",
+        "?a=b#c",
+        ".",
+        "..",
+        "../feedback",
+        "a\nb",
+        "\r\n",
+        "+",
+        "x" * 64,
+    ],
+)
+def test_an_order_is_found_by_any_id_through_the_server(server, event, id_order):
+    with_id = json.dumps(event | {"ID_ORDER": id_order})
+    client = http.client.HTTPConnection(urlsplit(server).netloc, timeout=30)
+    client.request("POST", "/ingest", with_id, {"Content-Type": "application/json"})
+    posted = json.loads(client.getresponse().read())
+
+    client.request("GET", f"/sales/{quote(id_order, safe='')}")
+    response = client.getresponse()
+    order = json.loads(response.read())
+    client.close()
+
+    assert (response.status, order["id_order"]) == (200, id_order)
+    assert order["results"][-1]["ID"] == posted["ID"]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("address", ["/sales", "/sales/7"])
+def test_what_takes_too_long_is_given_up(api, monkeypatch, address):
+    monkeypatch.setattr(reading, "PATIENCE", 0.1)
+    other = connection.copy()
+    try:
+        other.set_autocommit(False)
+        with other.cursor() as cursor:
+            cursor.execute("LOCK TABLE sales IN ACCESS EXCLUSIVE MODE")
+        response = api.get(address)
+    finally:
+        other.rollback()
+        other.close()
+
+    assert "Narrow the question with start_date and end_date" in error_of(response, 503)
+    assert "Retry-After" not in response
+    assert api.get("/sales").status_code == 200
