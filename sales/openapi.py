@@ -116,9 +116,9 @@ ingest = extend_schema(
     description=(
         "One sale event as an object, answered with the stored sale; or many, as a list or one a line, answered with "
         "their numbers. Each form may be sent with `Content-Encoding: gzip`. All of them are stored, or none, unless "
-        "`on_error=skip` says otherwise. When the answer is 200, 201 or 207, what it says is committed and in the "
+        "`on_error=skip` says otherwise. After 200, 201 or 207 what the answer says is committed and in the "
         "feedback.\n\n"
-        "To be able to send a request again after a failure, give it an `Idempotency-Key`, or each event an `EVENT_ID`. "
+        "To send a request again after a failure, give it an `Idempotency-Key`, or each event an `EVENT_ID`. "
         "An API key needs the scope `ingest`."
     ),
     parameters=[
@@ -192,7 +192,8 @@ sales = extend_schema(
         "The sales that match all parameters given, the newest payment first. `next` is the address of the next page, "
         "also in the header Link; it is null on the last page. Every page costs the same, and sales that come in "
         "meanwhile neither shift, repeat nor hide those on later pages. What would take the database more than "
-        f"{PATIENCE} seconds to find, such as two values that are common but never together, is a 503; a period helps."
+        f"{PATIENCE} seconds to find, such as two values that are common but never together, is a 503; a period helps. "
+        "An API key needs the scope `read`."
     ),
     parameters=[
         OpenApiParameter("category", str, enum=["", *Category.values], description="empty: sales without a category"),
@@ -234,7 +235,7 @@ order = extend_schema(
     description=(
         "All lines of an order, the oldest payment first. An order of more than "
         f"{MAX_LINES:,} lines is a 400: read it page by page, at /sales with id_order. That serves ids like `..` too, "
-        "which clients take out of an address."
+        "which clients take out of an address. An API key needs the scope `read`."
     ),
     parameters=[OpenApiParameter("id_order", str, OpenApiParameter.PATH, description="percent-encoded")],
     responses={200: ORDER_SCHEMA, **problems(400, 404)},

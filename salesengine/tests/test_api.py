@@ -109,7 +109,7 @@ def test_the_openapi_document_describes_the_event(api):
     document = api.get("/openapi.json").json()
 
     [event, _] = document["paths"]["/ingest"]["post"]["requestBody"]["content"]["application/json"]["schema"]["oneOf"]
-    assert event["required"] == [name for name in event["properties"] if name not in {"BRAND", "CATEGORY"}]
+    assert event["required"] == [name for name in event["properties"] if name not in {"BRAND", "CATEGORY", "EVENT_ID"}]
     assert event["additionalProperties"] is False
     assert "design & decoration" in str(event["properties"]["CATEGORY"])
     assert "/feedback" in document["paths"]
