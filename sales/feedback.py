@@ -17,6 +17,7 @@ from django.db.models import BigIntegerField, Q, QuerySet, Value
 
 from sales.models import DailyTotal, JournalEntry, Sale, Total
 from sales.questions import FeedbackQuestion
+from salesengine.renderers import encode_json
 
 TOP = 3
 FOLD_EVERY = 256  # journal entries
@@ -125,28 +126,22 @@ def sales_counted() -> int:
 # Writing
 
 
+# In the transaction that stores the batch; its one parameter are `journal_entries`.
 APPEND_TO_JOURNAL = """
     INSERT INTO feedback_journal (category, day, sales_count, revenue)
-    SELECT * FROM unnest(%s::text[], %s::date[], %s::bigint[], %s::numeric[])
+    SELECT category, day, sales_count, revenue
+    FROM json_to_recordset(%s) AS entry (category text, day date, sales_count bigint, revenue numeric)
     RETURNING id
     """
 
 
-def journal_columns(figures: Mapping[CategoryDay, Figures]) -> tuple[list[Any], ...]:
-    """What a batch adds, as the parameters of APPEND_TO_JOURNAL."""
-    return (
-        [category for category, _ in figures],
-        [day for _, day in figures],
-        [count for count, _ in figures.values()],
-        [revenue for _, revenue in figures.values()],
-    )
-
-
-def append_to_journal(figures: Mapping[CategoryDay, Figures]) -> list[int]:
-    """Note what a batch adds, in the transaction that stores the batch; the ids of the new entries."""
-    with connection.cursor() as cursor:
-        cursor.execute(APPEND_TO_JOURNAL, journal_columns(figures))
-        return [entry_id for (entry_id,) in cursor]
+def journal_entries(figures: Mapping[CategoryDay, Figures]) -> str:
+    """What a batch adds, as JSON."""
+    entries = [
+        {"category": category, "day": day, "sales_count": count, "revenue": revenue}
+        for (category, day), (count, revenue) in figures.items()
+    ]
+    return encode_json(entries).decode()
 
 
 def fold_if_due(entry_ids: Iterable[int]) -> None:

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 
 from django.db import connection, transaction
@@ -11,39 +10,39 @@ from django.db.backends.utils import CursorWrapper
 
 from sales import feedback
 from sales.schemas import SaleEvent
+from salesengine.renderers import encode_json
 
-# PostgreSQL's types of what is written, in the order of `_row`.
+# The fields of an event, which are the columns of `sales` too, and their types in PostgreSQL.
 COLUMNS = {
-    "id_order": "text",
-    "id_product": "text",
-    "id_buyer": "text",
-    "id_seller": "text",
-    "id_seller_country": "text",
-    "id_buyer_country": "text",
-    "date_payment": "timestamptz",
-    "brand": "text",
-    "category": "text",
-    "revenue": "numeric",
-    "event_id": "text",
+    "ID_ORDER": "text",
+    "ID_PRODUCT": "text",
+    "ID_BUYER": "text",
+    "ID_SELLER": "text",
+    "ID_SELLER_COUNTRY": "text",
+    "ID_BUYER_COUNTRY": "text",
+    "DATE_PAYMENT": "timestamptz",
+    "BRAND": "text",
+    "CATEGORY": "text",
+    "REVENUE": "numeric",
+    "EVENT_ID": "text",
 }
-NAMES = ", ".join(COLUMNS)
-ARRAYS = ", ".join(f"%s::{kind}[]" for kind in COLUMNS.values())
-COPY_SALES = f"COPY sales (id, {NAMES}) FROM STDIN (FORMAT BINARY)"
-# Sales and their journal entries in one round trip. New ids are drawn in the order of the rows.
+NAMES = ", ".join(COLUMNS)  # not in quotes, so in lower case for PostgreSQL
+QUOTED_NAMES = ", ".join(f'"{name}"' for name in COLUMNS)
+TYPED_NAMES = ", ".join(f'"{name}" {kind}' for name, kind in COLUMNS.items())
+# Sales and their journal entries, as JSON, in one round trip. New ids are drawn in the order of the sales.
 STORE_FEW = f"""
     WITH new AS MATERIALIZED (
-        SELECT coalesce(known_id, nextval('sales_id_seq')) AS id, {NAMES}
-        FROM unnest(%s::bigint[], {ARRAYS}) AS sent (known_id, {NAMES})
+        SELECT coalesce("ID", nextval('sales_id_seq')) AS id, {QUOTED_NAMES}
+        FROM json_to_recordset(%s) AS sent ("ID" bigint, {TYPED_NAMES})
     ), stored AS (
-        INSERT INTO sales (id, {NAMES}) SELECT id, {NAMES} FROM new
+        INSERT INTO sales (id, {NAMES}) SELECT id, {QUOTED_NAMES} FROM new
     ), noted AS (
         {feedback.APPEND_TO_JOURNAL}
     )
     SELECT array(SELECT id FROM new ORDER BY id), array(SELECT id FROM noted)
     """  # noqa: S608  # names only
 FEW = 200  # sales; for more, COPY is faster
-
-Row = tuple[str | datetime | Decimal | None, ...]
+COPY_SALES = f"COPY sales (id, {NAMES}) FROM STDIN (FORMAT BINARY)"
 
 
 @dataclass(frozen=True)
@@ -130,59 +129,51 @@ def _keep_claims(
 def contents_digest(event: SaleEvent) -> bytes:
     """The same for events of the same contents, however they were written: 1.50 and 1.5, +01:00 and Z."""
     revenue = feedback.EXACT.normalize(feedback.EXACT.add(event["REVENUE"], Decimal(0)))  # + 0: no -0
-    *contents, _ = _row({**event, "REVENUE": revenue})
-    text = "\0".join("" if value is None else str(value) for value in contents)
+    contents = {**event, "REVENUE": revenue, "EVENT_ID": None}
+    text = "\0".join(str(contents.get(name) or "") for name in COLUMNS)
     return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 
 # Writing
 
 
-def _store(events: Sequence[SaleEvent], ids: list[int] | None = None) -> list[int]:
+def _store(events: Sequence[SaleEvent], ids: Sequence[int] | None = None) -> Sequence[int]:
     """Write sales and their journal entries in one transaction; the ids of the sales, drawn anew unless given."""
     figures = feedback.add_up(
         ((event.get("CATEGORY"), event["DATE_PAYMENT"].date()), 1, event["REVENUE"]) for event in events
     )
-    rows = list(map(_row, events))
-    if len(rows) <= FEW:
-        with connection.cursor() as cursor:
-            cursor.execute(STORE_FEW, [ids, *map(list, zip(*rows, strict=True)), *feedback.journal_columns(figures)])
-            stored: tuple[list[int], list[int]] = cursor.fetchone()
-        new_ids, entry_ids = stored
-    else:
-        with transaction.atomic(), connection.cursor() as cursor:
-            new_ids = ids or _draw_ids(cursor, len(rows))
-            _copy(cursor, new_ids, rows)
-            entry_ids = feedback.append_to_journal(figures)
+    store = _store_few if len(events) <= FEW else _store_many
+    new_ids, entry_ids = store(events, ids, feedback.journal_entries(figures))
     # Committed is committed, whatever becomes of the fold: robust logs a failure of it and goes on.
     transaction.on_commit(lambda: feedback.fold_if_due(entry_ids), robust=True)
     return new_ids
 
 
+def _store_few(
+    events: Sequence[SaleEvent], ids: Sequence[int] | None, entries: str
+) -> tuple[Sequence[int], Sequence[int]]:
+    """Write all in one statement; the ids of sales and entries. JSON costs half of what arrays do, on both sides."""
+    rows = events if ids is None else [{"ID": new_id, **event} for new_id, event in zip(ids, events, strict=True)]
+    with connection.cursor() as cursor:
+        cursor.execute(STORE_FEW, [encode_json(rows).decode(), entries])
+        new_ids, entry_ids = cursor.fetchone()
+    return new_ids, entry_ids
+
+
+def _store_many(
+    events: Sequence[SaleEvent], ids: Sequence[int] | None, entries: str
+) -> tuple[Sequence[int], Sequence[int]]:
+    """The same with COPY, the fastest way in for many (PostgreSQL manual, "Populating a Database")."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        new_ids = ids or _draw_ids(cursor, len(events))
+        with cursor.copy(COPY_SALES) as copy:
+            copy.set_types(["bigint", *COLUMNS.values()])
+            for new_id, event in zip(new_ids, events, strict=True):
+                copy.write_row((new_id, *map(event.get, COLUMNS)))
+        cursor.execute(feedback.APPEND_TO_JOURNAL, [entries])
+        return new_ids, [entry_id for (entry_id,) in cursor]
+
+
 def _draw_ids(cursor: CursorWrapper, number: int) -> list[int]:
     cursor.execute("SELECT nextval('sales_id_seq') FROM generate_series(1, %s)", [number])
     return [new_id for (new_id,) in cursor]
-
-
-def _copy(cursor: CursorWrapper, ids: Sequence[int], rows: Sequence[Row]) -> None:
-    """Store many sales with COPY, the fastest way in (PostgreSQL manual, "Populating a Database")."""
-    with cursor.copy(COPY_SALES) as copy:
-        copy.set_types(["bigint", *COLUMNS.values()])
-        for new_id, row in zip(ids, rows, strict=True):
-            copy.write_row((new_id, *row))
-
-
-def _row(event: SaleEvent) -> Row:
-    return (
-        event["ID_ORDER"],
-        event["ID_PRODUCT"],
-        event["ID_BUYER"],
-        event["ID_SELLER"],
-        event["ID_SELLER_COUNTRY"],
-        event["ID_BUYER_COUNTRY"],
-        event["DATE_PAYMENT"],
-        event.get("BRAND"),
-        event.get("CATEGORY"),
-        event["REVENUE"],
-        event.get("EVENT_ID"),
-    )
