@@ -6,7 +6,10 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from rangefilter.filters import DateRangeFilterBuilder
 
-from sales.models import Sale
+from sales.models import RejectedEvent, Sale
+from sales.rejected_admin import RejectedEventAdmin
+
+admin.site.register(RejectedEvent, RejectedEventAdmin)
 
 
 class LongListFilter(admin.RelatedFieldListFilter):

@@ -173,7 +173,9 @@ class RejectedEvent(models.Model):
     reason = models.TextField()  # the first of the errors, to filter by
     errors = models.JSONField()  # as in the answer: {"pointer": ..., "detail": ...}
     received_at = models.DateTimeField("received at (UTC)", db_default=Now())
+    mended = models.TextField("event", null=True)  # what staff made of the content, which stays as it came
     replayed_at = models.DateTimeField("replayed at (UTC)", null=True)
+    replayed_by = models.TextField(null=True)  # the name of a user, who may be deleted later
     sale_id = models.BigIntegerField("sale", null=True)
 
     class Meta:
@@ -181,9 +183,16 @@ class RejectedEvent(models.Model):
         indexes = [
             # The admin's list, and the purge of the oldest.
             models.Index(fields=("-received_at", "-id"), name="rejected_newest"),
-            # The admin's filters.
-            models.Index(fields=("sender",), name="rejected_sender"),
-            models.Index(fields=("reason",), name="rejected_reason"),
+            # The admin's filters and search; the two states of the list, either of which may be rare.
+            models.Index(
+                fields=("-received_at", "-id"), name="rejected_waiting", condition=models.Q(replayed_at__isnull=True)
+            ),
+            models.Index(
+                fields=("-received_at", "-id"), name="rejected_replayed", condition=models.Q(replayed_at__isnull=False)
+            ),
+            models.Index(fields=("sender", "-received_at", "-id"), name="rejected_sender"),
+            models.Index(fields=("reason", "-received_at", "-id"), name="rejected_reason"),
+            models.Index(fields=("source",), name="rejected_source"),
         ]
 
     def __str__(self) -> str:

@@ -2,18 +2,25 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from django.db import connection
+from django.utils.text import Truncator
+from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from sales.batches import Batch
+from sales.models import RejectedEvent
 from sales.schemas import Error, SaleEvent
 
 COPY_REJECTED = "COPY rejected_events (sender, source, position, content, reason, errors) FROM STDIN (FORMAT BINARY)"
 DETAILS = re.compile(r"(?:: |; |, such as ).*", re.DOTALL)
 LONGEST_REASON = 80
+LONGEST_SHOWN = 100_000  # bytes; no event needs a tenth of it
+MOST_CHOICES = 200
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -52,3 +59,50 @@ def storable(errors: Sequence[Error]) -> list[Error]:
 
 def _without_nul(value: Any) -> Any:
     return value.replace("\0", REPLACEMENT) if isinstance(value, str) else value
+
+
+# Shown to staff
+
+
+def in_words(error: Error) -> str:
+    """An error as a sentence about the event; names of fields may be of any length, as they are the sender's."""
+    field = str(error["pointer"]).removeprefix("/")
+    return f"{Truncator(field).chars(100) or 'The event'} {error['detail']}."
+
+
+def current_text(rejected: RejectedEvent) -> tuple[str, str]:
+    """The event as it would be replayed, laid out for reading if it is JSON, and a note on what cannot be shown.
+
+    Mended text is shown as it was typed.
+    """
+    if rejected.mended is not None:
+        return rejected.mended, ""
+    content = bytes(rejected.content)
+    if len(content) > LONGEST_SHOWN:
+        return "", f"It came with {len(content):,} bytes, too many to show. Write it anew."
+    with suppress(msgspec.DecodeError, RecursionError):  # it is no JSON
+        content = msgspec.json.format(content, indent=2)  # which moves spaces alone: numbers stay as they are typed
+    text = content.decode(errors="replace").replace("\0", REPLACEMENT).replace("\r\n", "\n")
+    note = f"{REPLACEMENT} stands for what is no character in UTF-8, or NUL." if REPLACEMENT in text else ""
+    return text, note
+
+
+def distinct_values(column: str) -> list[str]:
+    """The first values, in their order, of a column with an index, which is read once for each value, not each row.
+
+    (PostgreSQL's wiki, "Loose indexscan")
+    """
+    query = sql.SQL(
+        """
+        WITH RECURSIVE found AS (
+            SELECT min({column}) AS value FROM rejected_events
+            UNION ALL
+            SELECT (SELECT min({column}) FROM rejected_events WHERE {column} > found.value)
+            FROM found WHERE found.value IS NOT NULL
+        )
+        SELECT value FROM found WHERE value IS NOT NULL LIMIT {most}
+        """
+    ).format(column=sql.Identifier(column), most=sql.Literal(MOST_CHOICES))
+    with connection.cursor() as cursor:
+        cursor.execute(query)
+        return [value for (value,) in cursor]

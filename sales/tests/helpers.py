@@ -5,7 +5,10 @@ import json
 from decimal import Decimal
 from typing import Any
 
+from sales.models import RejectedEvent
 from sales.schemas import EXAMPLE, SaleEvent, parse_moment
+
+EVENT = json.dumps(EXAMPLE)
 
 
 def sale_event(**changes: Any) -> SaleEvent:
@@ -29,3 +32,16 @@ def problem_of(response, status, slug):
     problem = response.json()
     assert (problem["status"], problem["type"]) == (status, f"/docs/problems#{slug}")
     return problem
+
+
+def rejected_event(content=EVENT, sender="shop", **fields):
+    """A rejected event with this content: text, or an object."""
+    text = content if isinstance(content, str | bytes) else json.dumps(content)
+    content = text if isinstance(text, bytes) else text.encode()
+    values = {
+        "source": "r-1",
+        "position": 0,
+        "reason": "REVENUE is required",
+        "errors": [{"pointer": "", "detail": ""}],
+    }
+    return RejectedEvent.objects.create(content=content, sender=sender, **values | fields)

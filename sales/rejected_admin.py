@@ -1,0 +1,250 @@
+"""Staff find rejected events here, mend them and replay them. What they sent stays as it came."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.utils import flatten, unquote
+from django.core.paginator import Paginator
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.functional import cached_property
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from rangefilter.filters import DateRangeFilterBuilder
+
+from sales.models import RejectedEvent
+from sales.rejected import current_text, distinct_values, in_words
+from sales.replay import Outcome, find_mistakes, mend, replay
+
+Fields = tuple[str | tuple[str, ...], ...]
+
+FACTS = ("sender", "source", "position", "received_at")
+LONGEST_LIST = 10_000  # events that the list goes back, and that one click replays: in seconds
+
+
+class StateFilter(admin.SimpleListFilter):
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("waiting", "waiting"), ("replayed", "replayed")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[RejectedEvent]) -> QuerySet[RejectedEvent]:
+        return queryset.filter(replayed_at__isnull=self.value() == "waiting") if self.value() else queryset
+
+
+class ValuesFilter(admin.SimpleListFilter):
+    """A filter by the values there are in a column that has an index; `parameter_name` is the column."""
+
+    template = "admin/sales/long_list_filter.html"
+    parameter_name: str
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(value, value) for value in distinct_values(self.parameter_name)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[RejectedEvent]) -> QuerySet[RejectedEvent]:
+        return queryset.filter(**{self.parameter_name: self.value()}) if self.value() else queryset
+
+
+class ReasonFilter(ValuesFilter):
+    title = "error"
+    parameter_name = "reason"
+
+
+class SenderFilter(ValuesFilter):
+    title = "sender"
+    parameter_name = "sender"
+
+
+class NewestOnly(Paginator[RejectedEvent]):
+    """Goes back LONGEST_LIST events and no further: to count a million takes longer than to find a few."""
+
+    @cached_property
+    def count(self) -> int:
+        rows: QuerySet[RejectedEvent] = self.object_list  # type: ignore[assignment]
+        return rows[:LONGEST_LIST].count()
+
+
+class JSONText(forms.CharField):
+    """JSON as it was typed, in which browsers have made every end of line CR LF."""
+
+    def to_python(self, value: str | None) -> str:
+        return (super().to_python(value) or "").replace("\r\n", "\n")
+
+    def has_changed(self, initial: str | None, data: str | None) -> bool:
+        return super().has_changed(initial, self.to_python(data))
+
+
+class RejectedEventForm(forms.ModelForm[RejectedEvent]):
+    mended = JSONText(
+        label="Event",
+        strip=False,
+        widget=forms.Textarea(
+            attrs={"rows": 16, "class": "event-text", "spellcheck": "false", "autocapitalize": "off"},
+        ),
+    )
+
+    class Meta:
+        model = RejectedEvent
+        fields = ("mended",)
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.initial["mended"], self.fields["mended"].help_text = current_text(self.instance)
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean()
+        if "_check" in self.data and "mended" in self.cleaned_data:
+            # Untouched, it is replayed as it came, also where not all of that can be shown.
+            as_it_came = self.instance.mended is None and not self.has_changed()
+            text = bytes(self.instance.content) if as_it_came else self.cleaned_data["mended"].encode()
+            self.instance.errors = find_mistakes(text, self.instance.sender)
+        return cleaned
+
+    def is_valid(self) -> bool:
+        """What is only to be checked is shown again, as what has mistakes, and not saved."""
+        return super().is_valid() and "_check" not in self.data
+
+
+class RejectedEventAdmin(admin.ModelAdmin[RejectedEvent]):
+    """Nothing but `mended` is ever written here, and that by `sales.replay`, which locks the row."""
+
+    form = RejectedEventForm
+    list_display = ("received_at", "reason", "state", "sender", "source", "position")
+    list_filter = (
+        StateFilter,
+        ReasonFilter,
+        SenderFilter,
+        ("received_at", DateRangeFilterBuilder(title="day of receipt (UTC)")),
+    )
+    search_fields = ("source__exact",)
+    search_help_text = f"A whole request id or file name. The list holds the newest {LONGEST_LIST:,} that match."
+    ordering = ("-received_at", "-id")
+    sortable_by = ("received_at",)
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    list_per_page = 50
+    paginator = NewestOnly
+    actions = ("replay_selected",)
+
+    class Media:
+        css = {"all": ["sales/rejected.css"]}
+
+    # Who may do what
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: RejectedEvent | None = None) -> bool:
+        return super().has_change_permission(request, obj) and (obj is None or obj.replayed_at is None)
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Many are deleted by `manage.py purge_rejected`, one by one who has the permission for it."""
+        return {name: action for name, action in super().get_actions(request).items() if name != "delete_selected"}
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """The filters' own comparisons; others, such as a regex or a year 0, could fail or read every event."""
+        return lookup in {"state", "reason", "sender"} or (
+            lookup.rpartition("__")[2] in {"gte", "lte"} and super().lookup_allowed(lookup, value, request)
+        )
+
+    # The list
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[RejectedEvent]:
+        return super().get_queryset(request).defer("content", "mended", "errors")  # of any size
+
+    @admin.display(description="state")
+    def state(self, rejected: RejectedEvent) -> str:
+        return "waiting" if rejected.replayed_at is None else "replayed"
+
+    @admin.action(description="Replay selected rejected events", permissions=["change"])
+    def replay_selected(self, request: HttpRequest, queryset: QuerySet[RejectedEvent]) -> None:
+        waiting = list(queryset.filter(replayed_at=None).values_list("pk", flat=True)[:LONGEST_LIST])
+        self.message_outcome(request, replay(waiting, request.user.get_username()))
+        if len(waiting) == LONGEST_LIST:
+            self.message_user(request, f"These were the newest {LONGEST_LIST:,}: select again to replay others.")
+
+    # The page of one
+
+    def get_fields(self, request: HttpRequest, obj: RejectedEvent | None = None) -> Fields:
+        may_change = self.has_change_permission(request, obj)
+        history = ("original",) if obj and obj.mended is not None else ()
+        if obj and obj.replayed_at:
+            return ("event", "sale", "replayed_at", "replayed_by", *FACTS, *history)
+        return (("mended" if may_change else "event", "mistakes"), *FACTS, *history)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: RejectedEvent | None = None) -> list[str]:
+        return [name for name in flatten(self.get_fields(request, obj)) if name != "mended"]
+
+    @admin.display(description="what is wrong")
+    def mistakes(self, rejected: RejectedEvent) -> str:
+        if not rejected.errors:
+            return "Nothing any more: it can be replayed."
+        items = format_html_join("", "<li>{}</li>", ((in_words(error),) for error in rejected.errors))
+        return format_html('<ul class="event-mistakes">{}</ul>', items)
+
+    @admin.display(description="event")
+    def event(self, rejected: RejectedEvent) -> SafeString:
+        text, note = current_text(rejected)
+        return format_html('<pre class="event-text">{}</pre>{}', text, note)
+
+    @admin.display(description="as it came")
+    def original(self, rejected: RejectedEvent) -> SafeString:
+        text, note = current_text(RejectedEvent(content=rejected.content))
+        return format_html('<pre class="event-text">{}</pre>{}', text, note)
+
+    @admin.display(description="stored as sale")
+    def sale(self, rejected: RejectedEvent) -> SafeString:
+        url = reverse("admin:sales_sale_change", args=[rejected.sale_id])
+        return format_html('<a href="{}">{}</a>', url, rejected.sale_id)
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Its second click finds an event replayed: that is no forbidden change, but done."""
+        if request.method == "POST" and super().has_change_permission(request):
+            rejected = self.get_object(request, unquote(object_id))
+            if rejected is not None and rejected.replayed_at is not None:
+                self.message_outcome(request, Outcome(gone=1))
+                return HttpResponseRedirect(request.get_full_path())
+        return super().change_view(request, object_id, form_url, extra_context)
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], **options: Any) -> HttpResponse:  # type: ignore[override]
+        """Say what a check found; the event's own list of mistakes is by then that of the text that was checked."""
+        if "_check" in request.POST and not context["errors"]:
+            if mistakes := context["original"].errors:
+                words = f"{len(mistakes)} mistake{'' if len(mistakes) == 1 else 's'} found. Nothing was stored."
+                self.message_user(request, words, messages.WARNING)
+            else:
+                self.message_user(request, "No mistakes found. Nothing was stored.", messages.SUCCESS)
+        return super().render_change_form(request, context, **options)
+
+    def save_model(self, request: HttpRequest, obj: RejectedEvent, form: Any, change: bool) -> None:
+        """Unchanged text is not kept a second time."""
+        is_kept = not form.has_changed() or mend(obj.pk, obj.mended or "")
+        if not is_kept:
+            self.message_outcome(request, Outcome(gone=1))
+        elif "_replay" not in request.POST:
+            self.message_user(request, "Saved. It is not replayed yet.", messages.SUCCESS)
+
+    def log_change(self, request: HttpRequest, obj: RejectedEvent, message: Any) -> Any:
+        return super().log_change(request, obj, message) if message else None
+
+    def response_change(self, request: HttpRequest, obj: RejectedEvent) -> HttpResponse:
+        """Replay, where asked for, in the transaction that saved the text; then show what became of it."""
+        if "_replay" in request.POST:
+            self.message_outcome(request, replay([obj.pk], request.user.get_username()))
+        return HttpResponseRedirect(request.get_full_path())
+
+    def message_outcome(self, request: HttpRequest, outcome: Outcome) -> None:
+        words = (
+            (outcome.stored, "stored as new sales"),
+            (outcome.duplicates, "stored before, so counted as replayed"),
+            (outcome.wrong, "still wrong"),
+            (outcome.gone, "replayed earlier, or deleted"),
+        )
+        said = "; ".join(f"{number:,} {what}" for number, what in words if number)
+        level = messages.WARNING if outcome.wrong or outcome.gone else messages.SUCCESS
+        self.message_user(request, f"Replay: {said or 'none of them was waiting'}.", level)
