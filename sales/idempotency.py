@@ -6,7 +6,6 @@ The header is that of draft-ietf-httpapi-idempotency-key-header; what happens fo
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 
 from django.db import OperationalError, connection, transaction
 from psycopg.errors import LockNotAvailable
@@ -77,9 +76,3 @@ def _stored_answer(sender: str, key: str, digest: bytes) -> Answer:
     if bytes(stored.digest) != digest:
         raise IdempotencyKeyReused
     return Answer(stored.status, bytes(stored.answer), is_replayed=True)
-
-
-def purge(before: datetime) -> int:
-    """Forget the keys that came before a moment; how many."""
-    number, _ = IdempotencyKey.objects.filter(created_at__lt=before).delete()
-    return number

@@ -1,0 +1,42 @@
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from datetime import timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.utils import timezone
+
+from sales.purges import REJECTED_EVENTS, count, purge
+from salesengine.durations import parse_duration
+
+EXAMPLES = """\
+examples:
+  manage.py purge_rejected --older-than 90d --dry-run
+  manage.py purge_rejected --older-than 90d
+
+every day at half past three, with cron:
+  30 3 * * *  cd /srv/salesengine && .venv/bin/python manage.py purge_rejected --older-than 90d
+
+Replayed events go, and so do those still waiting; the sales that came of them stay. It can be interrupted at any time
+and run again.
+
+exit codes: 0 done, 1 failed, 2 wrong call
+"""
+
+
+class Command(BaseCommand):
+    help = "Delete rejected events that came long ago, replayed or not."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.formatter_class = RawDescriptionHelpFormatter
+        parser.epilog = EXAMPLES
+        parser.add_argument(
+            "--older-than", type=parse_duration, required=True, metavar="AGE", help="such as 90d, 12h, 30m or 2w"
+        )
+        parser.add_argument("--dry-run", action="store_true", help="say how many there are, and delete none")
+
+    def handle(self, *, older_than: timedelta, dry_run: bool, **options: Any) -> None:
+        before = timezone.now() - older_than
+        if dry_run:
+            self.stderr.write(f"Would delete {count(REJECTED_EVENTS, before):,} rejected events.", str)
+        else:
+            self.stderr.write(f"Deleted {sum(purge(REJECTED_EVENTS, before)):,} rejected events.", str)

@@ -1,0 +1,55 @@
+"""Deletes what has been kept long enough, a little at a time."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import connection, transaction
+from psycopg import sql
+
+AT_ONCE = 5_000  # rows in one transaction: no lock is held for long, and an interruption loses little
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A table of which the oldest rows are deleted; `moment` is the column, with an index, that says how old."""
+
+    table: str
+    moment: str
+
+
+IDEMPOTENCY_KEYS = Kept("idempotency_keys", "created_at")
+REJECTED_EVENTS = Kept("rejected_events", "received_at")
+
+COUNT = "SELECT count(*) FROM {table} WHERE {moment} < %s"
+# What somebody else has locked, such as an event that is being replayed, waits for the next purge.
+DELETE = """
+    DELETE FROM {table} WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM {table} WHERE {moment} < %s ORDER BY {moment} LIMIT {most} FOR UPDATE SKIP LOCKED
+    ))
+    """
+
+
+def count(kept: Kept, before: datetime) -> int:
+    """How many rows `purge` would delete."""
+    with connection.cursor() as cursor:
+        cursor.execute(_query(COUNT, kept), [before])
+        number: int = cursor.fetchone()[0]
+    return number
+
+
+def purge(kept: Kept, before: datetime) -> Iterator[int]:
+    """Delete the rows from before a moment, the oldest first; after each transaction how many it deleted."""
+    while True:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(_query(DELETE, kept), [before])
+            deleted = cursor.rowcount
+        if deleted:
+            yield deleted
+        if deleted < AT_ONCE:
+            return
+
+
+def _query(text: str, kept: Kept) -> sql.Composed:
+    names = {"table": sql.Identifier(kept.table), "moment": sql.Identifier(kept.moment)}
+    return sql.SQL(text).format(**names, most=sql.Literal(AT_ONCE))

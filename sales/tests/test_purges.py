@@ -1,0 +1,116 @@
+"""What was kept long enough is deleted, a little at a time."""
+
+from datetime import timedelta
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.utils import timezone
+
+from sales import purges, replay
+from sales.models import IdempotencyKey, RejectedEvent, Sale
+from sales.tests.helpers import post, rejected_event
+
+
+def aged(row, **age):
+    """The row, made older; it came now."""
+    moment = timezone.now() - timedelta(**age)
+    field = "received_at" if isinstance(row, RejectedEvent) else "created_at"
+    type(row).objects.filter(pk=row.pk).update(**{field: moment})
+    return row
+
+
+def run(*arguments):
+    """What the command says on standard error; nothing goes to standard output."""
+    said, data = StringIO(), StringIO()
+    call_command(*arguments, stderr=said, stdout=data)
+    assert data.getvalue() == ""
+    return said.getvalue()
+
+
+@pytest.mark.django_db
+class TestRejected:
+    def test_old_ones_go_and_younger_ones_stay(self):
+        aged(rejected_event(), days=90, seconds=1)
+        younger = aged(rejected_event(), days=89, hours=23)
+
+        assert run("purge_rejected", "--older-than", "90d") == "Deleted 1 rejected events.\n"
+        assert RejectedEvent.objects.get() == younger
+
+    def test_the_sale_of_a_replayed_one_stays(self):
+        rejected = aged(rejected_event(), days=2)
+        replay.replay([rejected.pk], "ann")
+
+        assert run("purge_rejected", "--older-than", "1d") == "Deleted 1 rejected events.\n"
+        assert (RejectedEvent.objects.count(), Sale.objects.count()) == (0, 1)
+
+    def test_a_dry_run_deletes_nothing(self):
+        aged(rejected_event(), days=2)
+
+        assert run("purge_rejected", "--older-than", "1d", "--dry-run") == "Would delete 1 rejected events.\n"
+        assert RejectedEvent.objects.count() == 1
+
+    def test_more_than_one_transaction_holds_go(self, monkeypatch):
+        monkeypatch.setattr(purges, "AT_ONCE", 3)
+        for _ in range(7):
+            aged(rejected_event(), days=2)
+
+        assert list(purges.purge(purges.REJECTED_EVENTS, timezone.now() - timedelta(days=1))) == [3, 3, 1]
+
+    @pytest.mark.parametrize(
+        "arguments", [[], ["--older-than", "soon"], ["--older-than", "90"], ["--older-than", "0d"]]
+    )
+    def test_an_age_that_is_none_is_refused(self, arguments):
+        rejected_event()
+
+        with pytest.raises(CommandError):
+            run("purge_rejected", *arguments)
+        assert RejectedEvent.objects.exists()
+
+
+@pytest.mark.django_db
+class TestIdempotencyKeys:
+    @pytest.fixture
+    def key(self, api, event):
+        post(api, event, **{"Idempotency-Key": "k-1"})
+        return IdempotencyKey.objects.get()
+
+    def test_keys_are_kept_for_24_hours(self, key):
+        aged(key, hours=23, minutes=59)
+        assert run("purge_idempotency_keys") == "Deleted 0 Idempotency-Keys.\n"
+
+        aged(key, hours=24, seconds=1)
+        assert run("purge_idempotency_keys", "--older-than", "2d") == "Deleted 0 Idempotency-Keys.\n"
+        assert run("purge_idempotency_keys", "--dry-run") == "Would delete 1 Idempotency-Keys.\n"
+        assert run("purge_idempotency_keys") == "Deleted 1 Idempotency-Keys.\n"
+        assert not IdempotencyKey.objects.exists()
+
+    def test_less_than_24_hours_is_refused(self, key):
+        with pytest.raises(CommandError, match="“23h” is too short: keys are kept for at least 24 hours"):
+            run("purge_idempotency_keys", "--older-than", "23h")
+
+    def test_a_request_that_comes_again_after_the_purge_is_a_new_one(self, api, event, key):
+        aged(key, days=2)
+        run("purge_idempotency_keys")
+
+        response = post(api, event, **{"Idempotency-Key": "k-1"})
+
+        assert (response.status_code, "Idempotent-Replayed" in response) == (201, False)
+        assert Sale.objects.count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_being_replayed_is_left_for_the_next_purge():
+    replayed, _ = (aged(rejected_event(), days=2) for _ in range(2))
+
+    second = connection.copy()
+    with second.cursor() as cursor:
+        second.set_autocommit(False)
+        cursor.execute("SELECT 1 FROM rejected_events WHERE id = %s FOR UPDATE", [replayed.pk])
+        said = run("purge_rejected", "--older-than", "1d")
+        second.rollback()
+    second.close()
+
+    assert said == "Deleted 1 rejected events.\n"
+    assert RejectedEvent.objects.get() == replayed
