@@ -1,6 +1,7 @@
 """EVENT_ID: an event of the same sender is stored once, however often and by however many it is sent."""
 
 import random
+import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -159,3 +160,20 @@ def test_concurrent_senders_of_the_same_ids_store_each_once():
     assert outcomes == Counter(accepted=60, duplicate=7 * 60, conflict=8)
     assert Sale.objects.count() == EventId.objects.count() == 60
     assert feedback.verify() == []
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("attempt", range(4))
+def test_batches_of_the_same_ids_in_another_order_do_not_wait_for_each_other(attempt):
+    events = [sale_event(EVENT_ID=f"e-{number}") for number in range(4_000)]
+    start = threading.Barrier(2)
+
+    def send(batch):
+        start.wait()
+        try:
+            return record_sales(batch, "shop").accepted
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as senders:
+        assert sorted(senders.map(send, [events, events[::-1]])) == [0, 4_000]

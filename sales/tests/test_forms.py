@@ -2,11 +2,14 @@
 
 import gzip
 import json
+import tracemalloc
 
 import pytest
 
+from sales.bodies import expand
 from sales.models import Sale
 from sales.tests.helpers import post, problem_of
+from salesengine.errors import ContentTooLarge
 
 pytestmark = pytest.mark.django_db
 
@@ -93,7 +96,19 @@ def test_a_zip_bomb_is_too_large(api, settings):
 
     problem = problem_of(post(api, body, **{"Content-Encoding": "gzip"}), 413, "content-too-large")
     assert "20,000,000 bytes" in problem["detail"]
-    assert "INGEST_MAX_EXPANDED_BYTES" not in problem["detail"]
+
+
+def test_of_a_zip_bomb_no_more_than_the_limit_is_expanded():
+    body = gzip.compress(bytes(300_000_000))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ContentTooLarge):
+            expand(body, limit=1_000_000)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 5_000_000
 
 
 def test_the_expanded_limit_exactly_is_taken(api, event, settings):
