@@ -1,7 +1,8 @@
 """What POST /ingest does with a batch: whole or in part, for real or as a rehearsal, once however often it is sent."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -68,7 +69,8 @@ def answer(batch: Batch, body: bytes, request: Request, key: str | None) -> Answ
 
 
 def _answer(batch: Batch, checked: Checked, request: Request) -> Answer:
-    taken = take(batch, checked, request)
+    with rehearsal(request.options.dry_run):
+        taken = take(batch, checked, request)
     if not (batch.is_list or request.options.skip or request.options.dry_run):
         return _stored(taken.recorded.ids[0], taken.events[0], is_new=bool(taken.recorded.accepted))
     body: dict[str, Any] = taken.counts()
@@ -90,10 +92,21 @@ def _status(taken: Taken, request: Request) -> int:
     return status.HTTP_201_CREATED if taken.recorded.accepted else status.HTTP_200_OK
 
 
+@contextmanager
+def rehearsal(is_one: bool) -> Iterator[None]:
+    """Leave nothing behind of what is done within, if it is one."""
+    if not is_one:
+        yield
+        return
+    with transaction.atomic():
+        yield
+        transaction.set_rollback(True)
+
+
 def take(batch: Batch, checked: Checked, request: Request) -> Taken:
     """Store the good events of a batch and, where bad ones are skipped, keep those; all in one transaction.
 
-    A rehearsal finds the same and leaves nothing behind. Raises EventConflict unless bad ones are skipped.
+    A dry run finds the same, within a `rehearsal` of the caller's. Raises EventConflict unless bad ones are skipped.
     """
     with transaction.atomic():
         recorded = record_sales(checked.events, request.sender, rehearse=request.options.dry_run)
@@ -102,9 +115,7 @@ def take(batch: Batch, checked: Checked, request: Request) -> Taken:
             raise _refusal(batch, errors)
         texts = batch.texts() if errors else []
         rejected = [Rejected(index, texts[index], errors[index]) for index in sorted(errors)]
-        if request.options.dry_run:
-            transaction.set_rollback(True)
-        elif rejected:
+        if rejected and not request.options.dry_run:
             keep_rejected(rejected, batch, request.sender, request.source)
     return Taken(checked.events, recorded, rejected)
 

@@ -198,3 +198,30 @@ class RejectedEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.source}, {self.position}"
+
+
+class FileImport(models.Model):
+    """How far a file was imported. It is known by its content: a name may change, and a file may grow.
+
+    Kept up in the transaction of each chunk until the file is finished; what is added to it later is another import.
+    """
+
+    sender = models.TextField(db_collation="C")
+    reading = models.TextField()  # the form, and what the columns were called: the same bytes in other ways are others
+    name = models.TextField()
+    size = models.BigIntegerField()  # bytes that were taken, unpacked; of Parquet all of it
+    lines = models.BigIntegerField()  # that were taken; of Parquet rows
+    digest = models.BinaryField()  # of the bytes that were taken
+    is_again = models.BooleanField(default=False)  # imported once more on purpose
+    accepted = models.BigIntegerField(default=0)
+    duplicate = models.BigIntegerField(default=0)
+    rejected = models.BigIntegerField(default=0)
+    started_at = models.DateTimeField("started at (UTC)", db_default=Now())
+    updated_at = models.DateTimeField("updated at (UTC)", auto_now=True)
+    finished_at = models.DateTimeField("finished at (UTC)", null=True)
+
+    class Meta:
+        db_table = "file_imports"
+
+    def __str__(self) -> str:
+        return f"{self.name}, to line {self.lines}"

@@ -1,0 +1,108 @@
+"""The forms of files: CSV, NDJSON and Parquet -> chunks of values, each with the place where it ends."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import PurePath
+from typing import Protocol
+
+from sales.batches import Batch, parse_each
+from sales.columns import Columns
+from sales.csv_rows import read_csv
+from sales.files import BOM, MAX_LINE, Lines, Place, Source, in_plain_words, longest_prefix, new_digest, open_source
+
+FORMS = ("csv", "ndjson", "parquet")
+BY_SUFFIX = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".json": "ndjson", ".parquet": "parquet"}
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Events that are stored together."""
+
+    batch: Batch
+    end: Place
+    done: int  # how much of the file's `total` is read
+
+
+class EventFile(Protocol):
+    """An open file of events."""
+
+    name: str
+    unit: str  # where an event stands: in a line, in a row
+    counts: str  # what `total` counts
+    total: int | None  # how much there is to read, if that is known
+
+    def head(self) -> bytes:
+        """The first of it: the same for the same file, also when it has grown."""
+        ...
+
+    def taken(self, places: Iterable[Place]) -> Place:
+        """The last of the places that exactly this file was taken to; START if none."""
+        ...
+
+    def chunks(self, place: Place) -> Iterator[Chunk]:
+        """What follows the place that `taken` said. Raises FileFailed."""
+        ...
+
+
+def form_of(file: str) -> str | None:
+    """The form that a file's name tells of."""
+    return BY_SUFFIX.get(PurePath(file.lower().removesuffix(".gz")).suffix)
+
+
+def open_file(file: str, form: str, columns: Columns, delimiter: str) -> AbstractContextManager[EventFile]:
+    """Open a file and look at its columns. Raises FileFailed, in plain words, also while it is read."""
+    if form == "parquet":
+        from sales.parquet import open_parquet  # pyarrow is large, and mostly not needed
+
+        return open_parquet(file, columns)
+    return _open_text(file, form, columns, delimiter)
+
+
+@contextmanager
+def _open_text(file: str, form: str, columns: Columns, delimiter: str) -> Iterator[EventFile]:
+    with open_source(file) as source:
+        if form == "csv":
+            yield TextFile(source, read_csv(source.content, columns, delimiter))
+        else:
+            yield TextFile(source, partial(ndjson_batches, columns=columns))
+
+
+class TextFile:
+    """An open file of lines; `batches` makes events of them."""
+
+    unit, counts = "line", "bytes"
+
+    def __init__(self, source: Source, batches: Callable[[Lines], Iterator[Batch]]) -> None:
+        self.name, self.total = source.name, source.total
+        self.source, self.batches = source, batches
+        self.digest = new_digest()
+
+    def head(self) -> bytes:
+        with in_plain_words():
+            self.source.content.seek(0)
+            return b"".join(self.source.content.readline(MAX_LINE) for _ in range(2))
+
+    def taken(self, places: Iterable[Place]) -> Place:
+        with in_plain_words():
+            place, self.digest = longest_prefix(self.source.content, places)
+        return place
+
+    def chunks(self, place: Place) -> Iterator[Chunk]:
+        with in_plain_words():
+            lines = Lines(self.source.content, place, self.digest)
+            self.source.keep_no_more()
+            for batch in self.batches(lines):
+                yield Chunk(batch, lines.end_chunk(), self.source.packed.tell())
+
+
+def ndjson_batches(lines: Lines, columns: Columns) -> Iterator[Batch]:
+    """One event a line, in JSON; empty lines are passed over."""
+    while raw := lines.next_chunk():
+        numbered = [(number, line.strip()) for number, line in enumerate(raw, lines.place.lines + 1)]
+        if lines.place.lines == 0:
+            numbered[0] = (1, raw[0].removeprefix(BOM).strip())
+        texts = [text for _, text in numbered if text]
+        values = [columns.rename(value) for value in parse_each(texts)]
+        yield Batch(values, partial(list, texts), lines=[number for number, text in numbered if text])
