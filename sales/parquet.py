@@ -1,7 +1,7 @@
 """Parquet: columns of types -> values as JSON has them, exact."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,14 @@ from sales.columns import Columns
 from sales.file_forms import Chunk
 from sales.files import CHUNK, PIECE, START, STDIN, FileFailed, Place, in_plain_words
 from salesengine.renderers import encode_json
+
+# The types that become text, by field; in the others it is whole numbers, which the ids may be.
+WRITTEN_OUT: dict[str, Callable[[Any], bool]] = {
+    "DATE_PAYMENT": pa.types.is_temporal,
+    "REVENUE": pa.types.is_floating,
+    "BRAND": pa.types.is_string,
+    "CATEGORY": pa.types.is_string,
+}
 
 
 @contextmanager
@@ -98,8 +106,7 @@ def _column(field: str, column: Any) -> list[Any]:
         return _column(field, column.dictionary_decode())
     if pa.types.is_timestamp(kind):
         column = column.cast(pa.timestamp("us"), safe=False)  # finer than that is cut off, as in JSON
-    is_number = pa.types.is_floating(kind) if field == "REVENUE" else pa.types.is_integer(kind)
-    if pa.types.is_temporal(kind) or is_number:
+    if WRITTEN_OUT.get(field, pa.types.is_integer)(kind):
         column = column.cast(pa.string())
     values: list[Any] = column.to_pylist()
     return values
