@@ -46,7 +46,7 @@ def measure(rounds: int, events: int) -> None:
 
 def empty(measured: Service) -> None:
     with measured.connect_database() as connection:
-        connection.execute(f"TRUNCATE {', '.join(TABLES)}")
+        connection.execute(f"TRUNCATE {', '.join(TABLES)}, file_imports")
         connection.execute("CHECKPOINT")
 
 

@@ -63,10 +63,11 @@ def open_file(file: str, form: str, columns: Columns, delimiter: str) -> Abstrac
 @contextmanager
 def _open_text(file: str, form: str, columns: Columns, delimiter: str) -> Iterator[EventFile]:
     with open_source(file) as source:
+        batches: Callable[[Lines], Iterator[Batch]] = partial(ndjson_batches, columns=columns)
         if form == "csv":
-            yield TextFile(source, read_csv(source.content, columns, delimiter))
-        else:
-            yield TextFile(source, partial(ndjson_batches, columns=columns))
+            with in_plain_words():
+                batches = read_csv(source.content, columns, delimiter)
+        yield TextFile(source, batches)
 
 
 class TextFile:

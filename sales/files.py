@@ -7,10 +7,10 @@ import sys
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from typing_extensions import Buffer
 
@@ -56,19 +56,24 @@ class Source:
 
 @contextmanager
 def open_source(file: str) -> Iterator[Source]:
-    """Open a file, plain or packed by gzip; - is standard input. Raises FileFailed."""
-    try:
-        packed = io.BufferedReader(_Replayable(sys.stdin.buffer)) if file == STDIN else Path(file).open("rb")  # noqa: SIM115
-    except OSError as error:
-        raise FileFailed(f"cannot be read: {error.strerror}") from None
-    with packed, in_plain_words():
-        is_packed = packed.read(len(GZIP)) == GZIP
-        packed.seek(0)
+    """Open a file or a pipe, plain or packed by gzip; - is standard input. Raises FileFailed."""
+    with ExitStack() as stack:
+        with in_plain_words():
+            packed, total = _open(file, stack)
+            is_packed = packed.read(len(GZIP)) == GZIP
+            packed.seek(0)
         if file.lower().endswith(".gz") and not is_packed:
             raise FileFailed("is named .gz and is not packed by gzip")
         content = io.BufferedReader(gzip.GzipFile(fileobj=packed)) if is_packed else packed
-        total = None if file == STDIN else Path(file).stat().st_size
         yield Source("standard input" if file == STDIN else file, packed, content, total)  # type: ignore[arg-type]
+
+
+def _open(file: str, stack: ExitStack) -> tuple[io.BufferedReader, int | None]:
+    """The file, which the stack closes, and its size, if that is known."""
+    opened: Any = sys.stdin.buffer if file == STDIN else stack.enter_context(Path(file).open("rb"))  # noqa: SIM115
+    if file != STDIN and opened.seekable():
+        return opened, Path(file).stat().st_size
+    return stack.enter_context(io.BufferedReader(_Replayable(opened))), None
 
 
 @contextmanager
@@ -83,7 +88,7 @@ def in_plain_words() -> Iterator[None]:
 
 
 class _Replayable(io.RawIOBase):
-    """Standard input, which can be read from its beginning again as long as it is recorded (on disk)."""
+    """Standard input or a pipe, which can be read from its beginning again as long as it is recorded (on disk)."""
 
     def __init__(self, source: IO[bytes]) -> None:
         self.source = source

@@ -2,9 +2,9 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -67,10 +67,11 @@ def import_file(file: EventFile, how: How, outcome: Outcome, advance: Callable[[
         with _alone(file, how):
             place, kept = _begin(file, how)
             outcome.before = place.lines
-            for chunk, checked in one_ahead(_checked(file.chunks(place))):
-                _take(chunk, checked, file.name, how, kept, outcome)
-                advance(chunk.done - done)
-                done = chunk.done
+            with closing(one_ahead(_checked(file.chunks(place)))) as chunks:
+                for chunk, checked in chunks:
+                    _take(chunk, checked, file.name, how, kept, outcome)
+                    advance(chunk.done - done)
+                    done = chunk.done
             _finish(kept, how)
     finally:
         outcome.seconds = round(time.monotonic() - start, 3)
@@ -84,7 +85,7 @@ def _checked(chunks: Iterable[Chunk]) -> Iterator[tuple[Chunk, Checked]]:
         yield chunk, check_events(chunk.batch.values)
 
 
-def one_ahead(items: Iterator[Item]) -> Iterator[Item]:
+def one_ahead(items: Iterator[Item]) -> Generator[Item, None, None]:
     """The same items; each is made in a thread while the one before is worked on."""
     with ThreadPoolExecutor(1) as maker:
         coming = maker.submit(next, items, None)

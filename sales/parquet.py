@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,11 +30,12 @@ def open_parquet(file: str, columns: Columns) -> Iterator["ParquetFile"]:
     """Open a file and look at its columns. Raises FileFailed."""
     if file == STDIN:
         raise FileFailed("cannot be read from standard input as Parquet, whose columns are found from its end")
-    with in_plain_words(), _refusing_what_is_broken():
-        digest = _digest(Path(file))
-        # A buffer for each column, in place of whole columns: a row group may be as large as the file.
-        with parquet.ParquetFile(file, buffer_size=PIECE, pre_buffer=False) as rows:
-            yield ParquetFile(file, rows, columns, digest)
+    with ExitStack() as stack:
+        with in_plain_words(), _refusing_what_is_broken():
+            digest = _digest(Path(file))
+            # A buffer for each column, in place of whole columns: a row group may be as large as the file.
+            rows = stack.enter_context(parquet.ParquetFile(file, buffer_size=PIECE, pre_buffer=False))
+        yield ParquetFile(file, rows, columns, digest)
 
 
 @contextmanager

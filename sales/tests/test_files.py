@@ -3,7 +3,9 @@
 import datetime
 import gzip
 import io
+import os
 import sys
+import threading
 from decimal import Decimal
 
 import pyarrow as pa
@@ -255,6 +257,15 @@ def test_standard_input_goes_on_after_a_place_though_it_cannot_be_read_twice(wri
         assert opened.head() == f"{HEADER}\n{ROW}\n".encode()
         assert opened.taken([far, first.end]) == first.end
         assert [chunk.end for chunk in opened.chunks(first.end)] == [chunk.end for chunk in rest]
+
+
+def test_a_pipe_with_a_name_is_read_as_standard_input_is(tmp_path):
+    pipe = tmp_path / "pipe.csv"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=[f"{HEADER}\n{ROW}\n"])
+    writer.start()
+    assert values_of(str(pipe)) == [EVENT]
+    writer.join()
 
 
 def test_the_last_place_that_this_very_content_was_taken_to_is_found(write, monkeypatch):

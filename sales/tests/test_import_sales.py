@@ -310,7 +310,10 @@ def test_the_place_of_a_chunk_is_kept_exactly_when_the_chunk_is(path, monkeypatc
             raise KeyboardInterrupt
         keep(kept, place, taken)
 
-    with monkeypatch.context() as patch, ending(130, "Interrupted. Started again, the import goes on where it was."):
+    with (
+        monkeypatch.context() as patch,
+        ending(130, "Interrupted. What was taken before is stored; started again, the import goes on after it."),
+    ):
         patch.setattr(imports, "_keep_place", fail_at_the_second)
         run(path)
     assert orders() == numbers(range(4))

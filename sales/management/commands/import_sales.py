@@ -9,7 +9,7 @@ from django.db import Error
 
 from sales.columns import Columns
 from sales.file_forms import FORMS, EventFile, form_of, open_file
-from sales.files import CHUNK, STDIN, FileFailed
+from sales.files import STDIN, FileFailed
 from sales.imports import How, Outcome, import_file
 from sales.ingest import rehearsal
 from sales.questions import IngestOptions
@@ -40,7 +40,9 @@ and start again. With --on-error skip the bad ones are kept apart, in the back o
 exit codes: 0 all is taken, 1 failed or stopped, 2 wrong call, 3 all is taken but for rejected events, 130 interrupted
 """
 MAX_LISTED = 20
-GOES_ON = "Started again, the import goes on where it was."
+# What is said while it runs, when it ends early, and before the figures.
+DONE = ("Importing", "What was taken before is stored; started again, the import goes on after it.", "")
+REHEARSED = ("Checking", "Nothing is stored.", "Dry run, nothing stored: ")
 
 
 class Command(BaseCommand):
@@ -82,29 +84,21 @@ class Command(BaseCommand):
     def _import(self, file: EventFile, how: How, outcomes: list[Outcome]) -> None:
         outcome = Outcome(file.name, file.unit)
         outcomes.append(outcome)
-        what = f"{'Checking' if how.options.dry_run else 'Importing'} {file.name}, {file.counts}"
+        doing, after, note = REHEARSED if how.options.dry_run else DONE
         try:
-            with _in_plain_words(file.name), progress(what, file.total) as advance:
+            with (
+                _in_plain_words(file.name, after, file.unit),
+                progress(f"{doing} {file.name}, {file.counts}", file.total) as advance,
+            ):
                 import_file(file, how, outcome, advance)
         finally:
-            self.stderr.write(f"{'Dry run, nothing stored: ' if how.options.dry_run else ''}{outcome}", str)
+            self.stderr.write(f"{note}{outcome}", str)
 
 
 Call = tuple[str, str, Columns, str]  # of open_file
 
 
-def _calls(
-    files: Sequence[str],
-    *,
-    map: Sequence[str],  # noqa: A002
-    delimiter: str,
-    format: str | None,  # noqa: A002
-    sender: str,
-    on_error: str,
-    dry_run: bool,
-    again: bool,
-    **options: Any,
-) -> list[tuple[Call, How]]:
+def _calls(files: Sequence[str], *, map: Sequence[str], delimiter: str, **options: Any) -> list[tuple[Call, How]]:  # noqa: A002
     """What is to be opened, and how it is imported. Raises CommandError for a wrong call."""
     try:
         columns = Columns(map)
@@ -115,46 +109,52 @@ def _calls(
         raise CommandError("--delimiter must be one character, or tab.", returncode=2)
     if files.count(STDIN) > 1:
         raise CommandError("Standard input can be read once.", returncode=2)
-    calls = []
+    calls: list[tuple[Call, How]] = []
     for file in files:
-        form = format or form_of(file)
-        if form is None:
-            raise CommandError(f"The name {file} does not tell the form; --format does.", returncode=2)
+        form = _form(file, options["format"])
         reading = f"{form} {delimiter if form == 'csv' else ''} {columns}"
-        how = How(sender, reading, IngestOptions(skip=on_error == "skip", dry_run=dry_run), again)
+        ingest_options = IngestOptions(skip=options["on_error"] == "skip", dry_run=options["dry_run"])
+        how = How(options["sender"], reading, ingest_options, options["again"])
         calls.append(((file, form, columns, delimiter), how))
     return calls
 
 
+def _form(file: str, given: str | None) -> str:
+    form = given or form_of(file)
+    if form is None:
+        raise CommandError(f"The name {file} does not tell the form; --format does.", returncode=2)
+    return form
+
+
 def _open(stack: ExitStack, file: str, form: str, columns: Columns, delimiter: str) -> EventFile:
-    with _in_plain_words(file):
+    with _in_plain_words(file, "Nothing is stored."):
         return stack.enter_context(open_file(file, form, columns, delimiter))
 
 
 @contextmanager
-def _in_plain_words(file: str) -> Iterator[None]:
-    """Raises CommandError for what may go wrong with a file."""
+def _in_plain_words(file: str, after: str, unit: str = "line") -> Iterator[None]:
+    """Raises CommandError for what may go wrong with a file; `after` is what is said of what was done until then."""
     try:
         yield
     except FileFailed as error:
         raise CommandError(f"{file} {error}.") from None
     except InvalidInput as error:
-        raise CommandError(_mistakes(file, error)) from None
+        raise CommandError(f"{file}: stopped by {_mistakes(error, unit)}\n{after}") from None
     except Error as error:
-        raise CommandError(f"{file}: the database failed: {error}\n{GOES_ON}") from None
+        raise CommandError(f"{file}: the database failed: {error}\n{after}") from None
     except KeyboardInterrupt:
-        raise CommandError(f"Interrupted. {GOES_ON}", returncode=130) from None
+        raise CommandError(f"Interrupted. {after}", returncode=130) from None
 
 
-def _mistakes(file: str, error: InvalidInput) -> str:
+def _mistakes(error: InvalidInput, unit: str) -> str:
     count = error.error_count
-    listed = [
-        f"  line {each['line']}: {str(each['pointer']).removeprefix('/')} {each['detail']}".replace(":  ", ": ")
-        for each in error.errors[:MAX_LISTED]
-    ]
-    more = [f"  and {count - MAX_LISTED:,} more"] if count > MAX_LISTED else []
-    title = f"{file}: stopped by {count:,} mistake{'' if count == 1 else 's'}:"
-    return "\n".join([title, *listed, *more, f"Nothing of these {CHUNK:,} lines is stored. {GOES_ON}"])
+    listed = []
+    for each in error.errors[:MAX_LISTED]:
+        field = str(each["pointer"]).removeprefix("/")
+        listed.append(f"  {unit} {each['line']}: {field} {each['detail']}".replace(":  ", ": "))
+    if count > MAX_LISTED:
+        listed.append(f"  and {count - MAX_LISTED:,} more")
+    return "\n".join([f"{count:,} mistake{'' if count == 1 else 's'}:", *listed])
 
 
 def _as_json(outcomes: Sequence[Outcome], dry_run: bool, failure: str) -> str:
