@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from sales import feedback, files, imports
+from sales import parquet as parquet_files
 from sales.management.commands.import_sales import Command
 from sales.models import EventId, FileImport, RejectedEvent, Sale
 from sales.schemas import EXAMPLE
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
     monkeypatch.setattr(files, "CHUNK", 4)
-    monkeypatch.setattr("sales.parquet.CHUNK", 4)
+    monkeypatch.setattr(parquet_files, "CHUNK", 4)
 
 
 @pytest.fixture
