@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("sales", "0002_take_safely"),
+        ("sales", "0004_index_brand"),
     ]
 
     operations = [
