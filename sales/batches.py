@@ -12,6 +12,8 @@ from salesengine.errors import ContentTooLarge, InvalidEvents
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
+SMALL = 1_000_000  # bytes, of which any JSON can be parsed
+PARTS = 32  # commas, brackets and lines of one event, however generously it is laid out
 
 # Elements of a list as they stand in the text, whatever they hold.
 _split_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -47,6 +49,7 @@ class Batch:
 
 def read_json(body: bytes) -> Batch:
     """One event, or a list of them. Raises InvalidEvents for what is no JSON, ContentTooLarge for too many events."""
+    _refuse_too_many_parts(body)
     try:
         sent = parse_json(body)
     except ValueError as error:
@@ -70,8 +73,11 @@ def _read_parts(body: bytes, reason: str) -> Batch:
 
 
 def read_ndjson(body: bytes) -> Batch:
-    """One event a line; empty lines are passed over. Raises ContentTooLarge for too many events."""
+    """One event a line; empty lines are passed over. Raises InvalidEvents for none, ContentTooLarge for too many."""
+    _refuse_too_many_parts(body)
     numbered = [(number, line) for number, line in enumerate(body.split(b"\n"), 1) if line and not line.isspace()]
+    if not numbered:
+        raise InvalidEvents([], "The body is empty: send sale events as JSON objects, one a line.")
     _refuse_too_many(len(numbered))
     texts = [line for _, line in numbered]
     return Batch(parse_each(texts), lambda: texts, lines=[number for number, _ in numbered])
@@ -89,6 +95,16 @@ def parse_each(texts: Iterable[bytes]) -> list[Any]:
         except ValueError as error:
             values.append(NotJSON(str(error)))
     return values
+
+
+def _refuse_too_many_parts(body: bytes) -> None:
+    """Before it is parsed: what is small as text, such as [[],[],[], may be hundreds of megabytes as values."""
+    most = settings.INGEST_MAX_EVENTS * PARTS
+    if len(body) > SMALL and sum(map(body.count, (b",", b"[", b"{", b"\n"))) > most:
+        raise ContentTooLarge(
+            f"A request takes at most {settings.INGEST_MAX_EVENTS:,} events, and this one has more commas, brackets "
+            "and lines than so many events have. Nothing was stored."
+        )
 
 
 def _refuse_too_many(number: int) -> None:

@@ -1,5 +1,6 @@
 """The body of a request, read whole and within its limits."""
 
+import codecs
 import gzip
 import io
 import zlib
@@ -21,12 +22,13 @@ def read_batch(request: Request) -> tuple[Batch, bytes]:
     if media_type not in READERS:
         detail = f"Send the header Content-Type: {' or '.join(READERS)}; this request had {media_type or 'none'}."
         raise UnsupportedMediaType(media_type, detail)
-    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    encoding = request.headers.get("Content-Encoding", "").strip().lower() or "identity"
     if encoding not in {"identity", "gzip"}:
         raise UnsupportedMediaType(encoding, f"Send the body as it is or with Content-Encoding: gzip, not {encoding}.")
     body = _read(request)
     if encoding == "gzip":
         body = expand(body, settings.INGEST_MAX_EXPANDED_BYTES)
+    body = body.removeprefix(codecs.BOM_UTF8)  # some programs write it (RFC 8259, 8.1: it may be ignored)
     return READERS[media_type](body), body
 
 
@@ -34,8 +36,10 @@ def _read(request: Request) -> bytes:
     limit = settings.INGEST_MAX_BYTES
     announced = int(request.META.get("CONTENT_LENGTH") or 0)
     # A chunked body announces no length; Django would take it for empty, but the server knows where it ends.
-    chunked = "chunked" in request.headers.get("Transfer-Encoding", "").lower()
-    stream = request.META["wsgi.input"] if chunked else request
+    transfer = request.headers.get("Transfer-Encoding", "").strip().lower()
+    if transfer not in {"", "chunked"}:
+        raise InvalidInput([], f"The only Transfer-Encoding that is taken is chunked, not {transfer}.")
+    stream = request.META["wsgi.input"] if transfer else request
     try:
         body: bytes = stream.read(limit + 1) if announced <= limit else b""
     except Exception:  # each server has its own for a body that breaks off or is not chunked as it says

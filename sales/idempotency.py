@@ -33,7 +33,10 @@ def parse_key(header: str) -> str:
     """
     match = KEY.fullmatch(header.strip())
     if match is None:
-        raise InvalidInput([], "Idempotency-Key must be 1 to 255 printable ASCII characters, such as a UUID.")
+        raise InvalidInput(
+            [],
+            "Idempotency-Key must be 1 to 255 printable ASCII characters, such as a UUID; with blanks only in quotes.",
+        )
     quoted, bare = match.groups()
     return re.sub(r"\\(.)", r"\1", quoted) if bare is None else bare
 
@@ -66,7 +69,9 @@ def _claim(sender: str, key: str, digest: bytes) -> bool:
             if isinstance(error.__cause__, LockNotAvailable):
                 raise RequestInProgress from None
             raise
-        return bool(cursor.rowcount)
+        is_new = bool(cursor.rowcount)
+        cursor.execute("SET LOCAL lock_timeout = DEFAULT")  # what the request itself waits for is another matter
+        return is_new
 
 
 def _stored_answer(sender: str, key: str, digest: bytes) -> Answer:

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from sales.file_forms import Chunk, EventFile
 from sales.files import START, FileFailed, Place
-from sales.ingest import Request, Taken, take
+from sales.ingest import Delivery, Taken, take
 from sales.models import FileImport
 from sales.questions import IngestOptions
 from sales.schemas import Checked, check_events
@@ -98,7 +98,7 @@ def _take(chunk: Chunk, checked: Checked, name: str, how: How, kept: FileImport,
     if checked.errors and not how.options.skip:
         raise chunk.batch.refusal(checked)
     with transaction.atomic():
-        taken = take(chunk.batch, checked, Request(how.sender, name, how.options))
+        taken = take(chunk.batch, checked, Delivery(how.sender, name, how.options))
         if not how.options.dry_run:
             _keep_place(kept, chunk.end, taken)
     for what, number in taken.counts().items():

@@ -24,7 +24,7 @@ CONFLICT: Error = {"pointer": "/EVENT_ID", "detail": "was sent before with other
 
 
 @dataclass(frozen=True)
-class Request:
+class Delivery:
     """Who asks for what, besides the events themselves."""
 
     sender: str
@@ -52,31 +52,32 @@ class Taken:
 singles: GroupCommit[SaleEvent, int] = GroupCommit(lambda events: record_sales(events).ids, at_most=FEW)
 
 
-def answer(batch: Batch, body: bytes, request: Request, key: str | None) -> Answer:
+def answer(batch: Batch, body: bytes, delivery: Delivery, key: str | None) -> Answer:
     """Take in what was sent, and say so. `key` is the Idempotency-Key; a rehearsal needs none.
 
     Raises InvalidInput and EventConflict, unless bad events are to be skipped, and what `answer_once` raises.
     """
     checked = check_events(batch.values)
-    if checked.errors and not request.options.skip:
+    if checked.errors and not delivery.options.skip:
         raise batch.refusal(checked)
-    if key is not None and not request.options.dry_run:
-        digest = hashlib.sha256(b"%d %d " % (batch.is_list, request.options.skip) + body).digest()
-        return answer_once(request.sender, key, digest, partial(_answer, batch, checked, request))
-    if not (batch.is_list or request.options.skip or request.options.dry_run or checked.events[0].get("EVENT_ID")):
+    if key is not None and not delivery.options.dry_run:
+        form = (batch.is_list, batch.lines is None, delivery.options.skip)
+        digest = hashlib.sha256(b"%d%d%d " % form + body).digest()
+        return answer_once(delivery.sender, key, digest, partial(_answer, batch, checked, delivery))
+    if not (batch.is_list or delivery.options.skip or delivery.options.dry_run or checked.events[0].get("EVENT_ID")):
         return _stored(singles.submit(checked.events[0]), checked.events[0], is_new=True)
-    return _answer(batch, checked, request)
+    return _answer(batch, checked, delivery)
 
 
-def _answer(batch: Batch, checked: Checked, request: Request) -> Answer:
-    with rehearsal(request.options.dry_run):
-        taken = take(batch, checked, request)
-    if not (batch.is_list or request.options.skip or request.options.dry_run):
+def _answer(batch: Batch, checked: Checked, delivery: Delivery) -> Answer:
+    with rehearsal(delivery.options.dry_run):
+        taken = take(batch, checked, delivery)
+    if not (batch.is_list or delivery.options.skip or delivery.options.dry_run):
         return _stored(taken.recorded.ids[0], taken.events[0], is_new=bool(taken.recorded.accepted))
     body: dict[str, Any] = taken.counts()
-    if request.options.skip:
+    if delivery.options.skip:
         body["errors"] = [{**batch.place(each.index), "errors": each.errors} for each in taken.rejected]
-    return Answer(_status(taken, request), encode_json(body) + b"\n")
+    return Answer(_status(taken, delivery), encode_json(body) + b"\n")
 
 
 def _stored(sale_id: int, event: SaleEvent, *, is_new: bool) -> Answer:
@@ -84,8 +85,8 @@ def _stored(sale_id: int, event: SaleEvent, *, is_new: bool) -> Answer:
     return Answer(code, encode_json(stored_sale(sale_id, event)) + b"\n")
 
 
-def _status(taken: Taken, request: Request) -> int:
-    if request.options.dry_run:
+def _status(taken: Taken, delivery: Delivery) -> int:
+    if delivery.options.dry_run:
         return status.HTTP_200_OK
     if taken.rejected:
         return status.HTTP_207_MULTI_STATUS
@@ -103,20 +104,20 @@ def rehearsal(is_one: bool) -> Iterator[None]:
         transaction.set_rollback(True)
 
 
-def take(batch: Batch, checked: Checked, request: Request) -> Taken:
+def take(batch: Batch, checked: Checked, delivery: Delivery) -> Taken:
     """Store the good events of a batch and, where bad ones are skipped, keep those; all in one transaction.
 
     A dry run finds the same, within a `rehearsal` of the caller's. Raises EventConflict unless bad ones are skipped.
     """
     with transaction.atomic():
-        recorded = record_sales(checked.events, request.sender, rehearse=request.options.dry_run)
+        recorded = record_sales(checked.events, delivery.sender, rehearse=delivery.options.dry_run)
         errors = {**checked.errors, **_conflicts(batch, checked, recorded)}
-        if recorded.conflicts and not request.options.skip:
+        if recorded.conflicts and not delivery.options.skip:
             raise _refusal(batch, errors)
         texts = batch.texts() if errors else []
         rejected = [Rejected(index, texts[index], errors[index]) for index in sorted(errors)]
-        if rejected and not request.options.dry_run:
-            keep_rejected(rejected, batch, request.sender, request.source)
+        if rejected and not delivery.options.dry_run:
+            keep_rejected(rejected, batch, delivery.sender, delivery.source)
     return Taken(checked.events, recorded, rejected)
 
 

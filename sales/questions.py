@@ -103,6 +103,11 @@ def parse_sales_question(parameters: Mapping[str, list[str]]) -> SalesQuestion:
     )
 
 
+def refuse_parameters(parameters: Mapping[str, list[str]]) -> None:
+    """Where there is nothing to ask. Raises InvalidInput as above."""
+    _parse(parameters, {})
+
+
 def write_cursor(place: Place) -> str:
     """The place as text that can stand in a URL as it is."""
     microseconds = (place.date_payment - EPOCH) // MICROSECOND
@@ -206,7 +211,7 @@ def _parse(parameters: Mapping[str, list[str]], parsers: Mapping[str, Parser]) -
 
 def _parse_one(name: str, texts: list[str], parsers: Mapping[str, Parser]) -> Any:
     if name not in parsers:
-        raise ValueError(f"is not known here; there are {', '.join(parsers)}")
+        raise ValueError(f"is not known here; there are {', '.join(parsers) or 'none'}")
     if len(texts) != 1:
         raise ValueError("must be given once")
     return parsers[name](texts[0])

@@ -1,4 +1,4 @@
-"""What comes in: the one description of a sale event, and of the questions that feedback answers."""
+"""What comes in: the one description of a sale event."""
 
 import datetime
 import re
@@ -25,7 +25,7 @@ from sales.models import Category
 MOMENT = re.compile(
     r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
     r"(?:[Tt ](?P<hour>[0-9]{1,2})(?P<rest>:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]{1,9})?)?)"
-    r"(?P<zone>[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?)?"
+    r"(?P<zone>[Zz]|[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?)?)?"
 )
 NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[Ee][+-]?[0-9]{1,4})?")
 MAX_FIELDS = 16  # of one event, before it is looked at more closely

@@ -9,7 +9,14 @@ from rest_framework.views import APIView
 from sales import feedback, ingest, openapi, reading
 from sales.bodies import read_batch
 from sales.idempotency import parse_key
-from sales.questions import Place, parse_feedback_question, parse_ingest_options, parse_sales_question, write_cursor
+from sales.questions import (
+    Place,
+    parse_feedback_question,
+    parse_ingest_options,
+    parse_sales_question,
+    refuse_parameters,
+    write_cursor,
+)
 from salesengine.api_keys import sender_of
 from salesengine.models import Scope
 from salesengine.request_ids import current_request_id
@@ -26,7 +33,7 @@ class IngestView(APIView):
         header = request.headers.get("Idempotency-Key")
         key = None if header is None else parse_key(header)
         batch, body = read_batch(request)
-        answer = ingest.answer(batch, body, ingest.Request(sender_of(request), current_request_id(), options), key)
+        answer = ingest.answer(batch, body, ingest.Delivery(sender_of(request), current_request_id(), options), key)
         response = HttpResponse(answer.body, status=answer.status, content_type="application/json")
         if answer.is_replayed:
             response["Idempotent-Replayed"] = "true"
@@ -64,6 +71,7 @@ class OrderView(APIView):
 
     @openapi.order
     def get(self, request: Request, id_order: str) -> Response:
+        refuse_parameters(dict(request.query_params.lists()))
         lines = reading.order_lines(id_order)
         if not lines:
             raise NotFound("There is no sale of this order.")

@@ -4,9 +4,10 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
 from django.db import DataError, InterfaceError, OperationalError, connection
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http.multipartparser import MultiPartParserError
 from django.views import csrf, defaults
 from psycopg_pool import PoolTimeout
 from rest_framework import exceptions
@@ -24,7 +25,7 @@ logger = logging.getLogger(__name__)
 PROBLEM_JSON = "application/problem+json"
 DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeout)
 # Such as a NUL or a year 10^9 in a query string, or a thousand parameters: what the request holds is at fault.
-IMPOSSIBLE = (DataError, OverflowError, SuspiciousOperation)
+IMPOSSIBLE = (DataError, OverflowError, SuspiciousOperation, BadRequest, MultiPartParserError)
 
 
 class InvalidInput(exceptions.APIException):

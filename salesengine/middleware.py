@@ -1,11 +1,41 @@
 """What stands between a page that fails on the database and a bare "server error"."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from salesengine.errors import DATABASE_AWAY, IMPOSSIBLE, DatabaseAway, bad_request, note_database_away
+
+PIECE = 65_536  # bytes
+
+
+class UnreadBodies:
+    """Reads what an early refusal has left of a request's body.
+
+    The server would cut the connection over it, on which the client may have sent its next request.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if response.status_code >= 400:
+            drop_body(request)
+        return response
+
+
+def drop_body(request: HttpRequest) -> None:
+    """Read the rest of the body, up to the largest there may be, and forget it."""
+    announced = int(request.META.get("CONTENT_LENGTH") or 0)
+    stream = request.META["wsgi.input"] if "HTTP_TRANSFER_ENCODING" in request.META else request._stream
+    left = settings.INGEST_MAX_BYTES if announced <= settings.INGEST_MAX_BYTES else 0
+    with suppress(Exception):  # each server has its own for a body that breaks off
+        while left > 0 and (piece := stream.read(min(left, PIECE))):
+            left -= len(piece)
 
 
 class DatabaseErrorPages:

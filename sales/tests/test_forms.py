@@ -32,10 +32,45 @@ def test_ndjson_of_one_line_is_still_a_list(api, event):
     assert post(api, lines(event), NDJSON).json() == {"accepted": 1, "duplicate": 0, "rejected": 0}
 
 
-def test_ndjson_of_nothing_stores_nothing(api):
-    response = post(api, "", NDJSON)
+@pytest.mark.parametrize("content_type", [NDJSON, "application/json"])
+@pytest.mark.parametrize("body", ["", " \n\n"])
+def test_a_body_of_nothing_is_refused(api, body, content_type):
+    """A body that got lost on its way must not look like a success."""
+    assert "is empty" in problem_of(post(api, body, content_type), 400, "invalid-event")["detail"]
 
-    assert (response.status_code, response.json()["accepted"]) == (200, 0)
+
+@pytest.mark.parametrize("content_type", [NDJSON, "application/json"])
+def test_a_byte_order_mark_is_passed_over(api, event, content_type):
+    assert post(api, b"\xef\xbb\xbf" + json.dumps(event).encode(), content_type).status_code == 201
+
+
+@pytest.mark.parametrize("encoding", ["identity", ""])
+def test_a_body_that_is_not_encoded_may_say_so(api, event, encoding):
+    assert post(api, event, **{"Content-Encoding": encoding}).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("piece", "content_type"), [(b"1\n", NDJSON), (b"[],", "application/json"), (b'{"a":1},', "application/json")]
+)
+def test_what_would_take_far_more_memory_than_events_is_not_even_parsed(api, piece, content_type):
+    body = gzip.compress((b"[" + piece * 6_000_000)[:19_999_000])
+    tracemalloc.start()
+    try:
+        response = post(api, body, content_type, **{"Content-Encoding": "gzip"})
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    problem_of(response, 413, "content-too-large")
+    assert peak < 70_000_000
+
+
+def test_the_most_events_laid_out_generously_are_taken(api, event, settings):
+    settings.INGEST_MAX_EVENTS = 4_000
+    body = json.dumps([event | {"BRAND": "a, b, {c}"}] * 4_000, indent=2)
+
+    assert len(body) > 1_000_000
+    assert post(api, body).status_code == 201
 
 
 def test_an_error_in_ndjson_names_its_line(api, event):

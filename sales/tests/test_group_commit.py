@@ -5,9 +5,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import DataError, OperationalError
+from django.db import DataError, OperationalError, connection
 
+from sales import ingest
 from sales.group_commit import GroupCommit
+from sales.models import Sale
+from sales.tests.helpers import sale_event
 
 
 class Writer:
@@ -92,3 +95,17 @@ def test_it_goes_on_after_a_failure():
     with pytest.raises(OperationalError):
         group_commit.submit(1)
     assert group_commit.submit(2) == 20
+
+
+@pytest.mark.django_db(transaction=True)
+def test_each_single_event_gets_the_id_of_its_own_sale():
+    def submit(number):
+        try:
+            return number, ingest.singles.submit(sale_event(ID_ORDER=str(number)))
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(16) as pool:
+        ids = dict(pool.map(submit, range(300)))
+
+    assert {int(order): sale_id for sale_id, order in Sale.objects.values_list("id", "id_order")} == ids

@@ -2,10 +2,11 @@
 
 import json
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import IntegrityError, connection
+from django.db import IntegrityError, connection, transaction
 
 from sales import feedback, idempotency
 from sales.models import IdempotencyKey, RejectedEvent, Sale
@@ -38,6 +39,7 @@ class TestReplays:
 
         problem_of(post(api, event | {"REVENUE": 1}, **KEY), 422, "idempotency-key-reused")
         problem_of(post(api, [event], **KEY), 422, "idempotency-key-reused")
+        problem_of(post(api, event, "application/x-ndjson", **KEY), 422, "idempotency-key-reused")
         problem_of(post(api, event, query="?on_error=skip", **KEY), 422, "idempotency-key-reused")
         assert Sale.objects.count() == 1
 
@@ -144,6 +146,25 @@ class TestConcurrent:
             second = pool.submit(second_request)
             first_request(ZeroDivisionError())
             assert second.result(timeout=5) == idempotency.Answer(201, b"second\n")
+
+    def test_what_it_waits_for_besides_has_no_limit(self, transactional_db, monkeypatch, event):
+        monkeypatch.setattr(idempotency, "LONGEST_WAIT", "50ms")
+        event_id = sale_event(EVENT_ID="e-1")
+
+        def hold():
+            with transaction.atomic():
+                record_sales([event_id])
+                time.sleep(0.3)
+            connection.close()
+
+        def work():
+            return idempotency.Answer(200 + len(record_sales([event_id]).duplicates), b"")
+
+        with ThreadPoolExecutor(1) as pool:
+            holder = pool.submit(hold)
+            time.sleep(0.1)
+            assert idempotency.answer_once("anonymous", "key", b"digest", work).status == 201
+            holder.result()
 
     def test_a_second_request_waits_no_longer_than_the_limit(self, first_request, monkeypatch, api, event):
         monkeypatch.setattr(idempotency, "LONGEST_WAIT", "100ms")

@@ -161,6 +161,8 @@ def test_one_bad_event_keeps_the_whole_list_out(api, event):
         ({"DATE_PAYMENT": "10000-01-01T00:00:00"}, "must be a date and time as in ISO 8601"),
         ({"DATE_PAYMENT": "0001-01-01T00:00:00+01:00"}, "must lie in the years 1 to 9999 in UTC"),
         ({"DATE_PAYMENT": "9999-12-31T23:59:59-01:00"}, "must lie in the years 1 to 9999 in UTC"),
+        ({"DATE_PAYMENT": "2021-01-07T10:00+10:99"}, "must be a date and time as in ISO 8601"),
+        ({"DATE_PAYMENT": "2021-01-07T10:00+24:00"}, "must be a date and time as in ISO 8601"),
         ({"DATE_PAYMENT": "٢٠٢١-01-07"}, "must be a date and time as in ISO 8601"),
         ({"REVENUE": None}, "must be a number, such as 57.27456"),
         ({"REVENUE": ""}, "must be a number, such as 57.27456"),

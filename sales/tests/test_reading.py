@@ -17,7 +17,7 @@ from rest_framework.test import APIClient
 from sales import reading, services
 from sales.models import Sale
 from sales.schemas import SaleEvent
-from sales.tests.helpers import sale_event
+from sales.tests.helpers import problem_of, sale_event
 
 FIRST = datetime.datetime(2021, 1, 7, tzinfo=datetime.UTC)
 LAST = FIRST + datetime.timedelta(hours=3)
@@ -274,6 +274,11 @@ def test_a_walk_finds_each_sale_that_matches_once_whatever_comes_in_meanwhile(be
 
 @pytest.mark.django_db
 class TestOrder:
+    def test_it_takes_no_parameters(self, api):
+        problem = problem_of(api.get("/sales/7?cursor=x"), 400, "invalid-request")
+
+        assert problem["errors"] == [{"parameter": "cursor", "detail": "is not known here; there are none"}]
+
     def test_it_is_all_its_lines_the_oldest_first(self, api):
         days = ["2021-01-08", "2021-01-09", "2021-01-07", "2021-01-08"]
         first, second, third, fourth = record_sales([sale_event(ID_ORDER="7", DATE_PAYMENT=day) for day in days])

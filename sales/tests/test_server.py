@@ -117,3 +117,31 @@ def test_a_list_of_five_thousand_events_is_taken(server, event):
 
     assert (status, json.loads(answer)) == (201, {"accepted": 5_000, "duplicate": 0, "rejected": 0})
     assert feedback(server, category="jewellery")[0]["sales_count"] == 5_000
+
+
+@pytest.mark.parametrize("size", [20_000, 3_000_000])
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("/ingest", {"Content-Type": "application/json", "Authorization": "Api-Key no.key"}, 401),
+        ("/ingest", {"Content-Type": "text/csv"}, 415),
+        ("/ingest?colour=red", {"Content-Type": "application/json"}, 400),
+    ],
+)
+def test_a_refusal_leaves_the_connection_as_it_says(server, event, path, headers, status, size):
+    """The next request on it must not be lost, of all things by a client that cannot know whether it was."""
+    for _ in range(5):
+        with connect(server) as connection:
+            connection.request("POST", path, b" " * size, headers)
+            response = connection.getresponse()
+            response.read()
+            assert response.status == status
+            assert post(connection, json.dumps(event | {"CATEGORY": "accessories"}))[0] == 201
+
+
+def test_a_chunked_body_of_a_refused_request_is_passed_over(server, event):
+    with connect(server) as connection:
+        connection.request("POST", "/ingest", iter([b" " * 100_000] * 5), {"Content-Type": "text/csv"})
+        response = connection.getresponse()
+        response.read()
+        assert (response.status, post(connection, json.dumps(event))[0]) == (415, 201)

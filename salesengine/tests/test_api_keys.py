@@ -379,3 +379,15 @@ def test_each_address_says_which_scope_it_wants(api):
         [scope] = operation["security"][0]["ApiKey"]
         assert f"the scope `{scope}`" in operation["description"]
         assert {"401", "403"} <= set(operation["responses"])
+
+
+@pytest.mark.parametrize("boundary", ["", "; boundary=%FF", "; boundary=\xff"])
+def test_a_form_that_makes_no_sense_is_refused(boundary):
+    """The CSRF token of a staff session is looked for in it."""
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(User.objects.create_user("u", is_staff=True))
+
+    response = client.generic("POST", "/ingest", b"x", content_type=f"multipart/form-data{boundary}")
+
+    assert response.status_code in {400, 403}
+    assert response["Content-Type"] == "application/problem+json"
