@@ -61,8 +61,7 @@ def answer(batch: Batch, body: bytes, delivery: Delivery, key: str | None) -> An
     if checked.errors and not delivery.options.skip:
         raise batch.refusal(checked)
     if key is not None and not delivery.options.dry_run:
-        form = (batch.is_list, batch.lines is None, delivery.options.skip)
-        digest = hashlib.sha256(b"%d%d%d " % form + body).digest()
+        digest = hashlib.sha256(b"%d%d" % (batch.lines is None, delivery.options.skip) + body).digest()
         return answer_once(delivery.sender, key, digest, partial(_answer, batch, checked, delivery))
     if not (batch.is_list or delivery.options.skip or delivery.options.dry_run or checked.events[0].get("EVENT_ID")):
         return _stored(singles.submit(checked.events[0]), checked.events[0], is_new=True)
