@@ -5,13 +5,15 @@ import json
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
 from sales.batches import JSON, NDJSON
+from sales.idempotency import KEY
 from sales.models import Category
 from sales.questions import LIMIT, SalesQuestion
 from sales.reading import FIELDS, MAX_LINES, PATIENCE
-from sales.schemas import EVENT, EXAMPLE
+from sales.schemas import EVENT, EXAMPLE, NOT_NUL
 from salesengine.openapi import problems
 
 EVENT_SCHEMA = EVENT.json_schema()
+ID_SCHEMA = {"type": "string", "minLength": 1, "maxLength": 64, "pattern": NOT_NUL}
 SALE_PROPERTIES = {"ID": {"type": "integer"}, **EVENT_SCHEMA["properties"], "REVENUE": {"type": "number"}}
 STORED_SCHEMA = {"type": "object", "properties": SALE_PROPERTIES, "required": list(SALE_PROPERTIES)}
 READ_SCHEMA = {
@@ -138,7 +140,7 @@ ingest = extend_schema(
         ),
         OpenApiParameter(
             "Idempotency-Key",
-            {"type": "string", "minLength": 1, "maxLength": 255},
+            {"type": "string", "pattern": f"^(?:{KEY.pattern})$"},
             OpenApiParameter.HEADER,
             description="a new value, such as a UUID, for each new request; with the same value it is not done twice",
         ),
@@ -197,9 +199,13 @@ sales = extend_schema(
     ),
     parameters=[
         OpenApiParameter("category", str, enum=["", *Category.values], description="empty: sales without a category"),
-        OpenApiParameter("brand", str, description="the whole brand; empty: sales without a brand"),
+        OpenApiParameter(
+            "brand",
+            {"type": "string", "maxLength": 256, "pattern": NOT_NUL},
+            description="the whole brand; empty: sales without a brand",
+        ),
         *(
-            OpenApiParameter(f"id_{name.replace(' ', '_')}", str, description=f"the whole id of the {name}")
+            OpenApiParameter(f"id_{name.replace(' ', '_')}", ID_SCHEMA, description=f"the whole id of the {name}")
             for name in ("order", "product", "buyer", "seller", "seller country", "buyer country")
         ),
         *PERIOD,
@@ -237,7 +243,7 @@ order = extend_schema(
         f"{MAX_LINES:,} lines is a 400: read it page by page, at /sales with id_order. That serves ids like `..` too, "
         "which clients take out of an address. An API key needs the scope `read`."
     ),
-    parameters=[OpenApiParameter("id_order", str, OpenApiParameter.PATH, description="percent-encoded")],
+    parameters=[OpenApiParameter("id_order", ID_SCHEMA, OpenApiParameter.PATH, description="percent-encoded")],
     responses={200: ORDER_SCHEMA, **problems(400, 404)},
     examples=[
         OpenApiExample(

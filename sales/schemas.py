@@ -91,7 +91,14 @@ class SaleEvent(TypedDict):
     REVENUE: Annotated[
         Decimal,
         BeforeValidator(parse_revenue),
-        WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "pattern": NUMBER.pattern}]}),
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    {"type": "number", "exclusiveMinimum": -int(REVENUE_LIMIT), "exclusiveMaximum": int(REVENUE_LIMIT)},
+                    {"type": "string", "pattern": f"^{NUMBER.pattern}$"},
+                ]
+            }
+        ),
     ]
     EVENT_ID: NotRequired[Identifier | None]
 

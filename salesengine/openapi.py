@@ -98,3 +98,12 @@ def _example(problem: Problem) -> dict[str, Any]:
         "detail": problem.meaning,
         "request_id": "5f0c6a5a2b8e4d7f9a1c3e5b7d9f0a2c",
     }
+
+
+def require_bodies(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Says that bodies are needed: drf-spectacular takes those whose schema is written out for optional."""
+    for operations in result["paths"].values():
+        for operation in operations.values():
+            if "requestBody" in operation:
+                operation["requestBody"]["required"] = True
+    return result

@@ -1,5 +1,7 @@
 """What holds for every address: errors, health and the documentation."""
 
+import re
+
 import pytest
 from django.contrib.staticfiles import finders
 from django.core.checks import run_checks
@@ -113,6 +115,20 @@ def test_the_openapi_document_describes_the_event(api):
     assert event["additionalProperties"] is False
     assert "design & decoration" in str(event["properties"]["CATEGORY"])
     assert "/feedback" in document["paths"]
+
+
+def test_the_openapi_document_says_that_a_body_is_needed(api):
+    assert api.get("/openapi.json").json()["paths"]["/ingest"]["post"]["requestBody"]["required"] is True
+
+
+@pytest.mark.parametrize("revenue", ["much 5", "5 euro", ""])
+def test_the_openapi_document_takes_no_revenue_that_the_service_refuses(api, revenue):
+    document = api.get("/openapi.json").json()
+
+    [event, _] = document["paths"]["/ingest"]["post"]["requestBody"]["content"]["application/json"]["schema"]["oneOf"]
+    [_, text] = event["properties"]["REVENUE"]["anyOf"]
+    assert re.search(text["pattern"], revenue) is None
+    assert re.search(text["pattern"], "-57.27456")
 
 
 def test_the_project_has_no_system_check_issues():
