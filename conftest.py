@@ -69,6 +69,19 @@ def serve(folder: Path, **settings: str) -> Iterator[str]:
     process.wait(timeout=30)
 
 
+def manage(folder: Path, *command: str) -> str:
+    """Runs a command of manage.py on the database in this LOCAL_DIR, which must succeed; what it says."""
+    environment = os.environ | {"LOCAL_DIR": str(folder), "ENV_FILE": os.devnull}
+    command = (sys.executable, "manage.py", *command)
+    return subprocess.run(command, env=environment, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def new_key(folder: Path, name: str, *scopes: str) -> dict[str, str]:
+    """The header of a client with a new API key in the database in this LOCAL_DIR."""
+    key = manage(folder, "create_api_key", name, *(f"--scope={scope}" for scope in scopes))
+    return {"Authorization": f"Api-Key {key.strip()}"}
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
