@@ -16,7 +16,7 @@ from sales.idempotency import Answer, answer_once
 from sales.questions import IngestOptions
 from sales.rejected import Rejected, keep_rejected
 from sales.schemas import MAX_LISTED_ERRORS, Checked, Error, SaleEvent, check_events, stored_sale
-from sales.services import FEW, Recorded, record_sales
+from sales.services import FEW, Recorded, record_plain_sales, record_sales
 from salesengine.errors import EventConflict
 from salesengine.renderers import encode_json
 
@@ -49,7 +49,7 @@ class Taken:
 
 
 # Single events of concurrent requests share a commit, where nothing about them can have to wait.
-singles: GroupCommit[SaleEvent, int] = GroupCommit(lambda events: record_sales(events).ids, at_most=FEW)
+singles: GroupCommit[SaleEvent, int] = GroupCommit(record_plain_sales, at_most=FEW)
 
 
 def answer(batch: Batch, body: bytes, delivery: Delivery, key: str | None) -> Answer:

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
 from sales import feedback
@@ -78,6 +79,11 @@ def record_sales(events: Sequence[SaleEvent], sender: str = "", *, rehearse: boo
     return Recorded(final_ids, frozenset(known) - conflicts, conflicts)
 
 
+def record_plain_sales(events: Sequence[SaleEvent]) -> Sequence[int]:
+    """The same for a few events without EVENT_ID, on the connection that is kept for them; the ids of the sales."""
+    return _store(events, using="singles")
+
+
 # EVENT_ID
 
 
@@ -137,20 +143,23 @@ def contents_digest(event: SaleEvent) -> bytes:
 # Writing
 
 
-def _store(events: Sequence[SaleEvent], ids: Sequence[int] | None = None) -> Sequence[int]:
+def _store(events: Sequence[SaleEvent], ids: Sequence[int] | None = None, using: str = "default") -> Sequence[int]:
     """Write sales and their journal entries in one transaction; the ids of the sales, drawn anew unless given."""
     figures = feedback.add_up(
         ((event.get("CATEGORY"), event["DATE_PAYMENT"].date()), 1, event["REVENUE"]) for event in events
     )
-    store = _store_few if len(events) <= FEW else _store_many
-    new_ids, entry_ids = store(events, ids, feedback.journal_entries(figures))
+    entries = feedback.journal_entries(figures)
+    if len(events) <= FEW:
+        new_ids, entry_ids = _store_few(events, ids, entries, connections[using])
+    else:
+        new_ids, entry_ids = _store_many(events, ids, entries)
     # Committed is committed, whatever becomes of the fold: robust logs a failure of it and goes on.
     transaction.on_commit(lambda: feedback.fold_if_due(entry_ids), robust=True)
     return new_ids
 
 
 def _store_few(
-    events: Sequence[SaleEvent], ids: Sequence[int] | None, entries: str
+    events: Sequence[SaleEvent], ids: Sequence[int] | None, entries: str, connection: BaseDatabaseWrapper
 ) -> tuple[Sequence[int], Sequence[int]]:
     """Write all in one statement; the ids of sales and entries. JSON costs half of what arrays do, on both sides."""
     rows = events if ids is None else [{"ID": new_id, **event} for new_id, event in zip(ids, events, strict=True)]
