@@ -33,6 +33,12 @@ def no_remembered_keys() -> None:
     api_keys.remembered.clear()
 
 
+@pytest.fixture(autouse=True)
+def one_connection(monkeypatch: Any) -> None:
+    """Write single events on the connection of the test, in whose transaction they are. A real server has its own."""
+    monkeypatch.setattr("sales.services.SINGLES", "default")
+
+
 @pytest.fixture
 def api() -> APIClient:
     """An API client without credentials; the local posture lets it in."""

@@ -42,6 +42,7 @@ STORE_FEW = f"""
     )
     SELECT array(SELECT id FROM new ORDER BY id), array(SELECT id FROM noted)
     """  # noqa: S608  # names only
+SINGLES = "singles"  # the database alias that plain single events are written on
 FEW = 200  # sales; for more, COPY is faster
 COPY_SALES = f"COPY sales (id, {NAMES}) FROM STDIN (FORMAT BINARY)"
 
@@ -81,7 +82,11 @@ def record_sales(events: Sequence[SaleEvent], sender: str = "", *, rehearse: boo
 
 def record_plain_sales(events: Sequence[SaleEvent]) -> Sequence[int]:
     """The same for a few events without EVENT_ID, on the connection that is kept for them; the ids of the sales."""
-    return _store(events, using="singles")
+    try:
+        return _store(events, using=SINGLES)
+    finally:
+        if not transaction.get_connection(SINGLES).in_atomic_block:
+            connections[SINGLES].close()  # back to its pool for the next group, not only when this request ends
 
 
 # EVENT_ID

@@ -1,5 +1,6 @@
 """How gunicorn serves the project: `gunicorn --config python:salesengine.gunicorn salesengine.wsgi`."""
 
+import gc
 import json
 import os
 import socket
@@ -61,7 +62,8 @@ def when_ready(server: Arbiter) -> None:
     for listener in server.LISTENERS:  # connections inherit it; the worker itself waits for ever
         listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", SLOWEST_PAUSE, 0))
 
-    from sales.schemas import EXAMPLE  # needs the application, which is loaded by now
+    gc.freeze()  # what is loaded by now stays: workers need not look through it again and again
+    from sales.schemas import EXAMPLE  # needs the application, which is loaded too
 
     host = "localhost" if settings.HOST in {"0.0.0.0", "[::]"} else settings.HOST  # noqa: S104
     address = f"http://{host}:{settings.PORT}"
