@@ -9,6 +9,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from sales.models import Category, Sale
+from salesengine.models import Scope
 
 
 class SaleListSerializer(serializers.ListSerializer):
@@ -41,6 +42,7 @@ class DRFView(APIView):
     """Validates and stores a list of events; keeps no feedback."""
 
     parser_classes = [JSONParser]
+    scope = Scope.INGEST
 
     def post(self, request: Request) -> Response:
         serializer = SaleSerializer(data=request.data, many=True)
