@@ -18,12 +18,14 @@ START = 200_000  # demo sales there are before each run
 TABLES = ("sales", "feedback_journal", "feedback_daily_total", "feedback_total")
 
 
-def measure(rounds: int) -> None:
+def measure(rounds: int, *, bare: bool) -> None:
     rates: dict[str, list[float]] = defaultdict(list)
     with service(API_KEY_REQUIRED="true", WEB_CONCURRENCY="2") as measured:
         measured.manage("load_demo", "--sales", str(START))
         with measured.serving():
             bench = BatchesBench(measured)
+            if bare:
+                bench.drop_indexes()
             # /ingest is last, so that there is something to verify at the end; COPY and DRF keep no feedback.
             ways = {"COPY": bench.copy, "/drf": bench.post_to("/drf"), "/ingest": bench.post_to("/ingest")}
             for number in range(rounds):
@@ -55,6 +57,13 @@ class BatchesBench:
             start = time.perf_counter()
             list(pool.map(send, range(CLIENTS)))
             return BATCH * BATCHES / (time.perf_counter() - start)
+
+    def drop_indexes(self) -> None:
+        """All but the primary key, to see what the ways in cost by themselves."""
+        names = self.database.execute(
+            "SELECT indexname FROM pg_indexes WHERE tablename = 'sales' AND indexname <> 'sales_pkey'"
+        ).fetchall()
+        self.database.execute(f"DROP INDEX {', '.join(name for (name,) in names)}")
 
     def _restore(self) -> None:
         self.database.execute(f"TRUNCATE {', '.join(TABLES)}")

@@ -1,6 +1,6 @@
 """How fast sales come in: single events, batches, and files, each beside what it can be held against.
 
-    .venv/bin/python -m benchmarks.ingest [singles|batches|files] [--rounds N] [--events N]
+    .venv/bin/python -m benchmarks.ingest [singles|batches|files] [--rounds N] [--events N] [--bare]
 
 Without a name it measures all three. Single events need the load generator `wrk` (Debian and Ubuntu: apt install wrk).
 Whatever is compared is measured in turns in one run, and the figures are medians of the rounds. Absolute figures are
@@ -20,12 +20,13 @@ def main() -> None:
     parser.add_argument("part", nargs="?", choices=PARTS)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--events", type=int, default=2_000_000, help="in the file (default: %(default)s)")
+    parser.add_argument("--bare", action="store_true", help="batches into a table without its secondary indexes")
     options = parser.parse_args()
     print(f"{os.cpu_count()} processors, load before: {os.getloadavg()[0]:.2f}")
     if options.part in (None, "singles"):
         singles.measure(options.rounds)
     if options.part in (None, "batches"):
-        batches.measure(options.rounds)
+        batches.measure(options.rounds, bare=options.bare)
     if options.part in (None, "files"):
         files.measure(options.rounds, options.events)
 
