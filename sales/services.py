@@ -189,5 +189,6 @@ def _store_many(
 
 
 def _draw_ids(cursor: CursorWrapper, number: int) -> list[int]:
-    cursor.execute("SELECT nextval('sales_id_seq') FROM generate_series(1, %s)", [number])
-    return [new_id for (new_id,) in cursor]
+    cursor.execute("SELECT array(SELECT nextval('sales_id_seq') FROM generate_series(1, %s))", [number])
+    ids: list[int] = cursor.fetchone()[0]
+    return ids
