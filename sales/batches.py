@@ -1,6 +1,6 @@
 """The forms that events come in: text -> the values in it, with the place and the text of each."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,13 +38,16 @@ class Batch:
             return {"line": self.lines[index], **error}
         return error | {"pointer": f"/{index}{error['pointer']}"} if self.is_list else error
 
+    def all_placed(self, errors: Mapping[int, Sequence[Error]]) -> list[Error]:
+        """The errors of values (by index) as the refusal of the whole lists them, which has an end."""
+        return [self.placed(index, error) for index, those in errors.items() for error in those][:MAX_LISTED_ERRORS]
+
     def refusal(self, checked: Checked) -> InvalidEvents:
         """What is wrong with it, where it is taken whole or not at all."""
-        errors = [self.placed(index, error) for index, those in checked.errors.items() for error in those]
         count = checked.error_count
         mistakes = f"There {'is' if count == 1 else 'are'} {count:,} mistake{'' if count == 1 else 's'}"
         detail = f"{mistakes} in {len(self.values):,} events; nothing was stored." if self.is_list else None
-        return InvalidEvents(errors[:MAX_LISTED_ERRORS], detail, count)
+        return InvalidEvents(self.all_placed(checked.errors), detail, count)
 
 
 def read_json(body: bytes) -> Batch:

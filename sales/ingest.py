@@ -1,7 +1,7 @@
 """What POST /ingest does with a batch: whole or in part, for real or as a rehearsal, once however often it is sent."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -15,12 +15,13 @@ from sales.group_commit import GroupCommit
 from sales.idempotency import Answer, answer_once
 from sales.questions import IngestOptions
 from sales.rejected import Rejected, keep_rejected
-from sales.schemas import MAX_LISTED_ERRORS, Checked, Error, SaleEvent, check_events, stored_sale
+from sales.schemas import Checked, Error, SaleEvent, check_events, stored_sale
 from sales.services import FEW, Recorded, record_plain_sales, record_sales
 from salesengine.errors import EventConflict
 from salesengine.renderers import encode_json
 
 CONFLICT: Error = {"pointer": "/EVENT_ID", "detail": "was sent before with other contents"}
+CONFLICTS = "An EVENT_ID names one event for good: what was sent before cannot be sent changed. Nothing was stored."
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def answer(batch: Batch, body: bytes, delivery: Delivery, key: str | None) -> An
     if key is not None and not delivery.options.dry_run:
         digest = hashlib.sha256(b"%d%d" % (batch.lines is None, delivery.options.skip) + body).digest()
         return answer_once(delivery.sender, key, digest, partial(_answer, batch, checked, delivery))
-    if not (batch.is_list or delivery.options.skip or delivery.options.dry_run or checked.events[0].get("EVENT_ID")):
+    if _asks_for_sale(batch, delivery) and not checked.events[0].get("EVENT_ID"):
         return _stored(singles.submit(checked.events[0]), checked.events[0], is_new=True)
     return _answer(batch, checked, delivery)
 
@@ -71,12 +72,17 @@ def answer(batch: Batch, body: bytes, delivery: Delivery, key: str | None) -> An
 def _answer(batch: Batch, checked: Checked, delivery: Delivery) -> Answer:
     with rehearsal(delivery.options.dry_run):
         taken = take(batch, checked, delivery)
-    if not (batch.is_list or delivery.options.skip or delivery.options.dry_run):
+    if _asks_for_sale(batch, delivery):
         return _stored(taken.recorded.ids[0], taken.events[0], is_new=bool(taken.recorded.accepted))
     body: dict[str, Any] = taken.counts()
     if delivery.options.skip:
         body["errors"] = [{**batch.place(each.index), "errors": each.errors} for each in taken.rejected]
     return Answer(_status(taken, delivery), encode_json(body) + b"\n")
+
+
+def _asks_for_sale(batch: Batch, delivery: Delivery) -> bool:
+    """Whether the answer is the stored sale itself, and not numbers."""
+    return not (batch.is_list or delivery.options.skip or delivery.options.dry_run)
 
 
 def _stored(sale_id: int, event: SaleEvent, *, is_new: bool) -> Answer:
@@ -112,7 +118,7 @@ def take(batch: Batch, checked: Checked, delivery: Delivery) -> Taken:
         recorded = record_sales(checked.events, delivery.sender, rehearse=delivery.options.dry_run)
         errors = {**checked.errors, **_conflicts(batch, checked, recorded)}
         if recorded.conflicts and not delivery.options.skip:
-            raise _refusal(batch, errors)
+            raise EventConflict(batch.all_placed(errors), CONFLICTS, len(recorded.conflicts))
         texts = batch.texts() if errors else []
         rejected = [Rejected(index, texts[index], errors[index]) for index in sorted(errors)]
         if rejected and not delivery.options.dry_run:
@@ -126,12 +132,3 @@ def _conflicts(batch: Batch, checked: Checked, recorded: Recorded) -> dict[int, 
         return {}
     places = [place for place in range(len(batch.values)) if place not in checked.errors]
     return {places[number]: [CONFLICT] for number in sorted(recorded.conflicts)}
-
-
-def _refusal(batch: Batch, errors: Mapping[int, Sequence[Error]]) -> EventConflict:
-    listed = [batch.placed(index, error) for index, those in errors.items() for error in those]
-    return EventConflict(
-        listed[:MAX_LISTED_ERRORS],
-        "An EVENT_ID names one event for good: what was sent before cannot be sent changed. Nothing was stored.",
-        len(listed),
-    )

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import connection, transaction
+from django.utils import timezone
 from psycopg import sql
 
 AT_ONCE = 5_000  # rows in one transaction: no lock is held for long, and an interruption loses little
@@ -16,10 +17,11 @@ class Kept:
 
     table: str
     moment: str
+    name: str
 
 
-IDEMPOTENCY_KEYS = Kept("idempotency_keys", "created_at")
-REJECTED_EVENTS = Kept("rejected_events", "received_at")
+IDEMPOTENCY_KEYS = Kept("idempotency_keys", "created_at", "Idempotency-Keys")
+REJECTED_EVENTS = Kept("rejected_events", "received_at", "rejected events")
 
 COUNT = "SELECT count(*) FROM {table} WHERE {moment} < %s"
 # What somebody else has locked, such as an event that is being replayed, waits for the next purge.
@@ -28,6 +30,14 @@ DELETE = """
         SELECT ctid FROM {table} WHERE {moment} < %s ORDER BY {moment} LIMIT {most} FOR UPDATE SKIP LOCKED
     ))
     """
+
+
+def purge_older_than(kept: Kept, age: timedelta, *, dry_run: bool) -> str:
+    """Delete what is older, or only count it; what was done, in words."""
+    before = timezone.now() - age
+    if dry_run:
+        return f"Would delete {count(kept, before):,} {kept.name}."
+    return f"Deleted {sum(purge(kept, before)):,} {kept.name}."
 
 
 def count(kept: Kept, before: datetime) -> int:

@@ -3,7 +3,7 @@
 import datetime
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Annotated, Any, Literal, NotRequired
 
@@ -154,13 +154,13 @@ PLAIN_WORDS = {
 Error = dict[str, str | int]  # {"pointer": ..., "detail": ...}, the pointer from the event's own root
 
 
-@dataclass(frozen=True)
+@dataclass
 class Checked:
     """What became of values that should be events: the good ones, and what is wrong with the others."""
 
-    events: list[SaleEvent]
-    errors: dict[int, list[Error]]  # by place among the values
-    error_count: int  # of all mistakes, where `errors` does not list them all
+    events: list[SaleEvent] = field(default_factory=list)
+    errors: dict[int, list[Error]] = field(default_factory=dict)  # by place among the values
+    error_count: int = 0  # of all mistakes, where `errors` does not list them all
 
 
 def check_event(value: Any) -> SaleEvent | list[Error]:
@@ -176,30 +176,26 @@ def check_events(values: Sequence[Any]) -> Checked:
 
     After MAX_LISTED_ERRORS mistakes only the first one of each further event is listed.
     """
-    checked = Checked([], {}, 0)
+    checked = Checked()
     for start in range(0, len(values), SLICE):
         part = values[start : start + SLICE]
         try:
             checked.events.extend(EVENTS.validate_python(part))
         except ValidationError as error:
-            checked = _add_mixed(checked, start, part, error)
+            _add_mixed(checked, start, part, error)
     return checked
 
 
-def _add_mixed(checked: Checked, start: int, part: Sequence[Any], error: ValidationError) -> Checked:
+def _add_mixed(checked: Checked, start: int, part: Sequence[Any], error: ValidationError) -> None:
     """Add a part that has good events and bad ones; `start` is its place among all the values."""
-    errors: dict[int, list[Error]] = {}
-    listed = sum(map(len, checked.errors.values())) if checked.error_count < MAX_LISTED_ERRORS else MAX_LISTED_ERRORS
     for details in error.errors(include_url=False, include_input=False):
-        number, *field = details["loc"]
-        known = errors.setdefault(start + int(number), [])
-        if not known or listed < MAX_LISTED_ERRORS:
-            known.append(_in_plain_words(details, field))
-            listed += 1
-    good = (value for place, value in enumerate(part, start) if place not in errors)
+        number, *location = details["loc"]
+        known = checked.errors.setdefault(start + int(number), [])
+        if not known or checked.error_count < MAX_LISTED_ERRORS:
+            known.append(_in_plain_words(details, location))
+        checked.error_count += 1
+    good = (value for place, value in enumerate(part, start) if place not in checked.errors)
     checked.events.extend(EVENT.validate_python(value) for value in good)
-    checked.errors.update(errors)
-    return replace(checked, error_count=checked.error_count + error.error_count())
 
 
 def stored_sale(new_id: int, event: SaleEvent) -> dict[str, Any]:

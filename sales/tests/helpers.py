@@ -2,8 +2,12 @@
 
 import datetime
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
+
+from django.db import connection
 
 from sales.models import RejectedEvent
 from sales.schemas import EXAMPLE, SaleEvent, parse_moment
@@ -45,3 +49,12 @@ def rejected_event(content=EVENT, sender="shop", **fields):
         "errors": [{"pointer": "", "detail": ""}],
     }
     return RejectedEvent.objects.create(content=content, sender=sender, **values | fields)
+
+
+@contextmanager
+def refusing(table: str, condition: str) -> Iterator[None]:
+    """Meanwhile new and changed rows of the table must fulfil the condition, so that a write can fail half-way."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {table} ADD CONSTRAINT closed CHECK ({condition}) NOT VALID")
+        yield
+        cursor.execute(f"ALTER TABLE {table} DROP CONSTRAINT closed")

@@ -43,7 +43,7 @@ BROKEN = st.builds(Broken, st.sampled_from(["{", '{"ID_ORDER": ', "nothing", '{"
 QUERIES = ("", "?on_error=stop", "?on_error=skip", "?on_error=skip&dry_run=true", "?dry_run=true")
 REQUESTS = st.tuples(
     st.one_of(st.lists(GOOD, max_size=8), st.lists(st.one_of(GOOD, GOOD, BAD, BROKEN), max_size=12)),
-    st.sampled_from(["list", "lines"]),
+    st.sampled_from(["object", "list", "lines"]),
     st.sampled_from(QUERIES),
     st.booleans(),
 )
@@ -51,6 +51,8 @@ REQUESTS = st.tuples(
 
 def text_of(values, form):
     texts = [value if isinstance(value, Broken) else json.dumps(value) for value in values]
+    if form == "object":
+        return texts[0].encode()
     return ("\n".join(texts) if form == "lines" else f"[{','.join(texts)}]").encode()
 
 
@@ -100,10 +102,7 @@ class TestAnyMixture(TestCase):
     def test_what_is_said_of_it_is_what_happens_to_it(self, requests):
         api, expected = APIClient(), Expected()
         for values, form, query, compress in requests:
-            if form == "list" and any(isinstance(value, Broken) and value != '{"a": 1, "a": 2}' for value in values):
-                form = "lines"  # what is no JSON as a whole has no events
-            if not values:
-                form = "list"  # no line is no event, which is refused
+            form = possible_form(form, values)
             body = text_of(values, form)
             content_type = "application/x-ndjson" if form == "lines" else "application/json"
             headers = {"Content-Encoding": "gzip"} if compress else {}
@@ -115,6 +114,8 @@ class TestAnyMixture(TestCase):
             assert response.status_code == status, answer
             if counts is None:
                 assert answer["error_count"] >= 1
+            elif form == "object" and query in QUERIES[:2]:
+                assert Sale.objects.get(pk=answer["ID"]).event_id == values[0]["EVENT_ID"]
             else:
                 assert {name: answer[name] for name in counts} == counts
                 assert sum(counts.values()) == len(values)
@@ -123,6 +124,17 @@ class TestAnyMixture(TestCase):
         assert Counter(map(tuple, rows)) == expected.sales
         assert RejectedEvent.objects.count() == expected.kept
         assert_feedback_is_the_table()
+
+
+def possible_form(form, values):
+    """A form that these values can be sent in, and have events in."""
+    if form == "object" and len(values) == 1 and isinstance(values[0], dict):
+        return form
+    if not values:
+        return "list"  # no line is no event, which is refused
+    if any(isinstance(value, Broken) and value != '{"a": 1, "a": 2}' for value in values):
+        return "lines"  # what is no JSON as a whole has no events
+    return "lines" if form == "lines" else "list"
 
 
 def assert_feedback_is_the_table():

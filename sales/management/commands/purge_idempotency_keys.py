@@ -3,9 +3,8 @@ from datetime import timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand
-from django.utils import timezone
 
-from sales.purges import IDEMPOTENCY_KEYS, count, purge
+from sales.purges import IDEMPOTENCY_KEYS, purge_older_than
 from salesengine.durations import parse_duration
 
 LEAST = timedelta(hours=24)
@@ -41,11 +40,7 @@ class Command(BaseCommand):
         parser.add_argument("--dry-run", action="store_true", help="say how many there are, and delete none")
 
     def handle(self, *, older_than: timedelta, dry_run: bool, **options: Any) -> None:
-        before = timezone.now() - older_than
-        if dry_run:
-            self.stderr.write(f"Would delete {count(IDEMPOTENCY_KEYS, before):,} Idempotency-Keys.", str)
-        else:
-            self.stderr.write(f"Deleted {sum(purge(IDEMPOTENCY_KEYS, before)):,} Idempotency-Keys.", str)
+        self.stderr.write(purge_older_than(IDEMPOTENCY_KEYS, older_than, dry_run=dry_run), str)
 
 
 def parse_age(text: str) -> timedelta:

@@ -3,9 +3,8 @@ from datetime import timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand
-from django.utils import timezone
 
-from sales.purges import REJECTED_EVENTS, count, purge
+from sales.purges import REJECTED_EVENTS, purge_older_than
 from salesengine.durations import parse_duration
 
 EXAMPLES = """\
@@ -35,8 +34,4 @@ class Command(BaseCommand):
         parser.add_argument("--dry-run", action="store_true", help="say how many there are, and delete none")
 
     def handle(self, *, older_than: timedelta, dry_run: bool, **options: Any) -> None:
-        before = timezone.now() - older_than
-        if dry_run:
-            self.stderr.write(f"Would delete {count(REJECTED_EVENTS, before):,} rejected events.", str)
-        else:
-            self.stderr.write(f"Deleted {sum(purge(REJECTED_EVENTS, before)):,} rejected events.", str)
+        self.stderr.write(purge_older_than(REJECTED_EVENTS, older_than, dry_run=dry_run), str)
