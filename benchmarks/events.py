@@ -3,6 +3,7 @@
 With --random-ids each event has ids of its own, so that the indexes are written all over.
 """
 
+import os
 from argparse import ArgumentParser
 from pathlib import Path
 from random import Random
@@ -30,5 +31,6 @@ if __name__ == "__main__":
     parser.add_argument("file", type=Path)
     parser.add_argument("--random-ids", action="store_true")
     options = parser.parse_args()
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "salesengine.settings")
     django.setup()
     write_events(options.number, options.file, random_ids=options.random_ids)
