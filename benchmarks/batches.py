@@ -15,7 +15,10 @@ CLIENTS = 2
 BATCH = 5_000
 BATCHES = 20  # in a run, all clients together
 START = 200_000  # demo sales there are before each run
-TABLES = ("sales", "feedback_journal", "feedback_daily_total", "feedback_total")
+TABLES = (
+    *("sales", "feedback_journal", "feedback_daily_total", "feedback_total"),
+    *("country_journal", "country_daily_total", "country_day"),
+)
 
 
 def measure(rounds: int, *, bare: bool) -> None:

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Context, Decimal, Inexact, InvalidOperation, localcontext
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
 from django.db.models import BigIntegerField, Q, QuerySet, Value
 
 from sales.models import DailyTotal, JournalEntry, Sale, Total
@@ -117,10 +118,20 @@ def midnight(day: datetime.date) -> datetime.datetime:
     return datetime.datetime.combine(day, datetime.time.min, datetime.UTC)
 
 
-def sales_counted() -> int:
-    """The number of all sales, as the feedback knows it: without counting them."""
-    counts = Total.objects.values_list("sales_count").union(JournalEntry.objects.values_list("sales_count"), all=True)
-    return sum(count for (count,) in counts)
+class Watermark(NamedTuple):
+    """How much there is to read: the number of all sales, and when the newest of them was received (None: never)."""
+
+    sales: int
+    received_at: datetime.datetime | None
+
+
+def watermark(using: str = "default") -> Watermark:
+    """The watermark as totals and journal know it, from one snapshot: every sale that is committed, and no other."""
+    totals, journal = (
+        model.objects.using(using).values_list("sales_count", "received_at") for model in (Total, JournalEntry)
+    )
+    rows = list(totals.union(journal, all=True))
+    return Watermark(sum(count for count, _ in rows), max((moment for _, moment in rows), default=None))
 
 
 # Writing
@@ -140,14 +151,15 @@ WRITE_DAILY_TOTALS = f"""
     ON CONFLICT (day, category) DO UPDATE SET sales_count = excluded.sales_count, revenue = excluded.revenue
     """  # noqa: S608  # no values
 WRITE_TOTALS = f"""
-    INSERT INTO feedback_total (category, sales_count, revenue)
-    SELECT category, sales_count, revenue FROM {ENTRIES}
-    ON CONFLICT (category) DO UPDATE SET sales_count = excluded.sales_count, revenue = excluded.revenue
+    INSERT INTO feedback_total (category, sales_count, revenue, received_at)
+    SELECT category, sales_count, revenue, %s FROM {ENTRIES}
+    ON CONFLICT (category) DO UPDATE SET sales_count = excluded.sales_count, revenue = excluded.revenue,
+        received_at = greatest(feedback_total.received_at, excluded.received_at)
     """  # noqa: S608  # no values
 # Exactly the rows that are read are deleted.
 TAKE_FROM_JOURNAL = """
     DELETE FROM feedback_journal WHERE id IN (SELECT id FROM feedback_journal ORDER BY id LIMIT %s)
-    RETURNING category, day, sales_count, revenue
+    RETURNING category, day, sales_count, revenue, received_at
     """
 
 
@@ -170,17 +182,24 @@ def fold_if_due(entry_ids: Iterable[int]) -> None:
 def fold() -> int:
     """Move journal entries into the totals; how many were moved (0 also while somebody else folds: nobody waits)."""
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [FOLD_LOCK])
-        if not cursor.fetchone()[0]:
+        if not may_fold(cursor):
             return 0
         cursor.execute(TAKE_FROM_JOURNAL, [FOLD_AT_MOST])
         entries = cursor.fetchall()
-        daily = add_up(((category, day), count, revenue) for category, day, count, revenue in entries)
+        daily = add_up(((category, day), count, revenue) for category, day, count, revenue, _ in entries)
         old_daily = DailyTotal.objects.filter(day__in={day for _, day in daily})
         _write_daily_totals(_added(daily, _daily_figures(old_daily)))
-        overall = add_up((category, count, revenue) for category, _, count, revenue in entries)
-        _write_totals(_added(overall, _overall_figures(Total.objects.all())))
+        overall = add_up((category, count, revenue) for category, _, count, revenue, _ in entries)
+        newest = max((received_at for *_, received_at in entries), default=None)
+        _write_totals(_added(overall, _overall_figures(Total.objects.all())), newest)
     return len(entries)
+
+
+def may_fold(cursor: CursorWrapper) -> bool:
+    """Whether this transaction may fold; if so, nobody else may until it ends."""
+    cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [FOLD_LOCK])
+    allowed: bool = cursor.fetchone()[0]
+    return allowed
 
 
 def _added(new: Mapping[Key, Figures], old: Iterable[tuple[Key, int, Decimal]]) -> dict[Key, Figures]:
@@ -203,9 +222,11 @@ def _write_daily_totals(figures: Mapping[CategoryDay, Figures]) -> None:
         cursor.execute(WRITE_DAILY_TOTALS, [journal_entries(figures)])
 
 
-def _write_totals(figures: Mapping[str | None, Figures]) -> None:
+def _write_totals(figures: Mapping[str | None, Figures], newest: datetime.datetime | None) -> None:
+    """Write totals of sales, the newest of which was received at that moment."""
+    entries = journal_entries({(category, None): each for category, each in figures.items()})
     with connection.cursor() as cursor:
-        cursor.execute(WRITE_TOTALS, [journal_entries({(category, None): each for category, each in figures.items()})])
+        cursor.execute(WRITE_TOTALS, [newest, entries])
 
 
 # Checking
@@ -226,7 +247,7 @@ def verify(advance: Callable[[int], object] = lambda sales: None) -> list[Differ
 
     `advance` is told the number of sales read since it was last called.
     """
-    with _snapshot(read_only=True):
+    with snapshot(read_only=True):
         daily = add_up(row for model in (DailyTotal, JournalEntry) for row in _daily_figures(model.objects.all()))
         overall = add_up(row for model in (Total, JournalEntry) for row in _overall_figures(model.objects.all()))
         true_daily = add_up(_every_sale(advance))
@@ -248,12 +269,13 @@ def repair(advance: Callable[[int], object] = lambda sales: None) -> None:
 
     What is committed after the snapshot is in neither the new totals nor the entries deleted: it stays in the journal.
     """
-    with _no_folds(), _snapshot():
+    with no_folds(), snapshot():
         daily = add_up(_every_sale(advance))
         for model in (DailyTotal, Total, JournalEntry):
             model.objects.all().delete()
         _write_daily_totals(daily)
-        _write_totals(_over_all_days(daily))
+        newest = Sale.objects.order_by("-received_at").values_list("received_at", flat=True).first()
+        _write_totals(_over_all_days(daily), newest)
 
 
 def _over_all_days(daily: Mapping[CategoryDay, Figures]) -> dict[str | None, Figures]:
@@ -271,7 +293,7 @@ def _every_sale(advance: Callable[[int], object], chunk: int = 10_000) -> Iterat
 
 
 @contextmanager
-def _snapshot(*, read_only: bool = False) -> Iterator[None]:
+def snapshot(*, read_only: bool = False) -> Iterator[None]:
     """A transaction whose every statement sees what was committed before its first."""
     with transaction.atomic(durable=True):
         with connection.cursor() as cursor:
@@ -280,7 +302,7 @@ def _snapshot(*, read_only: bool = False) -> Iterator[None]:
 
 
 @contextmanager
-def _no_folds() -> Iterator[None]:
+def no_folds() -> Iterator[None]:
     """Nobody folds meanwhile. Held by the session, not a transaction: waiting for it must come before the snapshot."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_lock(%s)", [FOLD_LOCK])

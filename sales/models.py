@@ -1,5 +1,6 @@
-"""What is kept: the sales, the feedback journal and totals derived from them, and what makes sending them safe."""
+"""What is kept: the sales, the journals and totals derived from them, and what makes sending them safe."""
 
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models.functions import Now
 
@@ -11,6 +12,13 @@ class NumericField(models.DecimalField):  # type: ignore[type-arg]  # not subscr
 
     def db_type(self, connection: object) -> str:
         return "numeric"
+
+
+class MultirangeField(models.Field):  # type: ignore[type-arg]  # not subscriptable at run time
+    """Ranges of numbers, such as {[1,4),[7,8)}. Nobody reads them but the database."""
+
+    def db_type(self, connection: object) -> str:
+        return "int8multirange"
 
 
 class Category(models.TextChoices):
@@ -100,6 +108,7 @@ class JournalEntry(CategoryFigures):
     """What one batch added to one category and payment day (UTC), until folding moves it into the totals."""
 
     day = models.DateField()
+    received_at = models.DateTimeField(db_default=Now())  # the same moment as that of its sales, in whose transaction
 
     class Meta:
         db_table = "feedback_journal"
@@ -118,13 +127,57 @@ class DailyTotal(CategoryFigures):
 
 
 class Total(CategoryFigures):
-    """The folded figures of one category for all time."""
+    """The folded figures of one category for all time.
+
+    `received_at` is that of the newest sale, of any category, in the last fold that changed this row.
+    """
+
+    received_at = models.DateTimeField()
 
     class Meta:
         db_table = "feedback_total"
         constraints = [
             models.UniqueConstraint(fields=("category",), name="one_total_per_category", nulls_distinct=False)
         ]
+
+
+class CountryJournalEntry(models.Model):
+    """The sales of one batch, by their ids, until folding adds them to the totals by country."""
+
+    sale_ids = MultirangeField()
+    sales_count = models.BigIntegerField()
+
+    class Meta:
+        db_table = "country_journal"
+
+
+class CountryDailyTotal(models.Model):
+    """What the sellers of one country sold to the buyers of one, on one payment day (UTC), as far as it was folded.
+
+    There may be several rows for one day and two countries, until they are merged: their sum is the total.
+    """
+
+    day = models.DateField()
+    id_seller_country = models.TextField(db_collation="C")
+    id_buyer_country = models.TextField(db_collation="C")
+    sales_count = models.BigIntegerField()
+    revenue = NumericField(max_digits=60, decimal_places=20)
+
+    class Meta:
+        db_table = "country_daily_total"
+        # Merging takes out a day. This costs next to nothing to write to; the migration takes away that of the ids.
+        indexes = [BrinIndex(fields=("day",), name="country_daily_total_day", pages_per_range=16, autosummarize=True)]
+
+
+class CountryDay(models.Model):
+    """How many rows the totals by country have for one day, and how many it were when they were last merged."""
+
+    day = models.DateField(primary_key=True)
+    row_count = models.BigIntegerField()
+    merged_count = models.BigIntegerField()
+
+    class Meta:
+        db_table = "country_day"
 
 
 class EventId(models.Model):

@@ -9,7 +9,7 @@ from django.db import connection, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
-from sales import feedback
+from sales import country_totals, feedback
 from sales.schemas import SaleEvent
 from salesengine.renderers import encode_json
 
@@ -39,6 +39,8 @@ STORE_FEW = f"""
         INSERT INTO sales (id, {NAMES}) SELECT id, {QUOTED_NAMES} FROM new
     ), noted AS (
         {feedback.APPEND_TO_JOURNAL}
+    ), noted_by_country AS (
+        {country_totals.APPEND_TO_JOURNAL} {country_totals.SALE_IDS} FROM new
     )
     SELECT array(SELECT id FROM new ORDER BY id), array(SELECT id FROM noted)
     """  # noqa: S608  # names only
@@ -149,7 +151,7 @@ def contents_digest(event: SaleEvent) -> bytes:
 
 
 def _store(events: Sequence[SaleEvent], ids: Sequence[int] | None = None, using: str = "default") -> Sequence[int]:
-    """Write sales and their journal entries in one transaction; the ids of the sales, drawn anew unless given."""
+    """Write sales and what both journals note of them in one transaction; the ids of the sales, drawn unless given."""
     figures = feedback.add_up(
         ((event.get("CATEGORY"), event["DATE_PAYMENT"].date()), 1, event["REVENUE"]) for event in events
     )
@@ -158,8 +160,9 @@ def _store(events: Sequence[SaleEvent], ids: Sequence[int] | None = None, using:
         new_ids, entry_ids = _store_few(events, ids, entries, connections[using])
     else:
         new_ids, entry_ids = _store_many(events, ids, entries)
-    # Committed is committed, whatever becomes of the fold: robust logs a failure of it and goes on.
+    # Committed is committed, whatever becomes of the folds: robust logs a failure of one and goes on.
     transaction.on_commit(lambda: feedback.fold_if_due(entry_ids), robust=True)
+    transaction.on_commit(lambda: country_totals.fold_if_due(new_ids), robust=True)
     return new_ids
 
 
@@ -184,6 +187,8 @@ def _store_many(
             copy.set_types(["bigint", *COLUMNS.values()])
             for new_id, event in zip(new_ids, events, strict=True):
                 copy.write_row((new_id, *map(event.get, COLUMNS)))
+        ranges = country_totals.id_ranges(new_ids)
+        cursor.execute(f"{country_totals.APPEND_TO_JOURNAL} VALUES (%s, %s)", [ranges, len(new_ids)])
         cursor.execute(feedback.APPEND_TO_JOURNAL, [entries])
         return new_ids, [entry_id for (entry_id,) in cursor]
 

@@ -122,6 +122,7 @@ def test_no_reader_sees_anything_but_whole_committed_batches():
     for seed in range(200):
         with connection.cursor() as cursor:
             cursor.execute("TRUNCATE sales, feedback_journal, feedback_daily_total, feedback_total")
+            cursor.execute("TRUNCATE country_journal, country_daily_total, country_day")
 
         history = run_history(seed)
 

@@ -92,7 +92,7 @@ def test_every_form_is_stored_and_counted(tmp_path, name, capsys):
     assert f"{file}: 10 accepted, 0 duplicate, 0 rejected in " in err
     assert orders() == numbers(range(10))
     assert {str(sale.revenue) for sale in Sale.objects.all()} == {"57.27456"}
-    assert feedback.sales_counted() == 10
+    assert feedback.watermark().sales == 10
     assert feedback.verify() == []
 
 

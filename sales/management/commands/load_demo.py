@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
 from countries.services import store_countries
-from sales import demo, feedback
+from sales import country_totals, demo, feedback
 from sales.models import Sale
 from sales.services import record_sales
 from salesengine.progress import progress
@@ -45,11 +45,13 @@ class Command(BaseCommand):
 
 
 def _load_sales(sales: int, seed: int) -> None:
-    """Store the sales, and leave the feedback journal empty."""
+    """Store the sales, and leave the journals empty."""
     events = demo.generate_events(sales, seed)
     with progress("Loading sales", sales) as advance:
         while batch := list(islice(events, BATCH)):
             record_sales(batch)
             advance(len(batch))
     while feedback.fold():
+        pass
+    while country_totals.fold():
         pass
