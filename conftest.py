@@ -19,6 +19,26 @@ from rest_framework.test import APIClient
 ROOT = Path(__file__).parent
 
 
+@pytest.fixture(autouse=True, scope="session")
+def quick_flush() -> Iterator[None]:
+    """Empty the tables after a test with transactions of its own in 2 ms, where TRUNCATE takes 50 and making the
+    permissions anew another 50."""
+    from django.db import connection
+    from django.test import TransactionTestCase
+
+    def delete_rows(case: TransactionTestCase) -> None:
+        kept = {"django_content_type", "auth_permission"}  # migrations fill these
+        tables = set(connection.introspection.django_table_names(only_existing=True, include_views=False)) - kept
+        with connection.cursor() as cursor:
+            cursor.execute("BEGIN; SET LOCAL session_replication_role = replica")  # in any order of the tables
+            cursor.execute("; ".join(f'DELETE FROM "{table}"' for table in tables))
+            cursor.execute("COMMIT")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", delete_rows)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def quick_passwords(settings: Any) -> None:
     """Hash passwords as fast as can be: a good hash takes a quarter of a second, for each log-in of each test."""
