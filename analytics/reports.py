@@ -1,41 +1,40 @@
 """The reports there are: each is one `.sql` file in SQL_DIR that says everything about itself.
 
-A file begins with a comment whose text is TOML, and goes on with one SELECT:
+A file begins with a comment whose text is TOML (`analytics.headers`), and goes on with one SELECT:
 
     /*
     title = "Sales of each day"
     description = "How many sales were paid on each day, UTC."
+
+    [parameters.start]
+    type = "date"
+    default = "first day of last month"
     */
     SELECT date_payment::date AS day, COUNT(*) AS sales
     FROM sales
+    WHERE date_payment >= %(start)s
     GROUP BY day
     ORDER BY day
 """
 
+import hashlib
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated
 
 from django.conf import settings
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import ValidationError
 
-NAME = re.compile(r"[a-z0-9_]+")
+from analytics.headers import Header
+from analytics.parameters import Given, Parameter, parse_parameters
+from analytics.statements import InvalidStatementError, Statement, is_moving, parse_statement
+
+NAME = re.compile(r"[a-z0-9_]{1,200}")  # with more, systems may refuse the name of the file
 HEADER = re.compile(r"\s*/\*(?P<toml>.*?)\*/\s*", re.DOTALL)
 PLACE_IN_TOML = re.compile(r" \(at line (?P<line>\d+), column \d+\)$")  # how tomllib ends its messages
-
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-
-
-class Header(BaseModel):
-    """What the comment at the top of a report file declares."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    title: Text
-    description: Text
 
 
 @dataclass(frozen=True)
@@ -43,11 +42,42 @@ class Report:
     """A report that can be run. `sql` is what follows the header; it begins in line `sql_line` of the file."""
 
     name: str
-    title: str
-    description: str
+    header: Header
     sql: str
     sql_line: int
     path: Path
+    statement: Statement
+
+    @property
+    def title(self) -> str:
+        return self.header.title
+
+    @property
+    def description(self) -> str:
+        return self.header.description
+
+    @property
+    def parameters(self) -> Mapping[str, Parameter]:
+        return self.header.parameters
+
+    @cached_property
+    def sql_hash(self) -> str:
+        """SHA-256 of the SQL, in hex: tells one state of the report from another."""
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether the result, or what its assertions say of it, depends on the time or on chance."""
+        return self.statement.is_moving or any(is_moving(assertion.sql) for assertion in self.header.assertions)
+
+    @property
+    def timeout(self) -> float:
+        """How long a run may take, in seconds."""
+        return self.header.timeout.total_seconds() if self.header.timeout else settings.REPORTS_TIMEOUT
+
+    def parse(self, given: Mapping[str, str]) -> Given:
+        """Parameters as they are given, name -> text. Raises InvalidParametersError."""
+        return parse_parameters(self.parameters, given)
 
 
 class UnknownReportError(LookupError):
@@ -62,7 +92,8 @@ class InvalidReportError(ValueError):
     """A report file that cannot be used; `line` is where to look, counted from 1."""
 
     def __init__(self, path: Path, line: int, reason: str) -> None:
-        super().__init__(f"{path.name}, line {line}: {reason}")
+        name = path.name.encode(errors="replace").decode()  # systems allow any bytes there, and pages hold UTF-8 only
+        super().__init__(f"{name}, line {line}: {reason}")
         self.path = path
         self.line = line
         self.reason = reason
@@ -107,11 +138,22 @@ def read_report(path: Path) -> Report:
     match = HEADER.match(text)
     if match is None:
         raise InvalidReportError(path, 1, "must begin with a /* comment */ that holds title and description, as TOML")
-    header = _read_header(path, match["toml"], _line_at(text, match.start("toml")))
+    header_line = _line_at(text, match.start("toml"))
+    header = _read_header(path, match["toml"], header_line)
     sql, sql_line = text[match.end() :].rstrip(), _line_at(text, match.end())
     if not sql:
         raise InvalidReportError(path, sql_line, "has no SQL below its header")
-    return Report(path.stem, header.title, header.description, sql, sql_line, path)
+    try:
+        statement = parse_statement(sql)
+    except InvalidStatementError as error:
+        raise InvalidReportError(path, _line_at(text, match.end() + error.offset), str(error)) from None
+    for name in sorted(statement.parameters ^ header.parameters.keys()):
+        if name in header.parameters:
+            line = header_line + _line_of(match["toml"], ["parameters", name])
+            raise InvalidReportError(path, line, f"the parameter {name} is declared and not used: write %({name})s")
+        line = sql_line + sql.count("\n", 0, sql.index(f"%({name})s"))
+        raise InvalidReportError(path, line, f"the parameter {name} is used and not declared in the header")
+    return Report(path.stem, header, sql, sql_line, path, statement)
 
 
 def _read_header(path: Path, toml: str, first_line: int) -> Header:
@@ -122,16 +164,28 @@ def _read_header(path: Path, toml: str, first_line: int) -> Header:
         line = first_line + int(place["line"]) - 1 if place else first_line
         raise InvalidReportError(path, line, f"the header is not TOML: {PLACE_IN_TOML.sub('', str(error))}") from None
     except ValidationError as error:
-        key, message = str(error.errors()[0]["loc"][0]), error.errors()[0]["msg"]
-        line = first_line + _line_of_key(toml, key)
-        raise InvalidReportError(path, line, f"{key!r} in the header: {message}") from None
+        first = error.errors()[0]
+        line = first_line + _line_of(toml, first["loc"])
+        where = ".".join(map(str, first["loc"]))
+        raise InvalidReportError(path, line, f"{where or 'the header'}: {first['msg']}") from None
+    except (ValueError, RecursionError) as error:  # tomllib's own limits: digits of a number, lists in lists
+        raise InvalidReportError(path, first_line, f"the header cannot be read: {error}") from None
 
 
 def _line_at(text: str, offset: int) -> int:
     return text.count("\n", 0, offset) + 1
 
 
-def _line_of_key(toml: str, key: str) -> int:
-    """How many lines below the first the key is set; 0 when it is not."""
-    match = re.search(rf"^\s*{re.escape(key)}\b", toml, re.MULTILINE)
-    return toml.count("\n", 0, match.end()) if match else 0
+def _line_of(toml: str, place: Sequence[str | int]) -> int:
+    """How many lines below the first the place is, or as much of it as can be found: [parameters.start], type = ..."""
+    offset = 0
+    for depth, key in enumerate(place):
+        if isinstance(key, int):  # one of the tables of a list, [[assertions]]
+            pattern, number = rf"^\s*\[\[\s*{re.escape(str(place[depth - 1]))}\s*\]\]", key
+        else:
+            table = r"\.".join(re.escape(str(each)) for each in place[: depth + 1])
+            pattern, number = rf"^\s*(?:\[\s*{table}\s*\]|{re.escape(key)}\s*[=.])", 0
+        found = list(re.finditer(pattern, toml[offset:], re.MULTILINE))
+        if len(found) > number:
+            offset += found[number].end()
+    return toml.count("\n", 0, offset)

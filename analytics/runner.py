@@ -1,98 +1,370 @@
 """The one runner of reports, for every door."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import psycopg
-from django.conf import settings
 from django.db import Error, connections, transaction
 from django.db.backends.utils import CursorWrapper
+from psycopg.types.datetime import TimestamptzLoader
+from psycopg.types.string import TextLoader
 
+from analytics.data_versions import data_version, depends_on_data_only, may_move
+from analytics.headers import Assertion
+from analytics.parameters import Given
 from analytics.reports import Report
+from sales import feedback
 
 ALIAS = "reports"
-FETCH_ROWS = 2_000  # rows that are in memory at a time
+CHUNK = 1_000  # rows that come from the server at a time
+LONGEST = 2**31 - 1  # milliseconds that PostgreSQL's timeouts can hold, 24 days
 
-NUMBER_TYPES = {psycopg.adapters.types[name].oid for name in ("int2", "int4", "int8", "float4", "float8", "numeric")}
+NUMBER_TYPES = {"int2", "int4", "int8", "float4", "float8", "numeric"}
+# PostgreSQL writes these in its CSV as we do, timestamps in UTC once they are asked for so.
+COPY_TYPES = {"int2", "int4", "int8", "numeric", "text", "varchar", "date", "uuid", "timestamptz"}
+COPY_TIMESTAMP = "replace(({0} AT TIME ZONE 'UTC')::text, ' ', 'T') || 'Z'"
+# The classes of SQLSTATE of a database that is away, busy, or a replica that had to go on; "" without an answer.
+AWAY = {"", "08", "40", "53", "57"}
 
 Row = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a result."""
+    """One column of a result; `type` is PostgreSQL's name for its type, such as numeric or timestamptz."""
 
     name: str
-    is_number: bool
+    type: str
+
+    @property
+    def is_number(self) -> bool:
+        return self.type in NUMBER_TYPES
 
 
 @dataclass(frozen=True)
-class Result:
-    """What a running report gives: its columns, and its rows, once."""
+class Part:
+    """Which rows of a result are wanted: at most `limit`, if that is set, after the first `offset`.
 
-    columns: list[Column]
-    rows: Iterator[Row]
+    They are in the report's own order, unless `sort` names a column.
+    """
+
+    sort: str | None = None
+    descending: bool = False
+    limit: int | None = None
+    offset: int = 0
+
+
+ALL = Part()
 
 
 class ReportFailed(Exception):  # noqa: N818  # it says what happened
     """The database refused or ended a report; the message says why, and where in its file."""
 
 
-@contextmanager
-def run(report: Report) -> Iterator[Result]:
-    """Run a report; its rows can be read inside the `with`, and are fetched from the server as they are.
+class TimedOut(ReportFailed):
+    """The report took longer than it may."""
 
-    Values are what psycopg makes of PostgreSQL's types: Decimal, str, aware datetime and so on; null is None.
 
-    Raises ReportFailed. The first rows are fetched before the body of the `with` begins, so most of what can go wrong
-    goes wrong before it; but rows further down can fail too, and then ReportFailed leaves the body.
+class Cancelled(ReportFailed):
+    """Somebody ended the report while it ran."""
+
+
+class DatabaseAway(ReportFailed):
+    """The database could not answer; it may soon."""
+
+
+class AssertionFailed(ReportFailed):
+    """The result is not what its file says that it must be; nothing of it was given out."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a running report gives: its columns, its rows, once, and of which data they are.
+
+    Values are what psycopg makes of PostgreSQL's: Decimal, str, aware datetime and so on; null is None. Reading them
+    raises ReportFailed. `failed` are the assertions of severity warn that are not true.
     """
-    try:
-        with transaction.atomic(using=ALIAS, durable=True):
-            _restrict_transaction()
-            with connections[ALIAS].chunked_cursor() as cursor:
-                # On its own lines of the file, so that the database's messages name these.
-                cursor.execute("\n" * (report.sql_line - 1) + report.sql)
-                first_rows = cursor.fetchmany(FETCH_ROWS)
-                yield Result(_columns(report, cursor), _rows(cursor, first_rows))
-    except Error as error:
-        raise ReportFailed(f"{report.path.name}: {_reason(error)}") from error
+
+    columns: list[Column]
+    rows: Iterator[Row]
+    watermark: feedback.Watermark
+    failed: list[Assertion]
+    _query: "_Query" = field(repr=False)
+
+    def copy_csv(self) -> Iterator[bytes] | None:
+        """In place of `rows`, lines of CSV from PostgreSQL itself, many times as fast; None where it writes values in
+        another way than we do."""
+        return self._query.copy_csv(self.columns) if self._query.can_copy(self.columns) else None
+
+    @property
+    def row_count(self) -> int:
+        """How many rows were read so far."""
+        return self._query.row_count
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether there are more rows than the limit; known when all up to it were read."""
+        return self._query.is_cut
+
+    def data_version(self) -> str | None:
+        """The version of the data that the rows are of, as `find_data_version` has it; before the rows are read."""
+        return self._query.data_version(self.watermark)
 
 
-def _restrict_transaction() -> None:
-    """Let the server refuse to write and end what takes too long, however the connection was set up."""
-    with connections[ALIAS].cursor() as cursor:
-        cursor.execute("SET TRANSACTION READ ONLY")
-        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{settings.REPORTS_TIMEOUT}s"])
-        # The first counts anew for each fetch of rows; this one ends the connection, so the first may go first.
-        cursor.execute("SELECT set_config('transaction_timeout', %s, true)", [f"{settings.REPORTS_TIMEOUT + 1}s"])
-        # All rows are wanted; for a cursor the planner otherwise aims at the first tenth (cursor_tuple_fraction).
-        cursor.execute("SET LOCAL cursor_tuple_fraction = 1")
+@contextmanager
+def run(
+    report: Report, given: Given, *, part: Part = ALL, timeout: float | None = None, name: str = "salesengine reports"
+) -> Iterator[Result]:
+    """Run a report; its rows can be read inside the `with`, and come from the server as they are read.
+
+    All that is read is of one moment. `timeout` (seconds) is instead of the report's own; it includes the time that the
+    rows are waited for by whoever reads them. `name` is what the database's list of sessions calls the run.
+
+    Raises ReportFailed: for most of what can go wrong before the body of the `with` begins, as also AssertionFailed;
+    but rows can fail too, and then ReportFailed comes from them.
+    """
+    query = _Query(report, given, part, timeout or report.timeout)
+    with query.translated_errors(), transaction.atomic(using=ALIAS, durable=True):
+        query.restrict_transaction(name)
+        watermark = feedback.watermark(using=ALIAS)
+        columns = query.columns()
+        failed = query.failed_assertions()
+        with closing(query):
+            yield Result(columns, query.rows(), watermark, failed, query)
 
 
-def _columns(report: Report, cursor: CursorWrapper) -> list[Column]:
-    columns = [Column(column.name, column.type_code in NUMBER_TYPES) for column in cursor.description or ()]
-    if not columns:
-        raise ReportFailed(f"{report.path.name}: gives no columns.")
-    names = [column.name for column in columns]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ReportFailed(f"{report.path.name}: gives more than one column named {', '.join(twice)}; use AS.")
-    return columns
+def explain(report: Report, given: Given) -> str:
+    """PostgreSQL's plan for the report, as text; nothing is run. Raises ReportFailed."""
+    query = _Query(report, given, ALL, report.timeout)
+    with query.translated_errors(), transaction.atomic(using=ALIAS, durable=True):
+        query.restrict_transaction("salesengine reports")
+        return "\n".join(line for (line,) in query.fetch("EXPLAIN (VERBOSE, SETTINGS) "))
 
 
-def _rows(cursor: CursorWrapper, rows: list[Row]) -> Iterator[Row]:
-    while rows:
-        yield from rows
-        rows = cursor.fetchmany(FETCH_ROWS)
+def describe(report: Report, given: Given) -> list[Column]:
+    """The columns that the report gives; it and its assertions are planned and not run. Raises ReportFailed."""
+    query = _Query(report, given, ALL, report.timeout)
+    with query.translated_errors(), transaction.atomic(using=ALIAS, durable=True):
+        query.restrict_transaction("salesengine reports")
+        query.plan_assertions()
+        return query.columns()
 
 
-def _reason(error: Error) -> str:
-    """The database's words, with what they mean here where that is not plain."""
-    words = str(error).strip()
-    if isinstance(error.__cause__, psycopg.errors.QueryCanceled | psycopg.errors.TransactionTimeout):
-        return f"{words}. A report may take {settings.REPORTS_TIMEOUT} seconds (REPORTS_TIMEOUT)."
-    if isinstance(error.__cause__, psycopg.errors.SyntaxError | psycopg.errors.FeatureNotSupported):
-        return f"{words}\nA report is one SELECT; nothing else is run."
-    return words
+def find_data_version(report: Report, given: Given) -> str | None:
+    """What changes when the data that the report reads do; nothing is run.
+
+    None if more than those decides on the result: the time, chance, other tables. Raises ReportFailed.
+    """
+    query = _Query(report, given, ALL, report.timeout)
+    with query.translated_errors(), transaction.atomic(using=ALIAS, durable=True):
+        query.restrict_transaction("salesengine reports")
+        return query.data_version(feedback.watermark(using=ALIAS))
+
+
+@dataclass
+class _Query:
+    """A report on its way through the database, inside of a transaction."""
+
+    report: Report
+    given: Given
+    part: Part
+    timeout: float
+    started: float = field(default_factory=time.monotonic)
+    row_count: int = 0
+    is_cut: bool = False
+    _reading: Generator[Any] | None = None
+
+    def restrict_transaction(self, name: str) -> None:
+        """Let the server refuse to write, end what takes too long or nobody waits for, and show one snapshot."""
+        limit = min(self.timeout * 1000, LONGEST - 1000)
+        with self._cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            cursor.execute(
+                """
+                SELECT set_config('application_name', %s, true), set_config('statement_timeout', %s, true),
+                    -- The first counts anew for each statement, and not while rows wait for a client that does not
+                    -- read them. This one ends the connection, so the first may go first.
+                    set_config('transaction_timeout', %s, true)
+                """,
+                [name, f"{limit:.0f}", f"{limit + 1000:.0f}"],
+            )
+            # Where the server's system can tell (PostgreSQL manual): what nobody is there for any more ends.
+            cursor.execute(
+                "SELECT set_config('client_connection_check_interval', '2s', true) WHERE version() !~* 'windows|visual'"
+            )
+
+    def columns(self) -> list[Column]:
+        """The columns of the result. Planning finds most of what can be wrong with the SQL."""
+        with self._cursor() as cursor:
+            cursor.execute(self._select("*", "LIMIT 0"), self._values)
+            columns = [Column(column.name, _type_name(column.type_code)) for column in cursor.description or ()]
+        file = self.report.path.name
+        if not columns:
+            raise ReportFailed(f"{file}: gives no columns.")
+        names = [column.name for column in columns]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ReportFailed(f"{file}: gives more than one column named {', '.join(twice)}; use AS.")
+        return columns
+
+    def failed_assertions(self) -> list[Assertion]:
+        """The assertions of severity warn that are not true. Raises AssertionFailed for the others."""
+        assertions = self.report.header.assertions
+        if not assertions:
+            return []
+        with self._cursor() as cursor:
+            cursor.execute(self._select(self._checks), self._values)
+            answers = cursor.fetchone()
+        self._check_number(answers)
+        failed = [assertion for assertion, answer in zip(assertions, answers, strict=True) if answer is False]
+        if errors := [assertion.text for assertion in failed if assertion.severity == "error"]:
+            raise AssertionFailed(f"{self.report.path.name}: the result is not as it must be. {' '.join(errors)}")
+        return failed
+
+    def plan_assertions(self) -> None:
+        """Find what is wrong with the assertions. Raises ReportFailed, too, for one that is not true or false."""
+        with self._cursor() as cursor:
+            cursor.execute(self._select(self._checks, "LIMIT 0"), self._values)
+            types = [_type_name(column.type_code) for column in cursor.description or ()]
+        self._check_number(types)
+        for assertion, kind in zip(self.report.header.assertions, types, strict=True):
+            if kind != "bool":
+                raise ReportFailed(f"{self.report.path.name}: {assertion.sql} is of the type {kind}, not true or false")
+
+    def _check_number(self, answers: Sequence[object]) -> None:
+        """Raise ReportFailed when the assertions are more columns than they should: one ends its own brackets."""
+        if len(answers) != len(self.report.header.assertions):
+            raise ReportFailed(f"{self.report.path.name}: an assertion is not one expression")
+
+    def rows(self) -> Iterator[Row]:
+        self._reading = self._rows()
+        return self._reading
+
+    def copy_csv(self, columns: list[Column]) -> Iterator[bytes]:
+        self._reading = self._copy_csv(columns)
+        return self._reading
+
+    def can_copy(self, columns: list[Column]) -> bool:
+        """Whether PostgreSQL writes these columns in its CSV as we do."""
+        return all(column.type in COPY_TYPES for column in columns)
+
+    def close(self) -> None:
+        """End the query on the server if its rows were not all read."""
+        if self._reading is not None:
+            self._reading.close()
+
+    def _rows(self) -> Generator[Row]:
+        with self.translated_errors(), self._cursor() as cursor:
+            cursor.adapters.register_loader("timestamptz", TimestamptzLoader)  # in C, unlike Django's
+            # As it stands, as Django has jsonb: Python cannot hold each number, depth and character of JSON.
+            cursor.adapters.register_loader("json", TextLoader)
+            with closing(cursor.stream(self._select("*", self._tail), self._values, size=CHUNK)) as rows:
+                for batch in self._batches(rows):
+                    yield from batch
+
+    def _copy_csv(self, columns: list[Column]) -> Generator[bytes]:
+        names = [_quote(column.name) for column in columns]
+        selected = ", ".join(
+            COPY_TIMESTAMP.format(name) if column.type == "timestamptz" else name
+            for name, column in zip(names, columns, strict=True)
+        )
+        statement = f"COPY ({self._select(selected, self._tail)}) TO STDOUT (FORMAT csv)"
+        with self.translated_errors(), self._cursor() as cursor, cursor.copy(statement, self._values) as lines:
+            # "Messages sent from the backend will always correspond to single data rows" (manual, CopyData).
+            yield from map(b"".join, self._batches(iter(lines)))
+
+    def _batches(self, rows: Iterator[Any]) -> Iterator[list[Any]]:
+        """The rows, some at a time, up to the limit; then one more is looked for."""
+        limit = self.part.limit
+        while batch := list(islice(rows, CHUNK if limit is None else min(CHUNK, limit - self.row_count))):
+            self.row_count += len(batch)
+            yield batch
+        self.is_cut = len(list(rows)) > 0  # at most one
+
+    def fetch(self, command: str, selected: str = "*") -> list[Row]:
+        """What a command such as EXPLAIN says of the report."""
+        with self._cursor() as cursor:
+            cursor.execute(command + self._select(selected), self._values)
+            return list(cursor.fetchall())
+
+    def data_version(self, watermark: feedback.Watermark) -> str | None:
+        if self.report.is_moving or may_move(self.given.values.values()):
+            return None
+        for selected in filter(None, ("*", self._checks)):
+            [([explained],)] = self.fetch("EXPLAIN (VERBOSE, FORMAT JSON) ", selected)
+            if not depends_on_data_only(explained["Plan"], ALIAS):
+                return None
+        return data_version(watermark, ALIAS)
+
+    def _select(self, selected: str, tail: str = "") -> str:
+        """The report as psycopg takes it, on its own lines of the file, so that messages of the database name these.
+
+        Inside of another SELECT nothing else than one SELECT is possible.
+        """
+        lines = "\n" * (self.report.sql_line - 1)
+        sql = self.report.statement.bind({name: each.sql_type for name, each in self.report.parameters.items()})
+        return f"SELECT {selected} FROM ({lines}{sql}\n) AS report {tail}"  # noqa: S608  # values are bound
+
+    @property
+    def _tail(self) -> str:
+        """Sorts the rows, and cuts them one below the limit, which tells whether there are more."""
+        sort, limit = self.part.sort, self.part.limit
+        order = f"ORDER BY {_quote(sort)} {'DESC' if self.part.descending else 'ASC'} NULLS LAST" if sort else ""
+        return f"{order} {'' if limit is None else f'LIMIT {limit + 1:d}'} OFFSET {self.part.offset:d}"
+
+    @property
+    def _checks(self) -> str:
+        """The assertions as columns of one row."""
+        return ", ".join(f"({assertion.sql.replace('%', '%%')}\n)" for assertion in self.report.header.assertions)
+
+    @property
+    def _values(self) -> Mapping[str, Any]:
+        return self.given.values or {"": None}  # without any, psycopg would leave each %% in the text as it is
+
+    def _cursor(self) -> CursorWrapper:
+        return connections[ALIAS].cursor()
+
+    @contextmanager
+    def translated_errors(self) -> Iterator[None]:
+        """Raise ReportFailed in place of the database's errors."""
+        try:
+            yield
+        except (Error, psycopg.Error) as error:
+            raise self._failure(error if isinstance(error, psycopg.Error) else error.__cause__, error) from error
+
+    def _failure(self, cause: BaseException | None, error: Exception) -> ReportFailed:
+        """The database's words, with what they mean here where that is not plain."""
+        words = f"{self.report.path.name}: {str(error).strip()}"
+        is_late = time.monotonic() - self.started >= self.timeout
+        # Ended between two statements, or while it sent rows, all that is seen may be a connection that broke off.
+        if is_late and isinstance(cause, psycopg.OperationalError | psycopg.errors.TransactionTimeout):
+            limit = f"This run may take {self.timeout:g} seconds (its timeout, or else REPORTS_TIMEOUT)."
+            return TimedOut(f"{words}. {limit}")
+        if isinstance(cause, psycopg.errors.QueryCanceled):
+            return Cancelled(f"{self.report.path.name}: the run was cancelled.")
+        if _is_away(cause):
+            return DatabaseAway(words)
+        if isinstance(cause, psycopg.errors.SyntaxError | psycopg.errors.FeatureNotSupported):
+            return ReportFailed(f"{words}\nA report is one SELECT; nothing else is run.")
+        return ReportFailed(words)
+
+
+def _is_away(cause: BaseException | None) -> bool:
+    """Whether the database is at fault, and not the report, as it is when it meets the database's temp_file_limit."""
+    if isinstance(cause, psycopg.errors.ConfigurationLimitExceeded):
+        return False
+    return isinstance(cause, psycopg.OperationalError) and (cause.sqlstate or "")[:2] in AWAY
+
+
+def _type_name(oid: int) -> str:
+    info = psycopg.adapters.types.get(oid)
+    # An array has the oid of its own and the name of its elements' type.
+    return "" if info is None else info.name if info.oid == oid else f"{info.name}[]"
+
+
+def _quote(name: str) -> str:
+    """A column's name for SQL that psycopg takes."""
+    return '"{}"'.format(name.replace('"', '""').replace("%", "%%"))

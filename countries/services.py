@@ -1,6 +1,7 @@
 """What is done: countries are read from CSV, checked, and stored."""
 
 import csv
+import hashlib
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from django.db import transaction
 
 from countries.models import Country
+from salesengine.renderers import encode_json
 
 COLUMNS = ("ID_COUNTRY", "COUNTRY_NAME", "CONTINENT")
 HEADER = ",".join(COLUMNS)
@@ -67,6 +69,12 @@ def store_countries(countries: Sequence[Country], *, dry_run: bool = False) -> O
     )
     transaction.set_rollback(dry_run)
     return Outcome(len(new), len(changed), len(countries) - len(new) - len(changed))
+
+
+def fingerprint(using: str = "default") -> str:
+    """SHA-256 of all countries, in hex: it changes when any of them does."""
+    rows = Country.objects.using(using).order_by("pk").values_list("id_country", "country_name", "continent")
+    return hashlib.sha256(encode_json(list(rows))).hexdigest()
 
 
 def _same(one: Country, other: Country) -> bool:

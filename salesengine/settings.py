@@ -47,6 +47,14 @@ def read_list(name: str, default: list[str]) -> list[str]:
     return [item.strip() for item in env.list(name, default=default)]
 
 
+def read_database(name: str) -> dict[str, Any]:
+    """The PostgreSQL database that an address names, as Django wants it."""
+    config: dict[str, Any] = env.db_url_config(env(name))
+    if config.get("ENGINE") != "django.db.backends.postgresql":
+        raise ImproperlyConfigured(f"{name} must name a PostgreSQL database: postgres://user:password@host/name")
+    return config
+
+
 # Posture
 
 DATABASE_URL = env("DATABASE_URL", default="")
@@ -84,7 +92,7 @@ CACHES = {"default": cache_config(env("CACHE_URL", default=""))}  # what RATE_LI
 # Reports
 
 REPORTS_TIMEOUT = read_number("REPORTS_TIMEOUT", default=60)
-SQL_DIR = BASE_DIR / "sql"
+SQL_DIR = Path(env("SQL_DIR", default="") or BASE_DIR / "sql").resolve()
 
 # Database
 
@@ -99,10 +107,10 @@ if IS_LOCAL:
         "PORT": embedded.PORT,
     }
 else:
-    database = env.db_url_config(DATABASE_URL)
-    if database.get("ENGINE") != "django.db.backends.postgresql":
-        raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL database: postgres://user:password@host/name")
+    database = read_database("DATABASE_URL")
 
+# A replica, or the same database with a user who may only read: see the README.
+reports_database = read_database("REPORTS_DATABASE_URL") if env("REPORTS_DATABASE_URL", default="") else database
 url_options: dict[str, Any] = database.get("OPTIONS", {})  # such as sslmode
 DATABASES = {
     # reconnect_timeout: try again whenever a request asks, instead of after longer and longer pauses.
@@ -124,9 +132,10 @@ DATABASES = {
         "TEST": {"MIRROR": "default"},
     },
     # The reports' own door; analytics.runner makes each transaction read-only and limits its time.
-    "reports": database
+    "reports": reports_database
     | {
-        "OPTIONS": url_options | {"application_name": "salesengine reports"},
+        "OPTIONS": reports_database.get("OPTIONS", {})
+        | {"application_name": "salesengine reports", "server_side_binding": True},
         "TEST": {"MIRROR": "default"},
     },
 }
@@ -248,14 +257,15 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = {
     "TITLE": "Sales Engine",
     "DESCRIPTION": (
-        "Takes in sales events, and answers which categories sell most. What can go wrong, and what to do then: "
+        "Takes in sales events, answers which categories sell most, and runs reports. What can go wrong, and what to "
+        "do then: "
         "[the types of problems](/docs/problems)."
     ),
     "VERSION": "0.1.0",
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
-    "POSTPROCESSING_HOOKS": ["salesengine.openapi.require_bodies"],
+    "POSTPROCESSING_HOOKS": ["salesengine.openapi.require_bodies", "analytics.openapi.list_each_report"],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",

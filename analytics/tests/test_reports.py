@@ -1,3 +1,6 @@
+import os
+from pathlib import Path
+
 import pytest
 from django.conf import settings as project_settings
 from django.core.management import call_command
@@ -16,12 +19,9 @@ from analytics.reports import (
 GOOD = '/*\ntitle = "Good"\ndescription = "A good one."\n*/\nSELECT 1 AS one\n'
 
 
-def test_the_three_reports_of_the_project_can_be_used():
-    assert [report.name for report in load_reports()] == [
-        "country_contribution",
-        "repeat_buyer_revenue",
-        "top_country_relationships",
-    ]
+def test_the_reports_of_the_project_can_be_used():
+    assert {report.name for report in load_reports()} == {path.stem for path in project_settings.SQL_DIR.glob("*.sql")}
+    assert len(load_reports()) >= 12
     assert invalid_reports() == []
 
 
@@ -54,7 +54,7 @@ def test_an_unknown_report_is_answered_with_the_names_there_are(sql_dir):
         find_report("goods")
 
 
-@pytest.mark.parametrize("name", ["../secret", "", "Good", "good\n", "good.sql", "/etc/passwd"])
+@pytest.mark.parametrize("name", ["../secret", "", "Good", "good\n", "good.sql", "/etc/passwd", "a" * 300])
 def test_a_name_never_leads_out_of_the_folder(sql_dir, name):
     (sql_dir / "good.sql").write_text(GOOD)
     (sql_dir.parent / "secret.sql").write_text(GOOD)
@@ -66,10 +66,14 @@ BAD_FILES = {
     "no header": ("SELECT 1\n", 1, "must begin with a /* comment */"),
     "header not closed": ('/*\ntitle = "Bad"\nSELECT 1\n', 1, "must begin with a /* comment */"),
     "not TOML": ("/*\ntitle = \n*/\nSELECT 1\n", 2, "the header is not TOML: Invalid value"),
-    "title missing": ('/*\ndescription = "Bad."\n*/\nSELECT 1\n', 1, "'title' in the header: Field required"),
+    "title missing": ('/*\ndescription = "Bad."\n*/\nSELECT 1\n', 1, "title: Field required"),
     "title empty": ('/*\ndescription = "Bad."\ntitle = " "\n*/\nSELECT 1\n', 3, "at least 1 character"),
     "title not text": ('/*\ndescription = "Bad."\n\ntitle = 5\n*/\nSELECT 1\n', 4, "a valid string"),
-    "unknown key": ('/*\ntitle = "Bad"\ndescription = "Bad."\ncolour = "red"\n*/\nSELECT 1\n', 4, "'colour'"),
+    "unknown key": ('/*\ntitle = "Bad"\ndescription = "Bad."\ncolour = "red"\n*/\nSELECT 1\n', 4, "colour: Extra"),
+    "timeout not text": ('/*\ntitle = "Bad"\ndescription = "Bad."\ntimeout = [5]\n*/\nSELECT 1\n', 4, "not a duration"),
+    "endless number": (f"/*\ntitle = {'1' * 5_000}\n*/\nSELECT 1\n", 1, "Exceeds the limit"),
+    "endless list": (f"/*\ntitle = {'[' * 5_000}\n*/\nSELECT 1\n", 1, "maximum recursion depth"),
+    "NUL": ('/*\ndescription = "Bad."\ntitle = "A\\u0000B"\n*/\nSELECT 1\n', 3, "title: String should match"),
     "no SQL": ('/*\ntitle = "Bad"\ndescription = "Bad."\n*/\n', 5, "no SQL below"),
 }
 
@@ -95,6 +99,11 @@ def test_a_file_whose_name_is_no_report_name_is_told(sql_dir):
         read_report(sql_dir / "Good-1.sql")
 
 
+def test_a_file_whose_name_is_not_utf_8_is_told():
+    error = InvalidReportError(Path(os.fsdecode(b"caf\xe9.sql")), 1, "cannot be read")
+    assert str(error) == "caf?.sql, line 1: cannot be read"
+
+
 def test_a_file_that_cannot_be_read_is_told(sql_dir):
     (sql_dir / "bad.sql").symlink_to(sql_dir / "gone.sql")
     assert ["No such file" in bad.reason for bad in invalid_reports()] == [True]
@@ -107,6 +116,7 @@ def test_a_bad_file_does_not_take_down_the_others(sql_dir):
     assert [bad.path.name for bad in invalid_reports()] == ["bad.sql"]
 
 
+@pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 def test_a_bad_file_breaks_the_system_check_with_file_and_line(sql_dir):
     (sql_dir / "bad.sql").write_text("/*\ntitle = \n*/\nSELECT 1\n")
     with pytest.raises(SystemCheckError, match=r"bad\.sql:2: \(analytics\.E001\) the header is not TOML"):

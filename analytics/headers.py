@@ -1,0 +1,106 @@
+"""What the header of a report file declares."""
+
+from datetime import timedelta
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
+
+from analytics.parameters import RESERVED, Name, Parameter
+from salesengine.durations import parse_duration
+
+# Without NUL, which PostgreSQL would not take into the log of runs.
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, pattern=r"^[^\x00]*$")]
+Timeout = Annotated[timedelta, BeforeValidator(lambda value: parse_duration(str(value)))]
+MOST_SERIES = 8  # of a chart: there are no more colours that can be told apart
+ROW_RULE = r"^ *(=|<>|<|<=|>|>=) *[0-9]{1,12} *$"
+
+# What a sale may be looked for by, in the admin's list.
+# fmt: off
+SaleField = Literal[
+    "id_order", "id_product", "id_buyer", "id_seller", "id_seller_country", "id_buyer_country", "brand", "category",
+    "start", "end",  # days of payment in UTC, both included
+]
+# fmt: on
+
+
+class Part(BaseModel):
+    """A table of the header."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Column(Part):
+    """How the admin shows a column: its heading, its format, and the sales that its numbers lead to.
+
+    `sales` says for fields of a sale in which column, or else parameter, its value is found.
+    """
+
+    title: Text | None = None
+    format: Literal["money", "percent", "country", "link"] | None = None
+    sales: dict[SaleField, str] = Field(default_factory=dict)
+
+
+class Chart(Part):
+    """Which columns are drawn, and how. With `series`, rows are told apart by that column: a series for each value."""
+
+    type: Literal["line", "bar", "stacked"]
+    x: str
+    y: Annotated[tuple[str, ...], Field(min_length=1, max_length=MOST_SERIES)]
+    series: str | None = None
+
+    @model_validator(mode="after")
+    def check(self) -> Self:
+        if self.series and len(self.y) != 1:
+            raise PydanticCustomError("series", "with series, y is one column")
+        if len(set(self.y)) < len(self.y):
+            raise PydanticCustomError("twice", "y names a column twice")
+        return self
+
+
+class Assertion(Part):
+    """What must be true of a result: an SQL expression over all its rows, or a rule for their number, such as ">= 1".
+
+    An expression that is null passes, as a constraint's does.
+    """
+
+    expression: Text | None = None
+    rows: Annotated[str, StringConstraints(pattern=ROW_RULE)] | None = None
+    severity: Literal["error", "warn"] = "error"
+    message: Text | None = None
+
+    @model_validator(mode="after")
+    def check(self) -> Self:
+        if (self.expression is None) == (self.rows is None):
+            raise PydanticCustomError("assertion", "an assertion has either expression or rows")
+        return self
+
+    @property
+    def sql(self) -> str:
+        """The expression, over the whole result."""
+        return self.expression or f"COUNT(*) {self.rows}"
+
+    @property
+    def text(self) -> str:
+        """What is said when it is not true."""
+        return self.message or f"It is not true that {self.expression or f'the number of rows is {self.rows}'}."
+
+
+class Header(Part):
+    """All that a report file says about itself."""
+
+    title: Text
+    description: Text
+    topic: Text = "Other"
+    timeout: Timeout | None = None
+    rows: Annotated[int, Field(ge=1, le=1_000)] = 100  # on a page in the admin
+    parameters: dict[Name, Parameter] = Field(default_factory=dict)
+    columns: dict[str, Column] = Field(default_factory=dict)
+    chart: Chart | None = None
+    assertions: tuple[Assertion, ...] = ()
+
+    @model_validator(mode="after")
+    def check(self) -> Self:
+        if taken := RESERVED & self.parameters.keys():
+            raise PydanticCustomError("reserved", "no parameter may be named {names}", {"names": ", ".join(taken)})
+        return self

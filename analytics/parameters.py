@@ -1,0 +1,211 @@
+"""The parameters of reports: what may be given, as text, in the admin, to the API and on the command line alike."""
+
+import datetime
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from analytics.relative_days import PHRASES, parse_relative_day
+from sales.models import Category
+from sales.schemas import parse_moment
+
+RESERVED = {"format", "limit", "sort", "page", "run"}  # the admin and the API use these beside the parameters
+BIGINT = range(-(2**63), 2**63)
+DECIMAL = re.compile(r"[+-]?[0-9]{1,30}(\.[0-9]{1,30})?")
+
+Value = str | int | Decimal | bool | datetime.date | datetime.datetime | None
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=63)]
+
+
+class InvalidParametersError(ValueError):
+    """What is wrong with the parameters of a call: the name of each bad one, and why, in words."""
+
+    def __init__(self, errors: Mapping[str, str]) -> None:
+        super().__init__("\n".join(f"{name} {error}" for name, error in errors.items()))
+        self.errors = errors
+
+
+class Parameter(BaseModel):
+    """What a report's header declares of one parameter."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    type: Literal["date", "datetime", "integer", "decimal", "text", "choice", "category", "country", "boolean"]
+    default: Any = None
+    required: bool = False
+    label: str = ""
+    help: str = ""
+    choices: tuple[str, ...] = ()
+    minimum: int | Decimal | None = None
+    maximum: int | Decimal | None = None
+
+    @model_validator(mode="after")
+    def check(self) -> Self:
+        if (self.type == "choice") != bool(self.choices):
+            raise PydanticCustomError("choices", "choices are what a parameter of the type choice needs, and no other")
+        if self.type not in ("integer", "decimal") and (self.minimum is not None or self.maximum is not None):
+            raise PydanticCustomError("limits", "minimum and maximum are for the types integer and decimal")
+        if self.default is not None:
+            try:
+                self.parse(self.default_text)
+            except ValueError as error:
+                raise PydanticCustomError("default", "its default {error}", {"error": str(error)}) from None
+        return self
+
+    @property
+    def sql_type(self) -> str:
+        return SQL_TYPES[self.type]
+
+    @property
+    def allowed(self) -> list[str]:
+        """The texts that may be given, where they can be listed; [] where they cannot."""
+        return list(Category.values if self.type == "category" else self.choices)
+
+    @property
+    def default_text(self) -> str:
+        """The default as it would be given, such as "first day of last month"; empty when there is none."""
+        return "" if self.default is None else to_text(self.default)
+
+    def parse(self, text: str) -> Value:
+        """Text as it is given -> the value that is bound. Raises ValueError, in words that follow the name."""
+        value = self._parse_text(text)
+        if self.minimum is not None and value < self.minimum:  # type: ignore[operator]  # a number
+            raise ValueError(f"must be at least {self.minimum}")
+        if self.maximum is not None and value > self.maximum:  # type: ignore[operator]
+            raise ValueError(f"must be at most {self.maximum}")
+        return value
+
+    def _parse_text(self, text: str) -> Value:
+        if "\0" in text:
+            raise ValueError("must not hold the character NUL")
+        if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+            raise ValueError("must be text in UTF-8")
+        if self.type == "choice":
+            return _one_of(text, self.choices)
+        return PARSERS[self.type](text)
+
+
+@dataclass(frozen=True)
+class Given:
+    """The parameters of one call: the value of each that the report has, given or not."""
+
+    values: Mapping[str, Value]
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """The values as text that gives the same values again; nothing is left to a default."""
+        return {name: to_text(value) for name, value in self.values.items()}
+
+
+def parse_parameters(parameters: Mapping[str, Parameter], given: Mapping[str, str]) -> Given:
+    """Name -> text, of those that were given. One that is left out has its default, one given as "" has no value.
+
+    Raises InvalidParametersError, which names every bad parameter.
+    """
+    errors = {name: _not_known(parameters) for name in given if name not in parameters}
+    values: dict[str, Value] = {}
+    for name, parameter in parameters.items():
+        text = given.get(name, parameter.default_text)
+        try:
+            values[name] = parameter.parse(text) if text else None
+        except ValueError as error:
+            errors[name] = str(error)
+        if not text and parameter.required:
+            errors[name] = "must be given"
+    if errors:
+        raise InvalidParametersError(errors)
+    return Given(values)
+
+
+def _not_known(parameters: Mapping[str, Parameter]) -> str:
+    return f"is not known here; there are {', '.join(parameters)}" if parameters else "is not known: there are none"
+
+
+def to_text(value: Value) -> str:
+    """A value as text that parses to it."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, datetime.datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    return f"{value:f}" if isinstance(value, Decimal) else str(value)
+
+
+def _one_of(text: str, choices: tuple[str, ...] | list[str]) -> str:
+    if text not in choices:
+        raise ValueError(f"must be one of {', '.join(choices)}")
+    return text
+
+
+def _parse_date(text: str) -> datetime.date:
+    if day := parse_relative_day(text):
+        return day
+    try:
+        return datetime.date.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"must be a day, such as 2021-01-31, or one told from today: {PHRASES}") from None
+
+
+def _parse_datetime(text: str) -> datetime.datetime:
+    if day := parse_relative_day(text):
+        return datetime.datetime.combine(day, datetime.time.min, datetime.UTC)
+    try:
+        return parse_moment(text)
+    except PydanticCustomError as error:
+        raise ValueError(f"{error.message()}; or a day told from today: {PHRASES}") from None
+
+
+def _parse_integer(text: str) -> int:
+    if not re.fullmatch(r"[+-]?[0-9]{1,19}", text) or int(text) not in BIGINT:
+        raise ValueError("must be a whole number, such as 12")
+    return int(text)
+
+
+def _parse_decimal(text: str) -> Decimal:
+    try:
+        if DECIMAL.fullmatch(text):
+            return Decimal(text)
+    except InvalidOperation:
+        pass
+    raise ValueError("must be a number, such as 57.25")
+
+
+def _parse_country(text: str) -> str:
+    if len(text) > 64:
+        raise ValueError("must be the id of a country, of at most 64 characters")
+    return text
+
+
+def _parse_boolean(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise ValueError("must be true or false")
+    return text == "true"
+
+
+PARSERS: dict[str, Callable[[str], Value]] = {
+    "date": _parse_date,
+    "datetime": _parse_datetime,
+    "integer": _parse_integer,
+    "decimal": _parse_decimal,
+    "text": str,
+    "category": lambda text: _one_of(text, Category.values),
+    "country": _parse_country,
+    "boolean": _parse_boolean,
+}
+SQL_TYPES = {
+    "date": "date",
+    "datetime": "timestamptz",
+    "integer": "bigint",
+    "decimal": "numeric",
+    "text": "text",
+    "choice": "text",
+    "category": "text",
+    "country": "text",
+    "boolean": "boolean",
+}

@@ -1,0 +1,167 @@
+"""What may be given for each type of parameter, and that it is a value and nothing else."""
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from pydantic import ValidationError
+
+from analytics.parameters import InvalidParametersError, Parameter, parse_parameters, to_text
+from analytics.runner import run
+
+FRANCE = "170"
+
+
+def parameter(kind, **rest):
+    if kind == "choice":
+        rest.setdefault("choices", ("revenue", "sales"))
+    return Parameter(type=kind, **rest)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        ("date", "2021-02-28", date(2021, 2, 28)),
+        ("date", "yesterday", datetime.now(UTC).date() - timedelta(days=1)),
+        ("datetime", "2021-01-07T00:09:24Z", datetime(2021, 1, 7, 0, 9, 24, tzinfo=UTC)),
+        ("datetime", "2021-01-07T01:09:24.5+01:00", datetime(2021, 1, 7, 0, 9, 24, 500_000, tzinfo=UTC)),
+        ("datetime", "2021-01-07T00:09", datetime(2021, 1, 7, 0, 9, tzinfo=UTC)),
+        ("datetime", "2021-01-07", datetime(2021, 1, 7, tzinfo=UTC)),
+        ("integer", "-12", -12),
+        ("integer", "9223372036854775807", 2**63 - 1),
+        ("decimal", "0.10", Decimal("0.10")),
+        ("decimal", "-123456789012345.12345678901234567890", Decimal("-123456789012345.12345678901234567890")),
+        ("text", "  d'Artagnan; -- %s", "  d'Artagnan; -- %s"),
+        ("choice", "sales", "sales"),
+        ("category", "design & decoration", "design & decoration"),
+        ("country", FRANCE, FRANCE),
+        ("boolean", "true", True),
+        ("boolean", "false", False),
+    ],
+)
+def test_each_type_takes_its_values_and_gives_them_back_as_text(kind, text, value):
+    parsed = parameter(kind).parse(text)
+    assert (parsed, type(parsed)) == (value, type(value))
+    assert parameter(kind).parse(to_text(parsed)) == value
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "words"),
+    [
+        ("date", "2021-02-30", "must be a day, such as 2021-01-31"),
+        ("date", "soon", "first day of last month"),
+        ("date", "9999 years ago", "must be|years 1 to 9999"),
+        ("datetime", "noon", "must be a date and time as in ISO 8601"),
+        ("datetime", "0001-01-01T00:00+14:00", "years 1 to 9999"),
+        ("integer", "1.5", "must be a whole number"),
+        ("integer", "9223372036854775808", "must be a whole number"),
+        ("integer", "١٢", "must be a whole number"),
+        ("decimal", "1e5", "must be a number, such as 57.25"),
+        ("decimal", "NaN", "must be a number"),
+        ("decimal", "1" * 31, "must be a number"),
+        ("text", "a\0b", "must not hold the character NUL"),
+        ("text", "\ud800", "must be text in UTF-8"),
+        ("choice", "Sales", "must be one of revenue, sales"),
+        ("category", "cars", "must be one of clothing, shoes"),
+        ("country", "1" * 65, "at most 64 characters"),
+        ("boolean", "yes", "must be true or false"),
+    ],
+)
+def test_each_type_says_what_would_be_right(kind, text, words):
+    with pytest.raises(ValueError, match=words):
+        parameter(kind).parse(text)
+
+
+def test_limits_are_kept():
+    limited = parameter("integer", minimum=1, maximum=3)
+    assert [limited.parse(text) for text in "123"] == [1, 2, 3]
+    with pytest.raises(ValueError, match="must be at least 1"):
+        limited.parse("0")
+    with pytest.raises(ValueError, match="must be at most 3"):
+        limited.parse("4")
+
+
+def test_a_default_holds_for_what_is_left_out_and_not_for_what_is_empty():
+    parameters = {"n": parameter("integer", default=5)}
+    assert parse_parameters(parameters, {}).values == {"n": 5}
+    assert parse_parameters(parameters, {"n": ""}).values == {"n": None}
+    assert parse_parameters(parameters, {"n": ""}).texts == {"n": ""}
+
+
+def test_a_default_may_be_as_toml_has_it():
+    defaults = {"date": date(2021, 1, 7), "integer": 5, "boolean": True, "text": "x"}
+    assert {kind: parameter(kind, default=value).default_text for kind, value in defaults.items()} == {
+        "date": "2021-01-07",
+        "integer": "5",
+        "boolean": "true",
+        "text": "x",
+    }
+
+
+def test_every_bad_parameter_is_named():
+    with pytest.raises(InvalidParametersError) as caught:
+        parse_parameters({"n": parameter("integer"), "must": parameter("text", required=True)}, {"n": "x", "other": ""})
+    assert caught.value.errors == {
+        "n": "must be a whole number, such as 12",
+        "must": "must be given",
+        "other": "is not known here; there are n, must",
+    }
+
+
+@pytest.mark.parametrize(
+    ("declared", "words"),
+    [
+        ({"type": "colour"}, "Input should be 'date'"),
+        ({"type": "choice"}, "choices are what a parameter of the type choice needs"),
+        ({"type": "text", "choices": ["a"]}, "choices are what"),
+        ({"type": "text", "minimum": 1}, "minimum and maximum are for"),
+        ({"type": "integer", "default": "many"}, "its default must be a whole number"),
+        ({"type": "integer", "default": 5, "maximum": 4}, "its default must be at most 4"),
+        ({"type": "date", "default": "someday"}, "its default must be a day"),
+        ({"type": "date", "colour": "red"}, "Extra inputs"),
+    ],
+)
+def test_a_bad_declaration_is_refused(declared, words):
+    with pytest.raises(ValidationError, match=words):
+        Parameter(**declared)
+
+
+HOSTILE = {
+    "quotes": "'; DELETE FROM sales; --",
+    "double quotes": '"x"',
+    "comments": "/* */ -- \n",
+    "percent": "100 % %s %%",
+    "placeholder": "%(word)s %(other)s",
+    "backslash": "\\' \\",
+    "dollars": "$1 $$ $tag$",
+    "a megabyte": "x'" * 500_000,
+    "the end of a COPY": "\\.",
+}
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "reports"])
+@pytest.mark.parametrize("word", HOSTILE.values(), ids=HOSTILE)
+def test_text_is_a_value_and_nothing_else(write_report, word):
+    report = write_report(
+        "SELECT %(word)s AS word, '%(word)s' AS text, 5 % 3 AS rest -- %(word)s",
+        header='[parameters.word]\ntype = "text"\n',
+    )
+    with run(report, report.parse({"word": word})) as result:
+        assert list(result.rows) == [(word, "%(word)s", 2)]
+    with run(report, report.parse({"word": word})) as result:
+        written = word.replace('"', '""') if set(',"\r\n') & set(word) else None
+        expected = f'"{written}"' if written is not None else word
+        assert b"".join(result.copy_csv()).decode() == f"{expected},%(word)s,2\n"
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "reports"])
+def test_what_is_not_given_is_a_null_of_its_type(write_report):
+    kinds = ("date", "datetime", "integer", "decimal", "text", "category", "country", "boolean")
+    header = "".join(f'[parameters.p_{kind}]\ntype = "{kind}"\n' for kind in kinds)
+    report = write_report(
+        "SELECT " + ", ".join(f"pg_typeof(%(p_{kind})s)::text AS {kind}" for kind in kinds), header=header
+    )
+    with run(report, report.parse({})) as result:
+        assert list(result.rows) == [
+            ("date", "timestamp with time zone", "bigint", "numeric", "text", "text", "text", "boolean")
+        ]

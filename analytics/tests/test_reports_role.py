@@ -1,0 +1,82 @@
+"""The user that the README makes for reports can read what they need, and do nothing else."""
+
+import re
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+from django.conf import settings
+from django.db import connection, connections
+
+from analytics import runner
+from analytics.reports import load_reports
+from analytics.tests.test_runner import WRITES
+from countries.models import Country
+from sales.models import Sale
+from sales.services import record_sales
+from sales.tests.helpers import sale_event
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
+
+README = Path(settings.BASE_DIR, "README.md").read_text()
+(GRANTS,) = re.findall(r"```sql\n(CREATE ROLE reports.*?)```", README, re.DOTALL)
+
+
+@pytest.fixture
+def role(monkeypatch):
+    """Reports run as the README's user."""
+    with connection.cursor() as cursor:
+        cursor.execute(GRANTS)
+    connections["reports"].close()
+    monkeypatch.setitem(connections["reports"].settings_dict, "USER", "reports")
+    yield
+    connections["reports"].close()
+    with connection.cursor() as cursor:
+        cursor.execute("DROP OWNED BY reports")
+        cursor.execute("DROP ROLE reports")
+
+
+@contextmanager
+def open_connection():
+    """A connection of that user without any of the runner's guards, and with the role's own switched off."""
+    connections["reports"].ensure_connection()
+    database = connections["reports"].connection
+    database.execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE")
+    yield database
+    connections["reports"].close()
+
+
+def test_every_report_runs(role):
+    record_sales([sale_event()])
+    reports = load_reports()
+    assert reports
+    for report in reports:
+        with runner.run(report, report.parse({})) as result:
+            list(result.rows)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        *(sql for sql in WRITES.values() if "set_config" not in sql),
+        "INSERT INTO sales (id_order) VALUES ('1')",
+        "UPDATE sales SET revenue = 0",
+        "TRUNCATE sales",
+        "DELETE FROM feedback_journal",
+        "CREATE TABLE mine (id int)",
+        "SELECT * FROM auth_user",
+        "SELECT * FROM api_key",
+        "SELECT * FROM rejected_events",
+        "SELECT pg_read_file('/etc/passwd')",
+        "COPY (SELECT 1) TO PROGRAM 'true'",
+        "SET ROLE pg_read_all_data",
+    ],
+)
+def test_it_can_neither_write_nor_read_anything_else_even_without_the_runners_guards(role, sql):
+    Country.objects.create(id_country="170", country_name="France")
+    record_sales([sale_event()])
+    before = list(Sale.objects.values()), list(Country.objects.values())
+    with open_connection() as database, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        database.execute(sql)
+    assert (list(Sale.objects.values()), list(Country.objects.values())) == before

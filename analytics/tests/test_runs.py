@@ -1,0 +1,195 @@
+"""Every run is logged, from its beginning to its end."""
+
+import time
+import uuid
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from threading import Thread
+
+import pytest
+from django.db import connection, connections
+from django.utils import timezone
+
+from analytics.models import Door, Outcome, ReportRun
+from analytics.runner import AssertionFailed, ReportFailed, TimedOut
+from analytics.runs import Caller, cancel, find_lost, logged_run
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
+
+CALLER = Caller(Door.API, "web shop")
+
+
+def run(report, given=None, **options):
+    return logged_run(report, report.parse(given or {}), CALLER, format="csv", **options)
+
+
+def run_to_the_end(report, given=None, **options):
+    with run(report, given, **options) as running:
+        return list(running.result.rows)
+
+
+def test_a_run_is_logged_with_all_that_is_known_of_it(write_report):
+    report = write_report("SELECT %(n)s AS n", header='[parameters.n]\ntype = "integer"\ndefault = 5\n')
+    with run(report, {"n": "7"}) as running:
+        rows = list(running.result.rows)
+        running.bytes = 12
+    log = ReportRun.objects.get()
+    assert rows == [(7,)]
+    assert (log.report, log.sql_hash, log.parameters) == ("probe", report.sql_hash, {"n": "7"})
+    assert (log.door, log.sender, log.format) == ("api", "web shop", "csv")
+    assert (log.rows, log.bytes, log.outcome, log.message) == (1, 12, "ok", "")
+    assert 0 < log.seconds < 10
+    assert timezone.now() - log.started_at < timedelta(minutes=1)
+
+
+def test_a_default_is_logged_as_the_value_that_it_had(write_report):
+    report = write_report("SELECT %(day)s AS day", header='[parameters.day]\ntype = "date"\ndefault = "today"\n')
+    run_to_the_end(report)
+    assert ReportRun.objects.get().parameters == {"day": timezone.now().date().isoformat()}
+
+
+def test_a_run_is_in_the_log_while_it_goes_on(write_report):
+    with run(write_report("SELECT 1 AS one")):
+        assert ReportRun.objects.get().outcome == Outcome.RUNNING
+
+
+def test_a_run_without_rows_is_empty(write_report):
+    run_to_the_end(write_report("SELECT 1 AS one WHERE false"))
+    assert ReportRun.objects.get().outcome == Outcome.EMPTY
+
+
+@pytest.mark.parametrize(
+    ("sql", "header", "failure", "outcome", "words"),
+    [
+        ("SELECT 1 / 0 AS x", "", ReportFailed, Outcome.ERROR, "division by zero"),
+        ("SELECT pg_sleep(9) AS x", 'timeout = "1s"\n', TimedOut, Outcome.TIMED_OUT, "statement timeout"),
+        ("SELECT 1 AS x", '[[assertions]]\nrows = "> 1"\n', AssertionFailed, Outcome.FAILED_ASSERTION, "rows is > 1"),
+        ("SELECT 1 AS x", '[[assertions]]\nexpression = "true), (true"\n', ReportFailed, Outcome.ERROR, "not one"),
+    ],
+)
+def test_a_failure_is_logged_with_its_reason(write_report, sql, header, failure, outcome, words):
+    with pytest.raises(failure):
+        run_to_the_end(write_report(sql, header=header))
+    log = ReportRun.objects.get()
+    assert log.outcome == outcome
+    assert words in log.message
+
+
+def test_an_assertion_of_severity_warn_is_logged_with_a_good_run(write_report):
+    run_to_the_end(write_report("SELECT 1 AS x", header='[[assertions]]\nrows = "> 1"\nseverity = "warn"\n'))
+    log = ReportRun.objects.get()
+    assert (log.outcome, log.message) == (Outcome.OK, "It is not true that the number of rows is > 1.")
+
+
+def test_an_assertion_that_is_null_passes(write_report):
+    run_to_the_end(write_report("SELECT 1 AS x WHERE false", header='[[assertions]]\nexpression = "SUM(x) > 5"\n'))
+    assert ReportRun.objects.get().outcome == Outcome.EMPTY
+
+
+def test_a_percent_sign_in_an_assertion_is_one(write_report):
+    run_to_the_end(write_report("SELECT 5 AS x", header='[[assertions]]\nexpression = "SUM(x) % 2 = 1"\n'))
+    assert ReportRun.objects.get().outcome == Outcome.OK
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, BrokenPipeError])
+def test_who_leaves_has_cancelled(write_report, error):
+    def leave(report):
+        with run(report) as running:
+            next(running.result.rows)
+            raise error
+
+    with pytest.raises(error):
+        leave(write_report("SELECT generate_series(1, 1000000000) AS n"))
+    assert ReportRun.objects.get().outcome == Outcome.CANCELLED
+    assert ReportRun.objects.get().rows > 0
+
+
+def test_a_reader_who_closes_has_cancelled(write_report):
+    def rows():
+        with run(write_report("SELECT generate_series(1, 1000000000) AS n")) as running:
+            yield from running.result.rows
+
+    reading = rows()
+    assert next(reading) == (1,)
+    reading.close()
+    assert ReportRun.objects.get().outcome == Outcome.CANCELLED
+    assert active_queries() == 0
+
+
+def active_queries():
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'salesengine rep%' AND state = 'active'"
+        )
+        return cursor.fetchone()[0]
+
+
+def run_in_a_thread(report, token):
+    """Runs the report elsewhere; a list that will hold what became of it."""
+    ended = []
+
+    def target():
+        try:
+            with suppress(ReportFailed), run(report, token=token) as running:
+                ended.append(len(list(running.result.rows)))
+        finally:
+            for alias in ("default", "reports"):
+                connections[alias].close()
+
+    thread = Thread(target=target)
+    thread.start()
+    return thread, ended
+
+
+def test_cancelling_ends_the_query_on_the_server(write_report):
+    token = uuid.uuid4()
+    thread, ended = run_in_a_thread(write_report("SELECT pg_sleep(60) AS nap"), token)
+    deadline = time.monotonic() + 20
+    while not active_queries():
+        assert time.monotonic() < deadline, "it does not run"
+        time.sleep(0.02)
+    assert cancel(token)
+    thread.join(timeout=20)
+    assert not thread.is_alive()
+    assert (ended, active_queries()) == ([], 0)
+    log = ReportRun.objects.get()
+    assert (log.outcome, log.message) == (Outcome.CANCELLED, "probe.sql: the run was cancelled.")
+
+
+def test_only_the_run_that_is_meant_is_cancelled(write_report):
+    other = uuid.uuid4()
+    thread, ended = run_in_a_thread(write_report("SELECT pg_sleep(1) AS nap"), other)
+    assert not cancel(uuid.uuid4())
+    thread.join(timeout=20)
+    assert ended == [1]
+
+
+def test_a_run_whose_process_has_gone_is_lost(write_report):
+    with run(write_report("SELECT 1 AS one")) as running:
+        ReportRun.objects.filter(token=running.token).update(started_at=timezone.now() - timedelta(hours=1))
+        gone = ReportRun.objects.create(
+            report="probe", parameters={}, door="api", started_at=timezone.now() - timedelta(minutes=1)
+        )
+        just_begun = ReportRun.objects.create(report="probe", parameters={}, door="api")
+        find_lost()
+        outcomes = dict(ReportRun.objects.values_list("token", "outcome"))
+    assert outcomes == {
+        running.token: Outcome.RUNNING,
+        gone.token: Outcome.LOST,
+        just_begun.token: Outcome.RUNNING,
+    }
+
+
+def test_a_run_is_watched_while_it_goes_on(write_report):
+    seen = []
+
+    @contextmanager
+    def watch(token):
+        seen.append(("begins", token))
+        yield
+        seen.append(("ends", token))
+
+    token = uuid.uuid4()
+    with run(write_report("SELECT 1 AS one"), token=token, watch=watch):
+        seen.append("runs")
+    assert seen == [("begins", token), "runs", ("ends", token)]

@@ -1,0 +1,49 @@
+import pytest
+
+from analytics.statements import InvalidStatementError, parse_statement
+
+TYPES = {"day": "date", "n": "bigint"}
+
+
+@pytest.mark.parametrize(
+    ("sql", "bound"),
+    [
+        ("SELECT %(n)s", "SELECT %(n)s::bigint"),
+        ("SELECT %(n)s, %(day)s, %(n)s", "SELECT %(n)s::bigint, %(day)s::date, %(n)s::bigint"),
+        ("SELECT 5 % 2 LIKE '%a%'", "SELECT 5 %% 2 LIKE '%%a%%'"),
+        ("SELECT '%(n)s'", "SELECT '%%(n)s'"),
+        ("SELECT 'it''s %(n)s'", "SELECT 'it''s %%(n)s'"),
+        (r"SELECT E'\'%(n)s'", r"SELECT E'\'%%(n)s'"),
+        (r"SELECT '\', %(n)s", r"SELECT '\', %(n)s::bigint"),
+        ('SELECT "%(n)s"', 'SELECT "%%(n)s"'),
+        ("SELECT $$%(n)s'$$", "SELECT $$%%(n)s'$$"),
+        ("SELECT $a$ $$ %(n)s $a$", "SELECT $a$ $$ %%(n)s $a$"),
+        ("SELECT 1 -- it's %(n)s\n, %(n)s", "SELECT 1 -- it's %%(n)s\n, %(n)s::bigint"),
+        ("SELECT 1 /* it's %(n)s */", "SELECT 1 /* it's %%(n)s */"),
+        ("SELECT 1;", "SELECT 1"),
+        ("SELECT 1; -- the end; really", "SELECT 1 -- the end; really"),
+        ("SELECT ';'", "SELECT ';'"),
+    ],
+)
+def test_parameters_are_bound_where_they_are_no_text(sql, bound):
+    assert parse_statement(sql).bind(TYPES) == bound
+
+
+@pytest.mark.parametrize("sql", ["SELECT 1; SELECT 2", "SELECT 1;;", "SELECT 1; 'text'", "SELECT 1; --\nDELETE"])
+def test_there_is_one_statement(sql):
+    with pytest.raises(InvalidStatementError, match="one SELECT") as caught:
+        parse_statement(sql)
+    assert caught.value.offset == 8
+
+
+@pytest.mark.parametrize(
+    ("sql", "is_moving"),
+    [
+        ("SELECT now()", True),
+        ("SELECT CURRENT_DATE - 1", True),
+        ("SELECT random()", True),
+        ("SELECT known, 'known' FROM a -- now()", False),
+    ],
+)
+def test_what_depends_on_time_or_chance_is_known(sql, is_moving):
+    assert parse_statement(sql).is_moving == is_moving
