@@ -1,127 +1,73 @@
-"""A result as text: a table for people, csv and json for programs. csv and json hold a few rows at a time."""
+"""Writing a run's result somewhere, and a manifest of what was written."""
 
-import csv
-import errno
-import io
-import os
-import re
-import secrets
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from decimal import Decimal
-from itertools import islice
-from pathlib import Path
-from typing import Any, TextIO
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
 
-import msgspec
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-from analytics.runner import Result, Row
-
-CSV_ROWS = 500  # rows that are turned into text at a time
-# What a spreadsheet may take for the beginning of a formula (OWASP, "CSV Injection").
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-NULL = "-"  # for people, as in the Django admin
-
-# As salesengine.renderers.encode_json, and PostgreSQL's rarer types (ranges, addresses) as text.
-_encode_json = msgspec.json.Encoder(decimal_format="number", enc_hook=str).encode
+from analytics.formats import Format
+from analytics.parameters import Given
+from analytics.reports import Report
+from analytics.runs import Run
+from salesengine.renderers import encode_json
 
 
-def table_text(result: Result) -> Iterator[str]:
-    """An aligned table, as wide as it needs to be. All its rows are in memory: the widths depend on every one."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False)
-    for column in result.columns:
-        table.add_column(Text(column.name), justify="right" if column.is_number else "left", no_wrap=True)
-    for row in result.rows:
-        table.add_row(*(Text(text_for_people(value)) for value in row))
-    console = Console(file=io.StringIO(), width=1_000_000, color_system=None)
-    with console.capture() as capture:
-        console.print(table)
-    yield from (f"{line.rstrip()}\n" for line in capture.get().splitlines())
+@dataclass(frozen=True)
+class Export:
+    """What was written: how many rows and bytes, and the SHA-256 of the bytes in hex."""
+
+    format: Format
+    rows: int
+    bytes: int
+    sha256: str
+    is_cut: bool
 
 
-def csv_text(result: Result, *, safe_cells: bool = False) -> Iterator[str]:
-    """CSV (RFC 4180) with a header; null is an empty cell.
+def write_export(
+    run: Run,
+    format: Format,  # noqa: A002
+    write: Callable[[bytes], object],
+    *,
+    title: str,
+    safe_cells: bool = False,
+    advance: Callable[[int], object] = lambda rows: None,
+) -> Export:
+    """Write the whole result in a format, a piece at a time; `advance` is told of the rows since the last piece.
 
-    `safe_cells` puts an apostrophe before text that a spreadsheet would run as a formula.
+    Raises ReportFailed, CannotEncode, and what `write` raises.
     """
-    to_text = _safe_cell_text if safe_cells else cell_text
-    yield _csv_lines([tuple(column.name for column in result.columns)])
-    while rows := list(islice(result.rows, CSV_ROWS)):
-        yield _csv_lines([tuple(map(to_text, row)) for row in rows])
+    digest, size, rows = hashlib.sha256(), 0, 0
+    for piece in format.encode(run.result, safe_cells=safe_cells, title=title):
+        write(piece)
+        digest.update(piece)
+        size += len(piece)
+        run.bytes = size
+        advance(run.result.row_count - rows)
+        rows = run.result.row_count
+    return Export(format, rows, size, digest.hexdigest(), run.result.is_cut)
 
 
-def json_text(result: Result) -> Iterator[str]:
-    """A JSON list of objects, one a line. Numbers are exact; NaN and Infinity, which JSON does not have, are null."""
-    names = [column.name for column in result.columns]
-    before = "[\n"
-    for row in result.rows:
-        yield before + _encode_json(dict(zip(names, map(_json_value, row), strict=True))).decode()
-        before = ",\n"
-    yield "[]\n" if before == "[\n" else "\n]\n"
+def manifest(report: Report, given: Given, run: Run, export: Export, file_name: str) -> bytes:
+    """What a pipeline wants to know of a file before it believes it, as JSON.
 
-
-FORMATS: dict[str, Callable[[Result], Iterator[str]]] = {"table": table_text, "csv": csv_text, "json": json_text}
-
-
-def cell_text(value: Any) -> str:
-    """A value for programs: null empty, numbers in full and never with an exponent, timestamps as ISO 8601 in UTC."""
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, Decimal | float):
-        return f"{Decimal(str(value)):f}"
-    json = _encode_json(value)
-    return str(msgspec.json.decode(json)) if json.startswith(b'"') else json.decode()
-
-
-def text_for_people(value: Any) -> str:
-    """The same for a screen: null is visible, and control characters are, instead of doing things to a terminal."""
-    text = NULL if value is None else cell_text(value)
-    return CONTROL_CHARACTER.sub(lambda match: repr(match[0])[1:-1], text)
-
-
-def _safe_cell_text(value: Any) -> str:
-    text = cell_text(value)
-    is_formula = text.startswith(FORMULA_STARTS) and not isinstance(value, int | float | Decimal)
-    return f"'{text}" if is_formula else text
-
-
-def _csv_lines(rows: list[Row]) -> str:
-    lines = io.StringIO(newline="")
-    csv.writer(lines).writerows(rows)
-    return lines.getvalue()
-
-
-def _json_value(value: Any) -> Any:
-    return None if isinstance(value, Decimal) and not value.is_finite() else value
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[TextIO]:
-    """A file to write to that appears under its name whole or not at all.
-
-    Raises OSError when it cannot be written; then, or when the body of the `with` fails, what was there before stays.
+    `newest_received_at` is when the newest of the `sales` that the data are of was received; null when there were none.
     """
-    path = path.resolve()  # through a link: the file is replaced, not the link
-    if not path.parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, f"there is no folder {path.parent}")
-    if path.exists() and not path.is_file():
-        raise FileExistsError(errno.EEXIST, "it is not an ordinary file")
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    with draft.open("x", encoding="utf-8", newline="") as file:
-        try:
-            if path.exists():
-                draft.chmod(path.stat().st_mode & 0o777)
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-            draft.replace(path)
-        except BaseException:
-            draft.unlink(missing_ok=True)
-            raise
+    watermark = run.result.watermark
+    return (
+        encode_json(
+            {
+                "file": file_name,
+                "report": report.name,
+                "format": export.format.name,
+                "parameters": given.texts,
+                "rows": export.rows,
+                "bytes": export.bytes,
+                "sha256": export.sha256,
+                "sql_sha256": report.sql_hash,
+                "truncated": export.is_cut,
+                "sales": watermark.sales,
+                "newest_received_at": watermark.received_at,
+                "run": run.token,
+            }
+        )
+        + b"\n"
+    )

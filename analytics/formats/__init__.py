@@ -1,0 +1,58 @@
+"""The formats that results are given out in, for every door."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from analytics.formats.cells import CannotEncode, Encodable, Rows, text_for_people
+from analytics.formats.csv import encode_csv
+from analytics.formats.json import encode_json_list, encode_ndjson
+from analytics.formats.parquet import encode_parquet
+from analytics.formats.tables import encode_markdown, encode_table
+from analytics.formats.xlsx import encode_xlsx
+
+__all__ = ["FORMATS", "CannotEncode", "Format", "Rows", "text_for_people"]
+
+
+class Encode(Protocol):
+    """Turns a result into the bytes of a file, piece by piece; text is UTF-8 and cut at ends of lines.
+
+    `safe_cells` is for formats whose text a spreadsheet may run as formulas (csv, markdown); `title` names the sheets
+    of xlsx. Raises CannotEncode, and what reading the result raises, also after the first pieces: then they are to be
+    thrown away.
+    """
+
+    def __call__(self, result: Encodable, *, safe_cells: bool = False, title: str = ...) -> Iterator[bytes]: ...
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format, and how it is called: on the command line, in a file's name, in a Content-Type."""
+
+    name: str
+    extension: str
+    media_type: str
+    encode: Encode
+    is_text: bool = True  # and so fit for a terminal
+    is_for_people: bool = False  # shown rather than read by a program
+
+
+FORMATS: dict[str, Format] = {
+    each.name: each
+    for each in (
+        Format("table", "txt", "text/plain; charset=utf-8", encode_table, is_for_people=True),
+        Format("csv", "csv", "text/csv; charset=utf-8", encode_csv),
+        Format("json", "json", "application/json", encode_json_list),
+        Format("ndjson", "ndjson", "application/x-ndjson", encode_ndjson),
+        Format(
+            "xlsx",
+            "xlsx",
+            "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+            encode_xlsx,
+            is_text=False,
+            is_for_people=True,
+        ),
+        Format("parquet", "parquet", "application/vnd.apache.parquet", encode_parquet, is_text=False),
+        Format("markdown", "md", "text/markdown; charset=utf-8", encode_markdown, is_for_people=True),
+    )
+}

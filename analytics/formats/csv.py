@@ -1,0 +1,48 @@
+"""CSV, byte for byte as PostgreSQL's COPY writes it, whether PostgreSQL or we write it."""
+
+from collections.abc import Iterator
+
+from analytics.formats.cells import Encodable, Texts, by_column, column_texts, header_texts, pieces
+
+QUOTED = (",", '"', "\r", "\n")
+END_OF_COPY = "\\."  # alone on a line; older servers take it for the end
+
+
+def encode_csv(result: Encodable, *, safe_cells: bool = False, title: str = "") -> Iterator[bytes]:
+    r"""CSV with a header, in UTF-8, lines ended by \n. Null is an empty cell, the empty text is "".
+
+    `safe_cells` puts an apostrophe before text that a spreadsheet would run as a formula, column names too. Without it
+    the lines come from COPY where the result has one: none of them is then looked at here.
+    """
+    yield _lines(header_texts(result.columns, safe_cells=safe_cells))
+    if not safe_cells and (lines := result.copy_csv()) is not None:
+        yield from lines
+        return
+    for rows in pieces(result.rows):
+        columns = by_column(result.columns, rows)
+        yield _lines([column_texts(column, values, safe_cells=safe_cells) for column, values in columns])
+
+
+def _lines(columns: list[Texts]) -> bytes:
+    """The lines of columns of texts."""
+    fields = [_fields(texts, is_only=len(columns) == 1) for texts in columns]
+    return "".join(f"{line}\n" for line in map(",".join, zip(*fields, strict=True))).encode()
+
+
+def _fields(texts: Texts, *, is_only: bool) -> list[str]:
+    """The texts of a column, in quotes where these are needed (PostgreSQL's manual, COPY, "CSV Format").
+
+    Mostly there is nothing to quote in a whole column, which is seen much faster than for each text.
+    """
+    whole = "".join(filter(None, texts))
+    if is_only or any(mark in whole for mark in QUOTED):
+        return [_field(text, is_only=is_only) for text in texts]
+    return ["" if text is None else text or '""' for text in texts]
+
+
+def _field(text: str | None, *, is_only: bool) -> str:
+    if text is None:
+        return ""
+    if not text or any(mark in text for mark in QUOTED) or (is_only and text == END_OF_COPY):
+        return '"' + text.replace('"', '""') + '"'
+    return text

@@ -1,0 +1,160 @@
+"""Excel workbooks, by XlsxWriter, which keeps one row in memory."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from itertools import chain, islice
+from math import isfinite
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import xlsxwriter
+from xlsxwriter.worksheet import Worksheet
+
+from analytics.formats.cells import PIECE_ROWS, CannotEncode, Encodable, cell_text
+from analytics.runner import Column, Row
+
+# Excel's own limits ("Excel specifications and limits").
+SHEET_ROWS = 1_048_576
+TEXT_LENGTH = 32_767  # in UTF-16, as Excel counts
+SHEET_NAME_LENGTH = 31
+
+NOT_IN_SHEET_NAMES = re.compile(r"[\[\]:*?/\\\x00-\x1f]")
+WIDEST, NARROWEST = 60, 8  # in characters
+FILE_PIECE = 65_536
+
+# Days count from here, as the numbers that Excel keeps; it has a 29 February 1900, so that only later days are right.
+DAY_ZERO, FIRST_DAY = date(1899, 12, 30), date(1900, 3, 1)
+MOMENT_ZERO, FIRST_MOMENT = datetime(1899, 12, 30, tzinfo=UTC), datetime(1900, 3, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+DATE_FORMAT, MOMENT_FORMAT = "yyyy-mm-dd", 'yyyy-mm-dd hh:mm:ss "UTC"'
+
+Write = Callable[[Worksheet, int, int, Any], object]
+
+
+def encode_xlsx(result: Encodable, *, safe_cells: bool = False, title: str = "Report") -> Iterator[bytes]:
+    """A workbook, from a temporary file, once that is complete. Rows that do not fit go on on further sheets.
+
+    Text is always text, never a formula or a link. Numbers are Excel's, which are binary with some 15 digits: further
+    digits are lost (csv has them). NaN and Infinity are text. Timestamps are date-times and say UTC, since Excel knows
+    no zones; before 1 March 1900, where Excel's calendar is wrong, they are text, and so are dates.
+
+    Raises CannotEncode for a text longer than a cell can be.
+    """
+    with TemporaryDirectory(prefix="report-") as folder:
+        path = Path(folder, "report.xlsx")
+        with _workbook(path, title) as workbook:
+            _write_sheets(workbook, result, title)
+        with path.open("rb") as file:
+            while piece := file.read(FILE_PIECE):
+                yield piece
+
+
+@contextmanager
+def _workbook(path: Path, title: str) -> Iterator[Any]:
+    """A workbook to write to; complete after the `with`, unless that fails."""
+    options = {"constant_memory": True, "tmpdir": str(path.parent), "use_zip64": True}
+    workbook = xlsxwriter.Workbook(str(path), options)
+    workbook.set_properties({"title": title})
+    try:
+        yield workbook
+        workbook.close()
+    finally:
+        for sheet in workbook.worksheets():
+            sheet.row_data_fh.close()
+
+
+def _write_sheets(workbook: Any, result: Encodable, title: str) -> None:
+    first = list(islice(result.rows, PIECE_ROWS))
+    widths = _widths(result.columns, first)
+    bold, plain = workbook.add_format({"bold": True}), workbook.add_format()
+    writes = [_write(workbook, column) for column in result.columns]
+    for number, rows in enumerate(_by_sheet(chain(first, result.rows)), start=1):
+        sheet = workbook.add_worksheet(_sheet_name(title, number))
+        sheet.freeze_panes(1, 0)
+        for place, (column, width) in enumerate(zip(result.columns, widths, strict=True)):
+            sheet.set_column(place, place, width)
+            _write_text(sheet, 0, place, column.name, bold)
+        for line, row in enumerate(rows, start=1):
+            sheet.write_blank(line, 0, None, plain)  # otherwise a row of nulls would not be there
+            for place, value in enumerate(row):
+                if value is not None:
+                    writes[place](sheet, line, place, value)
+
+
+def _by_sheet(rows: Iterator[Row]) -> Iterator[Iterator[Row]]:
+    """The rows of each sheet, which are to be read before the next sheet is asked for."""
+    yield islice(rows, SHEET_ROWS - 1)
+    for row in rows:
+        yield chain([row], islice(rows, SHEET_ROWS - 2))
+
+
+def _write(workbook: Any, column: Column) -> Write:
+    """How the values of a column are written, null apart."""
+    if column.is_number:
+        return _write_number
+    if column.type == "date":
+        return partial(_write_day, day_format=workbook.add_format({"num_format": DATE_FORMAT}))
+    if column.type == "timestamptz":
+        return partial(_write_moment, moment_format=workbook.add_format({"num_format": MOMENT_FORMAT}))
+    return _write_boolean if column.type == "bool" else _write_cell_text
+
+
+def _write_number(sheet: Worksheet, line: int, place: int, value: Any) -> None:
+    number = float(value)
+    if isfinite(number):
+        sheet.write_number(line, place, number)
+    else:
+        sheet.write_string(line, place, cell_text(value))
+
+
+def _write_boolean(sheet: Worksheet, line: int, place: int, value: bool) -> None:
+    sheet.write_boolean(line, place, value)
+
+
+def _write_day(sheet: Worksheet, line: int, place: int, value: date, *, day_format: Any) -> None:
+    if value < FIRST_DAY:
+        sheet.write_string(line, place, cell_text(value))
+    else:
+        sheet.write_number(line, place, (value - DAY_ZERO) / DAY, day_format)
+
+
+def _write_moment(sheet: Worksheet, line: int, place: int, value: datetime, *, moment_format: Any) -> None:
+    if value < FIRST_MOMENT:
+        sheet.write_string(line, place, cell_text(value))
+    else:
+        sheet.write_number(line, place, (value - MOMENT_ZERO) / DAY, moment_format)
+
+
+def _write_cell_text(sheet: Worksheet, line: int, place: int, value: Any) -> None:
+    _write_text(sheet, line, place, cell_text(value))
+
+
+def _write_text(sheet: Worksheet, line: int, place: int, text: str, text_format: Any = None) -> None:
+    if len(text) > TEXT_LENGTH // 2 and len(text.encode("utf-16-le")) // 2 > TEXT_LENGTH:
+        raise CannotEncode(
+            f"A text has {len(text):,} characters (row {line:,} of its sheet, column {place + 1}), and an Excel cell "
+            f"{TEXT_LENGTH:,} at most. Take csv, json or ndjson."
+        )
+    if text.startswith("<r>") and text.endswith("</r>"):
+        # XlsxWriter would take it for XML of its own making, and put it into the file as it is.
+        sheet.write_rich_string(line, place, text[0], text[1], text[2:], *filter(None, [text_format]))
+    else:
+        sheet.write_string(line, place, text, text_format)
+
+
+def _widths(columns: list[Column], rows: list[Row]) -> list[int]:
+    """As wide as the first rows need, within reason."""
+    longest = [
+        max(map(len, map(cell_text, values))) for values in zip([column.name for column in columns], *rows, strict=True)
+    ]
+    return [min(max(length + 2, NARROWEST), WIDEST) for length in longest]
+
+
+def _sheet_name(title: str, number: int) -> str:
+    end = f" {number}" if number > 1 else ""
+    name = NOT_IN_SHEET_NAMES.sub(" ", title)[: SHEET_NAME_LENGTH - len(end)].strip(" '")
+    return (name if name and name.lower() != "history" else "Report") + end  # Excel keeps "History" for itself

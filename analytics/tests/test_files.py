@@ -1,0 +1,47 @@
+import os
+import stat
+
+import pytest
+
+from analytics.files import whole_file
+
+
+def test_a_file_appears_when_it_is_complete(tmp_path):
+    path = tmp_path / "out.csv"
+    with whole_file(path) as file:
+        file.write(b"a\n")
+        assert not path.exists()
+    assert path.read_bytes() == b"a\n"
+
+
+def test_a_failure_leaves_what_was_there_and_nothing_else(tmp_path):
+    path = tmp_path / "out.csv"
+    path.write_text("old")
+    with pytest.raises(TypeError), whole_file(path) as file:
+        file.writelines([b"new" * 100_000, "text"])
+    assert [each.name for each in tmp_path.iterdir()] == ["out.csv"]
+    assert path.read_text() == "old"
+
+
+def test_a_file_has_the_permissions_of_any_other(tmp_path):
+    before = os.umask(0o027)
+    try:
+        with whole_file(tmp_path / "out.csv"):
+            pass
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "out.csv").stat().st_mode) == 0o640
+
+
+def test_a_link_stays_a_link(tmp_path):
+    (tmp_path / "link.csv").symlink_to("real.csv")
+    with whole_file(tmp_path / "link.csv") as file:
+        file.write(b"new")
+    assert (tmp_path / "link.csv").is_symlink()
+    assert (tmp_path / "real.csv").read_text() == "new"
+
+
+@pytest.mark.parametrize("name", ["/dev/null", "."])
+def test_what_is_no_ordinary_file_is_not_replaced(tmp_path, name):
+    with pytest.raises(OSError, match="not an ordinary file"), whole_file(tmp_path / name):
+        pytest.fail("the body ran")
