@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import signal
@@ -7,34 +8,45 @@ import time
 from contextlib import ExitStack
 from io import StringIO
 
+import psycopg
 import pytest
 from django.conf import settings as project_settings
 from django.core.management import CommandError, call_command
+from django.db import connection
+
+from analytics.models import ReportRun
+from sales.services import record_sales
+from sales.tests.helpers import sale_event
+from salesengine import embedded
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 
-MANAGE = """
-import pathlib, sys
-from django.conf import settings
-from django.core.management import execute_from_command_line
-settings.SQL_DIR = pathlib.Path(sys.argv.pop(1))
-execute_from_command_line(["manage.py", *sys.argv[1:]])
-"""
 ENDLESS = "SELECT generate_series(1, 1000000000) AS n"
+PARAMETERS = """\
+[parameters.day]
+type = "date"
+default = "2021-01-07"
+help = "The day."
+
+[parameters.least]
+type = "integer"
+required = true
+minimum = 1
+"""
+ROWS = '[parameters.rows]\ntype = "integer"\nrequired = true\n'
 
 
 @pytest.fixture
-def manage(sql_dir):
-    """Starts `manage.py run_report` as a process, on the folder of reports of this test."""
+def manage(server, server_dir, sql_dir):
+    """Starts `manage.py run_report` as a process, on the folder of reports of this test and the server's database."""
     with ExitStack() as processes:
 
-        def start(*arguments):
+        def start(*arguments, **options):
             process = subprocess.Popen(
-                [sys.executable, "-c", MANAGE, sql_dir, "run_report", *arguments],
+                [sys.executable, "manage.py", "run_report", *arguments],
                 cwd=project_settings.BASE_DIR,
-                env={**os.environ, "DJANGO_SETTINGS_MODULE": "salesengine.settings"},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                env=os.environ | {"LOCAL_DIR": str(server_dir), "SQL_DIR": str(sql_dir), "ENV_FILE": os.devnull},
+                **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options,
             )
             processes.enter_context(process)
             processes.callback(process.kill)
@@ -43,7 +55,33 @@ def manage(sql_dir):
         yield start
 
 
+@pytest.fixture
+def running_queries(server_dir):
+    """Asks the server's database for what its reports do at this moment."""
+
+    def ask():
+        with psycopg.connect(
+            host=str(embedded.socket_dir(server_dir)),
+            port=embedded.PORT,
+            user=embedded.DATABASE,
+            dbname=embedded.DATABASE,
+        ) as database:
+            return database.execute(
+                "SELECT query FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid()"
+            ).fetchall()
+
+    return ask
+
+
+def failure_of(*arguments):
+    """The message and the exit code of a call that must fail."""
+    with pytest.raises(CommandError) as caught:
+        call_command("run_report", *arguments, stdout=StringIO(), stderr=StringIO())
+    return str(caught.value), caught.value.returncode
+
+
 def run_report(*arguments):
+    """What the call writes to standard output; it must have nothing to say."""
     out, err = StringIO(), StringIO()
     call_command("run_report", *arguments, stdout=out, stderr=err)
     assert err.getvalue() == ""
@@ -61,7 +99,7 @@ def test_a_table_is_for_people(write_report):
 
 def test_csv_is_for_programs(write_report):
     write_report("SELECT 'France' AS country, 12.50 AS revenue")
-    assert run_report("probe", "--format", "csv") == "country,revenue\r\nFrance,12.50\r\n"
+    assert run_report("probe", "--format", "csv") == "country,revenue\nFrance,12.50\n"
 
 
 def test_json_is_for_programs(write_report):
@@ -77,7 +115,9 @@ def test_each_report_of_the_project_runs_without_any_sales(name, format_name):
 
 def test_the_list_has_names_and_titles(write_report):
     write_report("SELECT 1 AS one")
-    assert json.loads(run_report("--list", "--format", "json")) == [{"name": "probe", "title": "The probe"}]
+    assert json.loads(run_report("--list", "--format", "json")) == [
+        {"name": "probe", "topic": "Other", "title": "The probe"}
+    ]
 
 
 def test_the_list_tells_of_bad_files_beside_the_data(write_report, sql_dir):
@@ -112,8 +152,8 @@ def test_a_bad_report_file_is_a_failure_that_names_the_line(sql_dir):
 
 def test_a_file_gets_the_data_and_standard_output_nothing(write_report, tmp_path):
     write_report("SELECT 'é' AS letter")
-    assert run_report("probe", "--format", "csv", "--output", str(tmp_path / "out.csv")) == ""
-    assert (tmp_path / "out.csv").read_bytes() == "letter\r\né\r\n".encode()
+    assert run_report("probe", "--quiet", "--output", str(tmp_path / "out.csv")) == ""
+    assert (tmp_path / "out.csv").read_bytes() == "letter\né\n".encode()
 
 
 def test_a_report_that_fails_half_way_leaves_the_old_file(write_report, tmp_path):
@@ -135,7 +175,7 @@ def test_the_process_writes_data_to_standard_output_and_ends_with_0(manage, writ
     write_report("SELECT 1 AS one")
     (sql_dir / "bad.sql").write_text("a bad file does not stop the good one")
     process = manage("probe", "--format", "csv")
-    assert process.communicate() == (b"one\r\n1\r\n", b"")
+    assert process.communicate() == (b"one\n1\n", b"")
     assert process.returncode == 0
 
 
@@ -143,8 +183,7 @@ def test_the_process_writes_data_to_standard_output_and_ends_with_0(manage, writ
     ("arguments", "code", "words"),
     [
         (["nope"], 2, b"The reports are: probe."),
-        ([], 2, b"NAME --list is required"),
-        (["probe", "--list"], 2, b"not allowed with"),
+        ([], 2, b"Which report? --list shows them."),
         (["probe", "--format", "xml"], 2, b"invalid choice: 'xml'"),
         (["probe"], 1, b"division by zero"),
     ],
@@ -163,7 +202,7 @@ def test_the_process_tells_failures_on_standard_error_and_by_its_exit_code(
 def test_a_closed_pipe_is_no_failure(manage, write_report):
     write_report(ENDLESS)
     process = manage("probe", "--format", "csv")
-    assert process.stdout.readline() == b"n\r\n"
+    assert process.stdout.readline() == b"n\n"
     process.stdout.close()
     assert process.stderr.read() == b""
     assert process.wait(timeout=20) == 0
@@ -191,4 +230,256 @@ def test_control_c_ends_the_report_and_leaves_no_file(manage, write_report, tmp_
 
 def test_the_help_teaches_by_examples(manage):
     out, _ = manage("--help").communicate()
-    assert b"manage.py run_report country_contribution --format csv" in out
+    assert b"manage.py run_report country_contribution --param start=2021-01-01" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--list", "--explain"], "not allowed with"),
+        (["--param", "start"], "'start' is not of the form NAME=VALUE"),
+        (["--param", "start=1"], "start is not known: there are none"),
+        (["--timeout", "soon"], "is not a duration"),
+        (["--limit", "0"], "not a whole number of at least 1"),
+        (["--manifest"], "name one with --output"),
+    ],
+)
+def test_a_wrong_call_is_told_and_nothing_is_run(write_report, arguments, words):
+    write_report("SELECT 1 AS one")
+    assert words in failure_of("probe", *arguments)[0]
+    assert not ReportRun.objects.exists()
+
+
+# Parameters
+
+
+def test_parameters_are_bound(write_report):
+    write_report("SELECT %(day)s + 1 AS next, %(least)s * 2 AS twice", header=PARAMETERS)
+    assert run_report("probe", "--format", "csv", "--param", "least=21") == "next,twice\n2021-01-08,42\n"
+    assert run_report("probe", "--format", "csv", "--param", "day=2021-02-28", "--param", "least=+1") == (
+        "next,twice\n2021-03-01,2\n"
+    )
+
+
+def test_an_empty_value_is_none_and_not_the_default(write_report):
+    write_report("SELECT %(day)s IS NULL AS missing, %(least)s AS least", header=PARAMETERS)
+    assert run_report("probe", "--format", "csv", "--param", "day=", "--param", "least=1") == "missing,least\ntrue,1\n"
+
+
+def test_all_that_is_wrong_with_the_parameters_is_told_and_nothing_is_run(write_report):
+    write_report("SELECT %(day)s AS day, %(least)s AS least", header=PARAMETERS)
+    message, code = failure_of("probe", "--param", "day=soon", "--param", "lest=1")
+    assert code == 2
+    assert "day must be a day, such as 2021-01-31" in message
+    assert "least must be given" in message
+    assert "lest is not known here; there are day, least" in message
+    assert not ReportRun.objects.exists()
+
+
+def test_a_parameter_that_is_given_twice_is_refused(write_report):
+    write_report("SELECT %(day)s AS day, %(least)s AS least", header=PARAMETERS)
+    assert failure_of("probe", "--param", "least=1", "--param", "least=2") == ("least is given more than once", 2)
+
+
+def test_bytes_that_are_no_utf_8_are_refused(manage, write_report):
+    write_report("SELECT %(word)s AS word", header='[parameters.word]\ntype = "text"\n')
+    process = manage("probe", "--param", b"word=\xff")
+    assert b"word must be text in UTF-8" in process.communicate()[1]
+    assert process.returncode == 2
+
+
+# Instead of a run
+
+
+def test_a_report_describes_itself(write_report):
+    write_report("SELECT %(day)s AS day, %(least)s AS least", header=PARAMETERS)
+    said = run_report("probe", "--describe")
+    assert said.startswith("The probe\n\nWhat <b>probe</b> does.\n")
+    assert "day" in said
+    assert "2021-01-07" in said
+    assert "The day." in said
+    assert not ReportRun.objects.exists()
+
+
+def test_a_dry_run_says_what_would_run_and_runs_nothing(write_report):
+    write_report("SELECT %(day)s AS day, %(least)s AS least, pg_sleep(60) AS nap", header=PARAMETERS)
+    out, err = StringIO(), StringIO()
+    call_command("run_report", "probe", "--param", "least=3", "--dry-run", stdout=out, stderr=err)
+    assert (out.getvalue(), err.getvalue()) == (
+        "",
+        "Would run probe with day=2021-01-07, least=3; it gives the columns day, least, nap.\n",
+    )
+    assert not ReportRun.objects.exists()
+
+
+def test_a_dry_run_finds_what_is_wrong_with_the_sql(write_report):
+    write_report("SELECT nope")
+    assert failure_of("probe", "--dry-run")[1] == 1
+
+
+def test_the_plan_is_shown_and_nothing_is_run(write_report):
+    write_report("SELECT COUNT(*) AS sales, pg_sleep(60) AS nap FROM sales")
+    assert "on public.sales" in run_report("probe", "--explain")
+    assert not ReportRun.objects.exists()
+
+
+# Files
+
+
+@pytest.mark.parametrize(
+    ("name", "start"), [("a.json", b"["), ("a.parquet", b"PAR1"), ("a.xlsx", b"PK"), ("a.md", b"| one"), ("a", b" one")]
+)
+def test_the_format_is_what_the_name_of_the_file_ends_in(write_report, tmp_path, name, start):
+    write_report("SELECT 1 AS one")
+    run_report("probe", "--quiet", "--output", str(tmp_path / name))
+    assert (tmp_path / name).read_bytes().startswith(start)
+
+
+def test_a_manifest_tells_what_is_in_the_file(write_report, tmp_path):
+    record_sales([sale_event(), sale_event()])
+    report = write_report("SELECT id, %(day)s AS day, %(least)s AS least FROM sales ORDER BY id", header=PARAMETERS)
+    file = tmp_path / "out.csv"
+    run_report("probe", "--quiet", "--output", str(file), "--manifest", "--param", "least=1")
+    told = json.loads((tmp_path / "out.csv.manifest.json").read_text())
+    with connection.cursor() as cursor:
+        cursor.execute("""SELECT to_char(max(received_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') FROM sales""")
+        (newest,) = cursor.fetchone()
+    assert told == {
+        "file": "out.csv",
+        "report": "probe",
+        "format": "csv",
+        "parameters": {"day": "2021-01-07", "least": "1"},
+        "rows": 2,
+        "bytes": file.stat().st_size,
+        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        "sql_sha256": hashlib.sha256(report.sql.encode()).hexdigest(),
+        "truncated": False,
+        "sales": 2,
+        "newest_received_at": newest,
+        "run": str(ReportRun.objects.get().token),
+    }
+
+
+@pytest.mark.parametrize("format_name", ["csv", "json"])
+@pytest.mark.parametrize(("limit", "truncated"), [(9, True), (10, False), (11, False)])
+def test_a_limit_is_kept_and_told(write_report, tmp_path, format_name, limit, truncated):
+    write_report("SELECT generate_series(1, 10) AS n")
+    file = tmp_path / f"out.{format_name}"
+    err = StringIO()
+    call_command("run_report", "probe", "--output", str(file), "--manifest", "--limit", str(limit), stderr=err)
+    told = json.loads(file.with_name(f"{file.name}.manifest.json").read_text())
+    assert (told["rows"], told["truncated"]) == (min(limit, 10), truncated)
+    assert ("There are more rows than the 9 of --limit." in err.getvalue()) == truncated
+
+
+def test_a_manifest_comes_only_with_its_file(write_report, tmp_path):
+    write_report("SELECT 1 / (5000 - n) AS x FROM generate_series(1, 9000) AS n")
+    assert failure_of("probe", "--output", str(tmp_path / "out.csv"), "--manifest")[1] == 1
+    assert [each.name for each in tmp_path.iterdir()] == ["sql"]
+
+
+# How it ended
+
+
+def test_no_rows_are_a_failure_when_asked_for(write_report, tmp_path):
+    write_report("SELECT 1 AS one WHERE false")
+    file = tmp_path / "out.csv"
+    assert failure_of("probe", "--fail-on-empty", "--output", str(file)) == ("probe has no rows.", 3)
+    assert not file.exists()
+    assert run_report("probe", "--format", "csv") == "one\n"
+    assert list(ReportRun.objects.order_by("id").values_list("outcome", flat=True)) == ["empty", "empty"]
+
+
+def test_a_failed_assertion_has_its_own_exit_code_and_nothing_is_given_out(write_report, tmp_path):
+    write_report("SELECT 1 AS one", header='[[assertions]]\nexpression = "SUM(one) > 1"\nmessage = "Too little."\n')
+    file = tmp_path / "out.csv"
+    file.write_text("old")
+    assert failure_of("probe", "--output", str(file)) == ("probe.sql: the result is not as it must be. Too little.", 4)
+    assert file.read_text() == "old"
+    assert ReportRun.objects.get().outcome == "failed assertion"
+
+
+def test_an_assertion_of_severity_warn_is_said_beside_the_data(write_report):
+    write_report("SELECT 1 AS one", header='[[assertions]]\nrows = "> 1"\nseverity = "warn"\n')
+    out, err = StringIO(), StringIO()
+    call_command("run_report", "probe", "--format", "csv", stdout=out, stderr=err)
+    assert out.getvalue() == "one\n1\n"
+    assert err.getvalue() == "Warning: It is not true that the number of rows is > 1.\n"
+    assert run_report("probe", "--format", "csv", "--quiet") == "one\n1\n"
+
+
+def test_what_takes_too_long_has_its_own_exit_code(write_report):
+    write_report("SELECT pg_sleep(30) AS nap")
+    message, code = failure_of("probe", "--timeout", "1s")
+    assert code == 5
+    assert "This run may take 1 seconds" in message
+    assert ReportRun.objects.get().outcome == "timed out"
+
+
+def test_the_timeout_of_the_file_is_the_default(write_report):
+    write_report("SELECT pg_sleep(30) AS nap", header='timeout = "1s"\n')
+    assert failure_of("probe")[1] == 5
+
+
+def test_a_closed_standard_output_is_told(manage, write_report):
+    write_report("SELECT 1 AS one")
+    process = manage("probe", "--format", "csv", stdout=None, preexec_fn=lambda: os.close(1))
+    assert process.communicate()[1].decode().splitlines() == ["CommandError: Standard output is closed: use --output."]
+    assert process.returncode == 2
+
+
+def test_a_user_without_a_name_can_run_reports(write_report, monkeypatch):
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
+    write_report("SELECT 1 AS one")
+    run_report("probe", "--format", "csv")
+    assert ReportRun.objects.get().sender == f"user {os.getuid()}"
+
+
+def test_control_c_leaves_no_query(manage, running_queries, write_report, tmp_path):
+    write_report("SELECT pg_sleep(60) AS nap")
+    process = manage("probe")
+    deadline = time.monotonic() + 20
+    while not any("pg_sleep" in query for (query,) in running_queries()):
+        assert time.monotonic() < deadline, "nothing is running"
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert not any("pg_sleep" in query for (query,) in running_queries())
+
+
+def test_a_killed_process_leaves_no_query_for_long(manage, running_queries, write_report, tmp_path):
+    write_report("SELECT pg_sleep(60) AS nap")
+    process = manage("probe")
+    deadline = time.monotonic() + 20
+    while not any("pg_sleep" in query for (query,) in running_queries()):
+        assert time.monotonic() < deadline, "nothing is running"
+        time.sleep(0.05)
+    process.kill()
+    deadline = time.monotonic() + 10
+    while any("pg_sleep" in query for (query,) in running_queries()):
+        assert time.monotonic() < deadline, "the query goes on"
+        time.sleep(0.2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format_name", ["csv", "ndjson"])
+def test_fifty_million_rows_take_no_more_memory_than_a_few(manage, write_report, format_name):
+    rows = 50_000_000 if format_name == "csv" else 5_000_000
+    write_report("SELECT n, 'x' AS text FROM generate_series(1, %(rows)s) AS n", header=ROWS)
+    process = manage(
+        "probe",
+        "--format",
+        format_name,
+        "--param",
+        f"rows={rows}",
+        "--timeout",
+        "5m",
+        "--quiet",
+        stdout=subprocess.DEVNULL,
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert usage.ru_maxrss < 200_000  # kB

@@ -1,0 +1,37 @@
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from datetime import timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from sales.purges import Kept, purge_older_than
+from salesengine.durations import parse_duration
+
+REPORT_RUNS = Kept("report_runs", "started_at", "runs of reports")
+EXAMPLES = """\
+examples:
+  manage.py purge_report_runs --older-than 52w --dry-run
+  manage.py purge_report_runs --older-than 52w
+
+every Sunday at half past three, with cron:
+  30 3 * * 0  cd /srv/salesengine && .venv/bin/python manage.py purge_report_runs --older-than 52w
+
+It can be interrupted at any time and run again.
+
+exit codes: 0 done, 1 failed, 2 wrong call
+"""
+
+
+class Command(BaseCommand):
+    help = "Delete from the log the runs of reports that began long ago."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.formatter_class = RawDescriptionHelpFormatter
+        parser.epilog = EXAMPLES
+        parser.add_argument(
+            "--older-than", type=parse_duration, required=True, metavar="AGE", help="such as 90d, 12h or 52w"
+        )
+        parser.add_argument("--dry-run", action="store_true", help="say how many there are, and delete none")
+
+    def handle(self, *, older_than: timedelta, dry_run: bool, **options: Any) -> None:
+        self.stderr.write(purge_older_than(REPORT_RUNS, older_than, dry_run=dry_run), str)

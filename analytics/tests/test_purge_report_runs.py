@@ -1,0 +1,28 @@
+from datetime import timedelta
+from io import StringIO
+
+import pytest
+from django.core.management import call_command
+from django.utils import timezone
+
+from analytics.models import ReportRun
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def purge(*arguments):
+    said = StringIO()
+    call_command("purge_report_runs", "--older-than", "90d", *arguments, stderr=said)
+    return said.getvalue()
+
+
+def test_old_runs_go_and_younger_ones_stay():
+    now = timezone.now()
+    _, young = (
+        ReportRun.objects.create(report="probe", parameters={}, door="api", started_at=now - timedelta(days=days))
+        for days in (91, 89)
+    )
+    assert purge("--dry-run") == "Would delete 1 runs of reports.\n"
+    assert ReportRun.objects.count() == 2
+    assert purge() == "Deleted 1 runs of reports.\n"
+    assert list(ReportRun.objects.all()) == [young]
