@@ -1,16 +1,62 @@
 /*
 title = "Contribution of each seller country"
+topic = "Countries"
 description = """
 Each country's share, in percent, of the total revenue and of all items sold, by the country of the seller, largest
-revenue first. The shares of all rows add up to 100. A country that has no name yet appears under its id.
+revenue first. The shares of all rows add up to 100; those of revenue are empty when all of it together is zero. A
+refund counts as an item of negative revenue. A country that has no name yet appears under its id.
 """
+
+[parameters.start]
+type = "date"
+label = "From"
+help = "The first day of payment that counts (UTC). Without it there is no limit."
+
+[parameters.end]
+type = "date"
+label = "To"
+help = "The last day of payment that counts (UTC). Without it there is no limit."
+
+[columns.id_country]
+title = "Country id"
+
+[columns.country_name]
+title = "Country"
+
+[columns.revenue]
+format = "money"
+sales = { id_seller_country = "id_country", start = "start", end = "end" }
+
+[columns.items]
+sales = { id_seller_country = "id_country", start = "start", end = "end" }
+
+[columns.revenue_percent]
+title = "Share of revenue"
+format = "percent"
+
+[columns.items_percent]
+title = "Share of items"
+format = "percent"
+
+[chart]
+type = "bar"
+x = "country_name"
+y = ["revenue"]
+
+[[assertions]]
+expression = """
+SUM(revenue_percent) BETWEEN 99.999999 AND 100.000001 AND SUM(items_percent) BETWEEN 99.999999 AND 100.000001
+"""
+message = "The shares do not add up to 100."
 */
 WITH per_country AS (
     SELECT
         id_seller_country,
         SUM(revenue) AS revenue,
-        COUNT(*) AS items
-    FROM sales
+        SUM(sales_count)::bigint AS items
+    FROM country_sales
+    WHERE (%(start)s IS NULL OR day >= %(start)s)
+        AND (%(end)s IS NULL OR day <= %(end)s)
     GROUP BY id_seller_country
 )
 SELECT

@@ -1,32 +1,73 @@
 /*
-title = "Revenue from repeat buyers, first two weeks of January 2021"
+title = "Revenue from repeat buyers, week against week"
+topic = "Buyers"
 description = """
-Of the buyers who bought in both the first week of January 2021 (1 to 7) and the second (8 to 14): how many they are, their
-revenue in each week, and the change in percent. Days are UTC. The change is empty when there is nothing to divide by.
+Of the buyers who bought in both of two weeks that follow each other: how many they are, their revenue in each week, and
+the change in percent. Unless asked otherwise these are the first two weeks of January 2021, 1 to 7 and 8 to 14. With
+more weeks two longer periods are compared. Days are UTC. Any sale makes a buyer, a free one and a refund too, and a
+refund is negative revenue. The change is empty when there is nothing to divide by.
 """
+
+[parameters.first_day]
+type = "date"
+default = "2021-01-01"
+required = true
+help = "The first day of the first week; it may be any day of the week."
+
+[parameters.weeks]
+type = "integer"
+default = 1
+minimum = 1
+maximum = 520
+required = true
+help = "How many weeks each of the two periods has."
+
+[columns.week_1_revenue]
+title = "Revenue in week 1"
+format = "money"
+
+[columns.week_2_revenue]
+title = "Revenue in week 2"
+format = "money"
+
+[columns.change_percent]
+title = "Change"
+format = "percent"
 */
-WITH per_buyer AS (
+WITH repeat_buyers AS MATERIALIZED (
     SELECT
         id_buyer,
-        SUM(revenue) FILTER (WHERE date_payment < TIMESTAMPTZ '2021-01-08 00:00:00+00') AS week_1,
-        SUM(revenue) FILTER (WHERE date_payment >= TIMESTAMPTZ '2021-01-08 00:00:00+00') AS week_2
+        SUM(revenue) AS revenue  -- in week 1
     FROM sales
-    WHERE date_payment >= TIMESTAMPTZ '2021-01-01 00:00:00+00'
-        AND date_payment < TIMESTAMPTZ '2021-01-15 00:00:00+00'
+    WHERE date_payment >= %(first_day)s
+        AND date_payment < %(first_day)s + (7 * %(weeks)s)::int
+        AND EXISTS (
+            SELECT FROM sales AS later
+            WHERE later.id_buyer = sales.id_buyer
+                AND later.date_payment >= %(first_day)s + (7 * %(weeks)s)::int
+                AND later.date_payment < %(first_day)s + (14 * %(weeks)s)::int
+                -- Always so. It keeps PostgreSQL from making the buyers of week 2 distinct first, which takes longer.
+                AND later.date_payment > sales.date_payment
+        )
     GROUP BY id_buyer
 ),
-repeat_buyers AS (
+week_1 AS (
     SELECT
         COUNT(*) AS buyers,
-        COALESCE(SUM(week_1), 0) AS week_1_revenue,
-        COALESCE(SUM(week_2), 0) AS week_2_revenue
-    FROM per_buyer
-    WHERE week_1 IS NOT NULL  -- null: no sale in that week
-        AND week_2 IS NOT NULL
+        COALESCE(SUM(revenue), 0) AS revenue
+    FROM repeat_buyers
+),
+week_2 AS (
+    SELECT COALESCE(SUM(revenue), 0) AS revenue
+    FROM sales
+    WHERE date_payment >= %(first_day)s + (7 * %(weeks)s)::int
+        AND date_payment < %(first_day)s + (14 * %(weeks)s)::int
+        AND id_buyer IN (SELECT id_buyer FROM repeat_buyers)
 )
 SELECT
-    buyers,
-    week_1_revenue,
-    week_2_revenue,
-    ROUND(100 * (week_2_revenue - week_1_revenue) / NULLIF(week_1_revenue, 0), 12) AS change_percent
-FROM repeat_buyers
+    week_1.buyers,
+    week_1.revenue AS week_1_revenue,
+    week_2.revenue AS week_2_revenue,
+    ROUND(100 * (week_2.revenue - week_1.revenue) / NULLIF(week_1.revenue, 0), 12) AS change_percent
+FROM week_1
+CROSS JOIN week_2

@@ -1,17 +1,14 @@
 """What the three reports say: hand-made cases for their edges, and invented markets added up again in Python."""
 
 from collections import defaultdict
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from itertools import count
 
 import pytest
 
-from analytics.reports import find_report
-from analytics.runner import run
+from analytics.tests.helpers import columns_of, name_countries, percent, record, rows_of, sale
 from countries.models import Country
-from sales.demo import countries, generate_events
 from sales.services import record_sales
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
@@ -19,35 +16,6 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "repo
 WEEK_1 = datetime(2021, 1, 3, 12, tzinfo=UTC)
 WEEK_2 = datetime(2021, 1, 10, 12, tzinfo=UTC)
 CLOSE = Fraction(1, 10**9)  # how far the sum of all shares may be from 100
-ids = map(str, count(1))
-
-
-def sale(revenue, *, seller="170", buyer="170", buyer_id="1", paid=WEEK_1):
-    """An event with what matters to the reports; `seller` and `buyer` are countries."""
-    return {
-        "ID_ORDER": next(ids),
-        "ID_PRODUCT": "1",
-        "ID_BUYER": buyer_id,
-        "ID_SELLER": "1",
-        "ID_SELLER_COUNTRY": seller,
-        "ID_BUYER_COUNTRY": buyer,
-        "DATE_PAYMENT": paid,
-        "BRAND": None,
-        "CATEGORY": None,
-        "REVENUE": Decimal(revenue),
-    }
-
-
-def rows_of(name):
-    with run(find_report(name)) as result:
-        names = [column.name for column in result.columns]
-        return [dict(zip(names, row, strict=True)) for row in result.rows]
-
-
-def name_countries(**names):
-    Country.objects.bulk_create(
-        Country(id_country=id_country.removeprefix("_"), country_name=name) for id_country, name in names.items()
-    )
 
 
 # country_contribution
@@ -99,6 +67,24 @@ def test_without_sales_no_country_contributes():
     assert rows_of("country_contribution") == []
 
 
+EDGES = {
+    "1": "2021-02-01T23:59:59.999999+00:00",
+    "2": "2021-02-02T00:00:00+00:00",
+    "4": "2021-02-04T00:30:00+01:00",
+    "8": "2021-02-04T00:00:00+00:00",
+}
+
+
+@pytest.mark.parametrize("name", ["country_contribution", "top_country_relationships"])
+def test_both_days_of_a_period_count_whole_and_in_utc(name):
+    record(*(sale(revenue, buyer="203", paid=datetime.fromisoformat(paid)) for revenue, paid in EDGES.items()))
+    assert columns_of(rows_of(name, start="2021-02-02", end="2021-02-03"), "revenue") == [6]
+    assert columns_of(rows_of(name, start="2021-02-02"), "revenue") == [14]
+    assert columns_of(rows_of(name, end="2021-02-03"), "revenue") == [7]
+    assert columns_of(rows_of(name), "revenue") == [15]
+    assert rows_of(name, start="2021-02-05") == []
+
+
 # top_country_relationships
 
 
@@ -135,6 +121,13 @@ def test_of_equal_relationships_the_one_with_the_lowest_ids_is_the_top():
     )
     (row,) = rows_of("top_country_relationships")
     assert (row["id_country_1"], row["id_country_2"]) == ("1", "2")
+
+
+def test_as_many_pairs_are_listed_as_asked_for_the_strongest_first():
+    record(sale("1", seller="1", buyer="2"), sale("9", seller="2", buyer="3"), sale("9", seller="3", buyer="1"))
+    pairs = columns_of(rows_of("top_country_relationships", pairs=5), "id_country_1", "id_country_2", "revenue")
+    assert pairs == [("1", "3", 9), ("2", "3", 9), ("1", "2", 1)]
+    assert len(rows_of("top_country_relationships", pairs=2)) == 2
 
 
 def test_without_sales_between_countries_there_is_no_top_relationship():
@@ -183,6 +176,24 @@ def test_a_week_is_seven_whole_days_in_utc(paid, weeks):
     assert (row["week_1_revenue"] - 100, row["week_2_revenue"] - 100) == weeks
 
 
+@pytest.mark.parametrize(
+    ("paid", "periods"),
+    [
+        ("2021-03-02T23:59:59.999999Z", (0, 0)),
+        ("2021-03-03T00:00:00Z", (1, 0)),
+        ("2021-03-16T23:59:59.999999Z", (1, 0)),
+        ("2021-03-17T00:00:00Z", (0, 1)),
+        ("2021-03-31T01:30:00+02:00", (0, 1)),
+        ("2021-03-31T00:00:00Z", (0, 0)),
+    ],
+)
+def test_longer_periods_from_another_day_may_be_compared(paid, periods):
+    inside = (datetime(2021, 3, 9, tzinfo=UTC), datetime(2021, 3, 25, tzinfo=UTC))
+    record(*(sale("100", paid=each) for each in inside), sale("1", paid=datetime.fromisoformat(paid)))
+    (row,) = rows_of("repeat_buyer_revenue", first_day="2021-03-03", weeks=2)
+    assert (row["week_1_revenue"] - 100, row["week_2_revenue"] - 100) == periods
+
+
 def test_the_change_is_null_when_nobody_bought_in_both_weeks():
     record_sales([sale("10"), sale("10", buyer_id="2", paid=WEEK_2)])
     assert rows_of("repeat_buyer_revenue") == [
@@ -205,66 +216,80 @@ def test_a_free_item_makes_a_repeat_buyer_too():
 
 # Invented markets, added up again in Python
 
+PERIODS = [{}, {"start": "2020-12-24"}, {"end": "2020-12-23"}, {"start": "2020-12-24", "end": "2021-01-02"}]
 
-@pytest.fixture(params=[1, 2, 3])
-def market(request):
-    """The events of an invented market, stored."""
-    events = list(generate_events(sales=4_000, seed=request.param))
-    Country.objects.bulk_create(countries())
-    record_sales(events)
-    return events
+
+def in_period(event, start="0001-01-01", end="9999-12-31"):
+    return start <= event["DATE_PAYMENT"].date().isoformat() <= end
 
 
 def names():
     return dict(Country.objects.values_list("id_country", "country_name"))
 
 
-def assert_close(number, expected):
-    assert abs(Fraction(number) - expected) <= Fraction(1, 10**12)
-
-
-def test_country_contribution_is_what_python_adds_up(market):
+@pytest.mark.parametrize("period", PERIODS)
+def test_country_contribution_is_what_python_adds_up(market, period):
     revenue, items = defaultdict(Decimal), defaultdict(int)
     for event in market:
-        revenue[event["ID_SELLER_COUNTRY"]] += event["REVENUE"]
-        items[event["ID_SELLER_COUNTRY"]] += 1
-    ranking = sorted(revenue, key=lambda id_country: (-revenue[id_country], id_country))
-    rows = rows_of("country_contribution")
-    assert [(row["id_country"], row["country_name"], row["revenue"], row["items"]) for row in rows] == [
-        (id_country, names().get(id_country, id_country), revenue[id_country], items[id_country])
-        for id_country in ranking
+        if in_period(event, **period):
+            revenue[event["ID_SELLER_COUNTRY"]] += event["REVENUE"]
+            items[event["ID_SELLER_COUNTRY"]] += 1
+    rows = rows_of("country_contribution", **period)
+    assert rows == [
+        contribution(
+            id_country,
+            names().get(id_country, id_country),
+            revenue=revenue[id_country],
+            items=items[id_country],
+            revenue_percent=percent(revenue[id_country], sum(revenue.values())),
+            items_percent=percent(items[id_country], sum(items.values())),
+        )
+        for id_country in sorted(revenue, key=lambda id_country: (-revenue[id_country], id_country))
     ]
-    for row in rows:
-        share = Fraction(revenue[row["id_country"]]) / Fraction(sum(revenue.values())) * 100
-        assert_close(row["revenue_percent"], share)
-        assert_close(row["items_percent"], Fraction(100 * items[row["id_country"]], len(market)))
     assert any(row["id_country"] == row["country_name"] for row in rows), "no country without a name in the data"
     assert abs(sum(Fraction(row["revenue_percent"]) for row in rows) - 100) <= CLOSE
     assert abs(sum(Fraction(row["items_percent"]) for row in rows) - 100) <= CLOSE
 
 
-def test_top_country_relationships_is_what_python_adds_up(market):
-    pairs = defaultdict(list)
+@pytest.mark.parametrize(
+    ("period", "pairs"), [(PERIODS[0], 1), (PERIODS[1], 7), (PERIODS[2], 1), (PERIODS[3], 100_000)]
+)
+def test_top_country_relationships_is_what_python_adds_up(market, period, pairs):
+    found = defaultdict(list)
     for event in market:
-        pair = frozenset((event["ID_SELLER_COUNTRY"], event["ID_BUYER_COUNTRY"]))
-        if len(pair) == 2:
-            pairs[pair].append(event["REVENUE"])
-    best = min(pairs, key=lambda pair: (-sum(pairs[pair]), sorted(pair)))
-    both = [(id_country, names().get(id_country, id_country)) for id_country in sorted(best)]
-    assert rows_of("top_country_relationships") == [
-        relationship(*both, revenue=sum(pairs[best]), sales=len(pairs[best]))
+        pair = tuple(sorted((event["ID_SELLER_COUNTRY"], event["ID_BUYER_COUNTRY"])))
+        if pair[0] != pair[1] and in_period(event, **period):
+            found[pair].append(event["REVENUE"])
+    best = sorted(found, key=lambda pair: (-sum(found[pair]), pair))[:pairs]
+    given = period | ({"pairs": pairs} if pairs > 1 else {})
+    assert rows_of("top_country_relationships", **given) == [
+        relationship(
+            *((id_country, names().get(id_country, id_country)) for id_country in pair),
+            revenue=sum(found[pair]),
+            sales=len(found[pair]),
+        )
+        for pair in best
     ]
+    assert best, "no sales between countries in the data"
 
 
-def test_repeat_buyer_revenue_is_what_python_adds_up(market):
-    weeks = {1: defaultdict(Decimal), 2: defaultdict(Decimal)}
+@pytest.mark.parametrize(("first_day", "weeks"), [(None, None), ("2020-12-02", 1), ("2020-09-30", 13)])
+def test_repeat_buyer_revenue_is_what_python_adds_up(market, first_day, weeks):
+    start = date.fromisoformat(first_day or "2021-01-01")
+    middle, end = start + timedelta(weeks=weeks or 1), start + timedelta(weeks=2 * (weeks or 1))
+    both = (defaultdict(Decimal), defaultdict(Decimal))
     for event in market:
-        paid = event["DATE_PAYMENT"]
-        if (paid.year, paid.month) == (2021, 1) and paid.day <= 14:
-            weeks[1 if paid.day <= 7 else 2][event["ID_BUYER"]] += event["REVENUE"]
-    buyers = weeks[1].keys() & weeks[2].keys()
-    first, second = (sum(weeks[week][buyer] for buyer in buyers) for week in (1, 2))
-    (row,) = rows_of("repeat_buyer_revenue")
-    assert (row["buyers"], row["week_1_revenue"], row["week_2_revenue"]) == (len(buyers), first, second)
-    assert_close(row["change_percent"], (Fraction(second) - Fraction(first)) / Fraction(first) * 100)
+        if start <= event["DATE_PAYMENT"].date() < end:
+            both[event["DATE_PAYMENT"].date() >= middle][event["ID_BUYER"]] += event["REVENUE"]
+    buyers = both[0].keys() & both[1].keys()
+    first, second = (sum(period[buyer] for buyer in buyers) for period in both)
+    given = {"first_day": first_day, "weeks": weeks} if first_day else {}
+    assert rows_of("repeat_buyer_revenue", **given) == [
+        {
+            "buyers": len(buyers),
+            "week_1_revenue": first,
+            "week_2_revenue": second,
+            "change_percent": percent(second - first, first),
+        }
+    ]
     assert len(buyers) > 5, "hardly any repeat buyers in the data"

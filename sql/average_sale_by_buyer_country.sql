@@ -1,0 +1,74 @@
+/*
+title = "Average sale by country of the buyer"
+topic = "Countries"
+description = """
+What a sale to a buyer of each country comes to on average, highest first. Refunds (negative revenue) are left out of
+the average and of the number of sales, and counted in a column of their own; the revenue has them taken off. A free
+item is a sale. A country with nothing but refunds has no average and comes last. A country that has no name yet appears
+under its id.
+"""
+
+[parameters.start]
+type = "date"
+label = "From"
+help = "The first day of payment that counts (UTC). Without it there is no limit."
+
+[parameters.end]
+type = "date"
+label = "To"
+help = "The last day of payment that counts (UTC). Without it there is no limit."
+
+[parameters.category]
+type = "category"
+help = "Only sales of this category."
+
+[parameters.minimum_sales]
+type = "integer"
+default = 1
+minimum = 0
+required = true
+help = "Leaves out countries with fewer sales, whose average says little."
+
+[columns.id_country]
+title = "Country id"
+
+[columns.country_name]
+title = "Country"
+
+[columns.average_sale]
+format = "money"
+
+[columns.revenue]
+title = "Revenue after refunds"
+format = "money"
+sales = { id_buyer_country = "id_country", category = "category", start = "start", end = "end" }
+
+[chart]
+type = "bar"
+x = "country_name"
+y = ["average_sale"]
+*/
+WITH per_country AS (
+    SELECT
+        id_buyer_country,
+        COUNT(*) FILTER (WHERE revenue >= 0) AS sales,
+        SUM(revenue) FILTER (WHERE revenue >= 0) AS sales_revenue,
+        COUNT(*) FILTER (WHERE revenue < 0) AS refunds,
+        SUM(revenue) AS revenue
+    FROM sales
+    WHERE (%(start)s IS NULL OR date_payment >= %(start)s)
+        AND (%(end)s IS NULL OR date_payment < %(end)s + 1)
+        AND (%(category)s IS NULL OR category = %(category)s)
+    GROUP BY id_buyer_country
+)
+SELECT
+    per_country.id_buyer_country AS id_country,
+    COALESCE(country.country_name, per_country.id_buyer_country) AS country_name,
+    ROUND(per_country.sales_revenue / NULLIF(per_country.sales, 0), 12) AS average_sale,
+    per_country.sales,
+    per_country.refunds,
+    per_country.revenue
+FROM per_country
+LEFT JOIN country ON country.id_country = per_country.id_buyer_country
+WHERE per_country.sales >= %(minimum_sales)s
+ORDER BY average_sale DESC NULLS LAST, per_country.id_buyer_country

@@ -1,0 +1,79 @@
+/*
+title = "Category mix of each continent"
+topic = "Categories"
+description = """
+What buyers (or sellers) of each continent buy (or sell): revenue and sales of each category, and the category's share,
+in percent, of the continent's revenue, the continent with the highest revenue first. A country that has no name yet, or
+no continent, counts to the continent "unknown"; sales without a category are a row without one: nothing is left out,
+and the shares of a continent add up to 100. They are empty where its revenue is zero. A refund counts as a sale of
+negative revenue.
+"""
+
+[parameters.start]
+type = "date"
+label = "From"
+help = "The first day of payment that counts (UTC). Without it there is no limit."
+
+[parameters.end]
+type = "date"
+label = "To"
+help = "The last day of payment that counts (UTC). Without it there is no limit."
+
+[parameters.side]
+type = "choice"
+choices = ["buyer", "seller"]
+default = "buyer"
+required = true
+help = "Whose continent."
+
+[columns.revenue]
+format = "money"
+
+[columns.revenue_percent]
+title = "Share of the continent's revenue"
+format = "percent"
+
+[chart]
+type = "stacked"
+x = "continent"
+y = ["revenue_percent"]
+series = "category"
+*/
+WITH per_country AS (
+    SELECT
+        CASE %(side)s WHEN 'buyer' THEN id_buyer_country ELSE id_seller_country END AS id_country,
+        category,
+        SUM(revenue) AS revenue,
+        COUNT(*) AS sales
+    FROM sales
+    WHERE (%(start)s IS NULL OR date_payment >= %(start)s)
+        AND (%(end)s IS NULL OR date_payment < %(end)s + 1)
+    GROUP BY id_country, category
+),
+per_continent AS (
+    SELECT
+        COALESCE(NULLIF(country.continent, ''), 'unknown') AS continent,
+        per_country.category,
+        SUM(per_country.revenue) AS revenue,
+        SUM(per_country.sales)::bigint AS sales
+    FROM per_country
+    LEFT JOIN country ON country.id_country = per_country.id_country
+    GROUP BY 1, per_country.category
+),
+with_total AS (
+    SELECT
+        continent,
+        category,
+        revenue,
+        sales,
+        SUM(revenue) OVER (PARTITION BY continent) AS continent_revenue
+    FROM per_continent
+)
+SELECT
+    continent,
+    category,
+    revenue,
+    sales,
+    ROUND(100 * revenue / NULLIF(continent_revenue, 0), 12) AS revenue_percent
+FROM with_total
+ORDER BY continent_revenue DESC, continent COLLATE "C", revenue DESC, category COLLATE "C" NULLS LAST

@@ -1,0 +1,116 @@
+/*
+title = "Largest buyers"
+topic = "Buyers"
+description = """
+The buyers with the highest revenue, of equal ones the lowest id first, and their share, in percent, of the revenue of
+all sales asked for. A refund counts as a sale of negative revenue, and is counted in a column of its own as well. The
+country is the one that most of the buyer's sales are from, and the lowest id of several; one that has no name yet
+appears under its id.
+"""
+timeout = "120s"
+
+[parameters.start]
+type = "date"
+label = "From"
+help = "The first day of payment that counts (UTC). Without it there is no limit."
+
+[parameters.end]
+type = "date"
+label = "To"
+help = "The last day of payment that counts (UTC). Without it there is no limit."
+
+[parameters.country]
+type = "country"
+help = "Only sales to buyers in this country."
+
+[parameters.buyers]
+type = "integer"
+default = 100
+minimum = 1
+help = "How many are listed. Left empty, all of them."
+
+[columns.id_buyer]
+title = "Buyer"
+
+[columns.id_country]
+title = "Country id"
+
+[columns.country_name]
+title = "Country"
+
+[columns.revenue]
+format = "money"
+sales = { id_buyer = "id_buyer", id_buyer_country = "country", start = "start", end = "end" }
+
+[columns.sales]
+title = "Sales and refunds"
+sales = { id_buyer = "id_buyer", id_buyer_country = "country", start = "start", end = "end" }
+
+[columns.refunds]
+title = "Of them refunds"
+
+[columns.first_payment]
+title = "First payment (UTC)"
+
+[columns.last_payment]
+title = "Last payment (UTC)"
+
+[columns.revenue_percent]
+title = "Share of revenue"
+format = "percent"
+
+[chart]
+type = "bar"
+x = "id_buyer"
+y = ["revenue"]
+*/
+-- A buyer has one country as a rule, so this is as good as aggregated by buyer. Materialized, it is planned by itself:
+-- one pass over the sales. Planned for what follows, they would be fetched one by one in the order of their buyers.
+WITH per_country AS MATERIALIZED (
+    SELECT
+        id_buyer,
+        id_buyer_country AS id_country,
+        SUM(revenue) AS revenue,
+        COUNT(*) AS sales,
+        COUNT(*) FILTER (WHERE revenue < 0) AS refunds,
+        MIN(date_payment) AS first_payment,
+        MAX(date_payment) AS last_payment
+    FROM sales
+    WHERE (%(start)s IS NULL OR date_payment >= %(start)s)
+        AND (%(end)s IS NULL OR date_payment < %(end)s + 1)
+        AND (%(country)s IS NULL OR id_buyer_country = %(country)s)
+    GROUP BY id_buyer, id_buyer_country
+),
+per_buyer AS (
+    SELECT
+        id_buyer,
+        (ARRAY_AGG(id_country ORDER BY sales DESC, id_country))[1] AS id_country,
+        SUM(revenue) AS revenue,
+        SUM(sales)::bigint AS sales,
+        SUM(refunds)::bigint AS refunds,
+        MIN(first_payment) AS first_payment,
+        MAX(last_payment) AS last_payment
+    FROM per_country
+    GROUP BY id_buyer
+),
+largest AS (
+    SELECT
+        *,
+        SUM(revenue) OVER () AS revenue_of_all
+    FROM per_buyer
+    ORDER BY revenue DESC, id_buyer
+    LIMIT %(buyers)s
+)
+SELECT
+    largest.id_buyer,
+    largest.id_country,
+    COALESCE(country.country_name, largest.id_country) AS country_name,
+    largest.revenue,
+    largest.sales,
+    largest.refunds,
+    ROUND(100 * largest.revenue / NULLIF(largest.revenue_of_all, 0), 12) AS revenue_percent,
+    largest.first_payment,
+    largest.last_payment
+FROM largest
+LEFT JOIN country ON country.id_country = largest.id_country
+ORDER BY largest.revenue DESC, largest.id_buyer
