@@ -10,6 +10,7 @@ from sales.models import Category
 from sales.questions import LIMIT, SalesQuestion
 from sales.reading import FIELDS, MAX_LINES, PATIENCE
 from sales.schemas import EVENT, EXAMPLE, NOT_NUL
+from salesengine import problems as types
 from salesengine.openapi import problems
 
 EVENT_SCHEMA = EVENT.json_schema()
@@ -157,7 +158,15 @@ ingest = extend_schema(
         ),
         201: OpenApiResponse({"oneOf": [STORED_SCHEMA, COUNTS_SCHEMA]}, "All is stored; some may have been before."),
         207: OpenApiResponse(COUNTS_SCHEMA, "Some events were rejected; the others are stored."),
-        **problems(400, 409, 413, 415, 422),
+        **problems(
+            types.INVALID_REQUEST,
+            types.INVALID_EVENT,
+            types.EVENT_CONFLICT,
+            types.REQUEST_IN_PROGRESS,
+            types.CONTENT_TOO_LARGE,
+            types.UNSUPPORTED_MEDIA_TYPE,
+            types.IDEMPOTENCY_KEY_REUSED,
+        ),
     },
     examples=[
         OpenApiExample("One event", EVENT_EXAMPLE, request_only=True, media_type=JSON),
@@ -184,7 +193,7 @@ feedback = extend_schema(
         OpenApiParameter("category", str, enum=Category.values, description="only this category"),
         *PERIOD,
     ],
-    responses={200: FEEDBACK_SCHEMA, **problems(400)},
+    responses={200: FEEDBACK_SCHEMA, **problems(types.INVALID_REQUEST)},
 )
 
 sales = extend_schema(
@@ -221,7 +230,7 @@ sales = extend_schema(
             "Link", str, OpenApiParameter.HEADER, response=[200], description='the next page: `<...>; rel="next"`'
         ),
     ],
-    responses={200: PAGE_SCHEMA, **problems(400)},
+    responses={200: PAGE_SCHEMA, **problems(types.INVALID_REQUEST, types.TOOK_TOO_LONG)},
     examples=[
         OpenApiExample(
             "A page",
@@ -244,7 +253,7 @@ order = extend_schema(
         "which clients take out of an address. An API key needs the scope `read`."
     ),
     parameters=[OpenApiParameter("id_order", ID_SCHEMA, OpenApiParameter.PATH, description="percent-encoded")],
-    responses={200: ORDER_SCHEMA, **problems(400, 404)},
+    responses={200: ORDER_SCHEMA, **problems(types.INVALID_REQUEST, types.NOT_FOUND, types.TOOK_TOO_LONG)},
     examples=[
         OpenApiExample(
             "An order of one line",

@@ -102,6 +102,30 @@ class TookTooLong(exceptions.APIException):
     default_detail = "The answer took too long."
 
 
+class ReportCheckFailed(exceptions.APIException):
+    """What a report gives is not what its file says that it must be; nothing of it is given out."""
+
+    problem = problems.REPORT_CHECK_FAILED
+    status_code = problem.status
+    default_detail = "The result of the report is not as it must be."
+
+
+class ReportCannotRun(exceptions.APIException):
+    """The database refused or ended a report, or its result does not fit into the format; the detail says why."""
+
+    problem = problems.REPORT_FAILED
+    status_code = problem.status
+    default_detail = "The report failed."
+
+
+class RunCancelled(exceptions.APIException):
+    """Somebody ended the run of a report."""
+
+    problem = problems.RUN_CANCELLED
+    status_code = problem.status
+    default_detail = "The run was cancelled."
+
+
 # DRF's own exceptions have these statuses.
 BY_STATUS = {
     problem.status: problem

@@ -1,5 +1,8 @@
 """What /docs says of every address."""
 
+from collections.abc import Sequence
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from drf_spectacular.authentication import SessionScheme
@@ -8,7 +11,15 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse
 
 from salesengine.errors import PROBLEM_JSON
-from salesengine.problems import PROBLEMS, Problem
+from salesengine.problems import (
+    DATABASE_UNAVAILABLE,
+    INTERNAL_ERROR,
+    NOT_ACCEPTABLE,
+    NOT_ALLOWED,
+    NOT_AUTHENTICATED,
+    RATE_LIMITED,
+    Problem,
+)
 
 
 class APIKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -66,16 +77,16 @@ PROBLEM_SCHEMA: dict[str, Any] = {
     },
     "required": ["type", "title", "status", "detail", "request_id"],
 }
-ANYWHERE = {401, 403, 406, 429, 500, 503}
+ANYWHERE = (NOT_AUTHENTICATED, NOT_ALLOWED, NOT_ACCEPTABLE, RATE_LIMITED, INTERNAL_ERROR, DATABASE_UNAVAILABLE)
 
 
-def problems(*statuses: int) -> dict[Any, OpenApiResponse]:
-    """The error answers of an operation: those with `statuses`, and those that every operation can have."""
-    return {(status, PROBLEM_JSON): _response(status) for status in sorted({*statuses, *ANYWHERE})}
+def problems(*own: Problem) -> dict[Any, OpenApiResponse]:
+    """The error answers of an operation: its own, and those that every operation can have."""
+    by_status = groupby(sorted((*own, *ANYWHERE), key=attrgetter("status")), attrgetter("status"))
+    return {(status, PROBLEM_JSON): _response(list(types)) for status, types in by_status}
 
 
-def _response(status: int) -> OpenApiResponse:
-    types = [problem for problem in PROBLEMS if problem.status == status]
+def _response(types: Sequence[Problem]) -> OpenApiResponse:
     schema = {
         **PROBLEM_SCHEMA,
         "properties": PROBLEM_SCHEMA["properties"]

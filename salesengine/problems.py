@@ -94,6 +94,14 @@ REQUEST_IN_PROGRESS = Problem(
     " request stored nothing; the first one may.",
     "Wait as many seconds as Retry-After says, and send the request again as it is, with the same Idempotency-Key.",
 )
+REPORT_CHECK_FAILED = Problem(
+    "report-check-failed",
+    409,
+    "The result is not what the report says that it must be",
+    "The report ran, and a check in its file was not passed; detail says which. So there is something wrong with the"
+    " data, or else with the report, and nothing of the result was given out.",
+    "Tell staff what detail says. The request is right, and will do when the data are; until then it will fail again.",
+)
 CONTENT_TOO_LARGE = Problem(
     "content-too-large",
     413,
@@ -117,6 +125,16 @@ IDEMPOTENCY_KEY_REUSED = Problem(
     "The same Idempotency-Key was sent before with another body. What the first request stored stays; this one stored"
     " nothing.",
     "Give every new request a new Idempotency-Key, and repeat one only together with the very same body.",
+)
+REPORT_FAILED = Problem(
+    "report-failed",
+    422,
+    "The report cannot be run like this",
+    "The request is well formed, but the database could not do what the report asks of it with these parameters and"
+    " these data, or the result does not fit into the format; detail says why, in the database's words. Nothing of the"
+    " result was given out.",
+    "Where detail speaks of a value that you gave, or of the format, give another. Otherwise tell staff what detail"
+    " says: the report is theirs to mend. As it is, the request will mostly fail again.",
 )
 RATE_LIMITED = Problem(
     "rate-limited",
@@ -148,8 +166,17 @@ TOOK_TOO_LONG = Problem(
     "took-too-long",
     503,
     "The answer took too long to find",
-    "The database looked for as long as it may and has not found all that was asked for. Nothing is wrong with it.",
-    "Ask for less: a shorter period with start_date and end_date, or a lower limit. As it is, it will fail again.",
+    "The database worked for as long as it may, and has not found all that was asked for. Nothing is wrong with it; for"
+    " a report, detail says how long its runs may take.",
+    "Ask for less: a shorter period, or a lower limit. As it is, it will mostly fail again.",
+)
+RUN_CANCELLED = Problem(
+    "run-cancelled",
+    503,
+    "The run of the report was cancelled",
+    "Somebody ended this run while the database worked on it: staff, in the admin or on the database. Nothing is wrong"
+    " with the report or the request. Nothing of the result was given out.",
+    "Ask staff why before you send the request again; they may have needed the database for something else.",
 )
 
 PROBLEMS = (
@@ -162,11 +189,14 @@ PROBLEMS = (
     NOT_ACCEPTABLE,
     EVENT_CONFLICT,
     REQUEST_IN_PROGRESS,
+    REPORT_CHECK_FAILED,
     CONTENT_TOO_LARGE,
     UNSUPPORTED_MEDIA_TYPE,
     IDEMPOTENCY_KEY_REUSED,
+    REPORT_FAILED,
     RATE_LIMITED,
     INTERNAL_ERROR,
     DATABASE_UNAVAILABLE,
     TOOK_TOO_LONG,
+    RUN_CANCELLED,
 )

@@ -16,6 +16,7 @@ admin.site.index_title = "Back office"
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="docs")),
     path("", include("sales.urls")),
+    path("", include("analytics.urls")),
     path("docs", docs.SwaggerView.as_view(), name="docs"),
     path("docs/problems", docs.ProblemsView.as_view(), name="problems"),
     path("redoc", docs.RedocView.as_view(), name="redoc"),

@@ -27,6 +27,12 @@ SETTINGS = {
     "INGEST_MAX_EXPANDED_BYTES": "30000",
     "INGEST_MAX_EVENTS": "3",
 }
+REPORTS = {
+    "doubtful": '[[assertions]]\nrows = ">= 2"\n*/ SELECT 1 AS one',
+    "quotient": '[parameters.by]\ntype = "integer"\ndefault = 1\n*/ SELECT 12 / %(by)s AS quotient',
+    "sleeps": "*/ SELECT pg_sleep(30)::text AS slept",
+    "hurried": 'timeout = "1s"\n*/ SELECT pg_sleep(30)::text AS slept',
+}
 WRONG = EXAMPLE | {"REVENUE": "much"}
 
 
@@ -34,7 +40,7 @@ WRONG = EXAMPLE | {"REVENUE": "much"}
 class Service:
     """A running service, who calls it, and its database."""
 
-    shop: httpx.Client  # may send and read
+    shop: httpx.Client  # may do all
     reader: httpx.Client  # may only read
     hasty: httpx.Client  # may only read, and does so all the time
     stranger: httpx.Client  # has no key
@@ -57,8 +63,11 @@ class Service:
 def service():
     with ExitStack() as stack:
         folder = stack.enter_context(new_folder())
-        address = stack.enter_context(serve(folder, **SETTINGS))
-        keys = [new_key(folder, "shop", "ingest", "read"), new_key(folder, "reader", "read")]
+        for name, text in REPORTS.items():
+            (folder / f"{name}.sql").write_text(f'/* title = "Probe"\ndescription = "Probe."\n{text}')
+        own_reports = {"SQL_DIR": str(folder)}
+        address = stack.enter_context(serve(folder, **SETTINGS, **own_reports))
+        keys = [new_key(folder, "shop", "ingest", "read", "reports"), new_key(folder, "reader", "read")]
         keys.append(new_key(folder, "hasty", "read"))
         clients = [httpx.Client(base_url=address, timeout=30, headers=key) for key in keys]
         clients.append(httpx.Client(base_url=address, timeout=30))
@@ -80,6 +89,8 @@ SINGLE_REQUESTS = [
     (200, "feedback", lambda service: service.reader.get("/feedback")),
     (200, "a page of sales", lambda service: service.reader.get("/sales", params={"limit": 1})),
     (200, "a rehearsal", lambda service: service.post([EXAMPLE], "?dry_run=true")),
+    (200, "the reports", lambda service: service.shop.get("/reports")),
+    (200, "a report", lambda service: service.shop.get("/reports/quotient")),
     (201, "one event", lambda service: service.post(EXAMPLE)),
     (201, "a list", lambda service: service.post([EXAMPLE, EXAMPLE])),
     (
@@ -102,6 +113,11 @@ SINGLE_REQUESTS = [
         problems.INVALID_REQUEST,
         "an unknown way to take errors",
         lambda service: service.post(EXAMPLE, "?on_error=guess"),
+    ),
+    (
+        problems.INVALID_REQUEST,
+        "a report's parameter that cannot be",
+        lambda service: service.shop.get("/reports/quotient", params={"by": "two"}),
     ),
     (
         problems.INVALID_REQUEST,
@@ -132,15 +148,29 @@ SINGLE_REQUESTS = [
         lambda service: service.stranger.post("/ingest", json=EXAMPLE, headers={"Authorization": "Api-Key abc.def"}),
     ),
     (problems.NOT_ALLOWED, "a key that may only read", lambda service: service.reader.post("/ingest", json=EXAMPLE)),
+    (problems.NOT_ALLOWED, "a key that may run no reports", lambda service: service.reader.get("/reports/quotient")),
     (problems.NOT_ALLOWED, "a form from elsewhere", lambda service: service.stranger.post("/healthz")),
     (problems.NOT_FOUND, "an address that there is not", lambda service: service.reader.get("/nowhere")),
     (problems.NOT_FOUND, "an order that nobody sent", lambda service: service.reader.get("/sales/nobody's")),
+    (problems.NOT_FOUND, "a report that there is not", lambda service: service.shop.get("/reports/none")),
     (problems.METHOD_NOT_ALLOWED, "reading where one sends", lambda service: service.shop.get("/ingest")),
     (
         problems.NOT_ACCEPTABLE,
         "a format that there is not",
         lambda service: service.reader.get("/sales", headers={"Accept": "text/csv"}),
     ),
+    (
+        problems.NOT_ACCEPTABLE,
+        "a format that reports do not have",
+        lambda service: service.shop.get("/reports/quotient", headers={"Accept": "image/png"}),
+    ),
+    (problems.REPORT_CHECK_FAILED, "a row too few", lambda service: service.shop.get("/reports/doubtful")),
+    (
+        problems.REPORT_FAILED,
+        "a division by zero",
+        lambda service: service.shop.get("/reports/quotient", params={"by": 0}),
+    ),
+    (problems.TOOK_TOO_LONG, "a report with a second's time", lambda service: service.shop.get("/reports/hurried")),
     (problems.CONTENT_TOO_LARGE, "too many bytes", lambda service: service.post(b" " * 20_001)),
     (
         problems.CONTENT_TOO_LARGE,
@@ -248,6 +278,22 @@ def a_connection_that_dies_in_the_middle(service):
 def sales_that_are_not_found_in_time(service):
     with service.locked("sales"):
         return service.reader.get("/sales")
+
+
+@provokes(problems.RUN_CANCELLED)
+def a_report_that_staff_end(service):
+    with ThreadPoolExecutor(1) as client:
+        answer = client.submit(service.shop.get, "/reports/sleeps")
+        service.database.execute("SELECT pg_cancel_backend(%s)", [process_that_waits(service, "PgSleep")])
+        return answer.result()
+
+
+@provokes(problems.DATABASE_UNAVAILABLE)
+def a_report_whose_connection_dies(service):
+    with ThreadPoolExecutor(1) as client:
+        answer = client.submit(service.shop.get, "/reports/sleeps")
+        service.database.execute("SELECT pg_terminate_backend(%s)", [process_that_waits(service, "PgSleep")])
+        return answer.result()
 
 
 @contextmanager

@@ -1,0 +1,79 @@
+"""What the OpenAPI document says of reports: as much as their files do, at the time it is asked for."""
+
+import pytest
+
+from analytics.tests.test_api import ALL_TYPES, ALL_VALUES
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def operation(api, write_report):
+    """The operation of a report with a parameter of each type."""
+    write_report(ALL_VALUES, header=ALL_TYPES)
+    return paths(api)["/reports/probe"]["get"]
+
+
+def paths(api):
+    return api.get("/openapi.json").json()["paths"]
+
+
+def test_a_new_file_has_an_address_at_once(api, sql_dir, write_report):
+    before = {path for path in paths(api) if path.startswith("/reports")}
+    write_report("SELECT 1 AS one")
+    (sql_dir / "broken.sql").write_text("SELECT 1")
+
+    assert before == {"/reports"}
+    assert {path for path in paths(api) if path.startswith("/reports")} == {"/reports", "/reports/probe"}
+
+
+def test_a_report_says_what_its_file_says(operation):
+    assert (operation["operationId"], operation["summary"]) == ("report_probe", "The probe")
+    assert operation["description"].startswith("What <b>probe</b> does.\n\nA run may take 60 seconds.")
+    assert operation["security"][0] == {"ApiKey": ["reports"]}
+    assert "the scope `reports`" in operation["description"]
+
+
+def test_each_parameter_has_its_type_its_default_and_its_limits(operation):
+    parameters = {each["name"]: each for each in operation["parameters"]}
+
+    assert parameters.keys() == {
+        *("day", "moment", "number", "share", "words", "size", "category", "country", "sure", "needed"),
+        *("format", "limit", "If-None-Match"),
+    }
+    assert parameters["day"]["schema"] == {"type": "string", "default": "2021-01-07"}
+    assert "30 days ago" in parameters["day"]["description"]
+    assert parameters["number"]["schema"] == {
+        "type": "integer",
+        "format": "int64",
+        "minimum": 1,
+        "maximum": 9,
+        "default": 5,
+    }
+    assert parameters["share"]["schema"] == {"type": "number", "default": 0.25}
+    assert parameters["size"]["schema"] == {"type": "string", "enum": ["", "small", "large"]}
+    assert parameters["size"]["description"] == "How large it is; empty: no value"
+    assert "shoes" in parameters["category"]["schema"]["enum"]
+    assert parameters["sure"]["schema"] == {"type": "boolean", "default": True}
+    assert [name for name, each in parameters.items() if each.get("required")] == ["needed"]
+    assert parameters["number"]["allowEmptyValue"] is True
+    assert parameters["needed"]["allowEmptyValue"] is False
+
+
+def test_answers_have_their_media_types_and_headers(operation):
+    rows = operation["responses"]["200"]
+
+    assert next(iter(rows["content"])) == "application/json"
+    assert {"text/csv", "application/x-ndjson", "text/markdown"} < rows["content"].keys()
+    assert {"Report-Rows", "Report-Row-Limit", "Report-Truncated", "Report-Warnings", "ETag"} < rows["headers"].keys()
+    assert operation["responses"]["304"]["headers"].keys() == {"ETag"}
+    assert {"400", "404", "409", "422", "503"} < operation["responses"].keys()
+
+
+def test_the_problems_of_reports_are_not_those_of_other_addresses(api, operation):
+    ingest = paths(api)["/ingest"]["post"]["responses"]
+
+    assert "report-check-failed" in str(operation["responses"]["409"])
+    assert "report" not in str(ingest["409"])
+    assert "report" not in str(ingest["422"])
+    assert "cancelled" not in str(ingest["503"])

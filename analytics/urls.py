@@ -1,0 +1,8 @@
+from django.urls import path
+
+from analytics import views
+
+urlpatterns = [
+    path("reports", views.ReportsView.as_view()),
+    path("reports/<str:name>", views.ReportView.as_view(), name="report"),
+]

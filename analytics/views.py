@@ -1,0 +1,97 @@
+"""The API's doors onto the reports."""
+
+from typing import Any
+
+from django.http.response import HttpResponseBase
+from django.urls import reverse
+from rest_framework.exceptions import NotFound
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from analytics import answers, openapi
+from analytics.clients import watch_client
+from analytics.models import Door
+from analytics.questions import ReportQuestion, parse_report_question
+from analytics.reports import InvalidReportError, Report, UnknownReportError, find_report, load_reports
+from analytics.runs import Caller
+from sales.questions import refuse_parameters
+from salesengine.api_keys import sender_of
+from salesengine.models import Scope
+
+
+class ReportsView(APIView):
+    """The reports there are, and what each wants to be told."""
+
+    scope = Scope.REPORTS
+
+    @openapi.reports
+    def get(self, request: Request) -> Response:
+        refuse_parameters(dict(request.query_params.lists()))
+        return Response([_description(report, request) for report in load_reports()])
+
+
+class OwnFormats(BaseContentNegotiation):
+    """Leaves Accept to the view, whose formats are no renderers; its problems are JSON."""
+
+    def select_renderer(
+        self, request: Request, renderers: Any, format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        return renderers[0], renderers[0].media_type
+
+
+class ReportView(APIView):
+    """One report: its rows."""
+
+    scope = Scope.REPORTS
+    content_negotiation_class = OwnFormats
+
+    @openapi.report
+    def get(self, request: Request, name: str) -> HttpResponseBase:
+        caller = Caller(Door.API, sender_of(request))
+        return answers.run_report(_question(request, name), caller, watch_client(request), _if_none_match(request))
+
+    def head(self, request: Request, name: str) -> HttpResponseBase:
+        return answers.head(_question(request, name), _if_none_match(request))
+
+
+def _question(request: Request, name: str) -> ReportQuestion:
+    try:
+        report = find_report(name)
+    except UnknownReportError as error:
+        raise NotFound(str(error)) from None
+    except InvalidReportError as error:
+        raise NotFound(f"The report {name} cannot be used until its file is mended: {error}") from None
+    accept = request.headers.get("Accept", "")
+    return parse_report_question(report, dict(request.query_params.lists()), accept)
+
+
+def _if_none_match(request: Request) -> str:
+    return request.headers.get("If-None-Match", "")
+
+
+def _description(report: Report, request: Request) -> dict[str, Any]:
+    """A report as GET /reports lists it."""
+    return {
+        "name": report.name,
+        "title": report.title,
+        "description": report.description,
+        "topic": report.header.topic,
+        "address": request.build_absolute_uri(reverse("report", args=[report.name])),
+        "timeout": report.timeout,
+        "parameters": [
+            {
+                "name": name,
+                "type": parameter.type,
+                "default": parameter.default_text or None,
+                "required": parameter.required,
+                "help": parameter.help,
+                "choices": parameter.allowed,
+                "minimum": parameter.minimum,
+                "maximum": parameter.maximum,
+            }
+            for name, parameter in report.parameters.items()
+        ],
+    }
