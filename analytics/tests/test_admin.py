@@ -1,35 +1,18 @@
-import csv
-import io
-from datetime import UTC, datetime
+"""Finding reports, who may do what, and the pages of a report without its result."""
+
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import Permission
 from django.urls import reverse
 
-from analytics.runner import ReportFailed
+from analytics.models import ReportRun
+from analytics.tests.pages import CANCEL, EXPLAIN, LIST, PAGE, RESULT, allow, text_of
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 
-LIST = "/admin/analytics/report/"
-PAGE = f"{LIST}probe/"
 CSV = f"{LIST}probe.csv"
-
-
-@pytest.fixture
-def staff(client, django_user_model):
-    """A client of staff who may do nothing yet."""
-    user = django_user_model.objects.create_user("clerk", password="clerk", is_staff=True)
-    client.force_login(user)
-    client.user = user
-    return client
-
-
-def text_of(response):
-    return response.rendered_content if hasattr(response, "rendered_content") else response.content.decode()
-
-
-def csv_of(response):
-    return list(csv.reader(io.StringIO(response.getvalue().decode(), newline="")))
+ALL = [LIST, PAGE, f"{PAGE}?run=1", f"{PAGE}?run=whole", f"{RESULT}?run={uuid4()}", CSV]
 
 
 # Finding reports
@@ -41,13 +24,15 @@ def test_the_index_leads_to_the_reports(admin_client):
 
 
 def test_the_index_offers_nothing_to_add(admin_client):
-    assert f"{LIST}add/" not in text_of(admin_client.get("/admin/"))
+    page = text_of(admin_client.get("/admin/"))
+    assert f"{LIST}add/" not in page
+    assert "/admin/analytics/reportrun/add/" not in page
 
 
 def test_the_list_has_title_description_and_link(admin_client, write_report):
     write_report("SELECT 1 AS one")
     page = text_of(admin_client.get(LIST))
-    assert f'<a href="{PAGE}">The probe</a>' in page
+    assert f'href="{PAGE}">The probe</a>' in page
     assert "What &lt;b&gt;probe&lt;/b&gt; does." in page
 
 
@@ -59,7 +44,41 @@ def test_the_list_tells_of_bad_files(admin_client, write_report, sql_dir):
     assert "The probe" in page
 
 
-@pytest.mark.parametrize("path", ["nope/", "nope.csv", "bad/", "1/change/", "add/", "1/delete/", "1/history/"])
+def test_reports_are_listed_by_topic_and_what_has_none_comes_last(admin_client, write_report):
+    for name, topic in (("loose", ""), ("a_sale", "Sales"), ("buyers", "Buyers"), ("b_sale", "Sales")):
+        write_report("SELECT 1 AS one", name, f'topic = "{topic}"\n' if topic else "")
+    topics = admin_client.get(LIST).context_data["topics"]
+    assert {topic: [each.report.name for each in listed] for topic, listed in topics.items()} == {
+        "Buyers": ["buyers"],
+        "Sales": ["a_sale", "b_sale"],
+        "Other": ["loose"],
+    }
+    assert list(topics) == ["Buyers", "Sales", "Other"]
+
+
+def test_the_list_tells_of_the_last_run(admin_client, write_report):
+    write_report("SELECT 1 / 0 AS one")
+    assert "Never run" in text_of(admin_client.get(LIST))
+    ReportRun.objects.create(report="probe", parameters={}, door="admin", outcome="ok", seconds=3)
+    last = ReportRun.objects.create(report="probe", parameters={}, door="api", outcome="timed out", seconds=75.5)
+    page = text_of(admin_client.get(LIST))
+    assert '<span class="outcome outcome-timed-out">timed out</span> 1 min 16 s' in page
+    assert f'<a href="/admin/analytics/reportrun/{last.pk}/change/">' in page
+    assert "outcome-ok" not in page
+
+
+def test_the_list_asks_for_all_last_runs_at_once(admin_client, write_report, django_assert_num_queries):
+    for name in ("one", "two", "three"):
+        write_report("SELECT 1 AS one", name)
+        ReportRun.objects.create(report=name, parameters={}, door="admin")
+    admin_client.get(LIST)
+    with django_assert_num_queries(3):  # session, user, runs
+        assert text_of(admin_client.get(LIST)).count("outcome-running") == 3
+
+
+@pytest.mark.parametrize(
+    "path", ["nope/", "nope.csv", "bad/", "1/change/", "add/", "1/delete/", "probe.exe", "probe.txt"]
+)
 def test_there_is_no_page_for_what_is_not_there(admin_client, write_report, sql_dir, path):
     write_report("SELECT 1 AS one")
     (sql_dir / "bad.sql").write_text("SELECT 1")
@@ -69,133 +88,130 @@ def test_there_is_no_page_for_what_is_not_there(admin_client, write_report, sql_
 # Who may
 
 
-@pytest.mark.parametrize("path", [LIST, PAGE, f"{PAGE}?run=1", CSV])
+@pytest.mark.parametrize("path", [*ALL, EXPLAIN])
 def test_staff_without_the_permission_get_nothing(staff, write_report, path):
     write_report("SELECT 1 AS one")
     assert staff.get(path).status_code == 403
+    assert not ReportRun.objects.exists()
 
 
-@pytest.mark.parametrize("path", [LIST, PAGE, f"{PAGE}?run=1", CSV])
+@pytest.mark.parametrize("path", ALL)
 def test_staff_with_the_permission_get_everything(staff, write_report, path):
     write_report("SELECT 1 AS one")
-    staff.user.user_permissions.add(Permission.objects.get(codename="view_report"))
-    assert staff.get(path).status_code == 200
+    allow(staff, "view_report")
+    response = staff.get(path)
+    response.close()  # a download that is never read would end whenever memory is tidied up
+    assert response.status_code == 200
 
 
-@pytest.mark.parametrize("path", [LIST, PAGE, CSV])
+@pytest.mark.parametrize("path", [LIST, PAGE, RESULT, EXPLAIN, CSV])
 def test_strangers_are_sent_to_the_login(client, write_report, path):
     write_report("SELECT 1 AS one")
     assert client.get(path)["Location"] == f"/admin/login/?next={path}"
 
 
 def test_the_index_shows_no_reports_to_those_who_may_not_see_them(staff):
-    assert LIST not in text_of(staff.get("/admin/"))
+    page = text_of(staff.get("/admin/"))
+    assert LIST not in page
+    assert "reportrun" not in page
 
 
-def test_view_is_the_only_permission_there_is():
+def test_the_permissions_there_are():
     codenames = Permission.objects.filter(content_type__app_label="analytics").values_list("codename", flat=True)
-    assert list(codenames) == ["view_report"]
+    assert sorted(codenames) == ["cancel_reportrun", "explain_report", "view_report", "view_reportrun"]
 
 
-# Running
+def test_the_list_leads_to_no_log_for_those_who_may_not_see_it(staff, write_report):
+    write_report("SELECT 1 AS one")
+    ReportRun.objects.create(report="probe", parameters={}, door="admin")
+    allow(staff, "view_report")
+    assert "/reportrun/" not in text_of(staff.get(LIST))
+
+
+@pytest.mark.parametrize("path", [RESULT, CSV, EXPLAIN])
+def test_asking_for_a_head_runs_nothing(admin_client, write_report, path):
+    write_report("SELECT generate_series(1, 1000000000) AS n")
+    assert admin_client.head(path, {"run": uuid4()}).status_code == 405
+    assert not ReportRun.objects.exists()
+
+
+@pytest.mark.parametrize("run", ["1", "whole"])
+def test_asking_for_the_head_of_a_page_runs_nothing(admin_client, write_report, run):
+    write_report("SELECT pg_sleep(30) AS nap")
+    assert admin_client.head(PAGE, {"run": run}).status_code == 200
+    assert not ReportRun.objects.exists()
+
+
+def test_a_run_is_not_cancelled_by_following_a_link(admin_client, write_report):
+    write_report("SELECT 1 AS one")
+    assert admin_client.get(CANCEL).status_code == 405
+
+
+# The page of a report
 
 
 def test_a_report_does_not_run_until_asked(admin_client, write_report):
     write_report("SELECT 1 / 0 AS x")
     response = admin_client.get(PAGE)
-    assert "result" not in response.context_data
     assert "error" not in response.context_data
+    assert "report_run.js" not in text_of(response)
+    assert not ReportRun.objects.exists()
 
 
-def test_the_page_shows_the_sql(admin_client, write_report):
-    write_report("SELECT 1 AS one WHERE 1 < 2")
-    assert "<pre>SELECT 1 AS one WHERE 1 &lt; 2</pre>" in text_of(admin_client.get(PAGE))
-
-
-def test_the_result_is_a_table_with_numbers_on_the_right(admin_client, write_report):
-    write_report("SELECT '<France>' AS country, 12.50 AS revenue, NULL::text AS note")
-    page = text_of(admin_client.get(PAGE, {"run": 1}))
-    assert '<td>&lt;France&gt;</td><td class="number">12.50</td><td>-</td>' in page
-    assert '<th scope="col" class="number">revenue</th>' in page
-    assert "1 row." in page
-
-
-def test_a_result_without_rows_says_so(admin_client, write_report):
-    write_report("SELECT 1 AS one WHERE false")
-    assert "0 rows." in text_of(admin_client.get(PAGE, {"run": 1}))
-
-
-def test_a_thousand_rows_are_all_shown(admin_client, write_report):
-    write_report("SELECT generate_series(1, 1000) AS n")
-    page = text_of(admin_client.get(PAGE, {"run": 1}))
-    assert page.count('<td class="number">') == 1000
-    assert "1,000 rows." in page
-
-
-def test_of_more_rows_the_first_thousand_are_shown_and_the_page_says_so(admin_client, write_report):
-    write_report("SELECT generate_series(1, 1001) AS n")
-    page = text_of(admin_client.get(PAGE, {"run": 1}))
-    assert page.count('<td class="number">') == 1000
-    assert "The first 1,000 rows; there are more" in page
-
-
-def test_an_error_is_a_message_on_the_page(admin_client, write_report):
-    write_report("SELECT nope")
-    response = admin_client.get(PAGE, {"run": 1})
-    assert response.status_code == 200
-    assert "column &quot;nope&quot; does not exist\nLINE 5" in text_of(response)
-
-
-def test_a_timeout_is_a_message_on_the_page(admin_client, write_report, settings):
-    settings.REPORTS_TIMEOUT = 0.2
+def test_asked_to_run_the_page_comes_at_once_and_says_where_the_result_is(admin_client, write_report):
     write_report("SELECT pg_sleep(30) AS nap")
-    assert "A report may take 0.2 seconds" in text_of(admin_client.get(PAGE, {"run": 1}))
+    response = admin_client.get(PAGE, {"run": 1})
+    page, token = text_of(response), response.context_data["token"]
+    assert f'data-result="{RESULT}?run={token}"' in page
+    assert f'<input type="hidden" name="run" value="{token}">' in page
+    assert "report_run.js" in page
+    assert f'<noscript><meta http-equiv="refresh" content="0; url={PAGE}?run=whole"></noscript>' in page
+    assert not ReportRun.objects.exists()
 
 
-# The download
-
-
-def test_the_download_is_named_after_report_and_day(admin_client, write_report):
+def test_no_page_has_a_script_within_it(admin_client, write_report):
     write_report("SELECT 1 AS one")
-    response = admin_client.get(CSV)
-    assert response["Content-Type"] == "text/csv; charset=utf-8"
-    assert response["Content-Disposition"] == f'attachment; filename="probe_{datetime.now(UTC):%Y-%m-%d}.csv"'
-    assert csv_of(response) == [["one"], ["1"]]
+    for path in (LIST, f"{PAGE}?run=1", f"{PAGE}?run=whole"):
+        assert "<script>" not in text_of(admin_client.get(path))
 
 
-def test_the_download_has_all_rows(admin_client, write_report):
-    write_report("SELECT generate_series(1, 5000) AS n")
-    assert len(csv_of(admin_client.get(CSV))) == 5001
+def test_the_page_shows_the_sql_in_colours(admin_client, write_report):
+    write_report("SELECT '<b>' AS one, %(x)s AS x", header='[parameters.x]\ntype = "text"\n')
+    page = text_of(admin_client.get(PAGE))
+    assert '<span class="k">SELECT</span>' in page
+    assert "&lt;b&gt;" in page
+    assert '<span class="nv">%(x)s</span>' in page
 
 
-def test_formulas_are_text_in_the_download(admin_client, write_report):
-    write_report("""SELECT '=HYPERLINK("http://x")' AS text, -5.5 AS number""")
-    assert csv_of(admin_client.get(CSV)) == [["text", "number"], ['\'=HYPERLINK("http://x")', "-5.5"]]
+def test_the_plan_is_for_those_with_the_permission(staff, write_report):
+    write_report("SELECT 1 AS one")
+    allow(staff, "view_report")
+    assert "Explain" not in text_of(staff.get(PAGE))
+    assert staff.get(EXPLAIN).status_code == 403
+    allow(staff, "explain_report")
+    assert f'formaction="{EXPLAIN}"' in text_of(staff.get(PAGE))
+    assert "Result  (cost=" in text_of(staff.get(EXPLAIN))
 
 
-def test_an_error_before_the_first_row_is_a_page(admin_client, write_report):
+def test_the_plan_is_that_of_the_parameters_and_runs_nothing(admin_client, write_report):
+    write_report(
+        "SELECT * FROM country WHERE id_country = %(id)s AND pg_sleep(9) IS NOT NULL",
+        header='[parameters.id]\ntype = "country"\n',
+    )
+    page = text_of(admin_client.get(EXPLAIN, {"id": "one-seventy"}))
+    assert "country.id_country = &#x27;one-seventy&#x27;::text" in page
+    assert not ReportRun.objects.exists()
+
+
+def test_a_report_that_has_no_plan_says_why(admin_client, write_report):
     write_report("SELECT nope")
-    response = admin_client.get(CSV)
-    assert response.status_code == 503
-    assert response["Content-Type"].startswith("text/html")
+    response = admin_client.get(EXPLAIN)
+    assert response.status_code == 200
     assert "column &quot;nope&quot; does not exist" in text_of(response)
 
 
-def test_an_error_half_way_breaks_the_download(admin_client, write_report):
-    write_report("SELECT 1 / (5000 - n) AS x FROM generate_series(1, 9000) AS n")
-    response = admin_client.get(CSV)
-    assert response.status_code == 200
-    with pytest.raises(ReportFailed):
-        response.getvalue()
-
-
-def test_the_download_streams_and_can_be_left(admin_client, write_report):
-    write_report("SELECT generate_series(1, 1000000000) AS n")
-    response = admin_client.get(CSV)
-    assert next(iter(response)) == b"n\r\n"
-    response.close()
-
-
-def test_asking_for_the_head_of_a_download_runs_nothing(admin_client, write_report):
-    write_report("SELECT generate_series(1, 1000000000) AS n")
-    assert admin_client.head(CSV).status_code == 405
+def test_a_plan_of_bad_parameters_is_the_form_with_its_errors(admin_client, write_report):
+    write_report("SELECT 1 AS one")
+    response = admin_client.get(EXPLAIN, {"nope": 1})
+    assert response.status_code == 400
+    assert "nope is not known" in text_of(response)

@@ -1,0 +1,192 @@
+"""Staff look at the log of runs here, and end one that goes on. Nothing adds, changes or deletes a run."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.template.defaultfilters import filesizeformat
+from django.urls import URLPattern, path, reverse
+from django.utils.decorators import method_decorator
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST
+from rangefilter.filters import DateRangeFilterBuilder
+
+from analytics.models import Outcome, ReportRun
+from analytics.reports import InvalidReportError, Report, UnknownReportError, find_report, load_reports
+from analytics.runs import cancel, find_lost
+from analytics.templatetags.report_runs import duration, outcome_badge
+from sales.rejected_admin import NewestOnly
+
+NONE = "-"  # as in the rest of the admin
+SHOWN_PARAMETERS = 60  # characters of them in the list
+
+
+class ReportFilter(admin.SimpleListFilter):
+    """A filter by the reports that there are now."""
+
+    title = "report"
+    parameter_name = "report"
+    template = "admin/sales/long_list_filter.html"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(report.name, report.title) for report in load_reports()]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        return queryset.filter(report=self.value()) if self.value() else queryset
+
+
+class RunList(ChangeList):
+    """Knows the titles of the reports, which are read once for all runs on the page."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        titles = {report.name: report.title for report in load_reports()}
+        for run in self.result_list:
+            run.title = titles.get(run.report, run.report)
+
+
+class ReportRunAdmin(admin.ModelAdmin[ReportRun]):
+    list_display = (
+        *("started_at", "report_title", "outcome_shown", "took", "row_count", "size"),
+        *("sender", "door", "short_parameters"),
+    )
+    list_filter = (
+        ReportFilter,
+        "outcome",
+        "door",
+        ("started_at", DateRangeFilterBuilder(title="day (UTC)")),
+    )
+    search_fields = ("sender__exact",)
+    search_help_text = "The whole name of a user or of an API key"
+    ordering = ("-started_at", "-id")
+    sortable_by = ("started_at",)
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    list_per_page = 50
+    paginator = NewestOnly
+    change_form_template = "admin/analytics/reportrun/change_form.html"
+    fields = (
+        *("report_shown", "outcome_shown", "message_shown", "parameters_shown", "started_at"),
+        *("took", "row_count", "size", "format", "door", "sender", "sql_since", "token"),
+    )
+
+    class Media:
+        css = {"all": ["analytics/outcomes.css"]}
+
+    def get_urls(self) -> list[URLPattern]:
+        cancel_page = path(
+            "<int:pk>/cancel/", self.admin_site.admin_view(self.cancel_view), name="analytics_reportrun_cancel"
+        )
+        return [cancel_page, *super().get_urls()]
+
+    def get_changelist(self, request: HttpRequest, **options: Any) -> type[ChangeList]:
+        return RunList
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        find_lost()
+        return super().changelist_view(request, {"title": "Runs of reports"} | (extra_context or {}))
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        find_lost()
+        return super().change_view(request, object_id, form_url, extra_context)
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], **options: Any) -> HttpResponse:  # type: ignore[override]
+        run: ReportRun = context["original"]
+        is_running = run.outcome == Outcome.RUNNING
+        context["may_cancel"] = is_running and run.may_be_cancelled_by(request.user)
+        if _find(run.report) and request.user.has_perm("analytics.view_report"):
+            query = urlencode(run.parameters | {"run": "1"})
+            context["again_address"] = f"{reverse('admin:analytics_report', args=[run.report])}?{query}"
+        return super().render_change_form(request, context, **options)
+
+    @method_decorator(require_POST)
+    def cancel_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        run = get_object_or_404(ReportRun, pk=pk)
+        if not self.has_view_permission(request, run) or not run.may_be_cancelled_by(request.user):
+            raise PermissionDenied
+        if cancel(run.token):
+            self.message_user(request, "The run is being cancelled.", messages.SUCCESS)
+        else:
+            self.message_user(request, "There was nothing to cancel any more.", messages.WARNING)
+        return HttpResponseRedirect(reverse("admin:analytics_reportrun_change", args=[pk]))
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """The filters' own comparisons; others, such as a regex or a year 0, could fail or read every run."""
+        return lookup in {"report", "outcome__exact", "door__exact"} or (
+            lookup.rpartition("__")[2] in {"gte", "lte"} and super().lookup_allowed(lookup, value, request)
+        )
+
+    # Columns
+
+    @admin.display(description="report")
+    def report_title(self, run: ReportRun) -> str:
+        return run.title  # type: ignore[attr-defined, no-any-return]  # RunList sets it
+
+    @admin.display(description="parameters")
+    def short_parameters(self, run: ReportRun) -> str:
+        text = ", ".join(f"{name}={value}" for name, value in sorted(run.parameters.items()) if value)
+        return text if len(text) <= SHOWN_PARAMETERS else f"{text[: SHOWN_PARAMETERS - 1]}…"
+
+    @admin.display(description="how long")
+    def took(self, run: ReportRun) -> str:
+        return NONE if run.seconds is None else duration(run.seconds)
+
+    @admin.display(description="rows")
+    def row_count(self, run: ReportRun) -> str:
+        return NONE if run.rows is None else f"{run.rows:,}"
+
+    @admin.display(description="size")
+    def size(self, run: ReportRun) -> str:
+        return NONE if run.bytes is None else filesizeformat(run.bytes)
+
+    @admin.display(description="outcome")
+    def outcome_shown(self, run: ReportRun) -> SafeString:
+        return outcome_badge(run)
+
+    # Fields of the page of one
+
+    @admin.display(description="report")
+    def report_shown(self, run: ReportRun) -> str:
+        report = _find(run.report)
+        return f"{report.title} ({run.report})" if report else run.report
+
+    @admin.display(description="message")
+    def message_shown(self, run: ReportRun) -> SafeString | str:
+        return format_html('<pre class="run-message">{}</pre>', run.message) if run.message else NONE
+
+    @admin.display(description="parameters")
+    def parameters_shown(self, run: ReportRun) -> SafeString | str:
+        lines = "\n".join(f"{name} = {value or NONE}" for name, value in sorted(run.parameters.items()))
+        return format_html('<pre class="run-parameters">{}</pre>', lines) if lines else NONE
+
+    @admin.display(description="SQL")
+    def sql_since(self, run: ReportRun) -> str:
+        report = _find(run.report)
+        if report is None:
+            return "Its file is gone, or cannot be used."
+        return "As it is now." if report.sql_hash == run.sql_hash else "It has changed since this run."
+
+    # What may be done
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: ReportRun | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: ReportRun | None = None) -> bool:
+        return False
+
+
+def _find(name: str) -> Report | None:
+    try:
+        return find_report(name)
+    except (UnknownReportError, InvalidReportError):
+        return None

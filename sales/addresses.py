@@ -1,0 +1,39 @@
+"""Where in the admin the sales are that a number is made of."""
+
+import datetime
+from collections.abc import Mapping
+from urllib.parse import urlencode
+
+from django.urls import reverse
+
+# What the admin's list of sales takes in its address; days are those of payment in UTC, both included.
+LOOKUPS = {
+    "id_order": "id_order__exact",
+    "id_product": "id_product__exact",
+    "id_buyer": "id_buyer__exact",
+    "id_seller": "id_seller__exact",
+    "id_seller_country": "seller_country__id_country__exact",
+    "id_buyer_country": "buyer_country__id_country__exact",
+    "brand": "brand__exact",
+    "category": "category__exact",
+    "start": "date_payment__range__gte",
+    "end": "date_payment__range__lte",
+}
+NULLABLE = ("brand", "category")
+
+
+def sales_address(filters: Mapping[str, object]) -> str:
+    """The list of the sales that have these values; keys are those of LOOKUPS.
+
+    None means sales without a brand or category, and any sale in the other fields, which no sale is without.
+    """
+    query = {LOOKUPS[field]: _text(value) for field, value in filters.items() if value is not None}
+    query |= {f"{field}__isnull": "True" for field in NULLABLE if field in filters and filters[field] is None}
+    return f"{reverse('admin:sales_sale_changelist')}?{urlencode(query)}"
+
+
+def _text(value: object) -> str:
+    """A moment is its day in UTC."""
+    if isinstance(value, datetime.datetime):
+        value = (value.astimezone(datetime.UTC) if value.tzinfo else value).date()
+    return str(value)
