@@ -1,0 +1,208 @@
+"""How long the reports take, beside the queries that a small service would write for the same questions.
+
+    .venv/bin/python -m benchmarks.reports [SALES] [--rounds N] [--plans]
+
+The queries of benchmarks/original_sql join the names of the countries to every sale and add up by name, and add up
+each week for itself. They run as the reports do: by the same runner, on the same connection, tables and indexes, one
+after the other in turns. Then an export of all columns as CSV, beside COPY alone, and the memory of run_report.
+Absolute times are the machine's; the ratios of the medians are what counts.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from argparse import ArgumentParser
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, NamedTuple
+
+import django
+import psycopg
+
+from benchmarks.service import ROOT, Service, service
+
+if TYPE_CHECKING:
+    from analytics.reports import Report
+
+SALES = 10_000_000
+ROUNDS = 9
+WANTED = 0.5  # of the time of the original, at most
+EXPORTED = 2_000_000
+REPORTS, ORIGINALS = ROOT / "sql", ROOT / "benchmarks" / "original_sql"
+ALL_COLUMNS = """
+SELECT id_order, id_product, id_buyer, id_seller, id_seller_country, id_buyer_country, date_payment, brand, category,
+    revenue
+FROM sales"""
+PAIRS = {
+    "country_contribution": ("country_contribution", "country_contribution_by_subqueries"),
+    "top_country_relationships": ("top_country_relationships",),
+    "repeat_buyer_revenue": ("repeat_buyer_revenue",),
+}
+
+
+class Run(NamedTuple):
+    """What a report or original gave, and how long it took from its start to its last row, in seconds."""
+
+    seconds: float
+    columns: list[str]
+    rows: list[tuple[object, ...]]
+
+
+def main() -> None:
+    parser = ArgumentParser(prog="python -m benchmarks.reports")
+    parser.add_argument("sales", type=int, nargs="?", default=SALES, help="(default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--plans", action="store_true", help="show each query's plan, and where its time goes")
+    options = parser.parse_args()
+    print(f"{os.cpu_count()} processors, load before: {os.getloadavg()[0]:.2f}")
+    with service() as measured:
+        use_database(measured)
+        load(measured, options.sales)
+        print(f"{options.sales:,} sales, medians of {options.rounds} rounds")
+        for name, originals in PAIRS.items():
+            compare(name, originals, options.rounds)
+        compare_export(measured, min(options.sales, EXPORTED), options.rounds)
+        if options.plans:
+            for name, originals in PAIRS.items():
+                for path in paths(name, originals):
+                    print(f"\n{path.relative_to(ROOT)}\n{plan(path)}")
+
+
+def use_database(measured: Service) -> None:
+    """Let this process use the database that is measured, through the project's own settings."""
+    os.environ.update(measured.environment)
+    django.setup()
+    from django.db import connection
+
+    connection.ensure_connection()  # keeps the server up
+
+
+def load(measured: Service, sales: int) -> None:
+    """Fill the tables as they fill by themselves: batch after batch. Autovacuum's work is done at once."""
+    measured.manage("load_demo", "--sales", str(sales))
+    with measured.connect_database() as database:
+        clean(database)
+
+
+def clean(database: psycopg.Connection) -> None:
+    for table in ("sales", "country", "country_daily_total", "country_journal"):
+        database.execute(f"VACUUM (ANALYZE) {table}")
+    database.execute("CHECKPOINT")
+
+
+def compare(name: str, originals: tuple[str, ...], rounds: int) -> None:
+    """Run a report and its originals in turns, and print the medians."""
+    times: dict[Path, list[float]] = {path: [] for path in paths(name, originals)}
+    for number in range(rounds + 1):
+        runs = {path: run(path) for path in times}
+        report, *others = runs.values()
+        for other in others:
+            check(report, other)
+        for path, each in runs.items():
+            if number:  # the first is warm-up
+                times[path].append(each.seconds)
+    ours, *theirs = (median(each) for each in times.values())
+    for original, seconds in zip(originals, theirs, strict=True):
+        print(
+            f"{original:<36}{ours * 1000:>8.0f} ms  original {seconds * 1000:>8.0f} ms  ratio {ours / seconds:.2f}"
+            f"    wanted: at most {WANTED:.2f}"
+        )
+
+
+def compare_export(measured: Service, rows: int, rounds: int) -> None:
+    """Export sales as CSV and by COPY alone in turns; print the medians, and what memory run_report took."""
+    path = measured.folder / "export" / "all_sales.sql"
+    path.parent.mkdir()
+    path.write_text(f'/*\ntitle = "All"\ndescription = "All."\n*/\n{ALL_COLUMNS} LIMIT {rows}\n')
+    ways = {"export": partial(export, path), "COPY": partial(copy, f"{ALL_COLUMNS} LIMIT {rows}")}
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(rounds + 1):
+        for name, way in ways.items():
+            start = time.perf_counter()
+            way()
+            if number:
+                times[name].append(time.perf_counter() - start)
+    ours, theirs = (median(each) for each in times.values())
+    print(f"{rows:,} rows as CSV{ours:>18.2f} s   COPY{theirs:>10.2f} s   ratio {ours / theirs:.2f}")
+    command = [sys.executable, "manage.py", "run_report", path.stem, "--format", "csv", "--output", "-", "--quiet"]
+    environment = measured.environment | {"SQL_DIR": str(path.parent)}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise RuntimeError("run_report failed")
+    print(f"run_report's memory at its peak: {usage.ru_maxrss / 1024:.0f} MiB")  # Linux counts in KiB
+
+
+def export(path: Path) -> None:
+    from analytics import runner
+    from analytics.formats.csv import encode_csv
+
+    report = _read(path)
+    with runner.run(report, report.parse({})) as result, Path(os.devnull).open("wb") as file:
+        for piece in encode_csv(result):
+            file.write(piece)
+
+
+def copy(query: str) -> None:
+    from django.db import connections
+
+    statement = f"COPY ({query}) TO STDOUT (FORMAT csv, HEADER)"
+    with (
+        connections["reports"].cursor() as cursor,
+        cursor.copy(statement) as lines,
+        Path(os.devnull).open("wb") as file,
+    ):
+        for line in lines:
+            file.write(line)
+
+
+def paths(name: str, originals: tuple[str, ...]) -> list[Path]:
+    return [REPORTS / f"{name}.sql", *(ORIGINALS / f"{original}.sql" for original in originals)]
+
+
+def run(path: Path) -> Run:
+    """One query, by the runner of reports, to its last row."""
+    from analytics import runner
+
+    report = _read(path)
+    start = time.perf_counter()
+    with runner.run(report, report.parse({})) as result:
+        rows = list(result.rows)
+        return Run(time.perf_counter() - start, [column.name for column in result.columns], rows)
+
+
+def check(report: Run, original: Run) -> None:
+    """What the original says must be in the report; shares differ, since it drops countries without a name."""
+    shared = [name for name in report.columns if name in original.columns]
+    ours, theirs = (
+        {tuple(row[run.columns.index(name)] for name in shared) for row in run.rows} for run in (report, original)
+    )
+    if not theirs <= ours:
+        raise RuntimeError(f"not in the report: {theirs - ours}")
+
+
+def plan(path: Path) -> str:
+    """The plan of a query as the runner runs it: inside of another SELECT, in a read-only snapshot."""
+    from django.db import connections, transaction
+
+    report = _read(path)
+    sql = report.statement.bind({name: each.sql_type for name, each in report.parameters.items()})
+    with transaction.atomic(using="reports"), connections["reports"].cursor() as cursor:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        cursor.execute(
+            f"EXPLAIN (ANALYZE, BUFFERS, COSTS OFF) SELECT * FROM ({sql}\n) AS report",
+            report.parse({}).values or {"": None},
+        )
+        return "\n".join(line for (line,) in cursor)
+
+
+def _read(path: Path) -> "Report":
+    from analytics.reports import read_report
+
+    return read_report(path)
+
+
+if __name__ == "__main__":
+    main()
