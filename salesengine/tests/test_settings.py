@@ -215,6 +215,23 @@ def test_options_of_the_database_url_reach_both_connections():
     assert [databases[alias]["OPTIONS"].get("sslmode") for alias in ("default", "reports")] == ["verify-full"] * 2
 
 
+def test_reports_may_have_a_database_of_their_own():
+    aliases = load(**PRODUCTION, REPORTS_DATABASE_URL="postgres://reports:secret@replica.example.com/salesengine")[
+        "DATABASES"
+    ]
+    assert {name: (each["HOST"], each["USER"]) for name, each in aliases.items()} == {
+        "default": ("db.example.com", "salesengine"),
+        "singles": ("db.example.com", "salesengine"),
+        "reports": ("replica.example.com", "reports"),
+    }
+
+
+def test_a_reports_database_that_is_not_postgresql_is_an_error():
+    assert "REPORTS_DATABASE_URL must name a PostgreSQL database" in failure(
+        **PRODUCTION, REPORTS_DATABASE_URL="sqlite:///reports.db"
+    )
+
+
 def test_the_local_secret_key_is_made_once_and_is_its_owners_alone(tmp_path):
     first = load(LOCAL_DIR=str(tmp_path))["SECRET_KEY"]
 

@@ -1,0 +1,84 @@
+"""A new report is one new file, and nothing else."""
+
+import json
+from io import StringIO
+
+import pytest
+from django.core.management import call_command
+from django.test import Client
+from rest_framework.test import APIClient
+
+from analytics.models import ReportRun
+from analytics.tests.pages import LIST, LOG, rows_of, text_of
+from sales.services import record_sales
+from sales.tests.helpers import sale_event
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
+
+FILE = """/*
+title = "Sales of a brand"
+topic = "Dropped in"
+description = "How many sales there are of a brand."
+
+[parameters.brand]
+type = "text"
+required = true
+
+[chart]
+type = "bar"
+x = "brand"
+y = ["sales"]
+
+[[assertions]]
+rows = "<= 1"
+*/
+SELECT brand, COUNT(*) AS sales
+FROM sales
+WHERE brand = %(brand)s
+GROUP BY brand
+"""
+
+
+@pytest.fixture
+def staff(admin_user):
+    client = Client()
+    client.force_login(admin_user)
+    return client
+
+
+def test_one_file_is_a_page_an_address_a_command_and_runs_in_the_log(staff, sql_dir):
+    record_sales([sale_event(BRAND="Dsquared2"), sale_event(BRAND="Dsquared2"), sale_event(BRAND="Other")])
+    (sql_dir / "brand_sales.sql").write_text(FILE)
+
+    call_command("check")
+    listed = text_of(staff.get(LIST))
+    assert "Dropped in" in listed
+    assert "Sales of a brand" in listed
+    page = text_of(staff.get(f"{LIST}brand_sales/", {"run": "whole", "brand": "Dsquared2"}))
+    assert 'name="brand"' in page
+    assert "<svg" in page
+    assert rows_of(page) == [["Dsquared2", "2"]]
+    download = staff.get(f"{LIST}brand_sales.csv", {"brand": "Dsquared2"})
+    assert b"".join(download) == b"brand,sales\nDsquared2,2\n"
+    download.close()
+
+    api = APIClient()
+    (described,) = api.get("/reports").json()
+    assert (described["name"], described["parameters"][0]["name"]) == ("brand_sales", "brand")
+    answer = api.get("/reports/brand_sales", {"brand": "Other"})
+    assert json.loads(b"".join(answer)) == [{"brand": "Other", "sales": 1}]
+    answer.close()
+    assert "/reports/brand_sales" in api.get("/openapi.json").json()["paths"]
+
+    out = StringIO()
+    call_command("run_report", "brand_sales", "--param", "brand=Nobody", "--format", "csv", stdout=out)
+    assert out.getvalue() == "brand,sales\n"
+
+    runs = ReportRun.objects.order_by("id").values_list("door", "format", "parameters__brand", "rows", "outcome")
+    assert list(runs) == [
+        ("admin", "page", "Dsquared2", 1, "ok"),
+        ("admin", "csv", "Dsquared2", 1, "ok"),
+        ("api", "json", "Other", 1, "ok"),
+        ("command", "csv", "Nobody", 0, "empty"),
+    ]
+    assert text_of(staff.get(LOG)).count("Sales of a brand") >= 4
