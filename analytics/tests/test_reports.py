@@ -74,6 +74,26 @@ BAD_FILES = {
     "endless number": (f"/*\ntitle = {'1' * 5_000}\n*/\nSELECT 1\n", 1, "Exceeds the limit"),
     "endless list": (f"/*\ntitle = {'[' * 5_000}\n*/\nSELECT 1\n", 1, "maximum recursion depth"),
     "NUL": ('/*\ndescription = "Bad."\ntitle = "A\\u0000B"\n*/\nSELECT 1\n', 3, "title: String should match"),
+    "a parameter of a name that is taken": (
+        '/*\ntitle = "Bad"\ndescription = "Bad."\n[parameters.format]\ntype = "text"\n*/\nSELECT %(format)s AS a\n',
+        1,
+        "no parameter may be named format",
+    ),
+    "a parameter that is not used": (
+        '/*\ntitle = "Bad"\ndescription = "Bad."\n[parameters.day]\ntype = "date"\n*/\nSELECT 1 AS a\n',
+        4,
+        "the parameter day is declared and not used",
+    ),
+    "a parameter that is not declared": (
+        '/*\ntitle = "Bad"\ndescription = "Bad."\n*/\nSELECT\n    %(day)s AS a\n',
+        6,
+        "the parameter day is used and not declared",
+    ),
+    "a default of another type": (
+        '/*\ntitle = "Bad"\ndescription = "Bad."\n[parameters.day]\ntype = "date"\ndefault = "soon"\n*/\nSELECT 1\n',
+        4,
+        "its default must be a day",
+    ),
     "no SQL": ('/*\ntitle = "Bad"\ndescription = "Bad."\n*/\n', 5, "no SQL below"),
 }
 

@@ -1,0 +1,50 @@
+"""How many sales there are, and when the newest was received, without looking at them."""
+
+from datetime import timedelta
+
+import pytest
+from django.core.management import call_command
+from django.db.models import Max
+from django.utils import timezone
+
+from sales import feedback
+from sales.models import JournalEntry, Sale
+from sales.services import record_sales
+from sales.tests.helpers import sale_event
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def true_watermark():
+    return Sale.objects.count(), Sale.objects.aggregate(Max("received_at"))["received_at__max"]
+
+
+def test_without_sales_there_is_none():
+    assert feedback.watermark() == (0, None)
+
+
+def test_it_is_that_of_all_sales_folded_or_not():
+    record_sales([sale_event(), sale_event(CATEGORY="bags")])
+    assert feedback.watermark() == true_watermark()
+    feedback.fold()
+    assert feedback.watermark() == true_watermark()
+    record_sales([sale_event()])
+    assert feedback.watermark() == true_watermark()
+    feedback.fold()
+    assert feedback.watermark() == true_watermark()
+
+
+def test_a_sale_of_a_transaction_that_began_before_does_not_set_it_back():
+    record_sales([sale_event()])
+    feedback.fold()
+    newest = feedback.watermark().received_at
+    record_sales([sale_event()])
+    JournalEntry.objects.update(received_at=timezone.now() - timedelta(hours=1))
+    feedback.fold()
+    assert feedback.watermark() == (2, newest)
+
+
+def test_repair_finds_it_again():
+    record_sales([sale_event(), sale_event()])
+    call_command("verify_feedback", "--repair")
+    assert feedback.watermark() == true_watermark()
