@@ -109,12 +109,13 @@ def test_ids_with_gaps_are_noted_without_the_gaps():
 def test_writers_keep_the_journal_short(monkeypatch):
     monkeypatch.setattr(country_totals, "FOLD_EVERY", 8)
 
-    lengths = []
+    waiting = []
     for number in range(50):
         record_sales([sold()] * (number % 3 + 1))
-        lengths.append(CountryJournalEntry.objects.count())
+        waiting.append(sum(CountryJournalEntry.objects.values_list("sales_count", flat=True)))
 
-    assert 4 <= max(lengths) <= 8
+    # Every eighth id brings a fold, which may take two more with it; the next batches come up to the id before, or two.
+    assert 3 <= max(waiting) <= 7
     assert country_totals.verify() == []
 
 
