@@ -5,21 +5,20 @@ names, and `page`, `sort` and `run` (see `analytics.forms`, `WHOLE`).
 """
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from http import HTTPStatus
 from itertools import chain
 from typing import Any
 
-from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_GET, require_POST
 
@@ -34,6 +33,7 @@ from analytics.reports import InvalidReportError, Report, UnknownReportError, fi
 from analytics.runner import ALL, AssertionFailed, Cancelled, DatabaseAway, Part, ReportFailed, TimedOut, explain
 from analytics.runs import Caller, Run, cancel, logged_run
 from analytics.shown_results import result_address, shown_result
+from salesengine.backoffice import ModelAdmin, ReadOnly
 
 # `run` in an address: "1" is a page that fetches the result, this a page that has it; that of a result is its token.
 WHOLE = "whole"
@@ -52,7 +52,7 @@ BEGUN_ALREADY = {"failure": "This run was begun already.", "error": "Run the rep
 View = Callable[..., HttpResponseBase]
 
 
-class ReportAdmin(admin.ModelAdmin[models.Report]):
+class ReportAdmin(ReadOnly, ModelAdmin[models.Report]):
     """Replaces the pages about rows of a table, since reports have none."""
 
     def get_urls(self) -> list[URLPattern]:
@@ -182,19 +182,18 @@ class ReportAdmin(admin.ModelAdmin[models.Report]):
     def _answer(
         self, request: HttpRequest, template: str, title: str, context: dict[str, Any], status: int = HTTPStatus.OK
     ) -> HttpResponse:
-        context = self.admin_site.each_context(request) | {"title": title, "opts": self.opts} | context
+        shown = {"title": title, "opts": self.opts, "crumbs": list(_crumbs(context))}
+        context = self.admin_site.each_context(request) | shown | context
         return TemplateResponse(request, f"admin/analytics/report/{template}.html", context, status=status)
 
-    # The index offers what these allow.
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: models.Report | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: models.Report | None = None) -> bool:
-        return False
+def _crumbs(context: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+    """The pages above the one that has this context."""
+    if report := context.get("report"):
+        yield {"title": "Reports", "address": reverse("admin:analytics_report_changelist")}
+        if "back_address" in context:
+            address = reverse("admin:analytics_report", args=[report.name])
+            yield {"title": report.title, "address": address + context["back_address"]}
 
 
 def _find_or_404(name: str) -> Report:

@@ -14,30 +14,27 @@ from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
-from rangefilter.filters import DateRangeFilterBuilder
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
 from analytics.models import Outcome, ReportRun
 from analytics.reports import InvalidReportError, Report, UnknownReportError, find_report, load_reports
 from analytics.runs import cancel, find_lost
 from analytics.templatetags.report_runs import duration, outcome_badge
 from sales.rejected_admin import NewestOnly
+from salesengine.backoffice import DayRangeFilter, ModelAdmin, ReadOnly, ValuesFilter
 
 NONE = "-"  # as in the rest of the admin
 SHOWN_PARAMETERS = 60  # characters of them in the list
 
 
-class ReportFilter(admin.SimpleListFilter):
+class ReportFilter(ValuesFilter):
     """A filter by the reports that there are now."""
 
     title = "report"
     parameter_name = "report"
-    template = "admin/sales/long_list_filter.html"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [(report.name, report.title) for report in load_reports()]
-
-    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        return queryset.filter(report=self.value()) if self.value() else queryset
 
 
 class RunList(ChangeList):
@@ -50,24 +47,21 @@ class RunList(ChangeList):
             run.title = titles.get(run.report, run.report)
 
 
-class ReportRunAdmin(admin.ModelAdmin[ReportRun]):
+class ReportRunAdmin(ReadOnly, ModelAdmin[ReportRun]):
     list_display = (
         *("started_at", "report_title", "outcome_shown", "took", "row_count", "size"),
         *("sender", "door", "short_parameters"),
     )
     list_filter = (
         ReportFilter,
-        "outcome",
-        "door",
-        ("started_at", DateRangeFilterBuilder(title="day (UTC)")),
+        ("outcome", ChoicesDropdownFilter),
+        ("door", ChoicesDropdownFilter),
+        ("started_at", DayRangeFilter),
     )
     search_fields = ("sender__exact",)
     search_help_text = "The whole name of a user or of an API key"
     ordering = ("-started_at", "-id")
     sortable_by = ("started_at",)
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
-    list_per_page = 50
     paginator = NewestOnly
     change_form_template = "admin/analytics/reportrun/change_form.html"
     fields = (
@@ -172,17 +166,6 @@ class ReportRunAdmin(admin.ModelAdmin[ReportRun]):
         if report is None:
             return "Its file is gone, or cannot be used."
         return "As it is now." if report.sql_hash == run.sql_hash else "It has changed since this run."
-
-    # What may be done
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: ReportRun | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: ReportRun | None = None) -> bool:
-        return False
 
 
 def _find(name: str) -> Report | None:

@@ -2,34 +2,36 @@
 
 from django import forms
 from django.contrib import admin
-from django.contrib.admin.widgets import AdminTextInputWidget
 from django.db import models
 from django.http import HttpRequest
+from unfold.contrib.filters.admin import AllValuesCheckboxFilter
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from countries.models import Country
 from countries.services import MAX_ID_LENGTH
+from salesengine.backoffice import ModelAdmin
 
 
 class CountryForm(forms.ModelForm[Country]):
     id_country = forms.CharField(
         label="id",
         max_length=MAX_ID_LENGTH,
-        widget=AdminTextInputWidget,
+        widget=UnfoldAdminTextInputWidget,
         help_text="As in the sale events. It cannot be changed later.",
     )
 
 
 @admin.register(Country)
-class CountryAdmin(admin.ModelAdmin[Country]):
+class CountryAdmin(ModelAdmin[Country]):
     """Deleting a country deletes no sale: reports then show its id instead of its name."""
 
     form = CountryForm
     fields = ("id_country", "country_name", "continent")
     list_display = ("id_country", "country_name", "continent")
-    list_filter = ("continent",)
+    list_filter = (("continent", AllValuesCheckboxFilter),)
     search_fields = ("id_country", "country_name")
     # One line is enough for a name, and an empty continent is null: the empty text would be a continent of its own.
-    formfield_overrides = {models.TextField: {"widget": AdminTextInputWidget, "empty_value": None}}
+    formfield_overrides = {models.TextField: {"widget": UnfoldAdminTextInputWidget, "empty_value": None}}
 
     def get_readonly_fields(self, request: HttpRequest, obj: Country | None = None) -> tuple[str, ...]:
         # Saving under another primary key would make a second country.

@@ -16,8 +16,8 @@ LOOKUPS = {
     "id_buyer_country": "buyer_country__id_country__exact",
     "brand": "brand__exact",
     "category": "category__exact",
-    "start": "date_payment__range__gte",
-    "end": "date_payment__range__lte",
+    "start": "date_payment_from",
+    "end": "date_payment_to",
 }
 NULLABLE = ("brand", "category")
 

@@ -4,18 +4,17 @@ from django.contrib import admin
 from django.core.exceptions import ObjectDoesNotExist
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from rangefilter.filters import DateRangeFilterBuilder
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 
 from sales.models import RejectedEvent, Sale
 from sales.rejected_admin import RejectedEventAdmin
+from salesengine.backoffice import DayRangeFilter, ModelAdmin, ReadOnly
 
 admin.site.register(RejectedEvent, RejectedEventAdmin)
 
 
-class LongListFilter(admin.RelatedFieldListFilter):
-    """A filter with many choices, in a box that scrolls."""
-
-    template = "admin/sales/long_list_filter.html"
+class CountryFilter(RelatedDropdownFilter):  # type: ignore[misc]  # unfold has no types
+    """A choice from all countries."""
 
     def has_output(self) -> bool:
         """Also while there is nothing to choose from: an address may name an id, which would be ignored otherwise."""
@@ -23,23 +22,19 @@ class LongListFilter(admin.RelatedFieldListFilter):
 
 
 @admin.register(Sale)
-class SaleAdmin(admin.ModelAdmin[Sale]):
+class SaleAdmin(ReadOnly, ModelAdmin[Sale]):
     list_display = ("date_payment", "id_order", "id_product", "category", "brand", "amount", "seller", "buyer")
     list_filter = (
-        ("date_payment", DateRangeFilterBuilder(title="day of payment (UTC)")),
-        "category",
-        ("seller_country", LongListFilter),
-        ("buyer_country", LongListFilter),
+        ("date_payment", DayRangeFilter),
+        ("category", ChoicesDropdownFilter),
+        ("seller_country", CountryFilter),
+        ("buyer_country", CountryFilter),
     )
     # Exact matches, which the indexes carry; a part of an id would be looked for in every sale.
     search_fields = ("id_order__exact", "id_product__exact", "id_buyer__exact", "id_seller__exact")
     search_help_text = "A whole order, product, buyer or seller id"
     ordering = ("-date_payment", "-id")
     sortable_by = ("date_payment",)
-    # Neither counts all sales just to say how many are filtered out.
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
-    list_per_page = 50
     fields = (
         *("id", "id_order", "id_product", "category", "brand", "amount"),
         *("date_payment", "received_at", "seller", "buyer"),
@@ -66,15 +61,6 @@ class SaleAdmin(admin.ModelAdmin[Sale]):
     @admin.display(description="buyer (country)")
     def buyer(self, sale: Sale) -> str:
         return f"{sale.id_buyer} ({country_name(sale, 'buyer_country')})"
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Sale | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Sale | None = None) -> bool:
-        return False
 
 
 def country_name(sale: Sale, field: str) -> str:

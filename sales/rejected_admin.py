@@ -12,11 +12,12 @@ from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from rangefilter.filters import DateRangeFilterBuilder
+from unfold.contrib.filters.admin import DropdownFilter
 
 from sales.models import RejectedEvent
 from sales.rejected import current_text, distinct_values, in_words
 from sales.replay import Outcome, find_mistakes, mend, replay
+from salesengine.backoffice import DayRangeFilter, ModelAdmin, ValuesFilter
 
 Fields = tuple[str | tuple[str, ...], ...]
 
@@ -24,7 +25,7 @@ FACTS = ("sender", "source", "position", "received_at")
 LONGEST_LIST = 10_000  # events that the list goes back, and that one click replays: in seconds
 
 
-class StateFilter(admin.SimpleListFilter):
+class StateFilter(DropdownFilter):  # type: ignore[misc]  # unfold has no types
     title = "state"
     parameter_name = "state"
 
@@ -35,25 +36,19 @@ class StateFilter(admin.SimpleListFilter):
         return queryset.filter(replayed_at__isnull=self.value() == "waiting") if self.value() else queryset
 
 
-class ValuesFilter(admin.SimpleListFilter):
-    """A filter by the values there are in a column that has an index; `parameter_name` is the column."""
-
-    template = "admin/sales/long_list_filter.html"
-    parameter_name: str
+class KnownValuesFilter(ValuesFilter):
+    """A filter by the values there are in a column that has an index."""
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [(value, value) for value in distinct_values(self.parameter_name)]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[RejectedEvent]) -> QuerySet[RejectedEvent]:
-        return queryset.filter(**{self.parameter_name: self.value()}) if self.value() else queryset
 
-
-class ReasonFilter(ValuesFilter):
+class ReasonFilter(KnownValuesFilter):
     title = "error"
     parameter_name = "reason"
 
 
-class SenderFilter(ValuesFilter):
+class SenderFilter(KnownValuesFilter):
     title = "sender"
     parameter_name = "sender"
 
@@ -108,7 +103,7 @@ class RejectedEventForm(forms.ModelForm[RejectedEvent]):
         return super().is_valid() and "_check" not in self.data
 
 
-class RejectedEventAdmin(admin.ModelAdmin[RejectedEvent]):
+class RejectedEventAdmin(ModelAdmin[RejectedEvent]):
     """Nothing but `mended` is ever written here, and that by `sales.replay`, which locks the row."""
 
     form = RejectedEventForm
@@ -117,15 +112,12 @@ class RejectedEventAdmin(admin.ModelAdmin[RejectedEvent]):
         StateFilter,
         ReasonFilter,
         SenderFilter,
-        ("received_at", DateRangeFilterBuilder(title="day of receipt (UTC)")),
+        ("received_at", DayRangeFilter),
     )
     search_fields = ("source__exact",)
     search_help_text = f"A whole request id or file name. The list holds the newest {LONGEST_LIST:,} that match."
     ordering = ("-received_at", "-id")
     sortable_by = ("received_at",)
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
-    list_per_page = 50
     paginator = NewestOnly
     actions = ("replay_selected",)
 

@@ -8,9 +8,14 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from rest_framework_api_key.models import APIKey as LibraryAPIKey
+from unfold.contrib.filters.admin import DropdownFilter
 
 from salesengine.api_keys import REMEMBERED_FOR, create_key
+from salesengine.backoffice import ModelAdmin
 from salesengine.models import APIKey, Scope, State, state_is
+from salesengine.people_admin import GroupAdmin, UserAdmin
+
+__all__ = ["APIKeyAdmin", "GroupAdmin", "UserAdmin"]
 
 NEW_KEY = (
     "The next page shows the key, once: copy it there. A client may have two valid keys. To replace its key, make a "
@@ -25,7 +30,7 @@ SHOWN_ONCE = (
 admin.site.unregister(LibraryAPIKey)  # the project's keys are those below
 
 
-class StateFilter(admin.SimpleListFilter):
+class StateFilter(DropdownFilter):  # type: ignore[misc]  # unfold has no types
     title = "state"
     parameter_name = "state"
 
@@ -53,7 +58,7 @@ class APIKeyForm(forms.ModelForm[APIKey]):
 
 
 @admin.register(APIKey)
-class APIKeyAdmin(admin.ModelAdmin[APIKey]):
+class APIKeyAdmin(ModelAdmin[APIKey]):
     form = APIKeyForm
     list_display = ("prefix", "name", "state", "scope_names", "expiry_date", "last_used", "created")
     empty_value_display = "never"  # of the moments that may be missing

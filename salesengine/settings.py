@@ -12,6 +12,7 @@ from typing import Any
 import django_stubs_ext
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from django.templatetags.static import static
 
 from salesengine.limits import cache_config, parse_rate
 from salesengine.local import secret_key
@@ -144,6 +145,9 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # Application
 
 INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "unfold.contrib.import_export",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -151,7 +155,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
-    "rangefilter",
+    "import_export",
     "rest_framework",
     "rest_framework_api_key",
     "drf_spectacular",
@@ -182,6 +186,7 @@ WSGI_APPLICATION = "salesengine.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "salesengine" / "templates"],  # before the apps', so that they may replace those of unfold
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -202,6 +207,38 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+
+# Back office
+
+UNFOLD = {
+    "SITE_TITLE": "Sales Engine",
+    "SITE_HEADER": "Sales Engine",
+    "SITE_URL": None,
+    "SITE_SYMBOL": "storefront",
+    "SITE_FAVICONS": [{"rel": "icon", "href": lambda request: static("salesengine/icon.svg"), "type": "image/svg+xml"}],
+    "STYLES": [lambda request: static("salesengine/backoffice.css")],
+    "SCRIPTS": [lambda request: static("salesengine/keyboard.js")],
+    "COLORS": {
+        "primary": {
+            "50": "#eff8ff",
+            "100": "#dbeefe",
+            "200": "#bfe1fe",
+            "300": "#93cffc",
+            "400": "#60b3f8",
+            "500": "#3b96e8",
+            "600": "#1f6fb2",
+            "700": "#1b5f97",
+            "800": "#1c4f7c",
+            "900": "#1c4468",
+            "950": "#132b45",
+        },
+    },
+    "SIDEBAR": {
+        "show_search": True,
+        "command_search": True,
+        "navigation": "salesengine.navigation.sidebar",
+    },
+}
 
 LANGUAGE_CODE = "en-us"
 USE_I18N = False
@@ -232,6 +269,7 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not IS_LOCAL
 SECURE_SSL_REDIRECT = read_switch("SECURE_SSL_REDIRECT", default=False)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 CSRF_TRUSTED_ORIGINS = read_list("CSRF_TRUSTED_ORIGINS", default=[])
+LOGIN_REDIRECT_URL = "admin:index"
 CSRF_FAILURE_VIEW = "salesengine.errors.csrf_failure"
 X_FRAME_OPTIONS = "DENY"
 # TLS ends at a proxy (SECURE_SSL_REDIRECT is off unless asked for), which is what this check warns about.

@@ -10,8 +10,7 @@ handler403 = "salesengine.errors.permission_denied"
 handler404 = "salesengine.errors.page_not_found"
 handler500 = "salesengine.errors.server_error"
 
-admin.site.site_header = admin.site.site_title = "Sales Engine"
-admin.site.index_title = "Back office"
+admin.site.index_title = "Home"
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="docs")),

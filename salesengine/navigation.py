@@ -1,0 +1,45 @@
+"""The back office's sidebar: what somebody may do there, and nothing that they may not."""
+
+from typing import Any, NamedTuple
+
+from django.http import HttpRequest
+from django.urls import reverse
+
+
+class Item(NamedTuple):
+    """A link of the sidebar, for whoever has the permission; `icon` is a name of Material Symbols."""
+
+    title: str
+    icon: str
+    page: str
+    permission: str
+
+
+GROUPS = {
+    "Sales": (
+        Item("Sales", "receipt_long", "admin:sales_sale_changelist", "sales.view_sale"),
+        Item("Rejected events", "report", "admin:sales_rejectedevent_changelist", "sales.view_rejectedevent"),
+        Item("Countries", "public", "admin:countries_country_changelist", "countries.view_country"),
+    ),
+    "Reports": (
+        Item("Reports", "bar_chart", "admin:analytics_report_changelist", "analytics.view_report"),
+        Item("Runs", "history", "admin:analytics_reportrun_changelist", "analytics.view_reportrun"),
+    ),
+    "Access": (
+        Item("Users", "person", "admin:auth_user_changelist", "auth.view_user"),
+        Item("Groups", "group", "admin:auth_group_changelist", "auth.view_group"),
+        Item("API keys", "key", "admin:salesengine_apikey_changelist", "salesengine.view_apikey"),
+    ),
+}
+
+
+def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
+    """The groups of links, as unfold wants them."""
+    home = {"items": [{"title": "Home", "icon": "home", "link": reverse("admin:index")}]}
+    return [home, *(group for title, items in GROUPS.items() if (group := _group(request, title, items))["items"])]
+
+
+def _group(request: HttpRequest, title: str, items: tuple[Item, ...]) -> dict[str, Any]:
+    allowed = [item for item in items if request.user.has_perm(item.permission)]
+    links = [{"title": item.title, "icon": item.icon, "link": reverse(item.page)} for item in allowed]
+    return {"title": title, "separator": True, "items": links}

@@ -1,0 +1,56 @@
+// Lets unfold's pages be used without a mouse and with a screen reader: what only a click does becomes a button that
+// can be reached and has a name, icons are not read out, and fields that have nothing but a placeholder get a label.
+"use strict";
+
+{
+    const NAMES = {  // of icons that are buttons
+        dock_to_right: "Show or hide the menu",
+        close: "Close",
+        filter_list: "Filters",
+        computer: "Theme: as the system",
+        light_mode: "Theme: light",
+        dark_mode: "Theme: dark",
+        search: "Search",
+        expand_more: "Expand",
+    };
+    const CLICKABLE = "[x-on\\:click]:is(span, div, h2, td, a:not([href]))";
+    const BACKDROPS = "#changelist-filter-close";
+
+    const nameOf = (element) => NAMES[element.textContent.trim()];
+
+    const mend = () => {
+        for (const element of document.querySelectorAll(CLICKABLE)) {
+            if (element.matches(BACKDROPS) || element.closest("[role=button], button, label") !== null) {
+                continue;
+            }
+            element.setAttribute("role", "button");
+            element.tabIndex = 0;
+            if (nameOf(element)) {
+                element.setAttribute("aria-label", nameOf(element));
+            }
+        }
+        for (const button of document.querySelectorAll("button:not([aria-label])")) {
+            if (nameOf(button)) {
+                button.setAttribute("aria-label", nameOf(button));
+            }
+        }
+        for (const icon of document.querySelectorAll(".material-symbols-outlined:not([role], [aria-hidden])")) {
+            icon.setAttribute("aria-hidden", "true");
+        }
+        for (const field of document.querySelectorAll("input[placeholder], textarea[placeholder]")) {
+            if (field.labels.length === 0 && !field.hasAttribute("aria-label")) {
+                field.setAttribute("aria-label", field.placeholder);
+            }
+        }
+    };
+
+    document.addEventListener("keydown", (event) => {
+        const element = event.target;
+        if ((event.key === "Enter" || event.key === " ") && element.matches(`${CLICKABLE}[role=button]`)) {
+            event.preventDefault();
+            element.click();
+        }
+    });
+    document.addEventListener("DOMContentLoaded", mend);
+    document.addEventListener("htmx:afterSettle", mend);
+}
