@@ -23,7 +23,10 @@ class Report(models.Model):
         managed = False
         base_manager_name = "objects"
         default_permissions = ("view",)
-        permissions = [("explain_report", "Can see the plans of reports")]
+        permissions = [
+            ("explain_report", "Can see the plans of reports"),
+            ("export_report", "Can download reports"),
+        ]
 
 
 class Door(models.TextChoices):

@@ -148,6 +148,8 @@ class ReportAdmin(ReadOnly, ModelAdmin[models.Report]):
 
     @method_decorator(require_GET)  # HEAD would run the report for nothing
     def download(self, request: HttpRequest, name: str, extension: str) -> HttpResponseBase:
+        if not request.user.has_perm("analytics.export_report"):
+            raise PermissionDenied
         if extension not in DOWNLOADS:
             raise Http404(f"There is no format {extension!r}. There are {', '.join(DOWNLOADS)}.")
         output = DOWNLOADS[extension]
@@ -175,6 +177,7 @@ class ReportAdmin(ReadOnly, ModelAdmin[models.Report]):
             "sql": highlighted_sql(form.report.sql),
             "downloads": DOWNLOADS.values(),
             "sort": request.GET.get("sort", ""),
+            "may_export": request.user.has_perm("analytics.export_report"),
             "may_explain": request.user.has_perm("analytics.explain_report"),
         }
         return self._answer(request, "report", form.report.title, context, status)

@@ -98,7 +98,7 @@ def test_staff_without_the_permission_get_nothing(staff, write_report, path):
 @pytest.mark.parametrize("path", ALL)
 def test_staff_with_the_permission_get_everything(staff, write_report, path):
     write_report("SELECT 1 AS one")
-    allow(staff, "view_report")
+    allow(staff, "view_report", "export_report")
     response = staff.get(path)
     response.close()  # a download that is never read would end whenever memory is tidied up
     assert response.status_code == 200
@@ -118,7 +118,7 @@ def test_the_index_shows_no_reports_to_those_who_may_not_see_them(staff):
 
 def test_the_permissions_there_are():
     codenames = Permission.objects.filter(content_type__app_label="analytics").values_list("codename", flat=True)
-    assert sorted(codenames) == ["cancel_reportrun", "explain_report", "view_report", "view_reportrun"]
+    assert sorted(codenames) == ["cancel_reportrun", "explain_report", "export_report", "view_report", "view_reportrun"]
 
 
 def test_the_list_leads_to_no_log_for_those_who_may_not_see_it(staff, write_report):
