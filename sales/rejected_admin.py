@@ -154,7 +154,8 @@ class RejectedEventAdmin(ModelAdmin[RejectedEvent]):
         may_change = self.has_change_permission(request, obj)
         history = ("original",) if obj and obj.mended is not None else ()
         if obj and obj.replayed_at:
-            return ("event", "sale", "replayed_at", "replayed_by", *FACTS, *history)
+            sale = "sale" if request.user.has_perm("sales.view_sale") else "sale_id"
+            return ("event", sale, "replayed_at", "replayed_by", *FACTS, *history)
         return (("mended" if may_change else "event", "mistakes"), *FACTS, *history)
 
     def get_readonly_fields(self, request: HttpRequest, obj: RejectedEvent | None = None) -> list[str]:

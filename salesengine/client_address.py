@@ -13,8 +13,9 @@ def client_address(request: HttpRequest) -> str | None:
     wrote is the client's invention. None where there is no address, such as behind a Unix socket.
     """
     hops = [request.META.get("REMOTE_ADDR", "")]
-    if settings.PROXIES:
-        hops = [*request.META.get("HTTP_X_FORWARDED_FOR", "").split(","), *hops]
+    forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "")
+    if settings.PROXIES and forwarded:
+        hops = [*forwarded.split(","), *hops]
     place = settings.PROXIES + 1
     # A request with fewer has not come through our proxies, and can only be counted by what called us.
     return _clean(hops[-place] if len(hops) >= place else hops[-1])
