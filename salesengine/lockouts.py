@@ -1,6 +1,6 @@
 """What somebody sees who failed to log in too often, as django-axes counts it (AXES_... in the settings).
 
-`manage.py axes_reset_username NAME` lets somebody try again at once.
+Administrators let somebody try again at once in the list of users, and so does `manage.py axes_reset_username NAME`.
 """
 
 import math

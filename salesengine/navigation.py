@@ -1,9 +1,10 @@
-"""The back office's sidebar: what somebody may do there, and nothing that they may not."""
+"""What unfold asks for each page (UNFOLD in the settings): our files, and a sidebar of what somebody may do."""
 
 from typing import Any, NamedTuple
 
 from django.contrib.auth.models import User
 from django.http import HttpRequest
+from django.templatetags.static import static
 from django.urls import reverse
 
 
@@ -55,3 +56,15 @@ def account(request: HttpRequest) -> list[dict[str, str]]:
     if isinstance(request.user, User) and request.user.has_usable_password():
         links.insert(0, {"title": "Change password", "link": reverse("admin:password_change")})
     return links
+
+
+def icon(request: HttpRequest) -> str:
+    return static("salesengine/icon.svg")
+
+
+def stylesheet(request: HttpRequest) -> str:
+    return static("salesengine/backoffice.css")
+
+
+def script(request: HttpRequest) -> str:
+    return static("salesengine/keyboard.js")

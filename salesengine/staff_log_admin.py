@@ -3,11 +3,12 @@
 They are sorted by their ids, which grow with time and have an index, and go back LONGEST_LIST rows.
 """
 
-from typing import Any
+from datetime import datetime
+from typing import Any, ClassVar
 
-from axes.models import AccessFailureLog, AccessLog
+from axes.models import AccessBase, AccessFailureLog, AccessLog
 from django.contrib import admin
-from django.contrib.admin.models import LogEntry
+from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import QuerySet
@@ -18,6 +19,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownF
 from salesengine.backoffice import LONGEST_LIST, DayRangeFilter, ModelAdmin, NewestOnly, ReadOnly, ValuesFilter
 from salesengine.staff_log import find_address
 
+DID = {ADDITION: "added", CHANGE: "changed", DELETION: "deleted"}
 NEWEST = f"The list holds the newest {LONGEST_LIST:,} that match."
 
 
@@ -49,8 +51,7 @@ class LogList(ChangeList):
 
 @admin.register(LogEntry)
 class LogEntryAdmin(ReadOnly, ModelAdmin[LogEntry]):
-    list_display = ("action_time", "user", "action_flag", "kind", "what", "change")
-    list_display_links = None
+    list_display = ("when", "who", "did", "kind", "what", "change")
     list_select_related = ("user", "content_type")
     list_filter = (
         ("user", RelatedDropdownFilter),
@@ -61,16 +62,28 @@ class LogEntryAdmin(ReadOnly, ModelAdmin[LogEntry]):
     ordering = ("-id",)
     sortable_by = ()
     paginator = NewestOnly
-    fields = ("action_time", "user", "action_flag", "kind", "what", "change")
+    fields = ("when", "who", "did", "kind", "what", "change")
 
     class Media:
         css = {"all": ["salesengine/people.css"]}
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        return super().changelist_view(request, {"title": "What staff did"} | (extra_context or {}))
+        return super().changelist_view(request, {"title": "What staff did", "crumbs": []} | (extra_context or {}))
 
     def get_changelist(self, request: HttpRequest, **options: Any) -> type[ChangeList]:
         return LogList
+
+    @admin.display(description="when (UTC)")
+    def when(self, entry: LogEntry) -> datetime:
+        return entry.action_time
+
+    @admin.display(description="who")
+    def who(self, entry: LogEntry) -> str:
+        return entry.user.get_username()
+
+    @admin.display(description="did")
+    def did(self, entry: LogEntry) -> str:
+        return DID[entry.action_flag]
 
     @admin.display(description="kind")
     def kind(self, entry: LogEntry) -> str:
@@ -87,7 +100,7 @@ class LogEntryAdmin(ReadOnly, ModelAdmin[LogEntry]):
 
 
 class LogInAdmin(ReadOnly, ModelAdmin[Any]):
-    list_display_links = None
+    heading: ClassVar[str]
     list_filter = (("attempt_time", DayRangeFilter),)
     search_fields = ("username__exact", "ip_address__exact")
     search_help_text = f"The whole name of a user, or an address. {NEWEST}"
@@ -95,12 +108,37 @@ class LogInAdmin(ReadOnly, ModelAdmin[Any]):
     sortable_by = ()
     paginator = NewestOnly
 
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        return super().changelist_view(request, {"title": self.heading, "crumbs": []} | (extra_context or {}))
+
+    @admin.display(description="when (UTC)")
+    def when(self, log_in: AccessBase) -> datetime:
+        return log_in.attempt_time  # type: ignore[no-any-return]  # axes has no types
+
+    @admin.display(description="address")
+    def address(self, log_in: AccessBase) -> str:
+        return log_in.ip_address or "unknown"
+
+    @admin.display(description="browser")
+    def browser(self, log_in: AccessBase) -> str:
+        return log_in.user_agent  # type: ignore[no-any-return]
+
 
 @admin.register(AccessLog)
 class AccessLogAdmin(LogInAdmin):
-    list_display = ("attempt_time", "username", "ip_address", "logout_time", "user_agent")
+    heading = "Log-ins"
+    list_display = fields = ("when", "username", "address", "until", "browser")
+
+    @admin.display(description="logged out (UTC)", empty_value="not yet, or by time")
+    def until(self, log_in: AccessLog) -> datetime | None:
+        return log_in.logout_time  # type: ignore[no-any-return]
 
 
 @admin.register(AccessFailureLog)
 class AccessFailureLogAdmin(LogInAdmin):
-    list_display = ("attempt_time", "username", "ip_address", "locked_out", "user_agent")
+    heading = "Log-ins that failed"
+    list_display = fields = ("when", "username", "address", "was_locked", "browser")
+
+    @admin.display(description="locked out", boolean=True)
+    def was_locked(self, log_in: AccessFailureLog) -> bool:
+        return log_in.locked_out  # type: ignore[no-any-return]

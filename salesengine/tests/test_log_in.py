@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from axes.models import AccessAttempt, AccessFailureLog, AccessLog
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.models import Session
@@ -69,6 +70,16 @@ class TestLockOuts:
         log_in(client)
 
         assert is_in(client)
+
+    def test_an_administrator_ends_it_in_the_list_of_users_and_that_is_on_record(self, client, jo):
+        fail(client, 5)
+        administrator = staff_client(group="Administrator", name="ann")
+
+        administrator.post("/admin/auth/user/", {"action": "unlock", "_selected_action": [jo.pk]})
+        log_in(client)
+
+        assert is_in(client)
+        assert LogEntry.objects.get().change_message == "Unlocked the log-in."
 
     def test_a_log_in_forgets_the_failures_before_it(self, client, jo):
         for _ in range(3):
