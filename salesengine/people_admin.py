@@ -52,7 +52,7 @@ class UserAdmin(PlainUserAdmin[User], ModelAdmin[User]):
         always = ("last_login", "date_joined", "has_second_factor")
         return always if request.user.is_superuser else (*always, "is_superuser")
 
-    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest | None = None, **options: Any) -> Any:
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
         return super().formfield_for_manytomany(db_field, request, **_choices(db_field.name), **options)
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
@@ -108,7 +108,7 @@ def _choices(field: str) -> dict[str, Any]:
             "events and countries, and makes API keys. An Administrator also lets staff in, and sees what they did."
         )
         return {"widget": CheckboxSelectMultiple({"class": "radiolist"}), "help_text": help_text}
-    help_text = "Beyond what the groups give."
+    help_text = "Beyond what the groups give." if field == "user_permissions" else ""
     return {"widget": CheckboxSelectMultiple({"class": "radiolist many-choices"}), "help_text": help_text}
 
 
