@@ -105,6 +105,7 @@ class ReportRunAdmin(ReadOnly, ModelAdmin[ReportRun]):
         if not self.has_view_permission(request, run) or not run.may_be_cancelled_by(request.user):
             raise PermissionDenied
         if cancel(run.token):
+            self.log_change(request, run, "Cancelled.")
             self.message_user(request, "The run is being cancelled.", messages.SUCCESS)
         else:
             self.message_user(request, "There was nothing to cancel any more.", messages.WARNING)

@@ -35,7 +35,7 @@ def _changes(form: forms.BaseForm) -> Iterator[str]:
         field = form.fields.get(name)
         label = str((field and field.label) or name).rstrip(":")
         label = label[:1].lower() + label[1:] if label[1:2].islower() else label
-        if field is None or "password" in name or isinstance(field.widget, forms.PasswordInput):
+        if field is None or isinstance(field.widget, forms.PasswordInput):
             yield label
         else:
             yield f"{label}: {_change(form.get_initial_for_field(field, name), form.cleaned_data.get(name))}"

@@ -4,6 +4,7 @@ They are sorted by their ids, which grow with time and have an index, and go bac
 """
 
 from datetime import datetime
+from ipaddress import ip_address
 from typing import Any, ClassVar
 
 from axes.models import AccessBase, AccessFailureLog, AccessLog
@@ -110,6 +111,18 @@ class LogInAdmin(ReadOnly, ModelAdmin[Any]):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         return super().changelist_view(request, {"title": self.heading, "crumbs": []} | (extra_context or {}))
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """One of the two, each of which has an index; either or both would be looked for in all rows."""
+        text = search_term.strip()
+        if not text:
+            return queryset, False
+        try:
+            return queryset.filter(ip_address=str(ip_address(text))), False
+        except ValueError:
+            return queryset.filter(username=text), False
 
     @admin.display(description="when (UTC)")
     def when(self, log_in: AccessBase) -> datetime:

@@ -247,6 +247,16 @@ class TestWhoLoggedIn:
         assert list(locked_out) == [False, False, False, False, True]
         assert text_of(admin_client.get("/admin/axes/accessfailurelog/?q=mallory")).count("mallory") >= 5
 
+    @pytest.mark.parametrize(("words", "number"), [("mallory", 2), ("127.0.0.1", 3), ("203.0.113.9", 1), ("mal", 0)])
+    def test_they_are_found_by_whole_name_and_by_address(self, client, admin_client, words, number):
+        fail(client, 2, name="mallory")
+        fail(client, 1, name="eve")
+        client.post(LOG_IN, {"username": "eve", "password": "wrong"}, **ELSEWHERE)
+
+        page = admin_client.get("/admin/axes/accessfailurelog/", {"q": words})
+
+        assert page.context["cl"].result_count == number
+
     @pytest.mark.parametrize("page", ["accesslog", "accessfailurelog"])
     def test_nobody_changes_these_lists(self, admin_client, client, jo, page):
         fail(client, 1)
