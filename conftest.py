@@ -32,7 +32,8 @@ def quick_flush() -> Iterator[None]:
     from django.test import TransactionTestCase
 
     def delete_rows(case: TransactionTestCase) -> None:
-        kept = {"django_content_type", "auth_permission"}  # migrations fill these
+        # Migrations fill these.
+        kept = {"django_content_type", "auth_permission", "auth_group", "auth_group_permissions"}
         tables = set(connection.introspection.django_table_names(only_existing=True, include_views=False)) - kept
         with connection.cursor() as cursor:
             cursor.execute("BEGIN; SET LOCAL session_replication_role = replica")  # in any order of the tables

@@ -20,8 +20,7 @@ from analytics.models import Outcome, ReportRun
 from analytics.reports import InvalidReportError, Report, UnknownReportError, find_report, load_reports
 from analytics.runs import cancel, find_lost
 from analytics.templatetags.report_runs import duration, outcome_badge
-from sales.rejected_admin import NewestOnly
-from salesengine.backoffice import DayRangeFilter, ModelAdmin, ReadOnly, ValuesFilter
+from salesengine.backoffice import DayRangeFilter, ModelAdmin, NewestOnly, ReadOnly, ValuesFilter
 
 NONE = "-"  # as in the rest of the admin
 SHOWN_PARAMETERS = 60  # characters of them in the list

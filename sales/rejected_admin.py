@@ -4,12 +4,12 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.admin.utils import flatten, unquote
-from django.core.paginator import Paginator
+from django.contrib.contenttypes.models import ContentType
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from django.utils.functional import cached_property
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import DropdownFilter
@@ -17,12 +17,11 @@ from unfold.contrib.filters.admin import DropdownFilter
 from sales.models import RejectedEvent
 from sales.rejected import current_text, distinct_values, in_words
 from sales.replay import Outcome, find_mistakes, mend, replay
-from salesengine.backoffice import DayRangeFilter, ModelAdmin, ValuesFilter
+from salesengine.backoffice import LONGEST_LIST, DayRangeFilter, ModelAdmin, NewestOnly, ValuesFilter
 
 Fields = tuple[str | tuple[str, ...], ...]
 
 FACTS = ("sender", "source", "position", "received_at")
-LONGEST_LIST = 10_000  # events that the list goes back, and that one click replays: in seconds
 
 
 class StateFilter(DropdownFilter):  # type: ignore[misc]  # unfold has no types
@@ -51,15 +50,6 @@ class ReasonFilter(KnownValuesFilter):
 class SenderFilter(KnownValuesFilter):
     title = "sender"
     parameter_name = "sender"
-
-
-class NewestOnly(Paginator[RejectedEvent]):
-    """Goes back LONGEST_LIST events and no further: to count a million takes longer than to find a few."""
-
-    @cached_property
-    def count(self) -> int:
-        rows: QuerySet[RejectedEvent] = self.object_list  # type: ignore[assignment]
-        return rows[:LONGEST_LIST].count()
 
 
 class JSONText(forms.CharField):
@@ -152,7 +142,7 @@ class RejectedEventAdmin(ModelAdmin[RejectedEvent]):
     @admin.action(description="Replay selected rejected events", permissions=["change"])
     def replay_selected(self, request: HttpRequest, queryset: QuerySet[RejectedEvent]) -> None:
         waiting = list(queryset.filter(replayed_at=None).values_list("pk", flat=True)[:LONGEST_LIST])
-        self.message_outcome(request, replay(waiting, request.user.get_username()))
+        self.replay(request, waiting)
         if len(waiting) == LONGEST_LIST:
             self.message_user(request, f"These were the newest {LONGEST_LIST:,}: select again to replay others.")
 
@@ -162,7 +152,8 @@ class RejectedEventAdmin(ModelAdmin[RejectedEvent]):
         may_change = self.has_change_permission(request, obj)
         history = ("original",) if obj and obj.mended is not None else ()
         if obj and obj.replayed_at:
-            return ("event", "sale", "replayed_at", "replayed_by", *FACTS, *history)
+            sale = "sale" if request.user.has_perm("sales.view_sale") else "sale_id"
+            return ("event", sale, "replayed_at", "replayed_by", *FACTS, *history)
         return (("mended" if may_change else "event", "mistakes"), *FACTS, *history)
 
     def get_readonly_fields(self, request: HttpRequest, obj: RejectedEvent | None = None) -> list[str]:
@@ -219,16 +210,25 @@ class RejectedEventAdmin(ModelAdmin[RejectedEvent]):
         elif "_replay" not in request.POST:
             self.message_user(request, "Saved. It is not replayed yet.", messages.SUCCESS)
 
-    def log_change(self, request: HttpRequest, obj: RejectedEvent, message: Any) -> Any:
-        return super().log_change(request, obj, message) if message else None
-
     def response_change(self, request: HttpRequest, obj: RejectedEvent) -> HttpResponse:
         """Replay, where asked for, in the transaction that saved the text; then show what became of it."""
         if "_replay" in request.POST:
-            self.message_outcome(request, replay([obj.pk], request.user.get_username()))
+            self.replay(request, [obj.pk])
         return HttpResponseRedirect(request.get_full_path())
 
-    def message_outcome(self, request: HttpRequest, outcome: Outcome) -> None:
+    def replay(self, request: HttpRequest, ids: list[int]) -> None:
+        """Replay these events and say what became of them, here and in the log: one entry, however many there are."""
+        said = self.message_outcome(request, replay(ids, request.user.get_username()))
+        LogEntry.objects.create(
+            user_id=request.user.pk or 0,  # staff are somebody
+            content_type=ContentType.objects.get_for_model(RejectedEvent),
+            object_id=str(ids[0]) if len(ids) == 1 else None,
+            object_repr=f"{len(ids):,} event{'' if len(ids) == 1 else 's'}",
+            action_flag=CHANGE,
+            change_message=said,
+        )
+
+    def message_outcome(self, request: HttpRequest, outcome: Outcome) -> str:
         words = (
             (outcome.stored, "stored as new sales"),
             (outcome.duplicates, "stored before, so counted as replayed"),
@@ -237,4 +237,6 @@ class RejectedEventAdmin(ModelAdmin[RejectedEvent]):
         )
         said = "; ".join(f"{number:,} {what}" for number, what in words if number)
         level = messages.WARNING if outcome.wrong or outcome.gone else messages.SUCCESS
-        self.message_user(request, f"Replay: {said or 'none of them was waiting'}.", level)
+        message = f"Replay: {said or 'none of them was waiting'}."
+        self.message_user(request, message, level)
+        return message

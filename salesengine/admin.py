@@ -14,8 +14,16 @@ from salesengine.api_keys import REMEMBERED_FOR, create_key
 from salesengine.backoffice import ModelAdmin
 from salesengine.models import APIKey, Scope, State, state_is
 from salesengine.people_admin import GroupAdmin, UserAdmin
+from salesengine.staff_log_admin import AccessFailureLogAdmin, AccessLogAdmin, LogEntryAdmin
 
-__all__ = ["APIKeyAdmin", "GroupAdmin", "UserAdmin"]
+__all__ = [
+    "APIKeyAdmin",
+    "AccessFailureLogAdmin",
+    "AccessLogAdmin",
+    "GroupAdmin",
+    "LogEntryAdmin",
+    "UserAdmin",
+]
 
 NEW_KEY = (
     "The next page shows the key, once: copy it there. A client may have two valid keys. To replace its key, make a "

@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.contrib.admin.apps import AdminConfig
 from django.core.checks import register
 
 
@@ -10,3 +11,7 @@ class SalesEngineConfig(AppConfig):
         from salesengine.checks import check_rate_limit
 
         register(check_rate_limit)
+
+
+class BackOfficeConfig(AdminConfig):
+    default_site = "salesengine.site.BackOffice"

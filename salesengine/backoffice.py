@@ -5,12 +5,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from django import forms
 from django.contrib import admin, messages
+from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
+from django.utils.functional import cached_property
 from unfold.contrib.filters.admin import DropdownFilter, RangeDateFilter
 from unfold.widgets import INPUT_CLASSES
 
+from salesengine.staff_log import describe_changes
+
 Row = TypeVar("Row", bound=Model)
+
+LONGEST_LIST = 10_000  # rows that a list of NewestOnly goes back
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin as PlainModelAdmin
@@ -26,6 +32,17 @@ class ModelAdmin(PlainModelAdmin[Row]):
     show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
 
+    def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> Any:
+        """What the log says of an added or changed row: field by field the old and the new value."""
+        if formsets:
+            return super().construct_change_message(request, form, formsets, add)
+        changes = describe_changes(form, "With" if add else "Changed")
+        return f"Added. {changes}".strip() if add else changes
+
+    def log_change(self, request: HttpRequest, obj: Row, message: Any) -> Any:
+        """Saving what nobody changed is no change."""
+        return super().log_change(request, obj, message) if message else None
+
 
 class ReadOnly:
     """Nobody adds, changes or deletes what these pages show."""
@@ -38,6 +55,15 @@ class ReadOnly:
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
+
+
+class NewestOnly(Paginator[Row]):
+    """Goes back LONGEST_LIST rows and no further: to count a million takes longer than to find a few."""
+
+    @cached_property
+    def count(self) -> int:
+        rows: QuerySet[Row] = self.object_list  # type: ignore[assignment]
+        return rows[:LONGEST_LIST].count()
 
 
 class DayRangeForm(forms.Form):

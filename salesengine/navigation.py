@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+from django.contrib.auth.models import User
 from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse
@@ -30,6 +31,9 @@ GROUPS = {
         Item("Users", "person", "admin:auth_user_changelist", "auth.view_user"),
         Item("Groups", "group", "admin:auth_group_changelist", "auth.view_group"),
         Item("API keys", "key", "admin:salesengine_apikey_changelist", "salesengine.view_apikey"),
+        Item("Log", "history_edu", "admin:admin_logentry_changelist", "admin.view_logentry"),
+        Item("Log-ins", "login", "admin:axes_accesslog_changelist", "axes.view_accesslog"),
+        Item("Failed log-ins", "lock_person", "admin:axes_accessfailurelog_changelist", "axes.view_accessfailurelog"),
     ),
 }
 
@@ -44,6 +48,14 @@ def _group(request: HttpRequest, title: str, items: tuple[Item, ...]) -> dict[st
     allowed = [item for item in items if request.user.has_perm(item.permission)]
     links = [{"title": item.title, "icon": item.icon, "link": reverse(item.page)} for item in allowed]
     return {"title": title, "separator": True, "items": links}
+
+
+def account(request: HttpRequest) -> list[dict[str, str]]:
+    """The links of the menu under somebody's own name."""
+    links = [{"title": "Second factor", "link": reverse("admin:second_factor")}]
+    if isinstance(request.user, User) and request.user.has_usable_password():
+        links.insert(0, {"title": "Change password", "link": reverse("admin:password_change")})
+    return links
 
 
 def icon(request: HttpRequest) -> str:

@@ -6,6 +6,7 @@ open API on loopback. With it, it is in production: secrets are demanded, the AP
 
 import sys
 import warnings
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -144,22 +145,26 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # Application
 
 INSTALLED_APPS = [
-    "unfold",
+    "unfold.apps.BasicAppConfig",  # the site is ours
     "unfold.contrib.filters",
     "unfold.contrib.import_export",
-    "django.contrib.admin",
+    "salesengine.apps.BackOfficeConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
+    "axes",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
+    "django_otp.plugins.otp_static",
     "import_export",
     "rest_framework",
     "rest_framework_api_key",
     "drf_spectacular",
     "drf_spectacular_sidecar",
-    "salesengine",
+    "salesengine.apps.SalesEngineConfig",
     "countries",
     "sales",
     "analytics",
@@ -174,9 +179,11 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "salesengine.log_in.SecondFactorMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "salesengine.middleware.DatabaseErrorPages",
+    "axes.middleware.AxesMiddleware",  # in place of an answer to who is locked out
 ]
 
 ROOT_URLCONF = "salesengine.urls"
@@ -197,15 +204,38 @@ TEMPLATES = [
     },
 ]
 
+# People
+
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{validator}"}
-    for validator in (
-        "UserAttributeSimilarityValidator",
-        "MinimumLengthValidator",
-        "CommonPasswordValidator",
-        "NumericPasswordValidator",
+    {"NAME": f"django.contrib.auth.password_validation.{validator}", "OPTIONS": options}
+    for validator, options in (
+        ("UserAttributeSimilarityValidator", {}),
+        ("MinimumLengthValidator", {"min_length": 12}),
+        ("CommonPasswordValidator", {}),
+        ("NumericPasswordValidator", {}),
     )
 ]
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "salesengine.log_in.StaffBackend"]
+OTP_TOTP_ISSUER = "Sales Engine"  # what the app on a phone calls the service
+
+# Who fails to log in too often waits. Counted by name and address, so that nobody locks out others from elsewhere.
+PROXIES = read_number("PROXIES", default=0)
+AXES_FAILURE_LIMIT = 5
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # what is tried meanwhile makes it no longer
+AXES_CLIENT_IP_CALLABLE = "salesengine.client_address.client_address"
+AXES_LOCKOUT_CALLABLE = "salesengine.lockouts.lockout_page"
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "otp_token", "csrfmiddlewaretoken"]
+AXES_ENABLE_ACCESS_FAILURE_LOG = True
+AXES_ACCESS_FAILURE_LOG_PER_USER_LIMIT = 1_000_000  # beyond its limit axes forgets the newest, not the oldest
+AXES_ENABLE_ADMIN = False  # our own pages: salesengine.staff_log_admin
+AXES_VERBOSE = False
+
+# A log-in lasts a working day, counted from it and not from the last click: no page has to write to the database for
+# that, and a stolen cookie ends as soon. Closing the browser does not end it, since phones close theirs all the time.
+SESSION_COOKIE_AGE = 60 * 60 * read_number("SESSION_HOURS", default=12)
 
 # Back office
 
@@ -232,6 +262,8 @@ UNFOLD = {
             "950": "#132b45",
         },
     },
+    "LOGIN": {"form": "salesengine.log_in.LogInForm"},
+    "ACCOUNT": {"navigation": "salesengine.navigation.account"},
     "SIDEBAR": {
         "show_search": True,
         "command_search": True,
@@ -263,6 +295,9 @@ STORAGES = {
 # Safety
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not IS_LOCAL
+SESSION_COOKIE_HTTPONLY = True
+CSRF_COOKIE_HTTPONLY = False  # the script of /docs reads it, so that staff can try the API
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SECURE_HSTS_SECONDS = 0 if IS_LOCAL else read_number("SECURE_HSTS_SECONDS", default=31_536_000)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not IS_LOCAL
 SECURE_SSL_REDIRECT = read_switch("SECURE_SSL_REDIRECT", default=False)

@@ -16,6 +16,7 @@ from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
 from salesengine.api_keys import sender_of
+from salesengine.client_address import client_address
 
 if TYPE_CHECKING:  # at run time rest_framework.views imports this module
     from rest_framework.views import APIView
@@ -61,7 +62,7 @@ def spend(sender: str, request: Request, view: "APIView") -> int:
     limit, seconds = settings.RATE_LIMIT
     view.headers["RateLimit-Policy"] = f'"default";q={limit};w={seconds}'
     if sender == ANONYMOUS:
-        sender = f"{ANONYMOUS} {request.META.get('REMOTE_ADDR', '')}"
+        sender = f"{ANONYMOUS} {client_address(request._request)}"
     window, elapsed = divmod(time(), seconds)
     number = _count(f"{seconds}:{window:.0f}:{hashlib.sha256(sender.encode()).hexdigest()}", lifetime=2 * seconds)
     if number is None:

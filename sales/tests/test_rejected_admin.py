@@ -119,7 +119,7 @@ class TestList:
             assert len(found(admin_client)) == 50
 
     def test_it_goes_back_a_bounded_number_of_events(self, admin_client, monkeypatch):
-        monkeypatch.setattr(rejected_admin, "LONGEST_LIST", 3)
+        monkeypatch.setattr("salesengine.backoffice.LONGEST_LIST", 3)
         for _ in range(5):
             rejected_event()
 

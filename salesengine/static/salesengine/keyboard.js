@@ -12,6 +12,9 @@
         dark_mode: "Theme: dark",
         search: "Search",
         expand_more: "Expand",
+        more_horiz: "More",
+        more_vert: "More",
+        storefront: "Home",
     };
     const CLICKABLE = "[x-on\\:click]:is(span, div, h2, td, a:not([href]))";
     const BACKDROPS = "#changelist-filter-close";
@@ -29,7 +32,7 @@
                 element.setAttribute("aria-label", nameOf(element));
             }
         }
-        for (const button of document.querySelectorAll("button:not([aria-label])")) {
+        for (const button of document.querySelectorAll("button:not([aria-label]), a:not([aria-label])")) {
             if (nameOf(button)) {
                 button.setAttribute("aria-label", nameOf(button));
             }

@@ -1,0 +1,107 @@
+"""The page where staff switch their second factor on and off."""
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.auth import authenticate
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.utils.safestring import mark_safe
+from django_otp import login as bind_session
+from unfold.widgets import INPUT_CLASSES
+
+from salesengine import second_factor
+from salesengine.staff_log import note_change
+
+CLASSES = " ".join(INPUT_CLASSES)
+
+
+class CodeForm(forms.Form):
+    """The first code of a phone that is to become the second factor."""
+
+    code = forms.CharField(
+        label="Code",
+        max_length=20,
+        help_text="The six digits that the app shows now.",
+        widget=forms.TextInput({"autocomplete": "one-time-code", "inputmode": "numeric", "class": CLASSES}),
+    )
+
+
+class ProofForm(forms.Form):
+    """Says once more who it is: a session that was left open must not be enough."""
+
+    proof = forms.CharField(
+        label="Your password or a code",
+        max_length=4096,
+        strip=False,
+        help_text="The six digits that your phone shows do, and so does a recovery code.",
+        widget=forms.PasswordInput({"autocomplete": "current-password", "class": CLASSES}),
+    )
+
+    def __init__(self, request: HttpRequest, *args: object) -> None:
+        super().__init__(*args)  # type: ignore[arg-type]
+        self.request = request
+
+    def clean_proof(self) -> str:
+        proof: str = self.cleaned_data["proof"]
+        user = _user(self.request)
+        if second_factor.is_code(proof):
+            is_right = second_factor.accepts(user, proof)
+        else:
+            # As at the log-in page, so that guesses are counted and locked out.
+            is_right = authenticate(self.request, username=user.get_username(), password=proof) == user
+        if not is_right:
+            raise forms.ValidationError("This is neither your password nor a code that can be used now.")
+        return proof
+
+
+def second_factor_page(request: HttpRequest) -> HttpResponse:
+    if second_factor.find_phone(_user(request)) is None:
+        return _switch_on(request)
+    return _change(request)
+
+
+def _switch_on(request: HttpRequest) -> HttpResponse:
+    user = _user(request)
+    form = CodeForm(request.POST if "confirm" in request.POST else None)
+    if form.is_valid():
+        if phone := second_factor.confirm_phone(user, form.cleaned_data["code"]):
+            request.session.cycle_key()
+            bind_session(request, phone)
+            note_change(user, user, "Switched the second factor on.")
+            return _show_codes(request)
+        form.add_error("code", "This code is wrong. Wait for the next one, and see that the phone's clock is right.")
+    phone = second_factor.propose_phone(user)
+    # Our own drawing of our own text.
+    image = mark_safe(second_factor.qr_code(phone))  # noqa: S308
+    return _page(request, form=form, qr_code=image, secret=second_factor.secret_text(phone))
+
+
+def _change(request: HttpRequest) -> HttpResponse:
+    user = _user(request)
+    form = ProofForm(request, request.POST) if {"off", "codes"} & request.POST.keys() else ProofForm(request)
+    if form.is_valid():
+        if "codes" in request.POST:
+            note_change(user, user, "Made new recovery codes.")
+            return _show_codes(request)
+        second_factor.remove_second_factor(user)
+        note_change(user, user, "Switched the second factor off.")
+        messages.success(request, "The second factor is off: your password alone logs you in.")
+        return HttpResponseRedirect(request.path)
+    return _page(request, form=form, is_on=True, left=second_factor.recovery_codes_left(user))
+
+
+def _show_codes(request: HttpRequest) -> HttpResponse:
+    return _page(request, is_on=True, codes=second_factor.make_recovery_codes(_user(request)))
+
+
+def _page(request: HttpRequest, **context: object) -> HttpResponse:
+    shared = admin.site.each_context(request) | {"title": "Second factor", "crumbs": []}
+    return TemplateResponse(request, "admin/second_factor.html", shared | context)
+
+
+def _user(request: HttpRequest) -> User:
+    if not isinstance(request.user, User):  # admin_view lets in nobody else
+        raise PermissionDenied
+    return request.user

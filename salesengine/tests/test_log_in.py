@@ -1,0 +1,258 @@
+"""Logging in: lock-outs, sessions that end, and what the API pays for all that."""
+
+from datetime import timedelta
+
+import pytest
+from axes.models import AccessAttempt, AccessFailureLog, AccessLog
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django.contrib.sessions.backends.base import SessionBase
+from django.contrib.sessions.models import Session
+from django.core.management import call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from sales.schemas import EXAMPLE
+from salesengine.api_keys import create_key
+from salesengine.client_address import client_address
+from salesengine.tests.people import LOG_IN, PASSWORD, is_in, log_in, staff_client, text_of
+
+pytestmark = pytest.mark.django_db
+ELSEWHERE = {"REMOTE_ADDR": "203.0.113.9"}
+
+
+@pytest.fixture
+def jo():
+    return User.objects.create_user("jo", password=PASSWORD, is_staff=True)
+
+
+def fail(client, times, **changes):
+    """The answer to the last of so many wrong passwords."""
+    for _ in range(times):
+        response = log_in(client, password="wrong", **changes)
+    return response
+
+
+class TestLockOuts:
+    def test_the_fifth_failure_locks_out_and_the_page_says_for_how_long_and_what_to_do(self, client, jo):
+        assert fail(client, 4).status_code == 200
+        response = fail(client, 1)
+
+        assert (response.status_code, response["Retry-After"]) == (429, "900")
+        assert "15 minutes" in text_of(response)
+        assert "ask an administrator" in text_of(response)
+
+    def test_then_the_right_password_is_no_better(self, client, jo):
+        fail(client, 5)
+
+        assert log_in(client).status_code == 429
+        assert not is_in(client)
+
+    def test_what_is_tried_meanwhile_makes_it_no_longer(self, client, jo):
+        fail(client, 5)
+        AccessAttempt.objects.update(attempt_time=timezone.now() - timedelta(minutes=14, seconds=30))
+
+        assert "1 minute<" in text_of(fail(client, 3))
+
+    def test_it_ends_after_a_quarter_of_an_hour(self, client, jo):
+        fail(client, 5)
+        AccessAttempt.objects.update(attempt_time=timezone.now() - timedelta(minutes=15, seconds=1))
+
+        log_in(client)
+
+        assert is_in(client)
+
+    def test_whoever_runs_the_service_ends_it_at_once(self, client, jo):
+        fail(client, 5)
+        call_command("axes_reset_username", "jo")
+
+        log_in(client)
+
+        assert is_in(client)
+
+    def test_an_administrator_ends_it_in_the_list_of_users_and_that_is_on_record(self, client, jo):
+        fail(client, 5)
+        administrator = staff_client(group="Administrator", name="ann")
+
+        administrator.post("/admin/auth/user/", {"action": "unlock", "_selected_action": [jo.pk]})
+        log_in(client)
+
+        assert is_in(client)
+        assert LogEntry.objects.get().change_message == "Unlocked the log-in."
+
+    def test_a_log_in_forgets_the_failures_before_it(self, client, jo):
+        for _ in range(3):
+            fail(client, 4)
+            log_in(client)
+
+        assert is_in(client)
+
+    def test_others_and_other_addresses_are_not_locked_out(self, client, jo):
+        User.objects.create_superuser("ann", password=PASSWORD)
+        fail(client, 5)
+
+        log_in(client, "ann")
+        assert is_in(client)
+        client.logout()
+        client.post(LOG_IN, {"username": "jo", "password": PASSWORD}, **ELSEWHERE)
+        assert is_in(client)
+
+    def test_a_name_that_nobody_has_is_locked_out_alike(self, client):
+        assert fail(client, 5, name="nobody").status_code == 429
+
+    def test_an_invented_address_does_not_help(self, client, jo):
+        for number in range(5):
+            headers = {"X-Forwarded-For": f"192.0.2.{number}"}
+            response = client.post(LOG_IN, {"username": "jo", "password": "wrong"}, headers=headers)
+
+        assert response.status_code == 429
+
+    def test_sessions_that_are_open_stay_open(self, client, jo):
+        other = staff_client(name="ann")
+        fail(client, 5, name="ann")
+
+        assert is_in(other)
+
+    def test_api_keys_go_on_working(self, client, api, jo, settings):
+        settings.API_KEY_REQUIRED = True
+        key = create_key("jo", ["read"])
+        fail(client, 5)
+
+        assert api.get("/feedback", headers={"Authorization": f"Api-Key {key}"}).status_code == 200
+
+    def test_no_password_is_kept_of_what_was_tried(self, client, jo):
+        log_in(client, password="almost-my-secret", otp_token="123456")
+
+        attempt = AccessAttempt.objects.get()
+        assert "almost-my-secret" not in attempt.post_data
+        assert "123456" not in attempt.post_data
+
+
+class TestAddresses:
+    @pytest.mark.parametrize(
+        ("proxies", "forwarded", "address"),
+        [
+            (0, "192.0.2.1", "198.51.100.7"),
+            (1, "", "198.51.100.7"),
+            (1, "192.0.2.1", "192.0.2.1"),
+            (1, "192.0.2.66, 192.0.2.1", "192.0.2.1"),
+            (2, "192.0.2.66, 192.0.2.1, 192.0.2.2", "192.0.2.1"),
+            (2, "192.0.2.1", "198.51.100.7"),
+            (1, "192.0.2.1:4711", "192.0.2.1"),
+            (1, "[2001:db8::1]:4711", "2001:db8::1"),
+            (1, "2001:db8::1", "2001:db8::1"),
+            (1, "fe80::1%eth0", "fe80::1"),
+            (1, "unknown", None),
+        ],
+    )
+    def test_only_what_our_own_proxies_wrote_is_believed(self, rf, settings, proxies, forwarded, address):
+        settings.PROXIES = proxies
+        headers = {"X-Forwarded-For": forwarded} if forwarded else {}
+
+        assert client_address(rf.get("/", headers=headers, REMOTE_ADDR="198.51.100.7")) == address
+
+    def test_behind_a_unix_socket_there_is_none_and_log_ins_are_counted_all_the_same(self, client, jo):
+        for _ in range(5):
+            response = client.post(LOG_IN, {"username": "jo", "password": "wrong"}, REMOTE_ADDR="")
+
+        assert response.status_code == 429
+
+    def test_behind_a_proxy_nobody_is_locked_out_by_others(self, client, jo, settings):
+        settings.PROXIES = 1
+        for _ in range(5):
+            client.post(LOG_IN, {"username": "jo", "password": "wrong"}, headers={"X-Forwarded-For": "192.0.2.1"})
+
+        client.post(LOG_IN, {"username": "jo", "password": PASSWORD}, headers={"X-Forwarded-For": "192.0.2.2"})
+
+        assert is_in(client)
+
+
+class TestSessions:
+    def test_a_session_ends_twelve_hours_after_the_log_in_whatever_was_clicked(self, client, jo):
+        log_in(client)
+        end = Session.objects.get().expire_date
+        is_in(client)
+
+        assert abs(end - timezone.now() - timedelta(hours=12)) < timedelta(minutes=1)
+        assert Session.objects.get().expire_date == end
+        Session.objects.update(expire_date=timezone.now())
+        assert not is_in(client)
+
+    def test_all_other_sessions_end_when_the_password_changes(self):
+        here, there = staff_client(), staff_client(name="unused")
+        there.force_login(here.user)
+        new = {"old_password": PASSWORD, "new_password1": "a wholly new one", "new_password2": "a wholly new one"}
+
+        assert here.post("/admin/password_change/", new).status_code == 302
+
+        assert (is_in(here), is_in(there)) == (True, False)
+
+    def test_a_session_ends_when_the_account_is_switched_off(self):
+        client = staff_client()
+        User.objects.update(is_active=False)
+
+        assert not is_in(client)
+
+    def test_no_script_and_no_other_site_gets_the_cookie(self, client, jo):
+        cookie = log_in(client).cookies["sessionid"]
+
+        assert (cookie["httponly"], cookie["samesite"]) == (True, "Lax")
+
+    @pytest.mark.parametrize("password", ["short-one-1", "123456789012345", "password1234", "jo"])
+    def test_a_weak_password_is_refused(self, password):
+        new = {"old_password": PASSWORD, "new_password1": password, "new_password2": password}
+
+        assert staff_client().post("/admin/password_change/", new).status_code == 200
+
+
+class TestWhatTheAPIPays:
+    @pytest.fixture(autouse=True)
+    def no_sessions(self, monkeypatch):
+        def refuse(self, no_load=False):
+            raise AssertionError("a session was opened")
+
+        monkeypatch.setattr(SessionBase, "_session", property(refuse))
+
+    def test_with_a_key_nothing_is_asked_about_people_and_sessions(self, api, settings):
+        settings.API_KEY_REQUIRED = True
+        key = create_key("shop", ["ingest"])
+        headers = {"Authorization": f"Api-Key {key}"}
+        api.post("/ingest", EXAMPLE, format="json", headers=headers)
+
+        with CaptureQueriesContext(
+            connection,
+        ) as asked:
+            assert api.post("/ingest", EXAMPLE, format="json", headers=headers).status_code == 201
+
+        about_people = [each["sql"] for each in asked if any(word in each["sql"] for word in PEOPLE)]
+        assert about_people == []
+
+
+PEOPLE = ("auth_", "django_session", "otp_", "axes_", "django_admin_log")
+
+
+class TestWhoLoggedIn:
+    def test_log_ins_and_log_outs_are_listed(self, client, admin_client, jo):
+        log_in(client)
+        client.post("/admin/logout/")
+
+        assert AccessLog.objects.get(username="jo").logout_time
+        assert "jo" in text_of(admin_client.get("/admin/axes/accesslog/?q=jo"))
+
+    def test_failures_and_lock_outs_are_listed(self, client, admin_client):
+        fail(client, 5, name="mallory")
+
+        locked_out = AccessFailureLog.objects.order_by("pk").values_list("locked_out", flat=True)
+        assert list(locked_out) == [False, False, False, False, True]
+        assert text_of(admin_client.get("/admin/axes/accessfailurelog/?q=mallory")).count("mallory") >= 5
+
+    @pytest.mark.parametrize("page", ["accesslog", "accessfailurelog"])
+    def test_nobody_changes_these_lists(self, admin_client, client, jo, page):
+        fail(client, 1)
+        log_in(client)
+
+        assert admin_client.get(f"/admin/axes/{page}/add/").status_code == 403
+        data = {"action": "delete_selected", "_selected_action": ["1"], "post": "yes"}
+        admin_client.post(f"/admin/axes/{page}/", data)
+        assert AccessLog.objects.filter(username="jo").count() == AccessFailureLog.objects.count() == 1

@@ -1,0 +1,286 @@
+"""Who may do what: the groups, each right with and without, and that nobody sees a link they may not follow."""
+
+from collections import Counter
+from importlib import import_module
+
+import pytest
+from django.apps import apps
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.auth.models import Group, User
+from django.core.management import call_command
+from django.db import connection
+
+from analytics.models import ReportRun
+from countries.models import Country
+from sales.models import RejectedEvent, Sale
+from sales.services import record_sales
+from sales.tests.helpers import rejected_event, sale_event
+from salesengine.api_keys import create_key
+from salesengine.models import APIKey
+from salesengine.tests.people import allow, links_of, staff_client, text_of
+
+GROUPS = import_module("salesengine.migrations.0002_make_groups").GROUPS
+SALES, REJECTED = "/admin/sales/sale/", "/admin/sales/rejectedevent/"
+COUNTRIES, KEYS = "/admin/countries/country/", "/admin/salesengine/apikey/"
+REPORTS, RUNS = "/admin/analytics/report/", "/admin/analytics/reportrun/"
+USERS, PEOPLE = "/admin/auth/user/", "/admin/auth/group/"
+LOG, LOG_INS, FAILED = "/admin/admin/logentry/", "/admin/axes/accesslog/", "/admin/axes/accessfailurelog/"
+VISITS = 3  # of each page, with other parameters each time
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
+
+
+@pytest.fixture
+def something_of_everything(settings, tmp_path):
+    """A row or two for each page to show."""
+    (tmp_path / "top_brands.sql").write_text((settings.SQL_DIR / "top_brands.sql").read_text())
+    settings.SQL_DIR = tmp_path
+    Country.objects.create(pk="170", country_name="France", continent="Europe")
+    record_sales([sale_event(), sale_event(ID_BUYER_COUNTRY="170", ID_SELLER_COUNTRY="170")])
+    rejected_event("{}")
+    rejected_event(replayed_at="2021-01-01T00:00Z", replayed_by="jo", sale_id=Sale.objects.latest("pk").pk)
+    create_key("shop", ["ingest"])
+    ReportRun.objects.create(report="top_brands", parameters={}, door="api", outcome="ok", seconds=3)
+    ReportRun.objects.create(report="top_brands", parameters={}, door="api", outcome="running")
+    User.objects.create_superuser("root")
+
+
+def expected(name):
+    """The permissions of a group: its own, and those of the groups before it."""
+    names = list(GROUPS)
+    return {permission for each in names[: names.index(name) + 1] for permission in GROUPS[each]}
+
+
+class TestGroups:
+    @pytest.mark.parametrize("name", GROUPS)
+    def test_each_group_may_what_its_table_says_and_what_the_groups_before_it_may(self, name):
+        assert staff_client(group=name).user.get_all_permissions() == expected(name)
+
+    def test_making_them_again_takes_nothing_away_and_gives_what_is_missing(self):
+        viewer = Group.objects.get(name="Viewer")
+        viewer.permissions.clear()
+        before = staff_client(group="Viewer").user
+        allow_group(viewer, "auth.view_user")
+
+        with connection.schema_editor() as editor:
+            import_module("salesengine.migrations.0002_make_groups").make_groups(apps, editor)
+
+        assert User.objects.get(pk=before.pk).get_all_permissions() == expected("Viewer") | {"auth.view_user"}
+        viewer.permissions.remove(*viewer.permissions.filter(codename="view_user"))
+
+    def test_going_back_leaves_the_groups_that_somebody_is_in(self):
+        staff_client(group="Analyst")
+        try:
+            call_command("migrate", "salesengine", "0001", verbosity=0)
+            assert [group.name for group in Group.objects.all()] == ["Analyst"]
+        finally:
+            call_command("migrate", verbosity=0)
+
+        assert {group.name for group in Group.objects.all()} == set(GROUPS)
+
+
+def allow_group(group, *permissions):
+    holder = User.objects.create_user("holder")
+    allow(holder, *permissions)
+    group.permissions.add(*holder.user_permissions.all())
+
+
+class TestLinks:
+    @pytest.mark.parametrize("name", [*GROUPS, "nobody", "all"])
+    def test_nobody_sees_a_link_that_they_may_not_follow(self, something_of_everything, name):
+        client = staff_client(group=name if name in GROUPS else None)
+        if name == "all":
+            User.objects.update(is_superuser=True)
+        act_once_upon_a_time(client.user)
+
+        assert crawl(client) == []
+
+    @pytest.mark.parametrize(
+        "right", sorted(right for rights in GROUPS.values() for right in rights if "view" in right)
+    )
+    def test_a_right_alone_shows_no_link_that_takes_another(self, something_of_everything, right):
+        client = staff_client(right)
+        act_once_upon_a_time(client.user)
+
+        assert crawl(client) == []
+
+    @pytest.mark.parametrize("name", GROUPS)
+    def test_the_search_finds_only_pages_that_may_be_opened(self, something_of_everything, name):
+        client = staff_client(group=name)
+
+        for query in ("s=s", "s=s&extended=1"):
+            links = links_of("/admin/", text_of(client.get(f"/admin/search/?{query}")))
+            assert {client.get(link).status_code for link in links} == {200}
+
+    def test_the_search_forgets_a_right_with_the_right(self):
+        client = staff_client("countries.view_country")
+        assert COUNTRIES in text_of(client.get("/admin/search/?s=countr"))
+
+        client.user.user_permissions.clear()
+
+        assert COUNTRIES not in text_of(client.get("/admin/search/?s=countr"))
+
+    def test_staff_without_any_right_are_told_whom_to_ask(self):
+        page = text_of(staff_client().get("/admin/"))
+
+        assert "Ask an administrator" in page
+        assert COUNTRIES not in page
+
+    def test_recent_actions_lead_nowhere_where_somebody_may_no_longer_go(self, something_of_everything):
+        client = staff_client("sales.view_sale")
+        act_once_upon_a_time(client.user)
+
+        assert f"{COUNTRIES}170/change/" not in text_of(client.get("/admin/"))
+        allow(client.user, "countries.view_country")
+        assert f"{COUNTRIES}170/change/" in text_of(client.get("/admin/"))
+
+
+def act_once_upon_a_time(user):
+    """Put everything that there is into the log, as if the user had been allowed to change it."""
+    country, key, rejected = Country.objects.get(), APIKey.objects.get(), RejectedEvent.objects.first()
+    for changed in (country, key, rejected, user, Sale.objects.first(), ReportRun.objects.first()):
+        LogEntry.objects.log_actions(user.pk, [changed], CHANGE, "Changed.")
+
+
+def crawl(client):
+    """Follow all links from the home page on; those that are answered with an error, and the page that shows them."""
+    visits, seen, dead = Counter(), set(), []
+    waiting = [("/admin/", "")]
+    while waiting:
+        address, shown_by = waiting.pop(0)
+        path = address.partition("?")[0]
+        if address in seen or visits[path] >= VISITS or path.startswith("/static/"):
+            continue
+        seen.add(address)
+        visits[path] += 1
+        response = client.get(address)
+        if response.status_code >= 400:
+            dead.append((response.status_code, address, shown_by))
+        page = text_of(response)
+        response.close()
+        waiting += [(link, address) for link in links_of(address, page)]
+    assert len(seen) > 3
+    return dead
+
+
+def page_of(model):
+    return lambda: f"/admin/{model._meta.app_label}/{model._meta.model_name}/{model.objects.first().pk}/change/"
+
+
+def of_user(name, page):
+    return lambda: f"{USERS}{User.objects.get(username=name).pk}/{page}/"
+
+
+EDIT = {"country_name": "Francia", "continent": "Europe"}
+KEY = {"name": "other", "scopes": ["read"]}
+
+# What is asked for, with what, the right to it and further ones that it takes.
+RIGHTS = [
+    ("get", SALES, None, ["sales.view_sale"]),
+    ("get", page_of(Sale), None, ["sales.view_sale"]),
+    ("get", REJECTED, None, ["sales.view_rejectedevent"]),
+    ("get", page_of(RejectedEvent), None, ["sales.view_rejectedevent"]),
+    ("post", page_of(RejectedEvent), {"mended": "{}", "_save": "1"}, ["sales.change_rejectedevent"]),
+    ("get", lambda: page_of(RejectedEvent)().replace("change", "delete"), None, ["sales.delete_rejectedevent"]),
+    ("get", COUNTRIES, None, ["countries.view_country"]),
+    ("get", page_of(Country), None, ["countries.view_country"]),
+    ("post", page_of(Country), EDIT, ["countries.change_country"]),
+    ("post", f"{COUNTRIES}add/", EDIT | {"id_country": "7"}, ["countries.add_country"]),
+    ("get", f"{COUNTRIES}170/delete/", None, ["countries.delete_country"]),
+    ("get", REPORTS, None, ["analytics.view_report"]),
+    ("get", f"{REPORTS}top_brands/?run=whole", None, ["analytics.view_report"]),
+    ("get", f"{REPORTS}top_brands.csv", None, ["analytics.export_report", "analytics.view_report"]),
+    ("get", f"{REPORTS}top_brands/explain/", None, ["analytics.explain_report", "analytics.view_report"]),
+    ("get", RUNS, None, ["analytics.view_reportrun"]),
+    ("get", page_of(ReportRun), None, ["analytics.view_reportrun"]),
+    (
+        "post",
+        lambda: f"{RUNS}{ReportRun.objects.get(outcome='running').pk}/cancel/",
+        {},
+        ["analytics.cancel_reportrun", "analytics.view_reportrun"],
+    ),
+    ("get", KEYS, None, ["salesengine.view_apikey"]),
+    ("get", page_of(APIKey), None, ["salesengine.view_apikey"]),
+    ("post", page_of(APIKey), {"scopes": ["read"]}, ["salesengine.change_apikey"]),
+    ("post", f"{KEYS}add/", KEY, ["salesengine.add_apikey"]),
+    ("get", USERS, None, ["auth.view_user"]),
+    ("get", of_user("jo", "change"), None, ["auth.view_user"]),
+    ("get", of_user("jo", "password"), None, ["auth.change_user"]),
+    ("get", f"{USERS}add/", None, ["auth.add_user", "auth.change_user"]),
+    ("get", PEOPLE, None, ["auth.view_group"]),
+    ("get", page_of(Group), None, ["auth.view_group"]),
+    ("post", f"{PEOPLE}add/", {"name": ""}, ["auth.add_group"]),
+    ("get", LOG, None, ["admin.view_logentry"]),
+    ("get", LOG_INS, None, ["axes.view_accesslog"]),
+    ("get", FAILED, None, ["axes.view_accessfailurelog"]),
+]
+names = [f"{method} {address if isinstance(address, str) else ''} {may[0]}" for method, address, _, may in RIGHTS]
+
+
+def ask(client, method, address, data):
+    response = getattr(client, method)(address if isinstance(address, str) else address(), data)
+    response.close()
+    return response.status_code
+
+
+class TestEachRight:
+    @pytest.mark.parametrize(("method", "address", "data", "permissions"), RIGHTS, ids=names)
+    def test_who_has_it_may_and_who_has_all_others_may_not(
+        self, something_of_everything, method, address, data, permissions
+    ):
+        right = permissions[0]
+        has_it = staff_client(*permissions)
+        everything_else = expected("Administrator") - {right}
+        if right.rpartition(".")[2].startswith("view_"):  # who may change something may look at it
+            model = right.rpartition("_")[2]
+            everything_else -= {each for each in everything_else if each.endswith(f"_{model}")}
+        has_not = staff_client(*everything_else, name="ann")
+
+        assert ask(has_not, method, address, data) == 403
+        assert ask(has_it, method, address, data) < 400
+
+    def test_every_right_of_the_groups_is_in_the_table_above(self):
+        tested = {permission for *_, permissions in RIGHTS for permission in permissions}
+
+        assert expected("Administrator") - tested == {"auth.change_group", "auth.delete_group", "auth.delete_user"}
+
+
+class TestAdministrators:
+    """Administrators who are no superusers have no way to become one."""
+
+    def test_only_superusers_make_superusers(self):
+        client = staff_client(group="Administrator")
+        user = User.objects.create_user("ann")
+
+        client.post(of_user("ann", "change")(), {**form_of(user), "is_superuser": "on", "first_name": "Ann"})
+
+        user.refresh_from_db()
+        assert (user.first_name, user.is_superuser) == ("Ann", False)
+
+    @pytest.mark.parametrize("page", ["change", "password", "delete"])
+    def test_the_account_of_a_superuser_is_out_of_their_reach(self, page):
+        root = User.objects.create_superuser("root")
+        client = staff_client(group="Administrator")
+
+        assert client.post(of_user("root", page)(), {**form_of(root), "post": "yes"}).status_code == 403
+
+    def test_who_is_in_the_log_is_not_deleted_but_only_switched_off(self, admin_client):
+        client = staff_client(group="Operator")
+        Country.objects.create(pk="170", country_name="France")
+        client.post(f"{COUNTRIES}170/change/", EDIT)
+
+        admin_client.post(of_user("jo", "delete")(), {"post": "yes"})
+
+        assert User.objects.filter(username="jo").exists()
+        assert LogEntry.objects.filter(user__username="jo").exists()
+
+
+def form_of(user):
+    """The fields of a user's page, as they are."""
+    joined = user.date_joined
+    return {
+        "username": user.username,
+        "is_active": "on",
+        "date_joined_0": f"{joined:%Y-%m-%d}",
+        "date_joined_1": f"{joined:%H:%M:%S}",
+    }

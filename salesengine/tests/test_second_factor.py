@@ -1,0 +1,294 @@
+"""The optional second factor: switching it on and off, logging in with it, and doors that do not open without it."""
+
+import re
+
+import pytest
+from axes.models import AccessAttempt
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django.test import Client
+from django_otp.plugins.otp_static.models import StaticToken
+from django_otp.plugins.otp_totp.models import TOTPDevice
+
+from salesengine import second_factor
+from salesengine.tests.people import PASSWORD, code_of, enrol, is_in, log_in, staff_client, text_of
+
+pytestmark = pytest.mark.django_db
+PAGE = "/admin/second-factor/"
+
+
+@pytest.fixture
+def jo():
+    return User.objects.create_user("jo", password=PASSWORD, is_staff=True)
+
+
+@pytest.fixture
+def phone(jo):
+    return enrol(jo)
+
+
+def wrong(code):
+    """Another code of six digits."""
+    return f"{(int(code) + 1) % 1_000_000:06d}"
+
+
+def messages_of(user):
+    return list(LogEntry.objects.filter(user=user).order_by("pk").values_list("change_message", flat=True))
+
+
+class TestLogIn:
+    def test_without_one_nothing_changes(self, client, jo):
+        log_in(client)
+
+        assert is_in(client)
+
+    def test_with_one_the_password_alone_leads_to_the_question_for_a_code(self, client, phone):
+        page = text_of(log_in(client))
+
+        assert 'name="otp_token"' in page
+        assert "errornote" not in page
+        assert not is_in(client)
+
+    def test_a_wrong_password_is_not_asked_for_a_code(self, client, phone):
+        assert 'name="otp_token"' not in text_of(log_in(client, password="wrong", otp_token=code_of(phone)))
+
+    @pytest.mark.parametrize("typed", ["{}", " {} ", "{:.3} {:>.3}"])
+    def test_password_and_code_open_the_door(self, client, phone, typed):
+        code = code_of(phone)
+
+        log_in(client, otp_token=f"{code[:3]} {code[3:]}" if ">" in typed else typed.format(code))
+
+        assert is_in(client)
+
+    def test_a_code_opens_it_once(self, client, phone):
+        code = code_of(phone)
+        log_in(Client(), otp_token=code)
+
+        assert "This code is wrong" in text_of(log_in(client, otp_token=code))
+        assert not is_in(client)
+
+    def test_a_wrong_code_is_refused_and_counted(self, client, phone):
+        assert "This code is wrong" in text_of(log_in(client, otp_token=wrong(code_of(phone))))
+
+        assert AccessAttempt.objects.get().failures_since_start == 1
+        assert not is_in(client)
+
+    def test_asking_for_the_code_counts_as_no_failure(self, client, phone):
+        for _ in range(6):
+            assert log_in(client).status_code == 200
+
+    def test_the_fifth_wrong_code_locks_out(self, client, phone):
+        for _ in range(5):
+            TOTPDevice.objects.update(throttling_failure_timestamp=None, throttling_failure_count=0)
+            response = log_in(client, otp_token=wrong(code_of(phone)))
+
+        assert response.status_code == 429
+        assert log_in(client, otp_token=code_of(phone)).status_code == 429
+
+    def test_guessing_is_slowed_down(self, client, phone):
+        log_in(client, otp_token=wrong(code_of(phone)))
+
+        assert "Too many wrong codes" in text_of(log_in(client, otp_token=code_of(phone)))
+
+    def test_the_code_of_somebody_else_does_not_do(self, client, phone):
+        other = enrol(User.objects.create_user("ann"))
+
+        log_in(client, otp_token=code_of(other))
+
+        assert not is_in(client)
+
+    def test_a_recovery_code_opens_it_once_and_that_is_on_record(self, client, jo, phone):
+        code = second_factor.make_recovery_codes(jo)[0]
+        log_in(client, otp_token=f"{code[:4]}-{code[4:]}".upper())
+        assert is_in(client)
+        assert messages_of(jo) == ["Logged in with a recovery code, of which 7 are left."]
+
+        client.logout()
+        log_in(client, otp_token=code)
+
+        assert not is_in(client)
+
+    def test_who_has_no_recovery_codes_left_gets_an_error_for_one(self, client, phone):
+        assert "This code is wrong" in text_of(log_in(client, otp_token="abcdefgh"))
+        assert AccessAttempt.objects.get().failures_since_start == 1
+
+    def test_a_password_with_markup_survives_the_second_step(self, client, jo, phone):
+        jo.set_password('"><b>so long')
+        jo.save()
+
+        page = text_of(log_in(client, password='"><b>so long'))
+
+        assert 'value="&quot;&gt;&lt;b&gt;so long"' in page
+
+
+class TestDoors:
+    def test_a_session_from_before_is_nobodys(self):
+        client = staff_client()
+        enrol(client.user)
+
+        assert client.get("/admin/")["Location"].startswith("/admin/login/")
+
+    @pytest.mark.parametrize("has_code", [False, True])
+    def test_the_api_takes_only_sessions_that_gave_their_code(self, settings, has_code):
+        settings.API_KEY_REQUIRED = True
+        client = staff_client()
+        assert client.get("/feedback").status_code == 200
+        phone = enrol(client.user)
+        if has_code:
+            log_in(client, otp_token=code_of(phone))
+
+        assert client.get("/feedback").status_code == (200 if has_code else 401)
+
+    def test_a_session_is_bound_to_the_device_that_is_there(self, client, phone, jo):
+        log_in(client, otp_token=code_of(phone))
+        second_factor.remove_second_factor(jo)
+        assert is_in(client)
+
+        enrol(jo)
+
+        assert not is_in(client)
+
+    def test_a_device_that_is_not_confirmed_yet_keeps_nobody_out(self, client, jo):
+        second_factor.propose_phone(jo)
+        log_in(client)
+
+        assert is_in(client)
+
+    def test_no_page_costs_a_query_more(self, client, phone, django_assert_num_queries):
+        log_in(client, otp_token=code_of(phone))
+
+        with django_assert_num_queries(4):  # session, user, and the permissions of the user and of the groups
+            client.get("/admin/password_change/")
+
+
+class TestSwitchingOn:
+    def test_it_shows_the_same_secret_as_picture_and_text_until_it_is_confirmed(self):
+        client = staff_client()
+
+        first, second = (text_of(client.get(PAGE)) for _ in range(2))
+
+        phone = TOTPDevice.objects.get()
+        assert "<svg" in first
+        assert second_factor.secret_text(phone) in first
+        assert second_factor.secret_text(phone) in second
+
+    def test_the_picture_holds_what_apps_read(self, phone):
+        assert phone.config_url.startswith("otpauth://totp/Sales%20Engine%3Ajo?secret=")
+
+    def test_the_first_code_switches_it_on_and_shows_eight_recovery_codes_once(self):
+        client = staff_client()
+        client.get(PAGE)
+
+        page = text_of(client.post(PAGE, {"confirm": "1", "code": code_of(TOTPDevice.objects.get())}))
+
+        codes = re.findall(r"<li><code>(\w{8})</code>", page)
+        assert set(codes) == set(StaticToken.objects.values_list("token", flat=True))
+        assert len(codes) == 8
+        assert codes[0] not in text_of(client.get(PAGE))
+        assert "no-store" in client.get(PAGE)["Cache-Control"]
+
+    def test_the_session_that_did_it_stays_in_and_the_others_are_out(self):
+        here, there = staff_client(), staff_client(name="unused")
+        there.force_login(here.user)
+        here.get(PAGE)
+
+        here.post(PAGE, {"confirm": "1", "code": code_of(TOTPDevice.objects.get())})
+
+        assert (is_in(here), is_in(there)) == (True, False)
+        assert messages_of(here.user) == ["Switched the second factor on."]
+
+    def test_a_wrong_code_does_not_switch_it_on(self):
+        client = staff_client()
+        client.get(PAGE)
+
+        page = text_of(client.post(PAGE, {"confirm": "1", "code": wrong(code_of(TOTPDevice.objects.get()))}))
+
+        assert "This code is wrong" in page
+        assert not TOTPDevice.objects.filter(confirmed=True).exists()
+
+    def test_the_account_menu_leads_to_it(self):
+        page = text_of(staff_client().get("/admin/"))
+
+        assert f'href="{PAGE}"' in page
+        assert 'href="/admin/password_change/"' in page
+
+
+class TestSwitchingOff:
+    @pytest.fixture
+    def inside(self, phone, jo):
+        """A session that gave its code, which is used up."""
+        client = Client()
+        log_in(client, otp_token=code_of(phone, steps=-1))
+        return client
+
+    @pytest.mark.parametrize("proof", ["password", "code", "recovery code"])
+    def test_it_takes_the_password_or_a_code(self, inside, phone, jo, proof):
+        recovery = second_factor.make_recovery_codes(jo)[0]
+        proofs = {"password": PASSWORD, "code": code_of(phone), "recovery code": recovery}
+
+        inside.post(PAGE, {"off": "1", "proof": proofs[proof]})
+
+        assert not TOTPDevice.objects.exists()
+        assert not StaticToken.objects.exists()
+        assert is_in(inside)
+        assert messages_of(jo) == ["Switched the second factor off."]
+
+    @pytest.mark.parametrize("button", ["off", "codes"])
+    @pytest.mark.parametrize("proof", ["", "wrong", "000000", "abcdefgh"])
+    def test_without_either_nothing_happens(self, inside, button, proof):
+        inside.post(PAGE, {button: "1", "proof": proof})
+
+        assert TOTPDevice.objects.get().confirmed
+        assert not StaticToken.objects.exists()
+
+    def test_guessing_the_password_there_locks_out_too(self, inside):
+        for _ in range(5):
+            response = inside.post(PAGE, {"off": "1", "proof": "a wrong password"})
+
+        assert response.status_code == 429
+
+    def test_new_recovery_codes_replace_those_of_before(self, inside, jo):
+        before = second_factor.make_recovery_codes(jo)
+
+        page = text_of(inside.post(PAGE, {"codes": "1", "proof": PASSWORD}))
+
+        after = re.findall(r"<li><code>(\w{8})</code>", page)
+        assert len(after) == 8
+        assert not set(before) & set(after)
+        assert not second_factor.accepts(jo, before[0])
+
+
+class TestLostPhones:
+    def test_an_administrator_removes_it_and_that_is_on_record(self, client, phone, jo):
+        administrator = staff_client(group="Administrator", name="ann")
+        data = {"action": "remove_second_factors", "_selected_action": [jo.pk]}
+
+        administrator.post("/admin/auth/user/", data)
+
+        log_in(client)
+        assert is_in(client)
+        entry = LogEntry.objects.get(user=administrator.user)
+        assert (entry.object_id, entry.change_message) == (str(jo.pk), "Removed the second factor.")
+
+    def test_that_of_a_superuser_is_removed_by_superusers_only(self, client, phone, jo):
+        User.objects.filter(pk=jo.pk).update(is_superuser=True)
+        administrator = staff_client(group="Administrator", name="ann")
+
+        administrator.post("/admin/auth/user/", {"action": "remove_second_factors", "_selected_action": [jo.pk]})
+
+        assert TOTPDevice.objects.exists()
+
+    def test_who_may_only_look_at_users_removes_none(self, phone, jo):
+        viewer = staff_client("auth.view_user", name="ann")
+
+        viewer.post("/admin/auth/user/", {"action": "remove_second_factors", "_selected_action": [jo.pk]})
+
+        assert TOTPDevice.objects.exists()
+
+    def test_the_list_and_the_page_of_users_tell_who_has_one(self, admin_client, phone, jo):
+        assert "Second factor" in text_of(admin_client.get("/admin/auth/user/"))
+        assert "Second factor" in text_of(admin_client.get(f"/admin/auth/user/{jo.pk}/change/"))
+
+    @pytest.mark.parametrize("model", ["otp_totp/totpdevice", "otp_static/staticdevice"])
+    def test_no_page_shows_the_secrets(self, admin_client, phone, model):
+        assert admin_client.get(f"/admin/{model}/").status_code == 404

@@ -1,0 +1,174 @@
+"""The log of what staff changed: what it says, who sees it, and how quick it is."""
+
+import pytest
+from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
+from django.contrib.auth.models import Group, User
+from django.contrib.contenttypes.models import ContentType
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from countries.models import Country
+from sales.models import RejectedEvent
+from sales.rejected import current_text
+from sales.tests.helpers import EVENT, rejected_event
+from salesengine.api_keys import create_key
+from salesengine.models import APIKey
+from salesengine.tests.people import PASSWORD, staff_client, text_of
+from salesengine.tests.test_rights import COUNTRIES, KEYS, LOG, PEOPLE, REJECTED, USERS, form_of
+
+pytestmark = pytest.mark.django_db
+
+
+def last():
+    """What the newest entry says."""
+    return LogEntry.objects.latest("pk").get_change_message()
+
+
+@pytest.fixture
+def france():
+    return Country.objects.create(pk="170", country_name="France")
+
+
+class TestWhatItSays:
+    def test_a_change_is_told_field_by_field_with_the_old_and_the_new_value(self, admin_client, france):
+        admin_client.post(f"{COUNTRIES}170/change/", {"country_name": "Frankreich", "continent": "Europe"})
+
+        assert last() == "Changed name: “France” → “Frankreich”; continent: nothing → “Europe”."
+
+    def test_what_is_added_is_told_with_its_values(self, admin_client):
+        admin_client.post(f"{COUNTRIES}add/", {"id_country": "170", "country_name": "France"})
+
+        assert last() == "Added. With id: nothing → “170”; name: nothing → “France”."
+
+    def test_saving_what_nobody_changed_is_no_change(self, admin_client, france):
+        admin_client.post(f"{COUNTRIES}170/change/", {"country_name": "France"})
+
+        assert not LogEntry.objects.exists()
+
+    def test_a_deletion_is_told(self, admin_client, france):
+        admin_client.post(f"{COUNTRIES}170/delete/", {"post": "yes"})
+
+        entry = LogEntry.objects.get()
+        assert (entry.action_flag, entry.object_repr) == (DELETION, "France")
+
+    def test_groups_and_permissions_are_told_as_what_came_and_went(self, admin_client):
+        user = User.objects.create_user("ann")
+        user.groups.add(Group.objects.get(name="Viewer"))
+        group = Group.objects.get(name="Analyst")
+
+        admin_client.post(f"{USERS}{user.pk}/change/", {**form_of(user), "is_staff": "on", "groups": [group.pk]})
+        assert last() == "Changed staff status: “no” → “yes”; groups: added Analyst, removed Viewer."
+
+        admin_client.post(f"{PEOPLE}{group.pk}/change/", {"name": "Analysts", "permissions": []})
+        assert last().startswith("Changed name: “Analyst” → “Analysts”; permissions: removed ")
+
+    def test_a_change_of_a_key_is_told(self, admin_client):
+        create_key("shop", ["ingest"])
+        page = f"{KEYS}{APIKey.objects.get().pk}/change/"
+
+        admin_client.post(page, {"scopes": ["read"], "expiry_date_0": "2999-12-31", "expiry_date_1": "12:00:00"})
+
+        assert "scopes: added read, removed ingest" in last()
+        assert "expires: nothing → “2999-12-31 12:00:00”" in last().lower()
+
+    def test_of_a_long_text_only_what_differs_is_told(self, admin_client):
+        rejected = rejected_event(EVENT.replace("57.27456", "much"))
+
+        mended = current_text(rejected)[0].replace("much", "12.5")
+        admin_client.post(f"{REJECTED}{rejected.pk}/change/", {"mended": mended, "_save": "1"})
+
+        assert "much" in last()
+        assert "12.5" in last()
+        assert len(last()) < 200
+
+    def test_a_replay_is_told_in_one_entry_however_many_there_are(self, admin_client):
+        ids = [rejected_event(EVENT).pk for _ in range(3)]
+
+        admin_client.post(REJECTED, {"action": "replay_selected", "_selected_action": ids})
+
+        entry = LogEntry.objects.get()
+        assert (entry.object_repr, entry.change_message) == ("3 events", "Replay: 3 stored as new sales.")
+
+    def test_a_new_password_is_told_and_what_it_is_is_not(self, admin_client):
+        user = User.objects.create_user("ann", password=PASSWORD)
+        new = {"password1": "a wholly new one", "password2": "a wholly new one"}
+
+        admin_client.post(f"{USERS}{user.pk}/password/", new | {"usable_password": "true"})
+        assert last() == "Changed password."
+
+        client = staff_client()
+        own = {"old_password": PASSWORD, "new_password1": "a wholly new one", "new_password2": "a wholly new one"}
+        client.post("/admin/password_change/", own)
+        assert last() == "Changed their own password."
+        assert not LogEntry.objects.filter(change_message__contains="wholly").exists()
+        assert not LogEntry.objects.filter(change_message__contains="md5").exists()
+
+    def test_the_password_of_a_new_user_is_not_told(self, admin_client):
+        new = {"username": "ann", "password1": "a wholly new one", "password2": "a wholly new one"}
+
+        admin_client.post(f"{USERS}add/", new | {"usable_password": "true"})
+
+        assert "ann" in last()
+        assert "wholly" not in last()
+
+
+class TestItsPage:
+    @pytest.fixture
+    def entries(self, france, admin_user):
+        ann = User.objects.create_user("ann")
+        LogEntry.objects.log_actions(ann.pk, [france], CHANGE, "Changed by ann.")
+        LogEntry.objects.log_actions(admin_user.pk, [ann], ADDITION, "Added by admin.")
+        LogEntry.objects.update(action_time="2021-06-01T12:00Z")
+        LogEntry.objects.log_actions(admin_user.pk, [france], DELETION, "Gone by admin.")
+
+    @pytest.fixture
+    def listed(self, admin_client, entries):
+        def messages(**query):
+            return [entry.change_message for entry in admin_client.get(LOG, query).context["cl"].result_list]
+
+        return messages
+
+    def test_the_newest_are_first(self, listed):
+        assert listed() == ["Gone by admin.", "Added by admin.", "Changed by ann."]
+
+    def test_it_is_filtered_by_user_action_kind_and_day(self, listed):
+        kind = ContentType.objects.get_for_model(Country).pk
+
+        assert listed(user__id__exact=User.objects.get(username="ann").pk) == ["Changed by ann."]
+        assert listed(action_flag__exact=ADDITION) == ["Added by admin."]
+        assert listed(content_type=kind) == ["Gone by admin.", "Changed by ann."]
+        assert listed(action_time_from="2021-06-01", action_time_to="2021-06-01") == [
+            "Added by admin.",
+            "Changed by ann.",
+        ]
+
+    def test_an_entry_leads_to_what_it_is_about_for_whoever_may_go_there(self, admin_client, entries):
+        reader = staff_client("admin.view_logentry")
+
+        assert f'href="{COUNTRIES}170/change/"' in text_of(admin_client.get(LOG))
+        assert f'href="{COUNTRIES}170/change/"' not in text_of(reader.get(LOG))
+
+    def test_nobody_changes_it(self, admin_client, entries):
+        entry = LogEntry.objects.first()
+
+        assert admin_client.get(f"{LOG}add/").status_code == 403
+        assert admin_client.post(f"{LOG}{entry.pk}/delete/", {"post": "yes"}).status_code == 403
+        assert admin_client.post(f"{LOG}{entry.pk}/change/", {"change_message": "x"}).status_code == 403
+        assert LogEntry.objects.count() == 3
+
+    def test_markup_in_it_is_shown_as_text(self, admin_client, admin_user, france):
+        LogEntry.objects.log_actions(admin_user.pk, [france], CHANGE, "<b>bold</b>")
+
+        assert "&lt;b&gt;bold" in text_of(admin_client.get(LOG))
+
+    def test_it_reads_few_rows_in_few_queries_however_many_there_are(self, admin_client, admin_user, monkeypatch):
+        monkeypatch.setattr("salesengine.backoffice.LONGEST_LIST", 100)
+        kind = ContentType.objects.get_for_model(RejectedEvent)
+        entry = {"user": admin_user, "content_type": kind, "object_id": "1", "object_repr": "x", "action_flag": CHANGE}
+        LogEntry.objects.bulk_create([LogEntry(**entry) for _ in range(300)])
+
+        with CaptureQueriesContext(connection) as asked:
+            page = admin_client.get(LOG)
+
+        assert page.context["cl"].result_count == 100
+        assert len(asked) <= 8
