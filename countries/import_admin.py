@@ -7,10 +7,11 @@ from django.contrib import messages
 from django.contrib.admin.models import ADDITION, CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
-from django.core.files.uploadedfile import UploadedFile
+from django.core.files.uploadedfile import InMemoryUploadedFile
 from django.core.signing import BadSignature
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_POST
@@ -48,8 +49,8 @@ class FileForm(ImportForm):  # type: ignore[misc]  # unfold has no types
         """None: the library's script guesses the format."""
         return forms.Media()
 
-    def clean_import_file(self) -> UploadedFile:
-        file: UploadedFile = self.cleaned_data["import_file"]
+    def clean_import_file(self) -> InMemoryUploadedFile:
+        file: InMemoryUploadedFile = self.cleaned_data["import_file"]
         if (file.size or 0) > MAX_BYTES:
             raise forms.ValidationError(
                 f"The file has {file.size:,} bytes, and at most {MAX_BYTES:,} can be imported here. "
@@ -70,6 +71,7 @@ class ImportExport(ImportExportMixin):  # type: ignore[misc]
     formats = (CountryCSV,)
     import_form_class = FileForm
     confirm_form_class = ConfirmForm
+    import_export_change_list_template = "admin/countries/country/change_list.html"
     import_template_name = "admin/countries/country/import.html"
     tmp_storage_class = SignedFile
     skip_export_form = True
@@ -81,16 +83,21 @@ class ImportExport(ImportExportMixin):  # type: ignore[misc]
     def has_export_permission(self, request: HttpRequest) -> bool:
         return bool(self.has_view_permission(request))
 
-    def import_action(self, request: HttpRequest, **options: Any) -> HttpResponse:
+    def import_action(self, request: HttpRequest, **options: Any) -> TemplateResponse:
         """The form; with a file in it what is wrong with the file, or what it would change."""
-        response = super().import_action(request, **options)
-        response.context_data |= {"title": "Import countries", "columns": HEADER, "shown": SHOWN}
+        response: TemplateResponse = super().import_action(request, **options)
+        response.context_data = {**(response.context_data or {}), "title": "Import countries"}
         return response
+
+    def get_import_context_data(self, **options: Any) -> dict[str, Any]:
+        crumbs = [{"title": "Countries", "address": reverse("admin:countries_country_changelist")}]
+        return {"crumbs": crumbs, "columns": HEADER, "shown": SHOWN}
 
     def add_data_read_fail_error_to_form(self, form: FileForm, error: Exception) -> None:
         if not isinstance(error, InvalidCountriesError):
             raise error
         form.problems = error.problems
+        form.file_name = form.cleaned_data["import_file"].name
         form.add_error("import_file", "This file cannot be imported. Nothing was stored.")
 
     @method_decorator(require_POST)
@@ -103,7 +110,8 @@ class ImportExport(ImportExportMixin):  # type: ignore[misc]
                 raise BadSignature
             with transaction.atomic():
                 lock_countries()
-                return super().process_import(request, **options)
+                answer: HttpResponse = super().process_import(request, **options)
+                return answer
         except BadSignature:
             messages.error(request, OUT_OF_DATE)
             return HttpResponseRedirect(reverse("admin:countries_country_import"))
@@ -113,7 +121,7 @@ class ImportExport(ImportExportMixin):  # type: ignore[misc]
         content_type = ContentType.objects.get_for_model(Country)
         LogEntry.objects.bulk_create(
             LogEntry(
-                user_id=request.user.pk,
+                user=request.user,  # type: ignore[misc]  # nobody anonymous comes here
                 content_type=content_type,
                 object_id=row.instance.pk,
                 object_repr=str(row.instance)[:200],

@@ -31,7 +31,7 @@ class CountryCSV(CSV):  # type: ignore[misc]  # the library has no types
             raise InvalidCountriesError([Problem(1, detail)])
         if not countries:
             raise InvalidCountriesError([Problem(1, "there are no rows below the names of the columns")])
-        rows = [(country.pk, country.country_name, country.continent or "") for country in countries]
+        rows = [(country.pk, country.country_name, country.continent) for country in countries]
         return tablib.Dataset(*rows, headers=COLUMNS)
 
 

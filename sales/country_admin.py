@@ -47,6 +47,7 @@ class Unnamed:
 class CountryList(ChangeList):  # type: ignore[misc]  # unfold has no types
     """Each country with its figures, for who may see sales: one look for the whole page. Others get no figures."""
 
+    root_queryset: QuerySet[Country]
     figures: AllFigures | None = None
 
     @property
