@@ -55,6 +55,11 @@ class CountryList(ChangeList):  # type: ignore[misc]  # unfold has no types
         """The ids without a name that have the most revenue."""
         return [Unnamed(*each) for each in self.figures.unnamed.items()] if self.figures else []
 
+    @property
+    def unnamed_count(self) -> str:
+        """How many there are."""
+        return f"{self.figures.unnamed_count:,}" if self.figures else "0"
+
     def get_queryset(self, request: HttpRequest, *arguments: Any, **options: Any) -> QuerySet[Country]:
         if may_see_sales(request):
             self.figures = find_figures()
