@@ -10,9 +10,11 @@ from django.core.exceptions import PermissionDenied
 from django.core.files.uploadedfile import InMemoryUploadedFile
 from django.core.signing import BadSignature
 from django.db import transaction
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_POST
 from import_export.admin import ImportExportMixin
@@ -82,6 +84,9 @@ class ImportExport(ImportExportMixin):  # type: ignore[misc]
 
     def has_export_permission(self, request: HttpRequest) -> bool:
         return bool(self.has_view_permission(request))
+
+    def get_export_filename(self, request: HttpRequest, queryset: QuerySet[Country], file_format: CountryCSV) -> str:
+        return f"countries-{timezone.now():%Y-%m-%d}.csv"
 
     def import_action(self, request: HttpRequest, **options: Any) -> TemplateResponse:
         """The form; with a file in it what is wrong with the file, or what it would change."""

@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 from model_bakery import baker
 
-from countries import import_admin, resources
+from countries import import_admin
 from countries.models import Country
 from countries.services import load_countries
 
@@ -179,10 +179,10 @@ def test_a_long_list_of_mistakes_is_cut_and_says_so(admin_client, monkeypatch):
     assert "the first 3 of 100 mistakes" in page.content.decode()
 
 
-def test_too_many_rows_are_refused(admin_client, monkeypatch):
-    monkeypatch.setattr(resources, "MAX_ROWS", 2)
-    page = upload(admin_client, HEADER + "1,a,\n2,b,\n3,c,\n")
-    assert mistakes(page) == [(1, "at most 2 rows can be imported at once; there are 3")]
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+def test_a_file_of_too_many_lines_is_refused_at_once(admin_client, ending):
+    page = upload(admin_client, f"{HEADER.strip()}{ending}" + f",{ending}" * 20_000)
+    assert mistakes(page) == [(1, "at most 20,000 lines can be imported; there are 20,001")]
 
 
 @pytest.mark.parametrize(
@@ -311,7 +311,7 @@ def test_what_cannot_be_logged_is_not_imported(admin_client, monkeypatch):
 def exported(client, **query):
     response = client.get(EXPORT, query)
     assert response["Content-Type"] == "text/csv"
-    assert re.fullmatch(r'attachment; filename="Country-\d{4}-\d\d-\d\d\.csv"', response["Content-Disposition"])
+    assert re.fullmatch(r'attachment; filename="countries-\d{4}-\d\d-\d\d\.csv"', response["Content-Disposition"])
     return response.content
 
 
