@@ -10,5 +10,10 @@ from django.core.management import execute_from_command_line
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "salesengine.settings")
     # End as on Ctrl-C, cleaning up: no half-written file, no database server left running.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    execute_from_command_line(sys.argv)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
+    try:
+        execute_from_command_line(sys.argv)
+    except KeyboardInterrupt:  # a command that has more to say about it has said it
+        sys.exit(128 + signal.SIGINT)

@@ -13,7 +13,7 @@ from analytics.parameters import Given
 from analytics.reports import Report, invalid_reports, load_reports
 from analytics.runner import ReportFailed, describe
 
-PLACE = re.compile(r"^LINE (?P<line>\d+):", re.MULTILINE)  # PostgreSQL's, and so that of the file
+PLACE = re.compile(r"\bLINE (?P<line>\d+): ")  # PostgreSQL's, and so that of the file
 
 
 def check_report_files(**_: Any) -> list[CheckMessage]:

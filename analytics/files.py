@@ -17,11 +17,11 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     """
     path = path.resolve()  # through a link: the file is replaced, not the link
     if not path.parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, f"there is no folder {path.parent}")
+        raise FileNotFoundError(errno.ENOENT, f"there is no folder {path.parent}", str(path))
     if path.exists() and not path.is_file():
-        raise FileExistsError(errno.EEXIST, "it is not an ordinary file")
+        raise FileExistsError(errno.EEXIST, "it is not an ordinary file", str(path))
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    with draft.open("xb") as file:
+    with _new_file(draft, path) as file:
         try:
             if path.exists():
                 draft.chmod(path.stat().st_mode & 0o777)
@@ -32,3 +32,11 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         except BaseException:
             draft.unlink(missing_ok=True)
             raise
+
+
+def _new_file(draft: Path, path: Path) -> BinaryIO:
+    """The draft, opened; an error names the file that it is for."""
+    try:
+        return draft.open("xb")
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from analytics.parameters import RESERVED, Name, Parameter
+from analytics.parameters import Name, Parameter
 from salesengine.durations import parse_duration
 
 # Without NUL, which PostgreSQL would not take into the log of runs.
@@ -98,9 +98,3 @@ class Header(Part):
     columns: dict[str, Column] = Field(default_factory=dict)
     chart: Chart | None = None
     assertions: tuple[Assertion, ...] = ()
-
-    @model_validator(mode="after")
-    def check(self) -> Self:
-        if taken := RESERVED & self.parameters.keys():
-            raise PydanticCustomError("reserved", "no parameter may be named {names}", {"names": ", ".join(taken)})
-        return self

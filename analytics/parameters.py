@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from analytics.relative_days import PHRASES, parse_relative_day
@@ -19,7 +19,15 @@ BIGINT = range(-(2**63), 2**63)
 DECIMAL = re.compile(r"[+-]?[0-9]{1,30}(\.[0-9]{1,30})?")
 
 Value = str | int | Decimal | bool | datetime.date | datetime.datetime | None
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=63)]
+
+
+def _not_reserved(name: str) -> str:
+    if name in RESERVED:
+        raise PydanticCustomError("reserved", "no parameter may be named {name}", {"name": name})
+    return name
+
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=63), AfterValidator(_not_reserved)]
 
 
 class InvalidParametersError(ValueError):
@@ -50,6 +58,12 @@ class Parameter(BaseModel):
             raise PydanticCustomError("choices", "choices are what a parameter of the type choice needs, and no other")
         if self.type not in ("integer", "decimal") and (self.minimum is not None or self.maximum is not None):
             raise PydanticCustomError("limits", "minimum and maximum are for the types integer and decimal")
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise PydanticCustomError("limits", "its minimum is more than its maximum")
+        if any("\0" in choice for choice in self.choices):
+            raise PydanticCustomError("choices", "a choice has the character NUL, which nobody can choose")
+        if isinstance(self.default, list | dict):
+            raise PydanticCustomError("default", "its default must be one value")
         if self.default is not None:
             try:
                 self.parse(self.default_text)

@@ -39,7 +39,10 @@ PLACE_IN_TOML = re.compile(r" \(at line (?P<line>\d+), column \d+\)$")  # how to
 
 @dataclass(frozen=True)
 class Report:
-    """A report that can be run. `sql` is what follows the header; it begins in line `sql_line` of the file."""
+    """A report that can be run. `sql` is what follows the header; it begins in line `sql_line` of the file.
+
+    `assertion_lines` are those that the header's assertions are in.
+    """
 
     name: str
     header: Header
@@ -47,6 +50,7 @@ class Report:
     sql_line: int
     path: Path
     statement: Statement
+    assertion_lines: tuple[int, ...]
 
     @property
     def title(self) -> str:
@@ -153,7 +157,8 @@ def read_report(path: Path) -> Report:
             raise InvalidReportError(path, line, f"the parameter {name} is declared and not used: write %({name})s")
         line = sql_line + sql.count("\n", 0, sql.index(f"%({name})s"))
         raise InvalidReportError(path, line, f"the parameter {name} is used and not declared in the header")
-    return Report(path.stem, header, sql, sql_line, path, statement)
+    lines = [header_line + line for line in _assertion_lines(match["toml"], header)]
+    return Report(path.stem, header, sql, sql_line, path, statement, tuple(lines))
 
 
 def _read_header(path: Path, toml: str, first_line: int) -> Header:
@@ -166,10 +171,19 @@ def _read_header(path: Path, toml: str, first_line: int) -> Header:
     except ValidationError as error:
         first = error.errors()[0]
         line = first_line + _line_of(toml, first["loc"])
-        where = ".".join(map(str, first["loc"]))
+        where = ".".join(str(part) for part in first["loc"] if part != "[key]")
         raise InvalidReportError(path, line, f"{where or 'the header'}: {first['msg']}") from None
     except (ValueError, RecursionError) as error:  # tomllib's own limits: digits of a number, lists in lists
         raise InvalidReportError(path, first_line, f"the header cannot be read: {error}") from None
+
+
+def _assertion_lines(toml: str, header: Header) -> Iterator[int]:
+    """How many lines below the first the SQL of each assertion begins; it may be on the line below its name."""
+    lines = toml.splitlines()
+    for number, assertion in enumerate(header.assertions):
+        line = _line_of(toml, ["assertions", number, "rows" if assertion.rows else "expression"])
+        first = (assertion.expression or "").partition("\n")[0]
+        yield line + 1 if first not in lines[line] and line + 1 < len(lines) and first in lines[line + 1] else line
 
 
 def _line_at(text: str, offset: int) -> int:

@@ -1,7 +1,7 @@
 """The one runner of reports, for every door."""
 
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -26,7 +26,11 @@ LONGEST = 2**31 - 1  # milliseconds that PostgreSQL's timeouts can hold, 24 days
 NUMBER_TYPES = {"int2", "int4", "int8", "float4", "float8", "numeric"}
 # PostgreSQL writes these in its CSV as we do, timestamps in UTC once they are asked for so.
 COPY_TYPES = {"int2", "int4", "int8", "numeric", "text", "varchar", "date", "uuid", "timestamptz"}
-COPY_TIMESTAMP = "replace(({0} AT TIME ZONE 'UTC')::text, ' ', 'T') || 'Z'"
+# What has no four digits for its year is an error here, as it is for Python, where it makes the other formats.
+COPY_MOMENT = """
+    CASE WHEN {0} >= '0001-01-01' AND {0} < '10000-01-01' THEN {1}
+    WHEN {0} IS NOT NULL THEN ('not in the years 1 to 9999: ' || {0})::int::text END"""
+COPY_TEXTS = {"date": "{0}::text", "timestamptz": "replace(({0} AT TIME ZONE 'UTC')::text, ' ', 'T') || 'Z'"}
 # The classes of SQLSTATE of a database that is away, busy, or a replica that had to go on; "" without an answer.
 AWAY = {"", "08", "40", "53", "57"}
 
@@ -188,7 +192,9 @@ class _Query:
                 SELECT set_config('application_name', %s, true), set_config('statement_timeout', %s, true),
                     -- The first counts anew for each statement, and not while rows wait for a client that does not
                     -- read them. This one ends the connection, so the first may go first.
-                    set_config('transaction_timeout', %s, true)
+                    set_config('transaction_timeout', %s, true),
+                    -- Python has no months and years; what PostgreSQL writes is ISO 8601.
+                    set_config('intervalstyle', 'iso_8601', true)
                 """,
                 [name, f"{limit:.0f}", f"{limit + 1000:.0f}"],
             )
@@ -218,7 +224,8 @@ class _Query:
         with self._cursor() as cursor:
             cursor.execute(self._select(self._checks), self._values)
             answers = cursor.fetchone()
-        self._check_number(answers)
+        if len(answers) != len(assertions):  # one of them ends its own brackets
+            raise ReportFailed(f"{self.report.path.name}: an assertion is not one expression")
         failed = [assertion for assertion, answer in zip(assertions, answers, strict=True) if answer is False]
         if errors := [assertion.text for assertion in failed if assertion.severity == "error"]:
             raise AssertionFailed(f"{self.report.path.name}: the result is not as it must be. {' '.join(errors)}")
@@ -227,17 +234,12 @@ class _Query:
     def plan_assertions(self) -> None:
         """Find what is wrong with the assertions. Raises ReportFailed, too, for one that is not true or false."""
         with self._cursor() as cursor:
-            cursor.execute(self._select(self._checks, "LIMIT 0"), self._values)
-            types = [_type_name(column.type_code) for column in cursor.description or ()]
-        self._check_number(types)
-        for assertion, kind in zip(self.report.header.assertions, types, strict=True):
-            if kind != "bool":
-                raise ReportFailed(f"{self.report.path.name}: {assertion.sql} is of the type {kind}, not true or false")
-
-    def _check_number(self, answers: Sequence[object]) -> None:
-        """Raise ReportFailed when the assertions are more columns than they should: one ends its own brackets."""
-        if len(answers) != len(self.report.header.assertions):
-            raise ReportFailed(f"{self.report.path.name}: an assertion is not one expression")
+            for assertion, line in zip(self.report.header.assertions, self.report.assertion_lines, strict=True):
+                cursor.execute(self._select(_column_of(assertion), "LIMIT 0", line), self._values)
+                kinds = [_type_name(column.type_code) for column in cursor.description or ()]
+                if kinds != ["bool"]:
+                    what = f"of the type {kinds[0]}, not true or false" if len(kinds) == 1 else "not one expression"
+                    raise ReportFailed(f"{self.report.path.name}: LINE {line}: the assertion {assertion.sql} is {what}")
 
     def rows(self) -> Iterator[Row]:
         self._reading = self._rows()
@@ -261,6 +263,7 @@ class _Query:
             cursor.adapters.register_loader("timestamptz", TimestamptzLoader)  # in C, unlike Django's
             # As it stands, as Django has jsonb: Python cannot hold each number, depth and character of JSON.
             cursor.adapters.register_loader("json", TextLoader)
+            cursor.adapters.register_loader("interval", TextLoader)
             with closing(cursor.stream(self._select("*", self._tail), self._values, size=CHUNK)) as rows:
                 for batch in self._batches(rows):
                     yield from batch
@@ -268,7 +271,7 @@ class _Query:
     def _copy_csv(self, columns: list[Column]) -> Generator[bytes]:
         names = [_quote(column.name) for column in columns]
         selected = ", ".join(
-            COPY_TIMESTAMP.format(name) if column.type == "timestamptz" else name
+            COPY_MOMENT.format(name, COPY_TEXTS[column.type].format(name)) if column.type in COPY_TEXTS else name
             for name, column in zip(names, columns, strict=True)
         )
         statement = f"COPY ({self._select(selected, self._tail)}) TO STDOUT (FORMAT csv)"
@@ -299,14 +302,15 @@ class _Query:
                 return None
         return data_version(watermark, ALIAS)
 
-    def _select(self, selected: str, tail: str = "") -> str:
+    def _select(self, selected: str, tail: str = "", line: int = 1) -> str:
         """The report as psycopg takes it, on its own lines of the file, so that messages of the database name these.
 
-        Inside of another SELECT nothing else than one SELECT is possible.
+        So is `selected`, if its `line` is given. Inside of another SELECT nothing else than one SELECT is possible.
         """
-        lines = "\n" * (self.report.sql_line - 1)
+        above = "\n" * (line - 1)
+        between = "\n" * (self.report.sql_line - line - selected.count("\n"))
         sql = self.report.statement.bind({name: each.sql_type for name, each in self.report.parameters.items()})
-        return f"SELECT {selected} FROM ({lines}{sql}\n) AS report {tail}"  # noqa: S608  # values are bound
+        return f"SELECT {above}{selected} FROM ({between}{sql}\n) AS report {tail}"  # noqa: S608  # values are bound
 
     @property
     def _tail(self) -> str:
@@ -318,7 +322,7 @@ class _Query:
     @property
     def _checks(self) -> str:
         """The assertions as columns of one row."""
-        return ", ".join(f"({assertion.sql.replace('%', '%%')}\n)" for assertion in self.report.header.assertions)
+        return ", ".join(_column_of(assertion) for assertion in self.report.header.assertions)
 
     @property
     def _values(self) -> Mapping[str, Any]:
@@ -350,6 +354,11 @@ class _Query:
         if isinstance(cause, psycopg.errors.SyntaxError | psycopg.errors.FeatureNotSupported):
             return ReportFailed(f"{words}\nA report is one SELECT; nothing else is run.")
         return ReportFailed(words)
+
+
+def _column_of(assertion: Assertion) -> str:
+    """An assertion for SQL that psycopg takes; it may end in a comment."""
+    return f"({assertion.sql.replace('%', '%%')}\n)"
 
 
 def _is_away(cause: BaseException | None) -> bool:

@@ -12,15 +12,15 @@ TOKEN = re.compile(
       | '(?:[^']|'')*'                          # a string
       | "(?:[^"]|"")*"                          # a name in quotes
       | --[^\n]*
-      | /\*.*?\*/
       | (?P<tag>\$(?:[A-Za-z_]\w*)?\$).*?(?P=tag)  # a string in dollars
     )
+    | (?P<comment>/\*)                           # up to where `_end_of_comment` says
     | %\((?P<parameter>[^()]*)\)s
     | (?P<semicolon>;)
     """,
     re.VERBOSE | re.DOTALL,
 )
-COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
+COMMENT_SIGN = re.compile(r"/\*|\*/")
 WORD = re.compile(r"[A-Za-z_]+")
 # Their results change though neither data nor parameters do.
 MOVING = re.compile(
@@ -67,7 +67,7 @@ def parse_statement(sql: str) -> Statement:
             parts += [text, ""]
         elif kind != "semicolon":
             parts[-1] += text
-        elif COMMENT.sub("", sql[offset + 1 :]).strip():
+        elif any(not _is_comment(kind, text) and text.strip() for kind, text, _ in _tokens(sql[offset + 1 :])):
             raise InvalidStatementError(offset, "a report is one SELECT; something follows its semicolon")
     return Statement(tuple(parts), is_moving(sql))
 
@@ -77,7 +77,7 @@ def is_moving(sql: str) -> bool:
     for kind, text, _ in _tokens(sql):
         if kind == "plain" and any(MOVING.fullmatch(word) for word in WORD.findall(text)):
             return True
-        if kind == "opaque" and not COMMENT.match(text) and MOVING_TEXT.search(text):
+        if kind == "opaque" and not _is_comment(kind, text) and MOVING_TEXT.search(text):
             return True
     return False
 
@@ -85,8 +85,23 @@ def is_moving(sql: str) -> bool:
 def _tokens(sql: str) -> Iterator[tuple[str, str, int]]:
     """The whole text in order, as (kind, text, offset): parameters (by name), semicolons, opaque and plain text."""
     done = 0
-    for match in TOKEN.finditer(sql):
+    while match := TOKEN.search(sql, done):
         yield "plain", sql[done : match.start()], done
-        yield str(match.lastgroup), match[str(match.lastgroup)], match.start()
-        done = match.end()
+        kind = str(match.lastgroup)
+        done = _end_of_comment(sql, match.start()) if kind == "comment" else match.end()
+        yield kind, sql[match.start() : done] if kind == "comment" else match[kind], match.start()
     yield "plain", sql[done:], done
+
+
+def _end_of_comment(sql: str, start: int) -> int:
+    """Where the comment that begins there ends: comments of PostgreSQL may hold comments."""
+    depth = 0
+    for sign in COMMENT_SIGN.finditer(sql, start):
+        depth += 1 if sign[0] == "/*" else -1
+        if not depth:
+            return sign.end()
+    return len(sql)
+
+
+def _is_comment(kind: str, text: str) -> bool:
+    return kind == "comment" or text.startswith("--")

@@ -7,6 +7,7 @@ from django.http import HttpRequest
 from unfold.contrib.filters.admin import AllValuesCheckboxFilter
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from countries.import_admin import ImportExport
 from countries.models import Country
 from countries.services import MAX_ID_LENGTH
 from salesengine.backoffice import ModelAdmin
@@ -22,7 +23,7 @@ class CountryForm(forms.ModelForm[Country]):
 
 
 @admin.register(Country)
-class CountryAdmin(ModelAdmin[Country]):
+class CountryAdmin(ImportExport, ModelAdmin[Country]):
     """Deleting a country deletes no sale: reports then show its id instead of its name."""
 
     form = CountryForm

@@ -3,10 +3,11 @@
 import csv
 import hashlib
 import io
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from countries.models import Country
 from salesengine.renderers import encode_json
@@ -15,14 +16,20 @@ COLUMNS = ("ID_COUNTRY", "COUNTRY_NAME", "CONTINENT")
 HEADER = ",".join(COLUMNS)
 MAX_ID_LENGTH = 64  # as in sale events
 MAX_LISTED = 20
+# What a spreadsheet may take for the beginning of a formula (OWASP, "CSV Injection"), with or without apostrophes.
+FORMULA = re.compile("'*[=+\\-@\uff1d\uff0b\uff0d\uff20]")
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with the row that starts at `line` (the first line of the file is 1), and what would be right."""
+    """What is wrong with the row that starts at `line` (the first line of the file is 1), and what would be right.
+
+    `row` is what can be read of its values.
+    """
 
     line: int
     detail: str
+    row: tuple[str, ...] = field(default=(), compare=False)
 
 
 class InvalidCountriesError(ValueError):
@@ -77,6 +84,23 @@ def fingerprint(using: str = "default") -> str:
     return hashlib.sha256(encode_json(list(rows))).hexdigest()
 
 
+def lock_countries() -> None:
+    """Let nobody else change countries until the end of the transaction; reading goes on."""
+    with connection.cursor() as cursor:
+        cursor.execute("LOCK TABLE country IN SHARE ROW EXCLUSIVE MODE")
+
+
+def as_cell(text: str) -> str:
+    """Text for a CSV file that a spreadsheet will open: no formula. `read_countries` takes the apostrophe off again."""
+    return f"'{text}" if FORMULA.match(text) else text
+
+
+def _from_cell(cell: str) -> str:
+    """What `as_cell` was given."""
+    text = cell.strip()
+    return text[1:] if text.startswith("'") and FORMULA.match(text) else text
+
+
 def _same(one: Country, other: Country) -> bool:
     return (one.country_name, one.continent) == (other.country_name, other.continent)
 
@@ -98,7 +122,7 @@ def read_countries(csv_file: bytes) -> list[Country]:
                 countries.append(country)
             else:
                 details = [f"ID_COUNTRY {country.pk!r} is on line {first_line} already; each id may be there once"]
-        problems += [Problem(line, detail) for detail in details]
+        problems += [Problem(line, detail, _shown(row)) for detail in details]
     if problems:
         raise InvalidCountriesError(problems)
     return countries
@@ -121,7 +145,7 @@ def _rows(csv_file: bytes) -> Iterator[tuple[int, list[str] | str]]:
             yield line, f"is not valid CSV: {error}; a quote inside a quoted value is written twice"
             continue
         if row:  # [] is an empty line
-            yield line, [value.strip() for value in row]
+            yield line, [_from_cell(value) for value in row]
 
 
 def _read_header(line: int, header: list[str] | str) -> list[str]:
@@ -150,6 +174,12 @@ def _row_problems(columns: Sequence[str], row: Sequence[str]) -> list[str]:
 def _is_text(values: Sequence[str]) -> bool:
     """Whether all of it was UTF-8."""
     return not any("\ud800" <= character <= "\udfff" for value in values for character in value)
+
+
+def _shown(row: list[str] | str) -> tuple[str, ...]:
+    """The values of a row as far as they can be shown and sent."""
+    values = () if isinstance(row, str) else row
+    return tuple(value.encode(errors="replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}") for value in values)
 
 
 def _country(values: dict[str, str]) -> Country:

@@ -6,11 +6,15 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 
+from countries.models import Country
+from sales.country_admin import CountryAdmin
 from sales.models import RejectedEvent, Sale
 from sales.rejected_admin import RejectedEventAdmin
 from salesengine.backoffice import DayRangeFilter, ModelAdmin, ReadOnly
 
 admin.site.register(RejectedEvent, RejectedEventAdmin)
+admin.site.unregister(Country)  # whose list here has the sales of each, of which the app countries knows nothing
+admin.site.register(Country, CountryAdmin)
 
 
 class CountryFilter(RelatedDropdownFilter):  # type: ignore[misc]  # unfold has no types

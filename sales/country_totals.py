@@ -5,7 +5,9 @@ appends them to totals. The view `country_sales` is the totals and the sales tha
 reads it in one statement has every committed sale exactly once. Unlike the feedback, which is aggregated in Python,
 this is summed by the database, and only reports read it.
 
-Totals are appended and not updated, which costs a tenth. A day whose rows have become many is merged into few.
+What each country sold and bought in all is kept likewise, for the back office: the view `country_figures`.
+
+Totals by day are appended and not updated, which costs a tenth. A day whose rows have become many is merged into few.
 """
 
 import datetime
@@ -17,7 +19,7 @@ from django.db import connection, transaction
 
 from sales import feedback
 from sales.feedback import NOTHING, Figures
-from sales.models import CountryDailyTotal, CountryDay, CountryJournalEntry
+from sales.models import CountryDailyTotal, CountryDay, CountryJournalEntry, CountryTotal
 
 FOLD_EVERY = 20_000  # sales: fewer fold into hardly less rows than they are, more take long to read until then
 FOLD_AT_MOST = 100_000  # sales in one go, but for the last batch; of at most so many journal entries, too
@@ -25,7 +27,24 @@ MERGE_AT_MOST = 16  # days in one go
 
 APPEND_TO_JOURNAL = "INSERT INTO country_journal (sale_ids, sales_count)"
 SALE_IDS = "SELECT range_agg(int8range(id, id, '[]')), COUNT(*)"  # FROM few
-FOLD = """
+# What each country sold and bought, FROM sums for two countries. (A few sums: of each country there are two rows.)
+BY_COUNTRY = """
+    SELECT id_country, SUM(sold_count)::bigint AS sold_count, SUM(sold_revenue) AS sold_revenue,
+        SUM(bought_count)::bigint AS bought_count, SUM(bought_revenue) AS bought_revenue
+    FROM (
+        SELECT id_seller_country AS id_country, SUM(sales_count) AS sold_count, SUM(revenue) AS sold_revenue,
+            0 AS bought_count, 0 AS bought_revenue
+        FROM {sums}
+        GROUP BY id_seller_country
+        UNION ALL
+        SELECT id_buyer_country, 0, 0, SUM(sales_count), SUM(revenue) FROM {sums} GROUP BY id_buyer_country
+    ) AS sides
+    GROUP BY id_country
+    """
+ADD_TO_TOTALS = """
+    INSERT INTO country_total AS known (id_country, sold_count, sold_revenue, bought_count, bought_revenue)
+    """
+FOLD = f"""
     WITH oldest AS (
         SELECT id, sales_count FROM country_journal ORDER BY id LIMIT %(most)s
     ), taken AS (
@@ -42,14 +61,21 @@ FOLD = """
             COUNT(*), SUM(revenue)
         FROM taken, unnest(sale_ids) AS run JOIN sales ON sales.id >= lower(run) AND sales.id < upper(run)
         GROUP BY day, id_seller_country, id_buyer_country
-        RETURNING day
+        RETURNING day, id_seller_country, id_buyer_country, sales_count, revenue
     ), counted AS (
         INSERT INTO country_day AS known (day, row_count, merged_count)
         SELECT day, COUNT(*), 0 FROM added GROUP BY day
         ON CONFLICT (day) DO UPDATE SET row_count = known.row_count + excluded.row_count
+    ), in_all AS (
+        {ADD_TO_TOTALS} {BY_COUNTRY.format(sums="added")}
+        ON CONFLICT (id_country) DO UPDATE SET
+            sold_count = known.sold_count + excluded.sold_count,
+            sold_revenue = known.sold_revenue + excluded.sold_revenue,
+            bought_count = known.bought_count + excluded.bought_count,
+            bought_revenue = known.bought_revenue + excluded.bought_revenue
     )
     SELECT coalesce(SUM(sales_count), 0)::bigint FROM taken
-    """
+    """  # noqa: S608  # no values
 # The more rows a day has by itself, the rarer it is merged: so each row is merged about once, however many there are.
 MERGE = """
     WITH taken AS (
@@ -84,6 +110,7 @@ COUNT_DAYS = """
     INSERT INTO country_day (day, row_count, merged_count)
     SELECT day, COUNT(*), COUNT(*) FROM country_daily_total GROUP BY day
     """
+FILL_TOTALS = ADD_TO_TOTALS + BY_COUNTRY.format(sums="country_daily_total")
 FIND_DIFFERENCES = f"""
     SELECT day, id_seller_country, id_buyer_country, kept.sales_count, kept.revenue, added.sales_count, added.revenue
     FROM (
@@ -95,6 +122,19 @@ FIND_DIFFERENCES = f"""
     FULL JOIN ({ADD_UP_SALES}) AS added USING (day, id_seller_country, id_buyer_country)
     WHERE (kept.sales_count, kept.revenue) IS DISTINCT FROM (added.sales_count, added.revenue)
     ORDER BY day, id_seller_country, id_buyer_country
+    """  # noqa: S608  # no values
+FIND_TOTAL_DIFFERENCES = f"""
+    WITH added AS MATERIALIZED (
+        SELECT id_seller_country, id_buyer_country, COUNT(*) AS sales_count, SUM(revenue) AS revenue
+        FROM sales
+        GROUP BY id_seller_country, id_buyer_country
+    )
+    SELECT id_country, kept.sold_count, kept.sold_revenue, summed.sold_count, summed.sold_revenue,
+        kept.bought_count, kept.bought_revenue, summed.bought_count, summed.bought_revenue
+    FROM country_figures AS kept FULL JOIN ({BY_COUNTRY.format(sums="added")}) AS summed USING (id_country)
+    WHERE (kept.sold_count, kept.sold_revenue, kept.bought_count, kept.bought_revenue)
+        IS DISTINCT FROM (summed.sold_count, summed.sold_revenue, summed.bought_count, summed.bought_revenue)
+    ORDER BY id_country
     """  # noqa: S608  # no values
 
 
@@ -147,6 +187,30 @@ def verify() -> list[CountryDifference]:
         ]
 
 
+@dataclass(frozen=True)
+class CountryTotalDifference:
+    """Figures of a country that are not what its sales of all time add up to, those sold or those bought."""
+
+    id_country: str
+    side: str
+    kept: Figures
+    true: Figures
+
+
+def verify_totals() -> list[CountryTotalDifference]:
+    """As `verify`, for what each country sold and bought in all."""
+    differences = []
+    with connection.cursor() as cursor:
+        cursor.execute(FIND_TOTAL_DIFFERENCES)
+        for country, *figures in cursor:
+            for side, (kept, true) in {
+                "sold": (figures[:2], figures[2:4]),
+                "bought": (figures[4:6], figures[6:]),
+            }.items():
+                differences.append(CountryTotalDifference(country, side, _figures(*kept), _figures(*true)))
+    return [difference for difference in differences if difference.kept != difference.true]
+
+
 def _figures(sales_count: int | None, revenue: Decimal | None) -> Figures:
     return NOTHING if sales_count is None or revenue is None else (sales_count, revenue)
 
@@ -157,8 +221,9 @@ def repair() -> None:
     What is committed after the snapshot is in neither the new totals nor the entries deleted: it stays in the journal.
     """
     with feedback.no_folds(), feedback.snapshot():
-        for model in (CountryJournalEntry, CountryDailyTotal, CountryDay):
+        for model in (CountryJournalEntry, CountryDailyTotal, CountryDay, CountryTotal):
             model.objects.all().delete()
         with connection.cursor() as cursor:
             cursor.execute(FILL)
             cursor.execute(COUNT_DAYS)
+            cursor.execute(FILL_TOTALS)

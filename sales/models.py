@@ -180,6 +180,19 @@ class CountryDay(models.Model):
         db_table = "country_day"
 
 
+class CountryTotal(models.Model):
+    """What a country sold and bought in all, as far as it was folded."""
+
+    id_country = models.TextField(primary_key=True, db_collation="C")
+    sold_count = models.BigIntegerField()
+    sold_revenue = NumericField(max_digits=60, decimal_places=20)
+    bought_count = models.BigIntegerField()
+    bought_revenue = NumericField(max_digits=60, decimal_places=20)
+
+    class Meta:
+        db_table = "country_total"
+
+
 class EventId(models.Model):
     """The id that a sender gave to an event: each is stored as one sale, however often it is sent.
 

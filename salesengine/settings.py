@@ -306,6 +306,8 @@ CSRF_TRUSTED_ORIGINS = read_list("CSRF_TRUSTED_ORIGINS", default=[])
 LOGIN_REDIRECT_URL = "admin:index"
 CSRF_FAILURE_VIEW = "salesengine.errors.csrf_failure"
 X_FRAME_OPTIONS = "DENY"
+# What staff upload stays in memory, so no folder need be writable; of a file of more than 2.5 MB nothing is kept.
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
 # TLS ends at a proxy (SECURE_SSL_REDIRECT is off unless asked for), which is what this check warns about.
 SILENCED_SYSTEM_CHECKS = ["security.W008"]
 

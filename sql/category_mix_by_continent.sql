@@ -38,6 +38,12 @@ type = "stacked"
 x = "continent"
 y = ["revenue_percent"]
 series = "category"
+
+[[assertions]]
+expression = """
+ABS(SUM(revenue_percent) - 100 * COUNT(DISTINCT continent) FILTER (WHERE revenue_percent IS NOT NULL)) < 0.000001
+"""
+message = "The shares of a continent do not add up to 100."
 */
 WITH per_country AS (
     SELECT

@@ -1,6 +1,9 @@
 """What `manage.py check` says of report files."""
 
+import os
 import re
+import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 
@@ -11,7 +14,7 @@ from django.core.management.base import SystemCheckError
 
 from analytics.checks import check_report_sql
 from analytics.reports import find_report, load_reports
-from analytics.runner import run
+from analytics.runner import ReportFailed, run
 from sales.services import record_sales
 from sales.tests.helpers import sale_event
 
@@ -67,11 +70,54 @@ def test_a_header_that_names_no_column_of_the_result_is_named(sql_dir, header, w
     [
         ("SUM(two) > 0", 'column "two" does not exist'),
         ("COUNT(*)", "COUNT(*) is of the type int8, not true or false"),
-        ("true), (true", "an assertion is not one expression"),
+        ("true), (true", "the assertion true), (true is not one expression"),
     ],
 )
 def test_an_assertion_that_cannot_be_checked_is_named(sql_dir, expression, words):
     assert words in said_of(sql_dir, f'/*\n{HEADER}[[assertions]]\nexpression = "{expression}"\n*/\nSELECT 1 AS one')
+
+
+@pytest.mark.parametrize(
+    ("assertion", "sql", "line"),
+    [
+        ('expression = "MIN(one) > 0"', "SELECT 1 AS one,\n    two", 15),
+        ('expression = "MIN(two) > 0"', "SELECT 1 AS one", 8),
+        ('expression = """\nMIN(one) > 0\n    AND MIN(two) > 0\n"""', "SELECT 1 AS one", 10),
+        ('expression = "COUNT(*)"', "SELECT 1 AS one", 8),
+    ],
+)
+def test_the_line_is_that_of_the_file_whatever_is_asserted(sql_dir, assertion, sql, line):
+    asserted = ['rows = ">= 1"\n', assertion, 'expression = """\nTRUE -- or\n"""']
+    header = HEADER + "\n".join(f"[[assertions]]\n{each}" for each in asserted)
+    said = said_of(sql_dir, f"/*\n{header}\n*/\n{sql}")
+    assert f"probe.sql:{line}: (analytics.E002)" in said
+
+
+def test_a_run_names_the_line_of_the_file_too(write_report):
+    report = write_report(
+        "SELECT 1 AS one,\n    1 / 0 AS two, %(day)s AS day, nope",
+        header="""\
+[parameters.day]
+type = "date"
+[[assertions]]
+expression = "MIN(one) > 0"
+[[assertions]]
+rows = ">= 1"
+""",
+    )
+    with pytest.raises(ReportFailed, match=r"(?m)^LINE 12: ") as caught, run(report, report.parse({})):
+        pass
+    assert report.path.read_text().splitlines()[11].endswith("nope"), caught.value
+
+
+def test_a_bad_file_keeps_nobody_from_migrating(server, server_dir, sql_dir):
+    (sql_dir / "probe.sql").write_text("SELECT 1 AS one")
+    environment = os.environ | {"SQL_DIR": str(sql_dir), "LOCAL_DIR": str(server_dir), "ENV_FILE": os.devnull}
+    for command, code in ((["migrate", "--check"], 0), (["check"], 1)):
+        finished = subprocess.run(
+            [sys.executable, "manage.py", *command], cwd=settings.BASE_DIR, env=environment, capture_output=True
+        )
+        assert finished.returncode == code, finished.stderr
 
 
 def test_a_bad_file_does_not_hide_what_is_wrong_with_the_next(sql_dir):

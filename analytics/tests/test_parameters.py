@@ -119,6 +119,9 @@ def test_every_bad_parameter_is_named():
         ({"type": "integer", "default": 5, "maximum": 4}, "its default must be at most 4"),
         ({"type": "date", "default": "someday"}, "its default must be a day"),
         ({"type": "date", "colour": "red"}, "Extra inputs"),
+        ({"type": "integer", "minimum": 5, "maximum": 1}, "its minimum is more than its maximum"),
+        ({"type": "text", "default": ["a"]}, "its default must be one value"),
+        ({"type": "choice", "choices": ["a", "b\0"]}, "the character NUL, which nobody can choose"),
     ],
 )
 def test_a_bad_declaration_is_refused(declared, words):

@@ -76,7 +76,7 @@ BAD_FILES = {
     "NUL": ('/*\ndescription = "Bad."\ntitle = "A\\u0000B"\n*/\nSELECT 1\n', 3, "title: String should match"),
     "a parameter of a name that is taken": (
         '/*\ntitle = "Bad"\ndescription = "Bad."\n[parameters.format]\ntype = "text"\n*/\nSELECT %(format)s AS a\n',
-        1,
+        4,
         "no parameter may be named format",
     ),
     "a parameter that is not used": (

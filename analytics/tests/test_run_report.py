@@ -172,6 +172,16 @@ def test_a_missing_folder_is_told_before_the_report_runs(write_report, tmp_path)
         call_command("run_report", "probe", "--output", str(tmp_path / "gone" / "out.csv"))
 
 
+def test_a_manifest_that_cannot_be_written_is_told_before_the_report_runs(write_report, tmp_path):
+    write_report("SELECT 1 AS one")
+    (tmp_path / "out.csv.manifest.json").mkdir()
+    message, code = failure_of("probe", "--output", str(tmp_path / "out.csv"), "--manifest")
+    assert message == f"{tmp_path}/out.csv.manifest.json cannot be written: it is not an ordinary file"
+    assert code == 1
+    assert not (tmp_path / "out.csv").exists()
+    assert not ReportRun.objects.exists()
+
+
 def test_the_process_writes_data_to_standard_output_and_ends_with_0(manage, write_report, sql_dir):
     write_report("SELECT 1 AS one")
     (sql_dir / "bad.sql").write_text("a bad file does not stop the good one")
@@ -449,6 +459,34 @@ def test_control_c_leaves_no_query(manage, running_queries, write_report, tmp_pa
     process.communicate(timeout=20)
     assert process.returncode == 130
     assert not any("pg_sleep" in query for (query,) in running_queries())
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=lambda each: str(each)
+)
+def test_a_signal_half_way_leaves_the_old_file_and_nothing_else(manage, write_report, tmp_path, number, code):
+    write_report(ENDLESS)
+    (tmp_path / "out.csv").write_text("old")
+    process = manage("probe", "--output", str(tmp_path / "out.csv"), "--manifest")
+    deadline = time.monotonic() + 20
+    while not any(each.stat().st_size > 100_000 for each in tmp_path.glob(".out.csv.*")):
+        assert time.monotonic() < deadline, "nothing is written"
+        time.sleep(0.05)
+    process.send_signal(number)
+    process.communicate(timeout=20)
+    assert process.returncode == code
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["out.csv", "sql"]
+    assert (tmp_path / "out.csv").read_text() == "old"
+
+
+def test_control_c_before_the_report_runs_is_told_by_the_exit_code_alone(manage, write_report):
+    write_report("SELECT pg_sleep(60) AS nap")
+    process = manage("probe")
+    time.sleep(0.5)  # Python is there, and Django is still loading
+    process.send_signal(signal.SIGINT)
+    err = process.communicate(timeout=20)[1]
+    assert process.returncode == 130
+    assert b"Traceback" not in err
 
 
 def test_a_killed_process_leaves_no_query_for_long(manage, running_queries, write_report, tmp_path):

@@ -108,9 +108,35 @@ def test_an_error_further_down_comes_while_the_rows_are_read(write_report):
     assert 0 < len(read) < 5000
 
 
-def test_a_value_that_python_cannot_hold_is_a_failed_report(write_report):
-    with pytest.raises(ReportFailed, match="timestamp too large"):
-        rows_of(write_report("SELECT 'infinity'::timestamptz AS moment"))
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("'infinity'::timestamptz", "timestamp too large"),
+        ("'0044-03-15 12:00 BC'::timestamptz", "timestamp too small"),
+        ("'20000-01-01'::date", "date too large"),
+        ("'-infinity'::date", "date too small"),
+    ],
+)
+def test_a_moment_that_iso_8601_cannot_name_is_a_failed_report_in_any_format(write_report, value, words):
+    report = write_report(f"SELECT {value} AS moment")
+    with pytest.raises(ReportFailed, match=words):
+        rows_of(report)
+    with run_report(report) as result, pytest.raises(ReportFailed, match="not in the years 1 to 9999"):
+        list(result.copy_csv())
+
+
+def test_csv_has_moments_and_days_at_the_ends_of_what_it_can_name(write_report):
+    report = write_report(
+        "SELECT '0001-01-01'::timestamptz AS a, '9999-12-31 23:59:59.5'::timestamptz AS b, date '0001-01-01' AS c, "
+        "date '9999-12-31' AS d, NULL::date AS e, NULL::timestamptz AS f"
+    )
+    with run_report(report) as result:
+        assert b"".join(result.copy_csv()) == b"0001-01-01T00:00:00Z,9999-12-31T23:59:59.5Z,0001-01-01,9999-12-31,,\n"
+
+
+def test_a_span_of_time_is_as_postgresql_has_it(write_report):
+    report = write_report("SELECT interval '1 month 2 days' AS a, interval '-3 hours' AS b, NULL::interval AS c")
+    assert rows_of(report) == [("P1M2D", "PT-3H", None)]
 
 
 def test_what_takes_too_long_is_ended_and_told(write_report, settings):

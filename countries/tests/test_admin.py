@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -39,7 +41,7 @@ def test_countries_are_found_by_id_and_by_name(admin_client, france, brazil, wor
 
 
 def test_countries_are_filtered_by_continent(admin_client, france, brazil):
-    assert "?continent=South+America" in admin_client.get(LIST).content.decode()
+    assert 'name="continent" value="South America"' in admin_client.get(LIST).content.decode()
     assert listed(admin_client.get(LIST, {"continent": "South America"})) == {brazil}
 
 
@@ -84,7 +86,7 @@ def test_a_country_that_could_not_be_loaded_cannot_be_added_either(admin_client,
 def test_every_id_has_its_page(admin_client, db, country_id):
     country = baker.make(Country, id_country=country_id, country_name="Somewhere")
     page = admin_client.get(LIST).content.decode()
-    address = page.split('<th class="field-id_country"><a href="')[1].split('"')[0]
+    address = re.search(r'field-id_country[^<]*<a href="([^"]+)"', page)[1]
     assert admin_client.get(address).context["original"] == country
 
 
@@ -93,7 +95,7 @@ def test_deleting_a_country_reads_no_sale_however_many_there_are(admin_client, f
         assert admin_client.get(page_of(france, "delete")).status_code == 200
         admin_client.post(page_of(france, "delete"), {"post": "yes"})
     assert not Country.objects.exists()
-    assert not [query["sql"] for query in queries if "sales" in query["sql"]]
+    assert not [query["sql"] for query in queries if '"sales"' in query["sql"]]
 
 
 def test_deleting_several_countries_reads_no_sale_either(admin_client, france, brazil):
@@ -102,4 +104,4 @@ def test_deleting_several_countries_reads_no_sale_either(admin_client, france, b
         assert admin_client.post(LIST, selection).status_code == 200
         admin_client.post(LIST, selection | {"post": "yes"})
     assert not Country.objects.exists()
-    assert not [query["sql"] for query in queries if "sales" in query["sql"]]
+    assert not [query["sql"] for query in queries if '"sales"' in query["sql"]]

@@ -1,8 +1,19 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
+from django.db import OperationalError, connection, transaction
 from model_bakery import baker
 
 from countries.models import Country
-from countries.services import MAX_LISTED, InvalidCountriesError, Outcome, Problem, load_countries
+from countries.services import (
+    MAX_LISTED,
+    InvalidCountriesError,
+    Outcome,
+    Problem,
+    as_cell,
+    load_countries,
+    lock_countries,
+)
 
 HEADER = "ID_COUNTRY,COUNTRY_NAME,CONTINENT\n"
 
@@ -179,3 +190,34 @@ def test_a_dry_run_says_what_would_happen_and_stores_nothing():
 
 def test_a_file_with_nothing_but_the_header_changes_nothing():
     assert load(HEADER) == Outcome(new=0, changed=0, unchanged=0)
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "'=1", "''+1", "\uff1d1"])
+def test_what_a_spreadsheet_would_run_is_marked_with_an_apostrophe_that_loading_takes_off(text):
+    assert as_cell(text) == f"'{text}"
+    load(f"{HEADER}{as_cell(text)},{as_cell(text)},{as_cell(text)}\n")
+    assert stored() == {(text, text, text)}
+
+
+@pytest.mark.parametrize("text", ["France", "'quoted'", "Côte d'Ivoire", "'", ""])
+def test_other_text_stays_as_it_is(text):
+    assert as_cell(text) == text
+    load(f"{HEADER}1,x{text},{text}\n")
+    assert stored() == {("1", f"x{text}", text or None)}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nobody_changes_locked_countries_and_everybody_reads_them():
+    def elsewhere():
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SET lock_timeout = '100ms'")
+            assert Country.objects.count() == 0
+            Country.objects.create(id_country="170", country_name="France")
+        finally:
+            connection.close()
+
+    with transaction.atomic(), ThreadPoolExecutor(1) as pool:
+        lock_countries()
+        with pytest.raises(OperationalError, match="lock timeout"):
+            pool.submit(elsewhere).result()

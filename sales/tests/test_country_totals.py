@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
 
 from sales import country_totals, feedback
-from sales.models import CountryDailyTotal, CountryDay, CountryJournalEntry, Sale
+from sales.models import CountryDailyTotal, CountryDay, CountryJournalEntry, CountryTotal, Sale
 from sales.services import FEW, record_plain_sales, record_sales
 from sales.tests.helpers import refusing, sale_event
 
@@ -196,8 +196,18 @@ def test_any_reader_sees_whole_committed_batches_whatever_writers_and_folds_do(m
                 faults.append((seen, there, back))
             seen = there
 
+    def read_totals():
+        seen = 0
+        while not ended.is_set():
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT sold_revenue, bought_revenue FROM country_figures WHERE id_country = '1'")
+                there, back = map(int, cursor.fetchone() or (0, 0))
+            if there != back or seen & ~there:
+                faults.append((seen, there, back))
+            seen = there
+
     with ThreadPoolExecutor(6) as pool:
-        others = [pool.submit(closing(each)) for each in (fold, read, read)]
+        others = [pool.submit(closing(each)) for each in (fold, read, read_totals)]
         writers = [pool.submit(closing(write), first) for first in range(3)]
         try:
             [writer.result() for writer in writers]
@@ -208,6 +218,7 @@ def test_any_reader_sees_whole_committed_batches_whatever_writers_and_folds_do(m
     assert faults == []
     assert country_sales()["01-07", "2", "1"] == (20 * 3, 2**60 - 1)
     assert country_totals.verify() == []
+    assert country_totals.verify_totals() == []
 
 
 class TestVerifying:
@@ -236,12 +247,29 @@ class TestVerifying:
         )
         assert [difference.true for difference in country_totals.verify()] == [(0, 0)]
 
+    def test_a_wrong_total_of_a_country_is_told(self):
+        CountryTotal.objects.filter(id_country="2").update(bought_revenue=7)
+
+        [difference] = country_totals.verify_totals()
+
+        assert (difference.id_country, difference.side) == ("2", "bought")
+        assert difference.kept == (2, Decimal("64.27456"))  # 7 and what is in the journal
+        assert difference.true == (2, Decimal("58.77456"))
+
+    def test_a_lost_total_of_a_country_is_told(self):
+        CountryTotal.objects.filter(id_country="3").delete()
+        [difference] = country_totals.verify_totals()
+        assert (difference.side, difference.kept) == ("sold", (0, 0))
+
     def test_repair_makes_every_figure_right(self):
         CountryDailyTotal.objects.update(revenue=2)
+        CountryTotal.objects.update(sold_count=5)
+        CountryTotal.objects.create(id_country="9", sold_count=1, sold_revenue=1, bought_count=0, bought_revenue=0)
 
         country_totals.repair()
 
         assert country_totals.verify() == []
+        assert country_totals.verify_totals() == []
         assert CountryDailyTotal.objects.count() == 3
         assert list(CountryDay.objects.order_by("day").values_list("row_count", "merged_count")) == [(2, 2), (1, 1)]
 
@@ -252,6 +280,7 @@ class TestVerifying:
 
         assert Sale.objects.count() == 4
         assert country_totals.verify() == []
+        assert country_totals.verify_totals() == []
 
     def test_the_command_tells_a_wrong_total_and_repairs_it(self, capsys):
         CountryDailyTotal.objects.filter(id_seller_country="1").update(revenue=2)
@@ -260,6 +289,12 @@ class TestVerifying:
             call_command("verify_feedback")
         assert capsys.readouterr().out == (
             "country 1 to 2, 2021-01-07: kept 1 sales with revenue 2, but there are 1 with 1.5\n"
+        )
+        CountryTotal.objects.filter(id_country="4").update(bought_count=3)
+        with pytest.raises(CommandError, match="2 figures differ"):
+            call_command("verify_feedback")
+        assert capsys.readouterr().out.splitlines()[1] == (
+            "country 4, bought: kept 3 sales with revenue 57.27456, but there are 1 with 57.27456"
         )
 
         call_command("verify_feedback", "--repair")
@@ -314,4 +349,5 @@ def test_migrating_counts_the_sales_that_are_there():
 
     assert country_sales() == {("01-07", "1", "2"): (1, Decimal("0.5")), ("01-08", "1", "2"): (2, Decimal("1.0"))}
     assert country_totals.verify() == []
+    assert country_totals.verify_totals() == []
     assert [day.row_count for day in CountryDay.objects.all()] == [1, 1]

@@ -1,10 +1,16 @@
 from typing import Any
 
+from django.core.checks import Tags, register
 from django.core.management.commands import check
 from django.db import DEFAULT_DB_ALIAS, connections
 
+from analytics.checks import check_report_files, check_report_sql
 from analytics.runner import ALIAS
 from salesengine.errors import DATABASE_AWAY
+
+# Here and not for every command: a bad report file keeps nobody from migrating, or from running the other reports.
+register(check_report_files)
+register(check_report_sql, Tags.database)
 
 
 class Command(check.Command):

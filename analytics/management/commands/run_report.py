@@ -104,8 +104,10 @@ class Command(BaseCommand):
             # Whoever reads has seen enough. Python's own last flush should not complain about it either.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except OSError as error:
-            where = "Standard output" if options["output"] == STANDARD_OUTPUT else options["output"]
-            raise CommandError(f"{where} cannot be written: {error.strerror}", returncode=FAILED) from None
+            written = "Standard output" if options["output"] == STANDARD_OUTPUT else options["output"]
+            raise CommandError(
+                f"{error.filename or written} cannot be written: {error.strerror}", returncode=FAILED
+            ) from None
 
     def _handle_report(self, report: Report, options: dict[str, Any]) -> None:
         if options["describe"]:
@@ -130,7 +132,8 @@ class Command(BaseCommand):
         caller = Caller(Door.COMMAND, _user())
         timeout: timedelta | None = options["timeout"]
         part, seconds = Part(limit=options["limit"]), timeout.total_seconds() if timeout else None
-        with self._destination(output) as write:
+        # What cannot be written is known before anything is run, and the manifest appears after its file.
+        with self._manifest(output, options) as write_manifest, self._destination(output) as write:
             with (
                 logged_run(report, given, caller, format=form.name, part=part, timeout=seconds) as run,
                 self._progress(output, options) as advance,
@@ -140,9 +143,7 @@ class Command(BaseCommand):
                 )
             if options["fail_on_empty"] and not export.rows:
                 raise CommandError(f"{report.name} has no rows.", returncode=EMPTY)
-        if options["manifest"]:
-            with whole_file(output.with_name(f"{output.name}.manifest.json")) as file:
-                file.write(manifest(report, given, run, export, output.name))
+            write_manifest(manifest(report, given, run, export, output.name))
         if not options["quiet"]:
             self._tell(run, export, output)
 
@@ -162,6 +163,14 @@ class Command(BaseCommand):
         else:
             with progress("Rows", options["limit"]) as advance:
                 yield advance
+
+    @contextmanager
+    def _manifest(self, output: Path, options: dict[str, Any]) -> Iterator[Write]:
+        if not options["manifest"]:
+            yield lambda data: None
+        else:
+            with whole_file(output.with_name(f"{output.name}.manifest.json")) as file:
+                yield file.write
 
     @contextmanager
     def _destination(self, output: Path) -> Iterator[Write]:

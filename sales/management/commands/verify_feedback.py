@@ -25,10 +25,14 @@ class Command(BaseCommand):
             country_totals.repair()
         with progress("Verifying", sales) as advance:
             differences = feedback.verify(advance)
-        country_differences = country_totals.verify()
-        for line in (*map(_describe, differences), *map(_describe_countries, country_differences)):
+        lines = [
+            *map(_describe, differences),
+            *map(_describe_countries, country_totals.verify()),
+            *map(_describe_country, country_totals.verify_totals()),
+        ]
+        for line in lines:
             self.stdout.write(line)
-        if number := len(differences) + len(country_differences):
+        if number := len(lines):
             raise CommandError(f"{number} figures differ from the sales; verify_feedback --repair builds them anew.")
         self.stderr.write(f"Feedback agrees with all {feedback.watermark().sales:,} sales.")
 
@@ -41,6 +45,10 @@ def _describe(difference: feedback.Difference) -> str:
 def _describe_countries(difference: country_totals.CountryDifference) -> str:
     what = f"country {difference.id_seller_country} to {difference.id_buyer_country}, {difference.day}"
     return f"{what}: {_compare(difference.kept, difference.true)}"
+
+
+def _describe_country(difference: country_totals.CountryTotalDifference) -> str:
+    return f"country {difference.id_country}, {difference.side}: {_compare(difference.kept, difference.true)}"
 
 
 def _compare(kept: feedback.Figures, true: feedback.Figures) -> str:

@@ -1,0 +1,141 @@
+"""Countries come from a CSV file, after a look at what it would change, and go into one."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.contrib.admin.models import ADDITION, CHANGE, LogEntry
+from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import PermissionDenied
+from django.core.files.uploadedfile import InMemoryUploadedFile
+from django.core.signing import BadSignature
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.views.decorators.http import require_POST
+from import_export.admin import ImportExportMixin
+from import_export.forms import ConfirmImportForm
+from import_export.results import Result, RowResult
+from unfold.contrib.import_export.forms import ImportForm
+
+from countries.models import Country
+from countries.resources import CountryCSV, CountryResource, SignedFile, what_changed
+from countries.services import HEADER, InvalidCountriesError, lock_countries
+
+MAX_BYTES = 1_000_000
+SHOWN = 200  # rows of a preview, or of what is wrong
+ONLY_CHOICE = [("0", "CSV")]
+OUT_OF_DATE = (
+    "Nothing was imported, because this preview is out of date: countries were changed since, or an hour has passed. "
+    "Choose the file again."
+)
+
+
+class FileForm(ImportForm):  # type: ignore[misc]  # unfold has no types
+    """One file; there is nothing else to choose."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fields["format"].widget = forms.HiddenInput()
+        file = self.fields["import_file"]
+        file.label = "CSV file"
+        file.widget.attrs |= {"accept": ".csv,text/csv"}
+        file.error_messages["required"] = f"Choose a CSV file of at most {MAX_BYTES:,} bytes."
+
+    @property
+    def media(self) -> forms.Media:
+        """None: the library's script guesses the format."""
+        return forms.Media()
+
+    def clean_import_file(self) -> InMemoryUploadedFile:
+        file: InMemoryUploadedFile = self.cleaned_data["import_file"]
+        if (file.size or 0) > MAX_BYTES:
+            raise forms.ValidationError(
+                f"The file has {file.size:,} bytes, and at most {MAX_BYTES:,} can be imported here. "
+                "manage.py load_countries takes larger ones."
+            )
+        return file
+
+
+class ConfirmForm(ConfirmImportForm):  # type: ignore[misc]
+    format = forms.ChoiceField(choices=ONLY_CHOICE, widget=forms.HiddenInput)
+    resource = forms.ChoiceField(choices=ONLY_CHOICE, widget=forms.HiddenInput, required=False)
+
+
+class ImportExport(ImportExportMixin):  # type: ignore[misc]
+    """Import, for who may add and change countries, and export, for who may see them."""
+
+    resource_classes = (CountryResource,)
+    formats = (CountryCSV,)
+    import_form_class = FileForm
+    confirm_form_class = ConfirmForm
+    import_export_change_list_template = "admin/countries/country/change_list.html"
+    import_template_name = "admin/countries/country/import.html"
+    tmp_storage_class = SignedFile
+    skip_export_form = True
+    to_encoding = "utf-8-sig"  # spreadsheets take other UTF-8 for Latin-1
+
+    def has_import_permission(self, request: HttpRequest) -> bool:
+        return bool(self.has_add_permission(request) and self.has_change_permission(request))
+
+    def has_export_permission(self, request: HttpRequest) -> bool:
+        return bool(self.has_view_permission(request))
+
+    def get_export_filename(self, request: HttpRequest, queryset: QuerySet[Country], file_format: CountryCSV) -> str:
+        return f"countries-{timezone.now():%Y-%m-%d}.csv"
+
+    def import_action(self, request: HttpRequest, **options: Any) -> TemplateResponse:
+        """The form; with a file in it what is wrong with the file, or what it would change."""
+        response: TemplateResponse = super().import_action(request, **options)
+        response.context_data = {**(response.context_data or {}), "title": "Import countries"}
+        return response
+
+    def get_import_context_data(self, **options: Any) -> dict[str, Any]:
+        crumbs = [{"title": "Countries", "address": reverse("admin:countries_country_changelist")}]
+        return {"crumbs": crumbs, "columns": HEADER, "shown": SHOWN}
+
+    def add_data_read_fail_error_to_form(self, form: FileForm, error: Exception) -> None:
+        if not isinstance(error, InvalidCountriesError):
+            raise error
+        form.problems = error.problems
+        form.file_name = form.cleaned_data["import_file"].name
+        form.add_error("import_file", "This file cannot be imported. Nothing was stored.")
+
+    @method_decorator(require_POST)
+    def process_import(self, request: HttpRequest, **options: Any) -> HttpResponse:
+        """Store exactly what the preview showed, or nothing."""
+        if not self.has_import_permission(request):
+            raise PermissionDenied
+        try:
+            if not self.create_confirm_form(request).is_valid():
+                raise BadSignature
+            with transaction.atomic():
+                lock_countries()
+                answer: HttpResponse = super().process_import(request, **options)
+                return answer
+        except BadSignature:
+            messages.error(request, OUT_OF_DATE)
+            return HttpResponseRedirect(reverse("admin:countries_country_import"))
+
+    def generate_log_entries(self, result: Result, request: HttpRequest) -> None:
+        file_name = request.POST["original_file_name"]
+        content_type = ContentType.objects.get_for_model(Country)
+        LogEntry.objects.bulk_create(
+            LogEntry(
+                user=request.user,  # type: ignore[misc]  # nobody anonymous comes here
+                content_type=content_type,
+                object_id=row.instance.pk,
+                object_repr=str(row.instance)[:200],
+                action_flag=ADDITION if row.import_type == RowResult.IMPORT_TYPE_NEW else CHANGE,
+                change_message=f"Imported from {file_name[:200]}: {what_changed(row.original, row.instance)}",
+            )
+            for row in result
+        )
+
+    def add_success_message(self, result: Result, request: HttpRequest) -> None:
+        new, changed, unchanged = (result.totals[kind] for kind in ("new", "update", "skip"))
+        messages.success(request, f"Imported: {new:,} new, {changed:,} changed, {unchanged:,} unchanged.")

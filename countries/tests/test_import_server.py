@@ -1,0 +1,42 @@
+"""Real servers: who confirms an import need not reach the process that showed its preview."""
+
+import re
+from html import unescape
+
+import httpx
+import pytest
+
+from conftest import manage, new_folder, serve
+
+PASSWORD = "a long password of a test"
+CSV = "ID_COUNTRY,COUNTRY_NAME,CONTINENT\n170,France,Europe\n"
+COUNT = "from countries.models import Country; print(Country.objects.count())"
+
+
+def log_in(client):
+    form = re.search('csrfmiddlewaretoken" value="([^"]+)"', client.get("/admin/login/").text)[1]
+    client.post("/admin/login/", data={"username": "admin", "password": PASSWORD, "csrfmiddlewaretoken": form})
+
+
+@pytest.mark.slow
+def test_one_service_shows_the_preview_and_another_stores_it():
+    with (
+        new_folder() as folder,
+        serve(folder, DJANGO_SUPERUSER_PASSWORD=PASSWORD) as first,
+        serve(folder) as second,
+        httpx.Client() as client,
+    ):
+        client.base_url = first
+        log_in(client)
+        page = client.get("/admin/countries/country/import/").text
+        token = re.search('csrfmiddlewaretoken" value="([^"]+)"', page)[1]
+        form = {"csrfmiddlewaretoken": token, "format": "0", "resource": "0"}
+        page = client.post("/admin/countries/country/import/", data=form, files={"import_file": ("c.csv", CSV)}).text
+        fields = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', page)
+        client.base_url = second
+        answer = client.post(
+            "/admin/countries/country/process_import/",
+            data={name: unescape(value) for name, value in fields} | {"csrfmiddlewaretoken": token},
+        )
+        assert (answer.status_code, answer.headers["Location"]) == (302, "/admin/countries/country/")
+        assert manage(folder, "shell", "--no-imports", "-c", COUNT).strip() == "1"
