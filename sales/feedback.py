@@ -16,6 +16,7 @@ from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.models import BigIntegerField, Q, QuerySet, Value
 
+from sales import ingest_counts
 from sales.models import DailyTotal, JournalEntry, Sale, Total
 from sales.questions import FeedbackQuestion
 from salesengine.renderers import encode_json
@@ -192,6 +193,7 @@ def fold() -> int:
         overall = add_up((category, count, revenue) for category, _, count, revenue, _ in entries)
         newest = max((received_at for *_, received_at in entries), default=None)
         _write_totals(_added(overall, _overall_figures(Total.objects.all())), newest)
+        ingest_counts.fold((received_at, count) for _, _, count, _, received_at in entries)
     return len(entries)
 
 
@@ -271,6 +273,7 @@ def repair(advance: Callable[[int], object] = lambda sales: None) -> None:
     """
     with no_folds(), snapshot():
         daily = add_up(_every_sale(advance))
+        ingest_counts.add_to_minutes(JournalEntry.objects.values_list("received_at", "sales_count"))
         for model in (DailyTotal, Total, JournalEntry):
             model.objects.all().delete()
         _write_daily_totals(daily)
