@@ -60,7 +60,12 @@ class CategoryFeedback:
 
 def top_categories(question: FeedbackQuestion) -> list[CategoryFeedback]:
     """The at most three categories with the most sales among those asked for; ties by revenue, then by name."""
-    answers = [CategoryFeedback(category, *figures) for category, figures in add_up(_rows(question)).items()]
+    return rank(add_up(_rows(question)))
+
+
+def rank(figures: Mapping[str, Figures]) -> list[CategoryFeedback]:
+    """The top three of categories with their figures."""
+    answers = [CategoryFeedback(category, *each) for category, each in figures.items()]
     answers.sort(key=lambda answer: (-answer.sales_count, -answer.total_revenue, answer.category))
     return answers[:TOP]
 
