@@ -233,6 +233,7 @@ UNFOLD = {
             "950": "#132b45",
         },
     },
+    "DASHBOARD_CALLBACK": "analytics.home.home",
     "SIDEBAR": {
         "show_search": True,
         "command_search": True,
