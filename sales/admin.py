@@ -42,8 +42,10 @@ class SaleAdmin(ReadOnly, ModelAdmin[Sale]):
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """The filters' own comparisons; others, such as a regex or a year 0, could fail or read every sale."""
-        return lookup.rpartition("__")[2] in {"exact", "isnull", "gte", "lte"} and super().lookup_allowed(
-            lookup, value, request
+        return (
+            lookup in {"date_payment_from", "date_payment_to"}
+            or lookup.rpartition("__")[2] in {"exact", "isnull"}
+            and super().lookup_allowed(lookup, value, request)
         )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Sale]:

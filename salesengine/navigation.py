@@ -1,8 +1,9 @@
-"""The back office's sidebar: what somebody may do there, and nothing that they may not."""
+"""What unfold asks for each page (UNFOLD in the settings): our files, and a sidebar of what somebody may do."""
 
 from typing import Any, NamedTuple
 
 from django.http import HttpRequest
+from django.templatetags.static import static
 from django.urls import reverse
 
 
@@ -43,3 +44,15 @@ def _group(request: HttpRequest, title: str, items: tuple[Item, ...]) -> dict[st
     allowed = [item for item in items if request.user.has_perm(item.permission)]
     links = [{"title": item.title, "icon": item.icon, "link": reverse(item.page)} for item in allowed]
     return {"title": title, "separator": True, "items": links}
+
+
+def icon(request: HttpRequest) -> str:
+    return static("salesengine/icon.svg")
+
+
+def stylesheet(request: HttpRequest) -> str:
+    return static("salesengine/backoffice.css")
+
+
+def script(request: HttpRequest) -> str:
+    return static("salesengine/keyboard.js")

@@ -12,7 +12,6 @@ from typing import Any
 import django_stubs_ext
 import environ
 from django.core.exceptions import ImproperlyConfigured
-from django.templatetags.static import static
 
 from salesengine.limits import cache_config, parse_rate
 from salesengine.local import secret_key
@@ -215,9 +214,9 @@ UNFOLD = {
     "SITE_HEADER": "Sales Engine",
     "SITE_URL": None,
     "SITE_SYMBOL": "storefront",
-    "SITE_FAVICONS": [{"rel": "icon", "href": lambda request: static("salesengine/icon.svg"), "type": "image/svg+xml"}],
-    "STYLES": [lambda request: static("salesengine/backoffice.css")],
-    "SCRIPTS": [lambda request: static("salesengine/keyboard.js")],
+    "SITE_FAVICONS": [{"rel": "icon", "href": "salesengine.navigation.icon", "type": "image/svg+xml"}],
+    "STYLES": ["salesengine.navigation.stylesheet"],
+    "SCRIPTS": ["salesengine.navigation.script"],
     "COLORS": {
         "primary": {
             "50": "#eff8ff",

@@ -12,7 +12,7 @@ from analytics.tests.pages import CANCEL, EXPLAIN, LIST, PAGE, RESULT, allow, te
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 
 CSV = f"{LIST}probe.csv"
-ALL = [LIST, PAGE, f"{PAGE}?run=1", f"{PAGE}?run=whole", f"{RESULT}?run={uuid4()}", CSV]
+ALL = [LIST, PAGE, f"{PAGE}?run=1", f"{PAGE}?run=whole", f"{RESULT}?run=8f14e45f-ceea-467f-a2e6-1f0c2b6f6d4e", CSV]
 
 
 # Finding reports

@@ -157,7 +157,7 @@ def test_a_format_that_does_not_fit_leaves_the_value_as_it_is(admin_client, writ
 
 def test_the_chart_of_the_header_is_drawn(admin_client, write_report):
     write_report("SELECT 'a' AS name, 12 AS n", header='[chart]\ntype = "bar"\nx = "name"\ny = ["n"]\n')
-    assert '<figure class="chart chart-is-bar">' in get_result(admin_client)
+    assert '<figure class="svg-chart chart-is-bar">' in get_result(admin_client)
 
 
 def test_a_chart_of_some_rows_says_of_which(admin_client, write_report):

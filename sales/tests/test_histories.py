@@ -118,8 +118,9 @@ def run_history(seed: int) -> History:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_no_reader_sees_anything_but_whole_committed_batches():
-    for seed in range(200):
+@pytest.mark.parametrize("histories", [30, pytest.param(200, marks=pytest.mark.slow)])
+def test_no_reader_sees_anything_but_whole_committed_batches(histories):
+    for seed in range(histories):
         with connection.cursor() as cursor:
             cursor.execute("TRUNCATE sales, feedback_journal, feedback_daily_total, feedback_total")
             cursor.execute("TRUNCATE country_journal, country_daily_total, country_day")

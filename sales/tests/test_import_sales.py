@@ -394,7 +394,7 @@ rows = st.lists(st.tuples(good, st.sampled_from([{}, {}, {}, {"REVENUE": "much"}
 
 
 @pytest.mark.django_db(transaction=True)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows, st.sampled_from(["csv", "ndjson", "parquet"]), st.sampled_from(["stop", "skip"]))
 def test_each_row_is_accepted_or_a_duplicate_or_rejected(tmp_path, capsys, rows, form, on_error):
     call_command("flush", interactive=False, verbosity=0)

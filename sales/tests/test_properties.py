@@ -97,7 +97,7 @@ class Expected:
 class TestAnyMixture(TestCase):
     """hypothesis.extra.django: each example in a transaction of its own."""
 
-    @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(deadline=None, suppress_health_check=list(HealthCheck))
     @given(requests=st.lists(REQUESTS, min_size=1, max_size=4))
     def test_what_is_said_of_it_is_what_happens_to_it(self, requests):
         api, expected = APIClient(), Expected()
