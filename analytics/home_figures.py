@@ -113,10 +113,10 @@ def _change(now: Decimal | None, before: Decimal, before_text: str, sold_before:
 
 @dataclass(frozen=True)
 class DailyTable:
-    """The revenue of each day and category: what the chart shows, and for whom it shows nothing."""
+    """The revenue of each day and category to the last digit: what the chart shows, and for whom it shows nothing."""
 
     headings: Sequence[str]
-    rows: Sequence[tuple[date, str, Sequence[Amount]]]  # a day, the address of its sales, and its revenue
+    rows: Sequence[tuple[date, str, Sequence[str]]]  # a day, the address of its sales, and its revenue
 
 
 def chart(figures: CategorySales, period: Period) -> SafeString | None:
@@ -137,7 +137,7 @@ def daily_table(figures: CategorySales, period: Period) -> DailyTable:
     for day in reversed(period.days):
         revenues = [figures.daily.get((category, day), NOTHING)[1] for category in categories]
         total = figures.sold(Period(day, day)).revenue
-        rows.append((day, period_address(Period(day, day)), [Amount.of(revenue) for revenue in (total, *revenues)]))
+        rows.append((day, period_address(Period(day, day)), [money(revenue) for revenue in (total, *revenues)]))
     return DailyTable(["All", *(category or NO_CATEGORY for category in categories)], rows)
 
 
