@@ -278,7 +278,7 @@ def repair(advance: Callable[[int], object] = lambda sales: None) -> None:
     """
     with no_folds(), snapshot():
         daily = add_up(_every_sale(advance))
-        ingest_counts.add_to_minutes(JournalEntry.objects.values_list("received_at", "sales_count"))
+        ingest_counts.fold(JournalEntry.objects.values_list("received_at", "sales_count"))
         for model in (DailyTotal, Total, JournalEntry):
             model.objects.all().delete()
         _write_daily_totals(daily)

@@ -8,29 +8,31 @@ own, which the same fold empties. Whoever reads takes minutes and journals from 
 import datetime
 from collections import Counter
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import connection
 from django.utils import timezone
-
-from sales.models import IngestMinute
 
 KEPT_FOR = datetime.timedelta(days=2)
 FOLD_AT_MOST = 20_000  # entries of the duplicates' journal in one go
 MOST_COUNTED = 100_000  # rejected events: more are not counted, as each is looked at
 
-Moments = Iterable[tuple[datetime.datetime, int]]  # when events were received, and how many
-
 NOTE_DUPLICATES = "INSERT INTO duplicate_journal (events_count) VALUES (%s) RETURNING id"
-# Exactly the rows that are read are deleted.
-TAKE_DUPLICATES = """
-    DELETE FROM duplicate_journal WHERE id IN (SELECT id FROM duplicate_journal ORDER BY id LIMIT %s)
-    RETURNING received_at, events_count
-    """
-ADD_TO_MINUTES = """
+# The parameters `minutes` and `accepted` are arrays of the same length; minutes that are forgotten are not added to.
+FOLD = """
+    WITH forgotten AS (
+        DELETE FROM ingest_minute WHERE minute < %(oldest)s
+    ), taken AS (
+        DELETE FROM duplicate_journal WHERE id IN (SELECT id FROM duplicate_journal ORDER BY id LIMIT %(most)s)
+        RETURNING date_trunc('minute', received_at, 'UTC') AS minute, events_count
+    ), new AS (
+        SELECT minute, accepted, 0 AS duplicate
+        FROM unnest(%(minutes)s::timestamptz[], %(accepted)s::bigint[]) AS counted (minute, accepted)
+        UNION ALL
+        SELECT minute, 0, events_count FROM taken
+    )
     INSERT INTO ingest_minute (minute, accepted, duplicate)
-    SELECT minute, accepted, duplicate
-    FROM unnest(%s::timestamptz[], %s::bigint[], %s::bigint[]) AS new (minute, accepted, duplicate)
+    SELECT minute, SUM(accepted), SUM(duplicate) FROM new WHERE minute >= %(oldest)s GROUP BY minute
     ON CONFLICT (minute) DO UPDATE SET
         accepted = ingest_minute.accepted + excluded.accepted, duplicate = ingest_minute.duplicate + excluded.duplicate
     """
@@ -69,32 +71,21 @@ def note_duplicates(number: int) -> int:
     return entry_id
 
 
-def fold(accepted: Moments) -> None:
-    """Add to the minutes what a fold takes from the feedback's journal, and the duplicates; forget old minutes.
+def fold(accepted: Iterable[tuple[datetime.datetime, int]]) -> None:
+    """Add to the minutes what was accepted when, and the duplicates of the journal; forget old minutes.
 
-    In the transaction of that fold, of which there is only one at a time.
+    `accepted` is what leaves the feedback's journal in the same transaction, of which there is only one at a time.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(TAKE_DUPLICATES, [FOLD_AT_MOST])
-        add_to_minutes(accepted, cursor.fetchall())
-    IngestMinute.objects.filter(minute__lt=timezone.now() - KEPT_FOR).delete()
-
-
-def add_to_minutes(accepted: Moments, duplicate: Moments = ()) -> None:
-    counts = [_by_minute(accepted), _by_minute(duplicate)]
-    if minutes := sorted(counts[0] | counts[1]):
-        with connection.cursor() as cursor:
-            cursor.execute(ADD_TO_MINUTES, [minutes, *([each[minute] for minute in minutes] for each in counts)])
-
-
-def _by_minute(moments: Moments) -> Counter[datetime.datetime]:
     by_moment: Counter[datetime.datetime] = Counter()
-    for moment, number in moments:
+    for moment, number in accepted:
         by_moment[moment] += number  # all of a batch have the same
     by_minute: Counter[datetime.datetime] = Counter()
     for moment, number in by_moment.items():
         by_minute[_minute(moment)] += number
-    return by_minute
+    counted = {"minutes": list(by_minute), "accepted": list(by_minute.values())}
+    limits: dict[str, Any] = {"oldest": timezone.now() - KEPT_FOR, "most": FOLD_AT_MOST}
+    with connection.cursor() as cursor:
+        cursor.execute(FOLD, limits | counted)
 
 
 def _minute(moment: datetime.datetime) -> datetime.datetime:
