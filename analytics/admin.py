@@ -1,4 +1,4 @@
-"""The back office's pages: of reports, and of the log of their runs."""
+"""The back office's pages: the first one, of reports, and of the log of their runs."""
 
 from django.contrib import admin
 
@@ -8,3 +8,4 @@ from analytics.run_admin import ReportRunAdmin
 
 admin.site.register(Report, ReportAdmin)
 admin.site.register(ReportRun, ReportRunAdmin)
+admin.site.index_template = "admin/analytics/home.html"  # of what `analytics.home` puts together

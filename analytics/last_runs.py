@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
-from analytics.models import ReportRun
+from analytics.models import FAILED, ReportRun
 from analytics.reports import Report
 
 LAST_TOPIC = "Other"
@@ -31,3 +32,9 @@ def last_runs(names: list[str]) -> dict[str, ReportRun]:
     """Name of a report -> its last run, where there is one: one query, which finds each in the index."""
     newest = [ReportRun.objects.filter(report=name).order_by("-started_at", "-id")[:1] for name in names]
     return {run.report: run for run in newest[0].union(*newest[1:], all=True)} if newest else {}
+
+
+def failed_runs(since: datetime, most: int) -> list[ReportRun]:
+    """The newest of the runs that were begun since then and failed."""
+    failed = ReportRun.objects.filter(started_at__gte=since, outcome__in=FAILED)
+    return list(failed.order_by("-started_at", "-id")[:most])

@@ -50,6 +50,9 @@ class Outcome(models.TextChoices):
     LOST = "lost", "lost"  # its process ended without a word
 
 
+FAILED = (Outcome.FAILED_ASSERTION, Outcome.TIMED_OUT, Outcome.ERROR, Outcome.LOST)
+
+
 class ReportRun(models.Model):
     """One run of a report, from its beginning on."""
 

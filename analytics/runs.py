@@ -105,8 +105,8 @@ def cancel(token: uuid.UUID) -> bool:
 def find_lost() -> None:
     """Note the runs that are logged as running, and are not: their process has ended without a word."""
     before = timezone.now() - timedelta(seconds=GRACE)
-    running = ReportRun.objects.filter(outcome=Outcome.RUNNING, started_at__lt=before)
-    if not running.exists():
+    running = list(ReportRun.objects.filter(outcome=Outcome.RUNNING, started_at__lt=before))
+    if not running:
         return
     with connections[ALIAS].cursor() as cursor:
         cursor.execute("SELECT application_name FROM pg_stat_activity")

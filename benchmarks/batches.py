@@ -18,6 +18,7 @@ START = 200_000  # demo sales there are before each run
 TABLES = (
     *("sales", "feedback_journal", "feedback_daily_total", "feedback_total"),
     *("country_journal", "country_daily_total", "country_day"),
+    *("ingest_minute", "duplicate_journal"),
 )
 
 

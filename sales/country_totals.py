@@ -97,6 +97,24 @@ MERGE = """
     FROM counted
     WHERE country_day.day = counted.day
     """
+# A column that is not grouped by is null, as no country is.
+FIND_TOP = """
+    WITH pairs AS (
+        SELECT id_seller_country AS seller, id_buyer_country AS buyer,
+            SUM(sales_count)::bigint AS sales_count, SUM(revenue) AS revenue
+        FROM country_sales
+        WHERE day BETWEEN %(first)s AND %(last)s
+        GROUP BY seller, buyer
+    ), ranked AS (
+        SELECT seller, buyer, SUM(sales_count)::bigint AS sales_count, SUM(revenue) AS revenue,
+            ROW_NUMBER() OVER (
+                PARTITION BY GROUPING(seller, buyer) ORDER BY SUM(revenue) DESC, SUM(sales_count) DESC, seller, buyer
+            ) AS place
+        FROM pairs
+        GROUP BY GROUPING SETS ((seller), (buyer), (seller, buyer))
+    )
+    SELECT seller, buyer, sales_count, revenue FROM ranked WHERE place <= %(most)s ORDER BY place
+    """
 ADD_UP_SALES = """
     SELECT (date_payment AT TIME ZONE 'UTC')::date AS day, id_seller_country, id_buyer_country,
         COUNT(*) AS sales_count, SUM(revenue) AS revenue
@@ -161,6 +179,40 @@ def fold() -> int:
         moved: int = cursor.fetchone()[0]
         cursor.execute(MERGE, [MERGE_AT_MOST])
     return moved
+
+
+# Reading
+
+
+@dataclass(frozen=True)
+class CountryFigures:
+    """What was sold between countries; None is any country."""
+
+    seller: str | None
+    buyer: str | None
+    sales_count: int
+    revenue: Decimal
+
+
+@dataclass(frozen=True)
+class TopCountries:
+    """The countries whose sellers, and whose buyers, had the most revenue, and the pairs of both."""
+
+    sellers: Sequence[CountryFigures]
+    buyers: Sequence[CountryFigures]
+    pairs: Sequence[CountryFigures]
+
+
+def top_countries(first: datetime.date, last: datetime.date, most: int) -> TopCountries:
+    """At most so many of each, in the sales paid on these days (UTC) and between; ties by number of sales, then id."""
+    with connection.cursor() as cursor:
+        cursor.execute(FIND_TOP, {"first": first, "last": last, "most": most})
+        found = [CountryFigures(*row) for row in cursor]
+    return TopCountries(
+        sellers=[each for each in found if each.buyer is None],
+        buyers=[each for each in found if each.seller is None],
+        pairs=[each for each in found if None not in (each.seller, each.buyer)],
+    )
 
 
 # Checking

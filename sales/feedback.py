@@ -16,6 +16,7 @@ from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.models import BigIntegerField, Q, QuerySet, Value
 
+from sales import ingest_counts
 from sales.models import DailyTotal, JournalEntry, Sale, Total
 from sales.questions import FeedbackQuestion
 from salesengine.renderers import encode_json
@@ -59,7 +60,12 @@ class CategoryFeedback:
 
 def top_categories(question: FeedbackQuestion) -> list[CategoryFeedback]:
     """The at most three categories with the most sales among those asked for; ties by revenue, then by name."""
-    answers = [CategoryFeedback(category, *figures) for category, figures in add_up(_rows(question)).items()]
+    return rank(add_up(_rows(question)))
+
+
+def rank(figures: Mapping[str, Figures]) -> list[CategoryFeedback]:
+    """The top three of categories with their figures."""
+    answers = [CategoryFeedback(category, *each) for category, each in figures.items()]
     answers.sort(key=lambda answer: (-answer.sales_count, -answer.total_revenue, answer.category))
     return answers[:TOP]
 
@@ -192,6 +198,7 @@ def fold() -> int:
         overall = add_up((category, count, revenue) for category, _, count, revenue, _ in entries)
         newest = max((received_at for *_, received_at in entries), default=None)
         _write_totals(_added(overall, _overall_figures(Total.objects.all())), newest)
+        ingest_counts.fold((received_at, count) for _, _, count, _, received_at in entries)
     return len(entries)
 
 
@@ -271,6 +278,7 @@ def repair(advance: Callable[[int], object] = lambda sales: None) -> None:
     """
     with no_folds(), snapshot():
         daily = add_up(_every_sale(advance))
+        ingest_counts.fold(JournalEntry.objects.values_list("received_at", "sales_count"))
         for model in (DailyTotal, Total, JournalEntry):
             model.objects.all().delete()
         _write_daily_totals(daily)

@@ -141,6 +141,30 @@ class Total(CategoryFigures):
         ]
 
 
+class IngestMinute(models.Model):
+    """How many events that were received in one minute (UTC) were accepted, and how many duplicate, as far as folded.
+
+    Kept for some days (`sales.ingest_counts`).
+    """
+
+    minute = models.DateTimeField(primary_key=True)
+    accepted = models.BigIntegerField()
+    duplicate = models.BigIntegerField()
+
+    class Meta:
+        db_table = "ingest_minute"
+
+
+class DuplicateJournalEntry(models.Model):
+    """How many events of one batch were duplicates, until folding adds them to their minute."""
+
+    events_count = models.BigIntegerField()
+    received_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "duplicate_journal"
+
+
 class CountryJournalEntry(models.Model):
     """The sales of one batch, by their ids, until folding adds them to the totals by country."""
 

@@ -9,7 +9,7 @@ from django.db import connection, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
-from sales import country_totals, feedback
+from sales import country_totals, feedback, ingest_counts
 from sales.schemas import SaleEvent
 from salesengine.renderers import encode_json
 
@@ -77,9 +77,11 @@ def record_sales(events: Sequence[SaleEvent], sender: str = "", *, rehearse: boo
         new = [place for place in range(len(events)) if place not in known]
         if new and not rehearse:
             _store([events[place] for place in new], [ids[place] for place in new])
-    final_ids = [known.get(place, new_id) for place, new_id in enumerate(ids)]
-    conflicts = frozenset(place for place, known_id in known.items() if not known_id)
-    return Recorded(final_ids, frozenset(known) - conflicts, conflicts)
+        conflicts = frozenset(place for place, known_id in known.items() if not known_id)
+        duplicates = frozenset(known) - conflicts
+        if duplicates:
+            _note_duplicates(len(duplicates))
+    return Recorded([known.get(place, new_id) for place, new_id in enumerate(ids)], duplicates, conflicts)
 
 
 def record_plain_sales(events: Sequence[SaleEvent]) -> Sequence[int]:
@@ -137,6 +139,12 @@ def _keep_claims(
         "SELECT event_id, sale_id, digest FROM event_ids WHERE sender = %s AND event_id = ANY(%s)", [sender, event_ids]
     )
     return {event_id: (sale_id, bytes(digest)) for event_id, sale_id, digest in cursor}
+
+
+def _note_duplicates(number: int) -> None:
+    entry_id = ingest_counts.note_duplicates(number)
+    # What is sent again and again would fill its journal, if only new sales brought a fold.
+    transaction.on_commit(lambda: feedback.fold_if_due([entry_id]), robust=True)
 
 
 def contents_digest(event: SaleEvent) -> bytes:

@@ -13,7 +13,7 @@ class AnyText(PathConverter):
 register_converter(AnyText, "any_text")
 
 urlpatterns = [
-    path("ingest", views.IngestView.as_view()),
+    path("ingest", views.IngestView.as_view(), name="ingest"),
     path("feedback", views.FeedbackView.as_view()),
     path("sales", views.SalesView.as_view()),
     path("sales/<any_text:id_order>", views.OrderView.as_view()),

@@ -264,6 +264,7 @@ UNFOLD = {
     },
     "LOGIN": {"form": "salesengine.log_in.LogInForm"},
     "ACCOUNT": {"navigation": "salesengine.navigation.account"},
+    "DASHBOARD_CALLBACK": "analytics.home.home",
     "SIDEBAR": {
         "show_search": True,
         "command_search": True,

@@ -41,7 +41,7 @@ FILL = """
 class Migration(migrations.Migration):
     """The back office reads what each country sold and bought in all, in place of day by day."""
 
-    dependencies = [("sales", "0007_country_totals")]
+    dependencies = [("sales", "0008_ingest_counts")]
 
     operations = [
         migrations.CreateModel(

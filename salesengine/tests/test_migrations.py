@@ -22,6 +22,7 @@ def test_the_tables_of_sales_can_be_taken_back_and_made_again():
     assert set(tables) - set(without) == {
         *("sales", "feedback_journal", "feedback_daily_total", "feedback_total"),
         *("country_journal", "country_daily_total", "country_day", "country_total"),
+        *("ingest_minute", "duplicate_journal"),
         *("event_ids", "file_imports", "idempotency_keys", "rejected_events"),
     }
     assert connection.introspection.table_names() == tables

@@ -1,0 +1,198 @@
+"""The first page of the back office: what sold, what comes in, and what failed, for whoever may know each of it.
+
+An address may say up to which day: ?until=2021-06-30. All figures are read by services; this page puts them together.
+"""
+
+import json
+import shlex
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.db import Error
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+
+from analytics.home_figures import Card, Row, card, category_row, chart, country_row, daily_table, period_text, sale_row
+from analytics.last_runs import failed_runs
+from analytics.models import ReportRun
+from analytics.reports import InvalidReportError, UnknownReportError, find_report
+from analytics.runs import find_lost
+from countries.models import Country
+from sales.country_totals import CountryFigures, top_countries
+from sales.ingest_counts import MOST_COUNTED, counts_since
+from sales.models import Sale
+from sales.overview import DAY, CategorySales, Period, category_sales, latest_sales
+from sales.schemas import EXAMPLE
+
+LONGEST = 30  # days
+LATEST_SALES = 10
+TOP_COUNTRIES = 5
+FAILED_RUNS = 5
+FAILED_WITHIN = timedelta(hours=24)
+INGEST_WITHIN = timedelta(hours=1)
+# The period, and the one before it, must be days that there are.
+FIRST_UNTIL = date.min + 2 * LONGEST * DAY
+
+
+def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Unfold's DASHBOARD_CALLBACK: the page's context with all that this user may see."""
+    user, today = request.user, timezone.now().date()
+    until = _until(request, today)
+    context |= {"crumbs": [], "until": until, "today": today, "presets": _presets(until, today)}
+    if user.has_perm("sales.view_sale"):
+        context |= _sales(request, until, today)
+    context["ingest"] = _ingest(request)
+    if user.has_perm("analytics.view_reportrun"):
+        context["failures"] = _failures()
+    return context
+
+
+# The day
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A day to choose with one click."""
+
+    title: str
+    address: str
+    is_chosen: bool
+
+
+def _until(request: HttpRequest, today: date) -> date:
+    """The last day of the figures: the one in the address, or today."""
+    text = request.GET.get("until", "").strip()
+    if not text:
+        return today
+    try:
+        until = date.fromisoformat(text)
+    except ValueError:
+        until = date.min
+    if until >= FIRST_UNTIL:
+        return until
+    messages.error(request, f"There is no such day; write it as {today}. The figures are those of today.")
+    return today
+
+
+def _presets(until: date, today: date) -> list[Preset]:
+    days = {"Today": today, "Yesterday": today - DAY, "End of last month": today.replace(day=1) - DAY}
+    home_page = reverse("admin:index")
+    return [
+        Preset(title, home_page if day == today else f"{home_page}?until={day}", day == until)
+        for title, day in days.items()
+    ]
+
+
+# What sold
+
+
+def _sales(request: HttpRequest, until: date, today: date) -> dict[str, Any]:
+    period = Period.ending(until, LONGEST)
+    figures = category_sales(Period(period.before.first, period.last))
+    if not figures.overall:
+        return {"first_steps": _first_steps(request)}
+    latest = latest_sales(until, LATEST_SALES)
+    found = {"figures": figures, "period": period_text(period), "latest": latest}
+    has_sales = bool(figures.sold(period).sales)
+    if not has_sales:
+        found["newest"] = latest[0] if latest else latest_sales(None, 1)[0]
+    if has_sales or figures.sold(period.before).sales:
+        found["cards"] = _cards(figures, until, today)
+    found["top_categories"] = [category_row(each) for each in figures.top()]
+    return found | _by_country(period, latest, has_sales=has_sales) | _by_day(figures, period, has_sales=has_sales)
+
+
+def _cards(figures: CategorySales, until: date, today: date) -> list[Card]:
+    titles = {1: "Today so far" if until == today else f"{until}", 7: "7 days", LONGEST: f"{LONGEST} days"}
+    return [card(figures, Period.ending(until, days), title) for days, title in titles.items()]
+
+
+def _by_day(figures: CategorySales, period: Period, *, has_sales: bool) -> dict[str, Any]:
+    if not has_sales:
+        return {}
+    return {"chart": chart(figures, period), "daily": daily_table(figures, period)}
+
+
+def _by_country(period: Period, latest: Sequence[Sale], *, has_sales: bool) -> dict[str, Any]:
+    """The top countries, and the latest sales, with the names of the countries of both."""
+    lists: dict[str, Sequence[CountryFigures]] = {}
+    if has_sales:
+        top = top_countries(period.first, period.last, TOP_COUNTRIES)
+        lists = {"Countries of sellers": top.sellers, "Countries of buyers": top.buyers, "From → to": top.pairs}
+    named = [id_country for those in lists.values() for each in those for id_country in (each.seller, each.buyer)]
+    named += [id_country for sale in latest for id_country in (sale.seller_country_id, sale.buyer_country_id)]
+    names = _country_names(named)
+    tables: dict[str, list[Row]] = {
+        title: [country_row(each, period, names) for each in those] for title, those in lists.items()
+    }
+    return {"countries": tables, "latest": [sale_row(sale, names) for sale in latest]}
+
+
+def _country_names(ids: Iterable[str | None]) -> dict[str, str]:
+    known = Country.objects.filter(pk__in={id_country for id_country in ids if id_country is not None})
+    return dict(known.values_list("id_country", "country_name"))
+
+
+@dataclass(frozen=True)
+class FirstSteps:
+    """How the first sale comes in, for whoever looks at an empty system."""
+
+    command: str
+    wants_key: bool
+    has_countries: bool
+
+
+def _first_steps(request: HttpRequest) -> FirstSteps:
+    """The command posts the example event, paid now, so that it is seen here at once."""
+    event = EXAMPLE | {"DATE_PAYMENT": f"{timezone.now():%Y-%m-%dT%H:%M:%SZ}"}
+    key = ["-H", "Authorization: Api-Key YOUR-KEY"] if settings.API_KEY_REQUIRED else []
+    address = request.build_absolute_uri(reverse("ingest"))
+    command = ["curl", address, *key, "-H", "Content-Type: application/json", "-d", json.dumps(event)]
+    return FirstSteps(shlex.join(command), settings.API_KEY_REQUIRED, Country.objects.exists())
+
+
+# What comes in, and what failed
+
+
+def _ingest(request: HttpRequest) -> dict[str, Any] | None:
+    """Figures of the last hour, each for whoever may see what it counts."""
+    may_see_sales, may_see_rejected = map(request.user.has_perm, ("sales.view_sale", "sales.view_rejectedevent"))
+    if not (may_see_sales or may_see_rejected):
+        return None
+    since = timezone.now().replace(second=0, microsecond=0) - INGEST_WITHIN
+    accepted, duplicate, rejected = counts_since(since)
+    counts: dict[str, str] = {}
+    if may_see_sales:
+        counts |= {"Accepted": f"{accepted:,}", "Duplicates": f"{duplicate:,}"}
+    if may_see_rejected:
+        counts["Rejected"] = f"{rejected:,}{' or more' if rejected >= MOST_COUNTED else ''}"
+    return {"since": since, "counts": counts, "has_rejected": may_see_rejected and rejected > 0}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A run that failed, under the title of its report."""
+
+    run: ReportRun
+    title: str
+
+
+def _failures() -> dict[str, Any]:
+    with suppress(Error):  # the reports' database may be another one, and away
+        find_lost()
+    runs = failed_runs(timezone.now() - FAILED_WITHIN, FAILED_RUNS + 1)
+    failures = [Failure(run, _report_title(run.report)) for run in runs[:FAILED_RUNS]]
+    return {"runs": failures, "are_more": len(runs) > FAILED_RUNS}
+
+
+def _report_title(name: str) -> str:
+    try:
+        return find_report(name).title
+    except (UnknownReportError, InvalidReportError):
+        return name
