@@ -69,7 +69,8 @@ def find_permission(apps: StateApps, database: str, permission: str) -> Model:
     found = permissions.filter(content_type__app_label=app, codename=codename).first()
     if found is None:
         config = apps.get_app_config(app)
-        before, config.models_module = config.models_module, True  # an app within a migration has no module
+        before = getattr(config, "models_module", None)  # an app within a migration has none
+        config.models_module = True
         create_permissions(config, apps=apps, using=database, verbosity=0)
         config.models_module = before
         found = permissions.get(content_type__app_label=app, codename=codename)
