@@ -1,5 +1,4 @@
 from django.apps import AppConfig
-from django.contrib.admin.apps import AdminConfig
 from django.core.checks import register
 
 
@@ -11,7 +10,3 @@ class SalesEngineConfig(AppConfig):
         from salesengine.checks import check_rate_limit
 
         register(check_rate_limit)
-
-
-class BackOfficeConfig(AdminConfig):
-    default_site = "salesengine.site.BackOffice"

@@ -148,7 +148,7 @@ INSTALLED_APPS = [
     "unfold.apps.BasicAppConfig",  # the site is ours
     "unfold.contrib.filters",
     "unfold.contrib.import_export",
-    "salesengine.apps.BackOfficeConfig",
+    "salesengine.site_config.BackOfficeConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -164,7 +164,7 @@ INSTALLED_APPS = [
     "rest_framework_api_key",
     "drf_spectacular",
     "drf_spectacular_sidecar",
-    "salesengine.apps.SalesEngineConfig",
+    "salesengine",
     "countries",
     "sales",
     "analytics",

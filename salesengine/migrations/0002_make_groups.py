@@ -69,9 +69,10 @@ def find_permission(apps: StateApps, database: str, permission: str) -> Model:
     found = permissions.filter(content_type__app_label=app, codename=codename).first()
     if found is None:
         config = apps.get_app_config(app)
-        config.models_module = True  # of a real app it would be there
+        before = getattr(config, "models_module", None)  # an app within a migration has none
+        config.models_module = True
         create_permissions(config, apps=apps, using=database, verbosity=0)
-        config.models_module = None
+        config.models_module = before
         found = permissions.get(content_type__app_label=app, codename=codename)
     return found
 
