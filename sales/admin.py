@@ -1,5 +1,7 @@
 """Staff browse sales here. Sales are facts: nothing adds, changes or deletes them."""
 
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from django.contrib import admin
@@ -79,8 +81,8 @@ class SaleAdmin(ReadOnly, ModelAdmin[Sale]):
         self, request: HttpRequest, queryset: QuerySet[Sale], search_term: str
     ) -> tuple[QuerySet[Sale], bool]:
         whole = search_term.strip()
-        conditions = [Q(**{field: whole}) for field in self.search_fields]
-        return (queryset.filter(Q.create(conditions, Q.OR)) if whole else queryset), False
+        anywhere = reduce(or_, (Q(**{field: whole}) for field in self.search_fields))
+        return (queryset.filter(anywhere) if whole else queryset), False
 
     # Pages
 
@@ -101,10 +103,10 @@ class SaleAdmin(ReadOnly, ModelAdmin[Sale]):
             found = [*found, typed]  # which can be asked for all the same
         return JsonResponse({"results": [{"id": brand, "text": brand} for brand in found]})
 
-    def render_change_form(self, request: HttpRequest, context: dict[str, Any], **options: Any) -> HttpResponse:
-        if sale := options.get("obj"):
-            context |= around_sale(sale) | {"title": f"Sale {sale.pk}"}
-        return super().render_change_form(request, context, **options)
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **options: Any) -> Any:
+        if sale := context.get("original"):
+            context |= around_sale(sale)
+        return super().render_change_form(request, context, *args, **options)
 
     # Columns and fields
 

@@ -6,13 +6,16 @@ So there are two ways, each quick where the other is not:
 - by index: fetch all that match, in whatever order, and sort them. PostgreSQL's plan says what that costs beforehand.
 - by walking: go through the newest sales, and stop as soon as the page is full, or after the first DEPTH.
 
-What neither finds in time is said to be looked for among the first DEPTH only, and is looked for by index when asked.
+Where a walk does not fill the page, the index gets a moment after all: a plan does not know that what was sold only
+long ago lies close together. What neither finds is said to be looked for among the first DEPTH only, until somebody
+asks for the rest.
 """
 
 import datetime
 import json
 from dataclasses import dataclass
 from decimal import Decimal
+from math import inf
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet
@@ -21,10 +24,15 @@ from django.db.models import Count, F, OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 
 from countries.models import Country
+from sales.feedback import Figures
 from sales.models import Sale
+from sales.time_limits import TimeIsUp, at_most, limit
 
-DEPTH = 300_000  # sales that are walked through, in about a fifth of a second
-CHEAP = 60_000  # what PostgreSQL reckons for what takes about as long; the unit is its own
+DEPTH = 500_000  # sales that are walked through: a tenth of a second
+CHEAP = 50_000  # what PostgreSQL reckons for what takes about as long; the unit is its own
+FEW = 20_000  # sales that can as well all be fetched and sorted
+MOMENT = 0.15  # seconds, for the index after a walk
+PATIENCE = 5  # seconds, for the index when asked for all
 NEWEST_FIRST = ("-date_payment", "-id")
 OLDEST_FIRST = ("date_payment", "id")
 BY_INDEX = """
@@ -32,6 +40,8 @@ BY_INDEX = """
     SELECT (SELECT COUNT(*) FROM found),
         ARRAY(SELECT id FROM found ORDER BY date_payment {direction}, id {direction} LIMIT %s OFFSET %s)
     """
+
+Query = tuple[str, tuple[Any, ...]]  # SQL and its parameters
 
 
 @dataclass(frozen=True)
@@ -66,41 +76,52 @@ def find_page(
 ) -> Page:
     """`size` of the `matching` sales after the first `offset`; `period` is all sales of the days asked for.
 
-    `thorough` never stops at DEPTH. Takes three queries at most, which the caller gives a time limit.
+    `thorough` looks through all, for as long as PATIENCE. Raises TimeIsUp.
     """
+    order = NEWEST_FIRST if newest_first else OLDEST_FIRST
     try:
-        found_sql, parameters = matching.order_by().values("id", "date_payment").query.sql_with_params()
+        found = matching.order_by().values("id", "date_payment").query.sql_with_params()
     except EmptyResultSet:
         return NOTHING
-    rows, cost = _plan(found_sql, parameters)
-    if thorough or cost <= CHEAP:
-        return _by_index(found_sql, parameters, size, offset, newest_first)
-    order = NEWEST_FIRST if newest_first else OLDEST_FIRST
-    ids = _walk(matching.order_by(*order), period.order_by(*order), size, offset)
-    has_more = len(ids) > size
-    if has_more:
-        return Page(ids[:size], has_more=True, count=max(rows, offset + len(ids)), is_exact=False)
-    last_looked_at = period.order_by(*order).values_list("date_payment", flat=True)[DEPTH - 1 : DEPTH]
-    until = next(iter(last_looked_at), None)
-    is_whole = until is None and bool(ids or not offset)
-    return Page(
-        ids, has_more=False, count=offset + len(ids) if is_whole else rows, is_exact=is_whole, looked_until=until
-    )
+    is_all = found == period.order_by().values("id", "date_payment").query.sql_with_params()
+    walked = None
+    try:
+        with at_most(PATIENCE):
+            rows, cost = (0, inf) if is_all else _plan(found)
+            if (rows > FEW or cost > CHEAP) and not thorough:
+                walked = _walk(matching.order_by(*order), period.order_by(*order), size, offset)
+                if len(walked) > size or is_all:
+                    count = max(rows, offset + len(walked))
+                    return Page(walked[:size], has_more=len(walked) > size, count=count, is_exact=False)
+                limit(MOMENT)
+            return _by_index(found, size, offset, newest_first)
+    except TimeIsUp:
+        if walked is None:
+            raise
+        return _cut(walked, period.order_by(*order), offset, rows)
 
 
-def _plan(found_sql: str, parameters: tuple[Any, ...]) -> tuple[int, float]:
+def _cut(walked: list[int], period: QuerySet[Sale], offset: int, rows: int) -> Page:
+    """What a walk found that came to its end, which may be the end of the period."""
+    until = next(iter(period.values_list("date_payment", flat=True)[DEPTH - 1 : DEPTH]), None)
+    is_whole = until is None and bool(walked or not offset)
+    count = offset + len(walked) if is_whole else max(rows, offset + len(walked))
+    return Page(walked, has_more=False, count=count, is_exact=is_whole, looked_until=until)
+
+
+def _plan(found: Query) -> tuple[int, float]:
     """How many sales PostgreSQL expects, and what it reckons it costs to fetch them all."""
     with connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN (FORMAT JSON) {found_sql}", parameters)
+        cursor.execute(f"EXPLAIN (FORMAT JSON) {found[0]}", found[1])
         (explained,) = cursor.fetchone()
     [whole] = json.loads(explained) if isinstance(explained, str) else explained
     return whole["Plan"]["Plan Rows"], whole["Plan"]["Total Cost"]
 
 
-def _by_index(found_sql: str, parameters: tuple[Any, ...], size: int, offset: int, newest_first: bool) -> Page:
-    query = BY_INDEX.format(found=found_sql, direction="DESC" if newest_first else "ASC")
+def _by_index(found: Query, size: int, offset: int, newest_first: bool) -> Page:
+    query = BY_INDEX.format(found=found[0], direction="DESC" if newest_first else "ASC")
     with connection.cursor() as cursor:
-        cursor.execute(query, [*parameters, size, offset])
+        cursor.execute(query, [*found[1], size, offset])
         count, ids = cursor.fetchone()
     return Page(ids, has_more=offset + len(ids) < count, count=count, is_exact=True)
 
@@ -139,7 +160,8 @@ def fetch(ids: list[int], sales: QuerySet[Sale]) -> list[Sale]:
     return [by_id[sale_id] for sale_id in ids if sale_id in by_id]
 
 
-def add_up(matching: QuerySet[Sale]) -> tuple[int, Decimal]:
-    """How many sales match, and their revenue: reads all of them."""
-    sums = matching.order_by().aggregate(number=Count("pk"), revenue=Sum("revenue"))
+def add_up(matching: QuerySet[Sale]) -> Figures:
+    """How many sales match, and their revenue: reads all of them. Raises TimeIsUp."""
+    with at_most(PATIENCE):
+        sums = matching.order_by().aggregate(number=Count("pk"), revenue=Sum("revenue"))
     return sums["number"], sums["revenue"] or Decimal(0)

@@ -20,7 +20,7 @@ from unfold.widgets import (
 )
 
 from countries.models import Country
-from sales.distinct import distinct_values
+from sales.distinct import country_ids
 from sales.models import Category, Sale
 
 AMOUNT = re.compile(r"[+-]?[0-9]{1,30}(\.[0-9]{1,30})?")
@@ -85,7 +85,7 @@ class FormFilter(ListFilter):
     ignores_blanks = False  # around what was typed: ids and names may have some
 
     def __init__(self, request: HttpRequest, params: dict[str, Any], model: type[Sale], model_admin: Any) -> None:
-        super().__init__(request, params, model, model_admin)  # type: ignore[arg-type]  # lists, since Django 5
+        super().__init__(request, params, model, model_admin)
         self.request = request
         for name in self.parameters:
             if name in params:
@@ -99,7 +99,8 @@ class FormFilter(ListFilter):
         return list(self.parameters)
 
     def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
-        yield {"form": self.form_class(dict(self.fields()), self.used_parameters)}
+        data = {name: str(value) for name, value in self.used_parameters.items()}
+        yield {"form": self.form_class(dict(self.fields()), data)}
 
     def fields(self) -> Iterator[tuple[str, forms.Field]]:
         """The name and the control of each parameter."""
@@ -111,9 +112,7 @@ class FormFilter(ListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """All conditions together. Where one makes no sense nothing is shown, and it is said why."""
-        for name, text in self.used_parameters.items():
-            if not text:
-                continue
+        for name, text in ((name, str(value)) for name, value in self.used_parameters.items() if value):
             try:
                 if "\0" in text:
                     raise ValueError("holds the character NUL, which nothing does")
@@ -132,11 +131,10 @@ def switch(label: str) -> forms.Field:
     return forms.BooleanField(label=label, required=False, widget=UnfoldBooleanSwitchWidget({"value": "True"}))
 
 
-def choice_field(label: str, choices: Mapping[str, str], chosen: str = "", **attributes: str) -> forms.Field:
+def choice_field(label: str, choices: Mapping[str, str], chosen: object = "", **attributes: str) -> forms.Field:
     """A choice from what there is, and from what the address names, which may be something else."""
     known = {"": "All", **choices}
-    if chosen not in known:
-        known[chosen] = chosen
+    known.setdefault(str(chosen), str(chosen))
     dropdown = {"data-theme": "admin-autocomplete", "class": "unfold-admin-autocomplete admin-autocomplete"}
     return forms.ChoiceField(
         label=label, required=False, choices=tuple(known.items()), widget=UnfoldAdminSelectWidget(dropdown | attributes)
@@ -217,11 +215,8 @@ class CountryFilter(FormFilter):
     def fields(self) -> Iterator[tuple[str, forms.Field]]:
         (name,) = self.parameters
         names = {country.pk: country.country_name for country in countries(self.request)}
-        unnamed = {each: f"{each} (no name yet)" for each in self.ids_of_sales() if each not in names}
+        unnamed = {each: f"{each} (no name yet)" for each in ids_in_sales(self.request) if each not in names}
         yield name, choice_field(LABELS[name], names | unnamed, self.used_parameters.get(name, ""))
-
-    def ids_of_sales(self) -> list[str]:
-        return distinct_values("sales", f"id_{self.side}_country")
 
     def condition(self, name: str, text: str) -> Q:
         return Q(**{f"{self.side}_country_id": text})
@@ -285,4 +280,12 @@ def countries(request: HttpRequest) -> list[Country]:
     if not hasattr(request, "countries"):
         request.countries = list(Country.objects.all())  # type: ignore[attr-defined]
     known: list[Country] = request.countries  # type: ignore[attr-defined]
+    return known
+
+
+def ids_in_sales(request: HttpRequest) -> list[str]:
+    """All ids of countries that sales have, read once for each request."""
+    if not hasattr(request, "ids_in_sales"):
+        request.ids_in_sales = country_ids()  # type: ignore[attr-defined]
+    known: list[str] = request.ids_in_sales  # type: ignore[attr-defined]
     return known

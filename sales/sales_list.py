@@ -12,18 +12,16 @@ from django.utils.http import urlencode
 from unfold.views import ChangeList
 
 from sales import feedback
-from sales.finding import DEPTH, NOTHING, Page, add_up, fetch, find_page
+from sales.finding import DEPTH, NOTHING, PATIENCE, Page, add_up, fetch, find_page
 from sales.models import Sale
 from sales.sale_filters import EXPORTED, LABELS
-from sales.time_limits import TimeIsUp, at_most
+from sales.time_limits import TimeIsUp
 from salesengine.backoffice import DayRangeFilter
 
 LAST_PAGE = 2_000  # of a list: as far as its pages are quick to reach
-PATIENCE = 5  # seconds
 ASKED = ("totals", "thorough")  # what else an address may ask for
-# Filters by these alone need not count: totals are kept of them.
-KEPT = {"start", "end", "category", "no_category"}
-TOO_LONG = "The database was stopped after {} seconds. Narrow the list, by days for example."
+BY_CATEGORY = {"start", "end", "category", "no_category"}  # what totals are kept of, so that nothing need be counted
+TOO_LONG = f"That took longer than {PATIENCE} seconds and was stopped. Narrow the list, by days for example."
 
 
 class Chosen(NamedTuple):
@@ -37,17 +35,18 @@ class Chosen(NamedTuple):
 class Totals(NamedTuple):
     """How many sales there are, and their revenue; both exact."""
 
-    count: int
+    number: int
     revenue: Decimal
 
 
 class SalesList(ChangeList):  # type: ignore[misc]  # unfold has no types
     """Django's list, but for how it finds its page and what it counts."""
 
+    page_num: int
+    params: dict[str, Any]
     page: Page = NOTHING
     totals: Totals | None = None
     is_invalid = False  # a filter makes no sense
-    is_late = False  # nothing was found in time
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Sale]:
         self.asked = {name for name in ASKED if self.filter_params.pop(name, None) is not None}
@@ -66,24 +65,21 @@ class SalesList(ChangeList):  # type: ignore[misc]  # unfold has no types
     def get_results(self, request: HttpRequest) -> None:
         self.page_num = min(max(self.page_num, 1), LAST_PAGE)
         self.is_invalid = self.queryset.query.is_empty()
-        self.totals = self._kept_totals()
         self.result_list: list[Sale] = []
         if not self.is_invalid:
+            self.totals = self._kept_totals()
             try:
-                with at_most(PATIENCE):
-                    self._find(request)
-                    if "totals" in self.asked and self.totals is None:
-                        self.totals = Totals(*add_up(self.queryset))
+                self._find(request)
+                if "totals" in self.asked and self.totals is None:
+                    self.totals = Totals(*add_up(self.queryset))
             except TimeIsUp:
-                self.is_late = True
-                messages.error(request, TOO_LONG.format(PATIENCE))
+                messages.error(request, TOO_LONG)
         self._tell_the_templates()
 
     def _find(self, request: HttpRequest) -> None:
-        days = next(spec for spec in self.filter_specs if isinstance(spec, DayRangeFilter))
         self.page = find_page(
             self.queryset,
-            days.queryset(request, Sale.objects.all()),
+            self._days.queryset(request, Sale.objects.all()),
             size=self.list_per_page,
             offset=(self.page_num - 1) * self.list_per_page,
             newest_first=self.is_newest_first,
@@ -94,13 +90,15 @@ class SalesList(ChangeList):  # type: ignore[misc]  # unfold has no types
     def _kept_totals(self) -> Totals | None:
         """The figures, where they are known without looking at a single sale."""
         given = self.export_parameters
-        if self.is_invalid or not given.keys() <= KEPT:
-            return None
-        which = Q(category=given["category"]) if "category" in given else Q()
-        if "no_category" in given:
-            which &= Q(category__isnull=True)
-        days = [spec for spec in self.filter_specs if isinstance(spec, DayRangeFilter)]
-        return Totals(*feedback.days_figures(*days[0].days(), which))
+        if given.keys() <= BY_CATEGORY:
+            which = Q(category=given["category"]) if "category" in given else Q()
+            which &= Q(category__isnull=True) if "no_category" in given else Q()
+            return Totals(*feedback.days_figures(*self._days.days(), which))
+        return None
+
+    @property
+    def _days(self) -> DayRangeFilter:
+        return next(spec for spec in self.filter_specs if isinstance(spec, DayRangeFilter))
 
     def _tell_the_templates(self) -> None:
         """What Django's own get_results leaves behind."""
@@ -115,7 +113,7 @@ class SalesList(ChangeList):  # type: ignore[misc]  # unfold has no types
 
     @property
     def count(self) -> int:
-        return self.totals.count if self.totals else self.page.count
+        return self.totals.number if self.totals else self.page.count
 
     @property
     def is_exact(self) -> bool:
@@ -123,19 +121,19 @@ class SalesList(ChangeList):  # type: ignore[misc]  # unfold has no types
 
     @property
     def previous_address(self) -> str:
-        return self.get_query_string({"p": self.page_num - 1}) if self.page_num > 1 else ""
+        return self._address(p=self.page_num - 1) if self.page_num > 1 else ""
 
     @property
     def next_address(self) -> str:
-        return self.get_query_string({"p": self.page_num + 1}) if self.page.has_more and not self.is_last else ""
+        return self._address(p=self.page_num + 1) if self.page.has_more and not self.is_last else ""
 
     @property
     def totals_address(self) -> str:
-        return self.get_query_string({"totals": "1"})
+        return self._address(totals=1)
 
     @property
     def thorough_address(self) -> str:
-        return self.get_query_string({"thorough": "1"})
+        return self._address(thorough=1)
 
     @property
     def depth(self) -> int:
@@ -177,8 +175,12 @@ class SalesList(ChangeList):  # type: ignore[misc]  # unfold has no types
     def chosen(self) -> list[Chosen]:
         """What the list is filtered by."""
         return [
-            Chosen(LABELS[name], "" if name.endswith("__isnull") else str(text), self.get_query_string({name: None}))
+            Chosen(LABELS[name], "" if name.endswith("__isnull") else str(text), self._address(**{name: None}))
             for spec in self.filter_specs
             for name, text in spec.used_parameters.items()
             if text
         ]
+
+    def _address(self, **changes: object) -> str:
+        """That of this list with other parameters; None is without."""
+        return str(self.get_query_string(changes))

@@ -31,7 +31,7 @@ class Part(NamedTuple):
     """A row of a table: what it is of, its figures, and where its sales are."""
 
     title: str
-    count: int
+    number: int
     revenue: Decimal
     address: str
 
@@ -94,8 +94,7 @@ def _newest(side: Side, trader_id: str) -> list[Sale]:
     """The newest sales of one who has so many that adding them up took too long."""
     sales = Sale.objects.all()
     try:
-        with at_most(PATIENCE):
-            return fetch(find_page(sales.filter(**{side.column: trader_id}), sales, size=RECENT).ids, named(sales))
+        return fetch(find_page(sales.filter(**{side.column: trader_id}), sales, size=RECENT).ids, named(sales))
     except TimeIsUp:
         return []
 
@@ -126,7 +125,7 @@ def around_sale(sale: Sale) -> dict[str, Any]:
 def _details(side: Side, trader_id: str, found: History) -> dict[str, Any]:
     """The chart and the tables of a page; every number leads to the sales that it is of."""
     names = dict(Country.objects.values_list("id_country", "country_name"))
-    filters = {side.column: trader_id}
+    filters: dict[str, object] = {side.column: trader_id}
 
     def parts(of: Parts, field: str) -> list[Part]:
         return [
@@ -153,7 +152,7 @@ def _details(side: Side, trader_id: str, found: History) -> dict[str, Any]:
     }
 
 
-def _days_of(month: datetime.date) -> dict[str, datetime.date]:
+def _days_of(month: datetime.date) -> dict[str, object]:
     return {"start": month, "end": month.replace(day=monthrange(month.year, month.month)[1])}
 
 
