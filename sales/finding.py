@@ -131,8 +131,7 @@ def _walk(matching: QuerySet[Sale], period: QuerySet[Sale], size: int, offset: i
 
     Inside of `WITH sales AS` the name is that of the table, and after it that of its first rows.
     """
-    columns = [field.attname for field in Sale._meta.concrete_fields]
-    first_sql, first_parameters = period.values(*columns)[:DEPTH].query.sql_with_params()
+    first_sql, first_parameters = period[:DEPTH].query.sql_with_params()
     page_sql, page_parameters = matching.values("id")[offset : offset + size + 1].query.sql_with_params()
     with connection.cursor() as cursor:
         cursor.execute(f'WITH "sales" AS ({first_sql}) {page_sql}', [*first_parameters, *page_parameters])

@@ -123,6 +123,12 @@ class FormFilter(ListFilter):
         return queryset
 
 
+class PlainSelect(UnfoldAdminSelectWidget):  # type: ignore[misc]  # unfold has no types
+    """All its options in one template: one each takes as long as the whole list of sales."""
+
+    template_name = "sales/select.html"
+
+
 def text_field(label: str, **attributes: str) -> forms.Field:
     return forms.CharField(label=label, required=False, widget=UnfoldAdminTextInputWidget(attributes))
 
@@ -137,7 +143,7 @@ def choice_field(label: str, choices: Mapping[str, str], chosen: object = "", **
     known.setdefault(str(chosen), str(chosen))
     dropdown = {"data-theme": "admin-autocomplete", "class": "unfold-admin-autocomplete admin-autocomplete"}
     return forms.ChoiceField(
-        label=label, required=False, choices=tuple(known.items()), widget=UnfoldAdminSelectWidget(dropdown | attributes)
+        label=label, required=False, choices=tuple(known.items()), widget=PlainSelect(dropdown | attributes)
     )
 
 

@@ -9,6 +9,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.http import urlencode
+from unfold.templatetags.unfold_list import result_headers
 from unfold.views import ChangeList
 
 from sales import feedback
@@ -110,6 +111,15 @@ class SalesList(ChangeList):  # type: ignore[misc]  # unfold has no types
         self.show_admin_actions = False
 
     # What the templates show
+
+    @property
+    def headers(self) -> list[dict[str, Any]]:
+        return list(result_headers(self))
+
+    @property
+    def preserved(self) -> str:
+        """What the address of a sale has in it, so that there is a way back to this list."""
+        return f"?{self.preserved_filters}" if self.preserved_filters else ""
 
     @property
     def count(self) -> int:

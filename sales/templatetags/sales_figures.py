@@ -4,6 +4,8 @@ from decimal import Decimal
 
 from django import template
 
+from sales.addresses import trader_address
+
 register = template.Library()
 
 
@@ -27,3 +29,19 @@ def money(revenue: Decimal) -> str:
 def exactly(count: int) -> str:
     """1234567 -> "1,234,567"."""
     return f"{count:,}"
+
+
+@register.filter
+def digits(revenue: Decimal) -> str:
+    """The digits it came with, and no more."""
+    return f"{revenue:f}"
+
+
+@register.filter
+def buyer_page(trader_id: str) -> str:
+    return trader_address("buyer", trader_id)
+
+
+@register.filter
+def seller_page(trader_id: str) -> str:
+    return trader_address("seller", trader_id)
