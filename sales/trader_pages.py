@@ -18,9 +18,10 @@ from sales.addresses import sales_address, trader_address
 from sales.finding import fetch, find_page, named
 from sales.models import Sale
 from sales.time_limits import TimeIsUp, at_most
-from sales.traders import BUYER, SELLER, History, Parts, Side, history
+from sales.traders import BUYER, SELLER, History, Parts, Side, count_sales, history
 
-PATIENCE = 3  # seconds that adding up the sales of one may take
+PATIENCE = 5  # seconds that adding up the sales of one may take
+MANY = 5_000  # sales, which are added up on demand: they lie all over the table
 RECENT = 15  # sales of a buyer or seller on their page
 IN_BRIEF = 5  # on a sale's page
 MOST_LINES = 50  # of an order, on a sale's page
@@ -37,12 +38,14 @@ class Part(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """One buyer or seller on a page; without `history` where adding up took too long."""
+    """One buyer or seller on a page. `history` is None where they have MANY sales, or adding up took too long."""
 
     side: Side
     trader_id: str
+    number: int  # of sales
     history: History | None
     recent: list[Sale]
+    is_late: bool = False
 
     @property
     def page_address(self) -> str:
@@ -62,12 +65,12 @@ def seller_page(request: HttpRequest, trader_id: str) -> HttpResponse:
 
 
 def _trader_page(request: HttpRequest, side: Side, trader_id: str) -> HttpResponse:
-    """For who may view sales. Raises Http404 for one who has none."""
+    """For who may view sales. With `figures` in the address MANY sales are added up, too. Raises Http404."""
     if not request.user.has_perm("sales.view_sale"):
         raise PermissionDenied
-    if "\0" in trader_id or not Sale.objects.filter(**{side.column: trader_id}).exists():
+    shown = _show(side, trader_id, add_up="figures" in request.GET)
+    if not shown.number:
         raise Http404(f"No sale is of the {side.name} {trader_id!r}.")
-    shown = _show(side, trader_id)
     context = {
         **admin.site.each_context(request),
         "title": f"{side.name.capitalize()} {trader_id}",
@@ -80,27 +83,25 @@ def _trader_page(request: HttpRequest, side: Side, trader_id: str) -> HttpRespon
     return TemplateResponse(request, "admin/sales/trader.html", context)
 
 
-def _show(side: Side, trader_id: str) -> Shown:
+def _show(side: Side, trader_id: str, *, add_up: bool) -> Shown:
+    number = 0
+    sales = Sale.objects.all()
+    if "\0" in trader_id:
+        return Shown(side, trader_id, 0, None, [])
     try:
         with at_most(PATIENCE):
-            if found := history(side, trader_id, RECENT):
-                return Shown(side, trader_id, found, fetch(found.newest, named(Sale.objects.all())))
+            (number,) = count_sales((side, trader_id))
+            if (add_up or number <= MANY) and (found := history(side, trader_id, RECENT)):
+                return Shown(side, trader_id, number, found, fetch(found.newest, named(sales)))
     except TimeIsUp:
-        pass
-    return Shown(side, trader_id, None, _newest(side, trader_id))
-
-
-def _newest(side: Side, trader_id: str) -> list[Sale]:
-    """The newest sales of one who has so many that adding them up took too long."""
-    sales = Sale.objects.all()
-    try:
-        return fetch(find_page(sales.filter(**{side.column: trader_id}), sales, size=RECENT).ids, named(sales))
-    except TimeIsUp:
-        return []
+        if not number:
+            raise
+    recent = fetch(find_page(sales.filter(**{side.column: trader_id}), sales, size=RECENT).ids, named(sales))
+    return Shown(side, trader_id, number, None, recent, is_late=add_up)
 
 
 def around_sale(sale: Sale) -> dict[str, Any]:
-    """What the page of a sale shows of its order, buyer and seller; nothing where that takes too long."""
+    """What the page of a sale shows of its order, buyer and seller; nothing of them where that takes too long."""
     order = {"id_order": sale.id_order}
     context: dict[str, Any] = {"order_address": sales_address(order), "patience": PATIENCE}
     people = ((BUYER, sale.id_buyer), (SELLER, sale.id_seller))
@@ -108,16 +109,20 @@ def around_sale(sale: Sale) -> dict[str, Any]:
         with at_most(PATIENCE):
             others = Sale.objects.filter(**order).exclude(pk=sale.pk).order_by("date_payment", "id")
             lines = list(named(others)[: MOST_LINES + 1])
-            found = [(side, trader_id, history(side, trader_id, IN_BRIEF)) for side, trader_id in people]
-            newest = [sale_id for *_, each in found if each for sale_id in each.newest]
+            shown = [
+                Shown(*each, number, history(*each, IN_BRIEF) if number <= MANY else None, [])
+                for each, number in zip(people, count_sales(*people), strict=True)
+            ]
+            newest = [sale_id for each in shown if each.history for sale_id in each.history.newest]
             by_id = {each.pk: each for each in fetch(newest, named(Sale.objects.all()))}
     except TimeIsUp:
-        return context | {"is_late": True, "people": [Shown(*each, None, []) for each in people]}
+        return context | {"is_late": True}
     return context | {
         "lines": lines[:MOST_LINES],
         "has_more_lines": len(lines) > MOST_LINES,
         "people": [
-            Shown(*each[:2], each[2], [by_id[pk] for pk in each[2].newest] if each[2] else []) for each in found
+            each._replace(recent=[by_id[sale_id] for sale_id in each.history.newest]) if each.history else each
+            for each in shown
         ],
     }
 
