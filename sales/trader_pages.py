@@ -145,7 +145,7 @@ def _details(side: Side, trader_id: str, found: History) -> dict[str, Any]:
     own, other = f"id_{side.name}_country", f"id_{side.other}_country"
     return {
         "months": [
-            Part(f"{month:%Y-%m}", *sums, sales_address(filters | _days_of(month))) for month, sums in found.months
+            Part(month.isoformat()[:7], *sums, sales_address(filters | _days_of(month))) for month, sums in found.months
         ],
         "chart": _chart(found.months),
         "homes": parts(found.own_countries, own),
@@ -165,4 +165,4 @@ def _chart(months: Parts) -> str:
     """Bars of the revenue, as unfold's chart takes them."""
     revenue = [float(revenue) for _, (_, revenue) in months]  # bars of a few hundred pixels
     bars = {"label": "Revenue", "data": revenue, "backgroundColor": "var(--color-primary-600)"}
-    return json.dumps({"labels": [f"{month:%Y-%m}" for month, _ in months], "datasets": [bars]})
+    return json.dumps({"labels": [month.isoformat()[:7] for month, _ in months], "datasets": [bars]})
