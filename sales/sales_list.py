@@ -57,7 +57,7 @@ class SalesList(ChangeList):  # type: ignore[misc]  # unfold has no types
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Sale]) -> list[str]:
         """By payment, either way: there is no index that carries another order."""
-        self.is_newest_first = self.params.get("o", "").lstrip() not in {"0", "1"}
+        self.is_newest_first = self.params.get("o") != str(self.list_display.index("date_payment"))
         return ["-date_payment", "-id"] if self.is_newest_first else ["date_payment", "id"]
 
     def get_ordering_field_columns(self) -> dict[int, str]:

@@ -200,18 +200,13 @@ def test_an_estimate_is_said_to_be_one(admin_client, monkeypatch):
 
 
 def test_it_is_said_what_was_not_looked_through(admin_client, monkeypatch):
-    monkeypatch.setattr(finding, "FEW", -1)
+    monkeypatch.setattr(finding, "_plan", lambda found: finding.Plan(50_000, 1_000_000, has_index=False))
     monkeypatch.setattr(finding, "DEPTH", 1)
     monkeypatch.setattr(sales_list, "DEPTH", 1)
-    by_index = finding._by_index
-
-    def fail(*arguments):
-        raise TimeIsUp
-
-    monkeypatch.setattr(finding, "_by_index", fail)
     shown = page(admin_client, brand__exact="Alba")
-    assert "Only the newest 1 sales of these days were looked through" in shown
-    monkeypatch.setattr(finding, "_by_index", by_index)
+    assert "Only the newest 1 sales of these days were looked through, back to 2021-01-07 00:09:24" in shown
+    assert "about 50,000" in shown
+    assert orders(admin_client, brand__exact="Alba") == []
     assert orders(admin_client, brand__exact="Alba", thorough="1") == ["1"]
 
 
