@@ -12,16 +12,17 @@ from django.utils.http import urlencode
 from unfold.templatetags.unfold_list import result_headers
 from unfold.views import ChangeList
 
-from sales import feedback
+from sales import country_totals, feedback
 from sales.finding import DEPTH, NOTHING, PATIENCE, Page, add_up, fetch, find_page
 from sales.models import Sale
-from sales.sale_filters import EXPORTED, LABELS
+from sales.sale_filters import EXPORTED, LABELS, countries
 from sales.time_limits import TimeIsUp
 from salesengine.backoffice import DayRangeFilter
 
 LAST_PAGE = 2_000  # of a list: as far as its pages are quick to reach
 ASKED = ("totals", "thorough")  # what else an address may ask for
 BY_CATEGORY = {"start", "end", "category", "no_category"}  # what totals are kept of, so that nothing need be counted
+BY_COUNTRY = {"start", "end", "seller_country", "buyer_country", "seller_continent", "buyer_continent"}
 TOO_LONG = f"That took longer than {PATIENCE} seconds and was stopped. Narrow the list, by days for example."
 
 
@@ -48,6 +49,7 @@ class SalesList(ChangeList):  # type: ignore[misc]  # unfold has no types
     page: Page = NOTHING
     totals: Totals | None = None
     is_invalid = False  # a filter makes no sense
+    is_late = False  # no page was found in time
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Sale]:
         self.asked = {name for name in ASKED if self.filter_params.pop(name, None) is not None}
@@ -68,9 +70,11 @@ class SalesList(ChangeList):  # type: ignore[misc]  # unfold has no types
         self.is_invalid = self.queryset.query.is_empty()
         self.result_list: list[Sale] = []
         if not self.is_invalid:
-            self.totals = self._kept_totals()
+            self.totals = self._kept_totals(request)
+            self.is_late = True
             try:
                 self._find(request)
+                self.is_late = False
                 if "totals" in self.asked and self.totals is None:
                     self.totals = Totals(*add_up(self.queryset))
             except TimeIsUp:
@@ -88,14 +92,26 @@ class SalesList(ChangeList):  # type: ignore[misc]  # unfold has no types
         )
         self.result_list = fetch(self.page.ids, self.root_queryset)
 
-    def _kept_totals(self) -> Totals | None:
+    def _kept_totals(self, request: HttpRequest) -> Totals | None:
         """The figures, where they are known without looking at a single sale."""
         given = self.export_parameters
         if given.keys() <= BY_CATEGORY:
             which = Q(category=given["category"]) if "category" in given else Q()
             which &= Q(category__isnull=True) if "no_category" in given else Q()
             return Totals(*feedback.days_figures(*self._days.days(), which))
+        if "totals" in self.asked and given.keys() <= BY_COUNTRY:
+            sides = (self._countries(request, side) for side in ("seller", "buyer"))
+            return Totals(*country_totals.days_figures(*self._days.days(), *sides))
         return None
+
+    def _countries(self, request: HttpRequest, side: str) -> list[str] | None:
+        """The ids that both filters of this side leave; None where there are none of these filters."""
+        given = self.export_parameters
+        country, continent = given.get(f"{side}_country"), given.get(f"{side}_continent")
+        if continent is None:
+            return None if country is None else [country]
+        ids = [each.pk for each in countries(request) if each.continent == continent]
+        return ids if country is None else [each for each in ids if each == country]
 
     @property
     def _days(self) -> DayRangeFilter:

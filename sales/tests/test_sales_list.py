@@ -192,6 +192,26 @@ def test_totals_that_take_too_long_leave_the_page(admin_client, monkeypatch):
     assert orders(admin_client, **query) == ["1"]
 
 
+def test_a_page_that_takes_too_long_is_not_said_to_be_empty(admin_client, monkeypatch):
+    def fail(*arguments, **options):
+        raise TimeIsUp
+
+    monkeypatch.setattr(sales_list, "find_page", fail)
+    shown = page(admin_client, brand__exact="Alba")
+    assert "took longer than 5 seconds" in shown
+    assert "Nothing is shown." in shown
+
+
+def test_totals_by_country_are_those_of_all_filters(admin_client):
+    def totals(**query):
+        return listed(admin_client, **query, totals="1").totals
+
+    assert totals(seller_continent="Asia") == (1, Decimal("0.00000000000000000001"))
+    assert totals(seller_continent="Asia", seller_country__id_country__exact="170") == (0, 0)
+    assert totals(seller_country__id_country__exact="9", buyer_continent="Europe") == (1, -5)
+    assert totals(seller_country__id_country__exact="9", date_payment_to="2021-01-06") == (0, 0)
+
+
 def test_an_estimate_is_said_to_be_one(admin_client, monkeypatch):
     monkeypatch.setattr(finding, "FEW", -1)
     record_sales([sale_event(BRAND="Alba")] * 60)
