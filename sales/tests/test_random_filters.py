@@ -6,6 +6,7 @@ from decimal import Decimal
 from random import Random
 
 import pytest
+from django.apps import apps
 from django.db import connections
 
 from countries.models import Country
@@ -13,6 +14,7 @@ from sales import finding
 from sales.demo import countries, generate_events
 from sales.models import Category, Sale
 from sales.services import record_sales
+from sales.tests.helpers import sale_event
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 
@@ -111,3 +113,16 @@ def test_list_totals_and_export_agree_with_python(admin_client, market, monkeypa
             check_export(admin_client, exports["CSV"], expected)
         except AssertionError as error:
             raise AssertionError(f"for {query}") from error
+
+
+def test_the_export_runs_no_formula_and_is_logged(admin_client):
+    record_sales([sale_event(BRAND="=1+1", CATEGORY=None)])
+    exports = dict(admin_client.get(LIST, {"brand__exact": "=1+1"}).context["cl"].exports)
+    assert "'=1+1" in admin_client.get(exports["CSV"]).getvalue().decode()
+    assert admin_client.get(exports["XLSX"]).getvalue().startswith(b"PK")
+    runs = apps.get_model("analytics", "ReportRun").objects.order_by("pk")
+    assert [(run.report, run.format, run.parameters["brand"]) for run in runs] == [
+        ("sales", "csv", "=1+1"),
+        ("sales", "xlsx", "=1+1"),
+    ]
+    connections["reports"].close()
