@@ -1,75 +1,143 @@
 """Staff browse sales here. Sales are facts: nothing adds, changes or deletes them."""
 
+from functools import reduce
+from operator import or_
+from typing import Any
+
 from django.contrib import admin
-from django.core.exceptions import ObjectDoesNotExist
-from django.db.models import QuerySet
-from django.http import HttpRequest
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.urls import URLPattern, path
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from countries.models import Country
+from sales.addresses import sales_address, trader_address
 from sales.country_admin import CountryAdmin
+from sales.distinct import distinct_values
+from sales.finding import named
 from sales.models import RejectedEvent, Sale
 from sales.rejected_admin import RejectedEventAdmin
+from sales.sale_filters import (
+    EXPORTED,
+    BrandFilter,
+    BuyerContinentFilter,
+    BuyerCountryFilter,
+    CategoryFilter,
+    IdsFilter,
+    RevenueFilter,
+    SellerContinentFilter,
+    SellerCountryFilter,
+)
+from sales.sales_list import SalesList
+from sales.time_limits import TimeIsUp, at_most
+from sales.trader_pages import around_sale
+from sales.traders import BUYER, SELLER, Side
 from salesengine.backoffice import DayRangeFilter, ModelAdmin, ReadOnly
+
+SUGGESTED = 50  # brands
 
 admin.site.register(RejectedEvent, RejectedEventAdmin)
 admin.site.unregister(Country)  # whose list here has the sales of each, of which the app countries knows nothing
 admin.site.register(Country, CountryAdmin)
 
 
-class CountryFilter(RelatedDropdownFilter):  # type: ignore[misc]  # unfold has no types
-    """A choice from all countries."""
-
-    def has_output(self) -> bool:
-        """Also while there is nothing to choose from: an address may name an id, which would be ignored otherwise."""
-        return True
-
-
 @admin.register(Sale)
 class SaleAdmin(ReadOnly, ModelAdmin[Sale]):
-    list_display = ("date_payment", "id_order", "id_product", "category", "brand", "amount", "seller", "buyer")
+    list_display = ("date_payment", "order", "id_product", "category", "brand", "trade", "amount")
     list_filter = (
         ("date_payment", DayRangeFilter),
-        ("category", ChoicesDropdownFilter),
-        ("seller_country", CountryFilter),
-        ("buyer_country", CountryFilter),
+        RevenueFilter,
+        CategoryFilter,
+        BrandFilter,
+        SellerCountryFilter,
+        BuyerCountryFilter,
+        SellerContinentFilter,
+        BuyerContinentFilter,
+        IdsFilter,
     )
     # Exact matches, which the indexes carry; a part of an id would be looked for in every sale.
-    search_fields = ("id_order__exact", "id_product__exact", "id_buyer__exact", "id_seller__exact")
+    search_fields = ("id_order", "id_product", "id_buyer", "id_seller")
     search_help_text = "A whole order, product, buyer or seller id"
     ordering = ("-date_payment", "-id")
     sortable_by = ("date_payment",)
     fields = (
-        *("id", "id_order", "id_product", "category", "brand", "amount"),
-        *("date_payment", "received_at", "seller", "buyer"),
+        *("id", "order", "id_product", "category", "brand", "amount"),
+        *("date_payment", "received_at", "buyer", "seller", "event_id"),
     )
+    list_before_template = "admin/sales/sale/figures.html"
+    change_form_outer_after_template = "admin/sales/sale/around.html"
+
+    class Media:
+        css = {"all": ["sales/sales.css"]}
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """The filters' own comparisons; others, such as a regex or a year 0, could fail or read every sale."""
-        return lookup in {"date_payment_from", "date_payment_to"} or (
-            lookup.rpartition("__")[2] in {"exact", "isnull"} and super().lookup_allowed(lookup, value, request)
-        )
+        """What the filters take; other comparisons, such as a regex or a year 0, could fail or read every sale."""
+        return lookup in EXPORTED
+
+    def get_changelist(self, request: HttpRequest, **options: Any) -> type[SalesList]:
+        return SalesList
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Sale]:
-        # Prefetched, not joined: a join would hide the sales from countries that have no name.
-        return super().get_queryset(request).prefetch_related("seller_country", "buyer_country")
+        return named(super().get_queryset(request))
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Sale], search_term: str
+    ) -> tuple[QuerySet[Sale], bool]:
+        whole = search_term.strip()
+        anywhere = reduce(or_, (Q(**{field: whole}) for field in self.search_fields))
+        return (queryset.filter(anywhere) if whole else queryset), False
+
+    # Pages
+
+    def get_urls(self) -> list[URLPattern]:
+        return [path("brands/", self.admin_site.admin_view(self.brands), name="sales_sale_brands"), *super().get_urls()]
+
+    def brands(self, request: HttpRequest) -> HttpResponse:
+        """The first brands that contain what was typed, as select2 wants them."""
+        if not self.has_view_permission(request):
+            return JsonResponse({"results": []}, status=403)
+        typed = request.GET.get("term", "").replace("\0", "")
+        try:
+            with at_most(1):
+                found = distinct_values("sales", "brand", containing=typed, most=SUGGESTED)
+        except TimeIsUp:  # there are many, and few contain it
+            found = []
+        if typed and typed not in found:
+            found = [*found, typed]  # which can be asked for all the same
+        return JsonResponse({"results": [{"id": brand, "text": brand} for brand in found]})
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **options: Any) -> Any:
+        if sale := context.get("original"):
+            context |= around_sale(sale)
+        return super().render_change_form(request, context, *args, **options)
+
+    # Columns and fields
+
+    @admin.display(description="order")
+    def order(self, sale: Sale) -> SafeString:
+        return format_html('<a href="{}">{}</a>', sales_address({"id_order": sale.id_order}), sale.id_order)
+
+    @admin.display(description="buyer → seller")
+    def trade(self, sale: Sale) -> SafeString:
+        return format_html(
+            '<span class="trade">{} <span aria-label="bought from">→</span> {}</span>',
+            self.buyer(sale),
+            self.seller(sale),
+        )
 
     @admin.display(description="revenue")
     def amount(self, sale: Sale) -> str:
         return f"{sale.revenue:f}"  # with the decimals it came with; the field's own text has all it could have
 
-    @admin.display(description="seller (country)")
-    def seller(self, sale: Sale) -> str:
-        return f"{sale.id_seller} ({country_name(sale, 'seller_country')})"
-
     @admin.display(description="buyer (country)")
-    def buyer(self, sale: Sale) -> str:
-        return f"{sale.id_buyer} ({country_name(sale, 'buyer_country')})"
+    def buyer(self, sale: Sale) -> SafeString:
+        return trader_link(BUYER, sale.id_buyer, getattr(sale, "buyer_home", ""))
+
+    @admin.display(description="seller (country)")
+    def seller(self, sale: Sale) -> SafeString:
+        return trader_link(SELLER, sale.id_seller, getattr(sale, "seller_home", ""))
 
 
-def country_name(sale: Sale, field: str) -> str:
-    """The name of the country in `field`, or its id where no country has that id."""
-    try:
-        return str(getattr(sale, field))
-    except ObjectDoesNotExist:
-        return str(getattr(sale, f"{field}_id"))
+def trader_link(side: Side, trader_id: str, home: str) -> SafeString:
+    return format_html('<span><a href="{}">{}</a> ({})</span>', trader_address(side.name, trader_id), trader_id, home)

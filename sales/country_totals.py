@@ -155,6 +155,28 @@ FIND_TOTAL_DIFFERENCES = f"""
     ORDER BY id_country
     """  # noqa: S608  # no values
 
+ADD_UP = """
+    SELECT coalesce(SUM(sales_count), 0)::bigint, coalesce(SUM(revenue), 0)
+    FROM country_sales
+    WHERE (%(start)s::date IS NULL OR day >= %(start)s)
+        AND (%(stop)s::date IS NULL OR day < %(stop)s)
+        AND (%(sellers)s::text[] IS NULL OR id_seller_country = ANY(%(sellers)s))
+        AND (%(buyers)s::text[] IS NULL OR id_buyer_country = ANY(%(buyers)s))
+    """
+
+
+def days_figures(
+    start: datetime.date | None, stop: datetime.date | None, sellers: list[str] | None, buyers: list[str] | None
+) -> Figures:
+    """Number and revenue of all sales paid on these days (`stop` not included) in UTC, from and to these countries.
+
+    None is no limit. It takes about a tenth of a second, however many sales there are.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(ADD_UP, {"start": start, "stop": stop, "sellers": sellers, "buyers": buyers})
+        number, revenue = cursor.fetchone()
+    return number, revenue
+
 
 def id_ranges(sale_ids: Sequence[int]) -> str:
     """Ids in their order, as PostgreSQL writes ranges of them: {[1,3],[7,7]}."""

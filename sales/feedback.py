@@ -70,6 +70,15 @@ def rank(figures: Mapping[str, Figures]) -> list[CategoryFeedback]:
     return answers[:TOP]
 
 
+def days_figures(start: datetime.date | None, stop: datetime.date | None, which: Q) -> Figures:
+    """Number and revenue of all sales paid on these days (`stop` not included) in UTC, of the categories `which`."""
+    totals, journal = (
+        model.objects.filter(between("day", start, stop), which).values_list("sales_count", "revenue")
+        for model in (DailyTotal, JournalEntry)
+    )
+    return add_up((None, *row) for row in totals.union(journal, all=True)).get(None, NOTHING)
+
+
 def _rows(question: FeedbackQuestion) -> Iterable[tuple[str, int, Decimal]]:
     """Rows of (category, number of sales, revenue) that together are the sales asked for, from one snapshot."""
     first, *others = _sources(question)

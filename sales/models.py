@@ -81,7 +81,7 @@ class Sale(models.Model):
             models.Index(fields=("id_seller",), name="sales_seller"),
             # The admin's filters: a rare value is found here, a common one soon on the way through the newest.
             models.Index(fields=("category",), name="sales_category"),
-            models.Index(fields=("brand",), name="sales_brand"),  # the API's alone
+            models.Index(fields=("brand",), name="sales_brand"),
             models.Index(fields=("seller_country",), name="sales_seller_country"),
             models.Index(fields=("buyer_country",), name="sales_buyer_country"),
         ]

@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 from django.db import connection
 from django.utils.text import Truncator
-from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from sales.batches import Batch
@@ -20,7 +19,6 @@ COPY_REJECTED = "COPY rejected_events (sender, source, position, content, reason
 DETAILS = re.compile(r"(?:: |; |, such as ).*", re.DOTALL)
 LONGEST_REASON = 80
 LONGEST_SHOWN = 100_000  # bytes; no event needs a tenth of it
-MOST_CHOICES = 200
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -85,24 +83,3 @@ def current_text(rejected: RejectedEvent) -> tuple[str, str]:
     text = content.decode(errors="replace").replace("\0", REPLACEMENT).replace("\r\n", "\n")
     note = f"{REPLACEMENT} stands for what is no character in UTF-8, or NUL." if REPLACEMENT in text else ""
     return text, note
-
-
-def distinct_values(column: str) -> list[str]:
-    """The first values, in their order, of a column with an index, which is read once for each value, not each row.
-
-    (PostgreSQL's wiki, "Loose indexscan")
-    """
-    query = sql.SQL(
-        """
-        WITH RECURSIVE found AS (
-            SELECT min({column}) AS value FROM rejected_events
-            UNION ALL
-            SELECT (SELECT min({column}) FROM rejected_events WHERE {column} > found.value)
-            FROM found WHERE found.value IS NOT NULL
-        )
-        SELECT value FROM found WHERE value IS NOT NULL LIMIT {most}
-        """
-    ).format(column=sql.Identifier(column), most=sql.Literal(MOST_CHOICES))
-    with connection.cursor() as cursor:
-        cursor.execute(query)
-        return [value for (value,) in cursor]

@@ -14,8 +14,9 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import DropdownFilter
 
+from sales.distinct import distinct_values
 from sales.models import RejectedEvent
-from sales.rejected import current_text, distinct_values, in_words
+from sales.rejected import current_text, in_words
 from sales.replay import Outcome, find_mistakes, mend, replay
 from salesengine.backoffice import LONGEST_LIST, DayRangeFilter, ModelAdmin, NewestOnly, ValuesFilter
 
@@ -39,7 +40,7 @@ class KnownValuesFilter(ValuesFilter):
     """A filter by the values there are in a column that has an index."""
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(value, value) for value in distinct_values(self.parameter_name)]
+        return [(value, value) for value in distinct_values("rejected_events", self.parameter_name)]
 
 
 class ReasonFilter(KnownValuesFilter):

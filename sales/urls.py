@@ -1,7 +1,8 @@
+from django.contrib import admin
 from django.urls import path, register_converter
 from django.urls.converters import PathConverter
 
-from sales import views
+from sales import trader_pages, views
 
 
 class AnyText(PathConverter):
@@ -17,4 +18,9 @@ urlpatterns = [
     path("feedback", views.FeedbackView.as_view()),
     path("sales", views.SalesView.as_view()),
     path("sales/<any_text:id_order>", views.OrderView.as_view()),
+    # Pages of the back office; its own addresses are by model, and buyers and sellers are none.
+    path("admin/sales/buyer/<any_text:trader_id>/", admin.site.admin_view(trader_pages.buyer_page), name="sales_buyer"),
+    path(
+        "admin/sales/seller/<any_text:trader_id>/", admin.site.admin_view(trader_pages.seller_page), name="sales_seller"
+    ),
 ]

@@ -81,18 +81,32 @@ class DayRangeFilter(RangeDateFilter):  # type: ignore[misc]  # unfold has no ty
 
     form_class = DayRangeForm
 
+    def __init__(self, field: Any, request: HttpRequest, params: dict[str, Any], *others: Any, **options: Any) -> None:
+        names = [f"{options.get('field_path') or others[-1]}_{end}" for end in ("from", "to")]
+        # Empty ones too: of what a filter does not use, the form sends another, and the first would count.
+        given = {name: params[name][-1] for name in names if name in params}
+        super().__init__(field, request, params, *others, **options)
+        self.used_parameters.update(given)
+
+    def days(self) -> tuple[datetime.date | None, datetime.date | None]:
+        """The first day and the one after the last; None is no limit. Raises ValueError."""
+        first, last = (self.used_parameters.get(f"{self.parameter_name}_{end}") for end in ("from", "to"))
+        end = datetime.date.fromisoformat(last) if last else datetime.date.max
+        return (
+            datetime.date.fromisoformat(first) if first else None,
+            end + datetime.timedelta(days=1) if end < datetime.date.max else None,
+        )
+
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        given = {end: self.used_parameters.get(f"{self.parameter_name}_{end}", "") for end in ("from", "to")}
         try:
-            days = {end: datetime.date.fromisoformat(text) for end, text in given.items() if text}
+            start, stop = self.days()
         except ValueError:
             messages.error(request, "A filter is no day, such as 2021-01-31, so nothing is shown.")
             return queryset.none()
-        if first := days.get("from"):
-            queryset = queryset.filter(**{f"{self.parameter_name}__gte": _midnight(first)})
-        if (last := days.get("to")) and last < datetime.date.max:
-            queryset = queryset.filter(**{f"{self.parameter_name}__lt": _midnight(last + datetime.timedelta(days=1))})
-        return queryset
+        limits = {"gte": start, "lt": stop}
+        return queryset.filter(
+            **{f"{self.parameter_name}__{name}": _midnight(day) for name, day in limits.items() if day}
+        )
 
 
 def _midnight(day: datetime.date) -> datetime.datetime:

@@ -270,6 +270,7 @@ UNFOLD = {
         "command_search": True,
         "navigation": "salesengine.navigation.sidebar",
     },
+    "COMMAND": {"search_callback": "analytics.command_search.find"},
 }
 
 LANGUAGE_CODE = "en-us"

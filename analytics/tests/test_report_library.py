@@ -31,7 +31,7 @@ def sales_at_the_edges(**fields):
     return [sale(revenue, paid=paid, **fields) for revenue, paid in EDGES.items()]
 
 
-@pytest.mark.parametrize("name", THE_LIBRARY)
+@pytest.mark.parametrize("name", [*THE_LIBRARY, "sales"])
 def test_without_sales_a_report_is_empty(name):
     name_countries(_170="France")
     assert rows_of(name) == []
@@ -525,3 +525,43 @@ def failed_assertions(name):
     report = find_report(name)
     with run(report, report.parse({})) as result:
         return [assertion.text for assertion in result.failed]
+
+
+# sales
+
+
+def orders(**parameters):
+    return columns_of(rows_of("sales", **parameters), "revenue")
+
+
+def test_sales_are_listed_newest_first_with_every_digit():
+    digits = "999999999999999.99999999999999999999"
+    record(sale("1.50", paid="2021-02-01"), sale(digits, paid="2021-02-03"), sale("-2", paid="2021-02-02"))
+    assert [str(revenue) for revenue in orders()] == [digits, "-2", "1.50"]
+    assert [str(revenue) for revenue in orders(minimum=digits)] == [digits]
+    assert orders(minimum="-2", maximum="1.4") == [-2]
+
+
+def test_both_days_of_listed_sales_count_whole_and_in_utc():
+    record(*sales_at_the_edges())
+    assert orders(**PERIOD) == [4, 2]
+
+
+def test_conditions_on_listed_sales_must_all_be_met():
+    name_countries(_1="One")
+    record(
+        sale("1", brand="A", category="bags"), sale("2", brand="A"), sale("3", category="bags"), sale("4", seller="1")
+    )
+    assert orders(brand="A", category="bags") == [1]
+    assert orders(brand="A", no_category="true") == [2]
+    assert orders(brand="A", no_brand="true") == []
+    assert orders(no_brand="true", no_category="true") == [4]
+    assert orders(no_brand="false", seller_country="1") == [4]
+    assert orders(seller_continent="Europe") == []
+
+
+def test_a_listed_sale_of_a_country_without_a_name_is_there_under_its_id():
+    name_countries(_1="One")
+    record(sale("1", seller="1", buyer="2"))
+    (row,) = rows_of("sales")
+    assert (row["seller_country_name"], row["buyer_country_name"]) == ("One", "2")

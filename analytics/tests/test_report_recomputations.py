@@ -12,6 +12,7 @@ import pytest
 from analytics.reports import load_reports
 from analytics.tests.helpers import percent, quotient, rows_of
 from countries.models import Country
+from sales.models import Sale
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 
@@ -248,8 +249,53 @@ def unknown_country_sales(market, **period):
     return sorted(rows, key=lambda row: (-row["seller_sales"] - row["buyer_sales"], row["id_country"]))
 
 
+def sales(market, minimum="-1e40", maximum="1e40", no_category=None, no_brand=None, any_id=None, **given):
+    continents = dict(Country.objects.values_list("id_country", "continent"))
+    fields = {"buyer_country": "id_buyer_country", "seller_country": "id_seller_country"}
+    continent = {side: given.pop(f"{side.lower()}_continent", None) for side in ("SELLER", "BUYER")}
+    of_fields = chosen(market, **{fields.get(name, name): value for name, value in given.items()})
+    first = Sale.objects.earliest("id")
+    ids = {id(event): first.pk + number for number, event in enumerate(market)}
+    rows = []
+    for event in of_fields:
+        keys = [event[f"ID_{name}"] for name in ("ORDER", "PRODUCT", "BUYER", "SELLER")]
+        if (
+            Decimal(minimum) <= event["REVENUE"] <= Decimal(maximum)
+            and not (no_category and event["CATEGORY"])
+            and not (no_brand and event["BRAND"])
+            and (any_id is None or any_id in keys)
+            and all(name in (None, continents.get(event[f"ID_{side}_COUNTRY"])) for side, name in continent.items())
+        ):
+            rows.append(sale_line(event, ids[id(event)], first.received_at))
+    return sorted(rows, key=lambda row: (row["date_payment"], row["id"]), reverse=True)
+
+
+def sale_line(event, sale_id, received_at):
+    names = country_names()
+    return {
+        "id": sale_id,
+        **{
+            name: event[name.upper()]
+            for name in ("date_payment", "id_order", "id_product", "category", "brand", "revenue")
+        },
+        **{name: event[name.upper()] for name in ("id_buyer", "id_buyer_country")},
+        "buyer_country_name": names.get(event["ID_BUYER_COUNTRY"], event["ID_BUYER_COUNTRY"]),
+        **{name: event[name.upper()] for name in ("id_seller", "id_seller_country")},
+        "seller_country_name": names.get(event["ID_SELLER_COUNTRY"], event["ID_SELLER_COUNTRY"]),
+        "event_id": None,
+        "received_at": received_at,
+    }
+
+
 # What each report is asked.
 CASES = {
+    sales: [
+        *PERIODS,
+        *({"category": "bags"}, {"no_category": "true", "minimum": "100"}, {"minimum": "20", "maximum": "20.5"}),
+        *({"brand": "Dsquared2", "seller_country": "170"}, {"no_brand": "true"}, {"buyer_country": "905"}),
+        *({"seller_continent": "Europe", "buyer_continent": "Asia"}, {"any_id": "6000000"}, {"id_seller": "6000000"}),
+        *({"id_order": "30000000"}, {"id_buyer": "9000000"}, {"id_product": "13000000"}, {"maximum": "-0.01"}),
+    ],
     top_brands: [*PERIODS, {"category": "shoes", "brands": 3}, {"end": "2020-12-23", "brands": None}],
     daily_category_revenue: [
         *({}, {"days": 400}, {"start": "2020-12-20", "end": "2021-01-03"}),

@@ -40,9 +40,9 @@ def test_the_newest_sales_come_first(admin_client):
 def test_countries_are_named_and_an_unknown_one_keeps_its_id(admin_client):
     page = admin_client.get(LIST).content.decode()
 
-    assert page.count("6723223 (Spain)") == 2
-    assert "s3 (999)" in page
-    assert page.count("(France)") == 3
+    assert page.count('<a href="/admin/sales/seller/6723223/">6723223</a> (Spain)') == 2
+    assert '<a href="/admin/sales/seller/s3/">s3</a> (999)' in page
+    assert page.count("</a> (France)") == 3
 
 
 @pytest.mark.parametrize(
@@ -52,8 +52,8 @@ def test_countries_are_named_and_an_unknown_one_keeps_its_id(admin_client):
         ({"seller_country__id_country__exact": "203"}, ["second", "first"]),
         ({"seller_country__id_country__exact": "999"}, ["third"]),
         ({"buyer_country__id_country__exact": "170", "category__exact": "clothing"}, ["third", "first"]),
-        ({"date_payment__range__gte": "2021-01-02", "date_payment__range__lte": "2021-01-02"}, ["second"]),
-        ({"date_payment__range__gte": "2021-01-03"}, ["third"]),
+        ({"date_payment_from": "2021-01-02", "date_payment_to": "2021-01-02"}, ["second"]),
+        ({"date_payment_from": "2021-01-03"}, ["third"]),
     ],
 )
 def test_filters_leave_the_sales_that_match(admin_client, query, found):
@@ -83,7 +83,7 @@ def test_the_search_finds_whole_ids(admin_client, words, found):
         "category__exact=%00",
         "q=%00",
         "id__exact=9999999999999999999999",
-        "date_payment__range__gte=10000-01-01",
+        "date_payment_from=10000-01-01",
         "p=x",
         "date_payment__year=0",
         "brand__regex=(",
@@ -109,7 +109,7 @@ def test_a_sale_can_be_looked_at_and_not_changed(admin_client):
 
     page = admin_client.get(f"{LIST}{sale.pk}/change/").content.decode()
 
-    assert "s3 (999)" in page
+    assert "s3</a> (999)" in page
     assert "57.27456<" in page
     assert "2021-01-03 00:00:00" in page
     assert 'name="_save"' not in page

@@ -1,0 +1,175 @@
+"""How long the pages of the back office take, at 10,000 sales and at many.
+
+    .venv/bin/python -m benchmarks.admin_pages [SALES] [--rounds N] [--folder LOCAL_DIR]
+
+Each page is asked for as a browser would, by a member of staff who is logged in, without the network: the time is the
+server's. Queries are all that go to the database, without BEGIN and COMMIT. Pages are asked for in turns. --folder
+takes the many sales from a database that has them already, and leaves it there.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from argparse import ArgumentParser
+from collections.abc import Callable, Mapping
+from statistics import median
+from urllib.parse import urlencode
+
+import django
+
+from benchmarks.service import ROOT, Service, note, service
+
+FEW, SALES = 10_000, 10_000_000
+ROUNDS = 15
+LONGEST, MOST_QUERIES, HIGHEST_RATIO = 300, 12, 3
+LIST = "/admin/sales/sale/"
+TRANSACTION = ("BEGIN", "COMMIT", "SAVEPOINT", "RELEASE", "ROLLBACK")
+
+
+def sales(**filters: str) -> str:
+    return f"{LIST}?{urlencode(filters)}"
+
+
+def pages() -> dict[str, str]:
+    """What is measured: its name, and its address in the data there are."""
+    from django.db.models import Count
+
+    from sales.models import Sale
+
+    newest, middle = Sale.objects.latest("id"), Sale.objects.order_by("id")[Sale.objects.count() // 2]
+    buyers, sellers = (
+        Sale.objects.values_list(column).annotate(number=Count("pk")).order_by("-number")[0][0]
+        for column in ("id_buyer", "id_seller")
+    )
+    return {
+        "sales list, first page": LIST,
+        "page 1,000": sales(p="1000"),
+        "oldest first": sales(o="0"),
+        "one day": sales(date_payment_from="2020-12-24", date_payment_to="2020-12-24"),
+        "a quarter": sales(date_payment_from="2020-10-01", date_payment_to="2020-12-31"),
+        "category, common": sales(category__exact="clothing"),
+        "category, rare": sales(category__exact="pet accessories"),
+        "no category": sales(category__isnull="True"),
+        "brand, common": sales(brand__exact="Dsquared2"),
+        "brand, rare": sales(brand__exact="Rue Zephyr"),
+        "brand, none of": sales(brand__exact="nobody's"),
+        "no brand": sales(brand__isnull="True"),
+        "seller country, common": sales(seller_country__id_country__exact="170"),
+        "seller country, rare": sales(seller_country__id_country__exact="615"),
+        "buyer country, common": sales(buyer_country__id_country__exact="170"),
+        "buyer country, rare": sales(buyer_country__id_country__exact="519"),
+        "seller continent, common": sales(seller_continent="Europe"),
+        "buyer continent, rare": sales(buyer_continent="Africa"),
+        "revenue, common": sales(revenue_from="50", revenue_to="100"),
+        "revenue, rare": sales(revenue_from="5000"),
+        "revenue, one amount": sales(revenue_from="57.27", revenue_to="57.27"),
+        "category and country": sales(category__exact="bags", buyer_country__id_country__exact="213"),
+        "two rare ones": sales(category__exact="pet accessories", seller_country__id_country__exact="615"),
+        "category, page 1,000": sales(category__exact="clothing", p="1000"),
+        "search: order": sales(q=middle.id_order),
+        "search: product": sales(q=middle.id_product),
+        "search: largest seller": sales(q=sellers),
+        "search: nothing": sales(q="nothing"),
+        "a sale": f"{LIST}{newest.pk}/change/",
+        "a buyer": f"/admin/sales/buyer/{newest.id_buyer}/",
+        "the largest buyer": f"/admin/sales/buyer/{buyers}/",
+        "the largest seller": f"/admin/sales/seller/{sellers}/",
+        "brands as they are typed": f"{LIST}brands/?term=zep",
+    }
+
+
+def main() -> None:
+    parser = ArgumentParser(prog="python -m benchmarks.admin_pages")
+    parser.add_argument("sales", type=int, nargs="?", default=SALES, help="(default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--folder", help="a LOCAL_DIR that has the sales already")
+    parser.add_argument("--measure", action="store_true", help="the database of this environment alone, as JSON")
+    options = parser.parse_args()
+    if options.measure:
+        print(json.dumps(measure(options.rounds)))
+        return
+    print(f"{os.cpu_count()} processors, load before: {os.getloadavg()[0]:.2f}")
+    few = measure_sales(FEW, options.rounds)
+    many = (
+        measure_folder(options.folder, options.rounds)
+        if options.folder
+        else measure_sales(options.sales, options.rounds)
+    )
+    print(f"medians of {options.rounds} rounds\n{'':<28}{FEW:>12,}{options.sales:>14,}    ratio  queries")
+    for name, (milliseconds, queries) in many.items():
+        ratio = milliseconds / few[name][0]
+        words = "" if milliseconds <= LONGEST and queries <= MOST_QUERIES and ratio <= HIGHEST_RATIO else "  !"
+        print(f"{name:<28}{few[name][0]:>9.0f} ms{milliseconds:>11.0f} ms{ratio:>9.1f}{queries:>9}{words}")
+
+
+def measure_sales(number: int, rounds: int) -> dict[str, tuple[float, int]]:
+    with service() as measured:
+        note(f"Loading {number:,} sales")
+        measured.manage("load_demo", "--sales", str(number))
+        return measure_with(measured.environment, rounds)
+
+
+def measure_folder(folder: str, rounds: int) -> dict[str, tuple[float, int]]:
+    return measure_with(Service(folder, {}).environment, rounds)
+
+
+def measure_with(environment: Mapping[str, str], rounds: int) -> dict[str, tuple[float, int]]:
+    command = [sys.executable, "-m", "benchmarks.admin_pages", "--measure", "--rounds", str(rounds)]
+    output = subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE).stdout
+    found: dict[str, tuple[float, int]] = json.loads(output)
+    return found
+
+
+def measure(rounds: int) -> dict[str, tuple[float, int]]:
+    """The median in milliseconds, and the queries, of each page."""
+    django.setup()
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM (ANALYZE) sales")  # what autovacuum does in its own time
+    get = browser()
+    times: dict[str, list[float]] = {}
+    queries: dict[str, int] = {}
+    addresses = pages()
+    for number in range(rounds + 1):
+        for name, address in addresses.items():
+            start = time.perf_counter()
+            get(address)
+            if number:  # the first is warm-up
+                times.setdefault(name, []).append((time.perf_counter() - start) * 1000)
+    for name, address in addresses.items():
+        queries[name] = count_queries(lambda address=address: get(address))
+    return {name: (median(each), queries[name]) for name, each in times.items()}
+
+
+def browser() -> Callable[[str], None]:
+    """Asks for pages as a member of staff who may see everything, and not more."""
+    from django.contrib.auth.models import Permission, User
+    from django.test import Client
+
+    user, _ = User.objects.get_or_create(username="benchmark", defaults={"is_staff": True})
+    user.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
+    client = Client(SERVER_NAME="localhost")
+    client.force_login(user)
+
+    def get(address: str) -> None:
+        response = client.get(address)
+        if response.status_code != 200:
+            raise RuntimeError(f"{address} answered {response.status_code}")
+
+    return get
+
+
+def count_queries(ask: Callable[[], None]) -> int:
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    with CaptureQueriesContext(connection) as captured:
+        ask()
+    return sum(not query["sql"].startswith(TRANSACTION) for query in captured)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""The search box of the back office."""
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.core.cache import cache
+from model_bakery import baker
+
+from countries.models import Country
+from sales.services import record_sales
+from sales.tests.helpers import sale_event
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def sales():
+    cache.clear()  # unfold remembers what was found
+    baker.make(Country, id_country="170", country_name="France")
+    record_sales([sale_event(ID_ORDER="Order/1", ID_PRODUCT="same", ID_BUYER="same", ID_SELLER="s 3")])
+    yield
+    cache.clear()
+
+
+def found(client, text):
+    response = client.get("/admin/search/", {"s": text, "extended": "1"})
+    return {result.title: str(result.link) for result in response.context["results"]} if response.content else {}
+
+
+def test_a_whole_id_is_found_wherever_it_is(admin_client):
+    assert found(admin_client, " same ") == {
+        "Product same": "/admin/sales/sale/?id_product__exact=same",
+        "Buyer same": "/admin/sales/buyer/same/",
+    }
+    assert found(admin_client, "Order/1") == {"Order Order/1": "/admin/sales/sale/?id_order__exact=Order%2F1"}
+    assert found(admin_client, "s 3") == {"Seller s 3": "/admin/sales/seller/s%25203/"}
+    assert found(admin_client, "sam") == found(admin_client, "\0") == {}
+
+
+def test_countries_are_found_by_id_and_name_and_reports_by_title(admin_client):
+    assert found(admin_client, "170") == {"France": "/admin/countries/country/170/change/"}
+    assert "France" in found(admin_client, "franc")
+    assert found(admin_client, "Largest buy") == {"Largest buyers": "/admin/analytics/report/largest_buyers/"}
+
+
+def test_nobody_finds_what_they_may_not_see(client):
+    user = User.objects.create_user("clerk", is_staff=True)
+    client.force_login(user)
+    assert found(client, "same") == found(client, "170") == found(client, "Largest") == {}
+    user.user_permissions.add(Permission.objects.get(codename="view_sale"))
+    assert len(found(client, "same")) == 2

@@ -1,0 +1,37 @@
+"""Queries that end when they take too long."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from django.db import OperationalError, connection, transaction
+
+WORK_MEMORY = "64MB"  # a bitmap of many sales then knows each one of them, not just their pages
+
+
+class TimeIsUp(Exception):  # noqa: N818  # it says what happened
+    """The database was stopped before it had an answer."""
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """A transaction of which each query may take so long. Raises TimeIsUp."""
+    try:
+        with transaction.atomic():
+            limit(seconds)
+            yield
+    except OperationalError as error:
+        if isinstance(error.__cause__, psycopg.errors.QueryCanceled):
+            raise TimeIsUp from None
+        raise
+
+
+def limit(seconds: float) -> None:
+    """From now on each query of this transaction may take so long."""
+    with connection.cursor() as cursor:
+        # Compiling a plan takes longer than most of these queries do.
+        cursor.execute(
+            "SELECT set_config('statement_timeout', %s, true), set_config('work_mem', %s, true), "
+            "set_config('jit', 'off', true)",
+            [f"{seconds * 1000:.0f}", WORK_MEMORY],
+        )
