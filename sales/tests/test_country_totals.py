@@ -345,7 +345,7 @@ def test_migrating_counts_the_sales_that_are_there():
             FROM generate_series(0, 2) AS number
             """
         )
-    call_command("migrate", "sales", verbosity=0)
+    call_command("migrate", verbosity=0)
 
     assert country_sales() == {("01-07", "1", "2"): (1, Decimal("0.5")), ("01-08", "1", "2"): (2, Decimal("1.0"))}
     assert country_totals.verify() == []
