@@ -80,6 +80,20 @@ def event() -> dict[str, Any]:
 
 
 @contextmanager
+def waiting_at_most(time: str) -> Iterator[None]:
+    """Waiting longer for a lock is an error meanwhile; the connection may go back to its pool, so not for ever."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('lock_timeout', %s, false)", [time])
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("RESET lock_timeout")
+
+
+@contextmanager
 def serve(folder: Path, **settings: str) -> Iterator[str]:
     """The service as `bin/start` runs it, on a port of its own and the database in the LOCAL_DIR given; its address."""
     port = str(free_port())

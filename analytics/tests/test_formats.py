@@ -40,6 +40,7 @@ def test_text_is_cut_at_ends_of_lines(name):
     assert b"".join(pieces).decode().count("é") == 2_500
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
 def test_memory_does_not_grow_with_the_rows(name):
     """All of these rows would be 40 MB, of xlsx, which is slow, 8. (What Arrow holds is not seen here.)"""

@@ -4,6 +4,7 @@ import pytest
 from django.db import OperationalError, connection, transaction
 from model_bakery import baker
 
+from conftest import waiting_at_most
 from countries.models import Country
 from countries.services import (
     MAX_LISTED,
@@ -210,10 +211,9 @@ def test_other_text_stays_as_it_is(text):
 def test_nobody_changes_locked_countries_and_everybody_reads_them():
     def elsewhere():
         try:
-            with connection.cursor() as cursor:
-                cursor.execute("SET lock_timeout = '100ms'")
-            assert Country.objects.count() == 0
-            Country.objects.create(id_country="170", country_name="France")
+            with waiting_at_most("100ms"):
+                assert Country.objects.count() == 0
+                Country.objects.create(id_country="170", country_name="France")
         finally:
             connection.close()
 

@@ -11,6 +11,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
 
+from conftest import waiting_at_most
 from sales import country_totals, feedback
 from sales.models import CountryDailyTotal, CountryDay, CountryJournalEntry, CountryTotal, Sale
 from sales.services import FEW, record_plain_sales, record_sales
@@ -313,9 +314,8 @@ def snapshot_before_a_sale(snapshot):
 
 def without_waiting(function):
     """What `function` gives; it fails if another transaction would have to end first."""
-    with connection.cursor() as cursor:
-        cursor.execute("SET lock_timeout = '1s'")
-    return function()
+    with waiting_at_most("1s"):
+        return function()
 
 
 def closing(function):

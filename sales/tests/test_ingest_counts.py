@@ -10,6 +10,7 @@ from django.core.management import call_command
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
+from conftest import waiting_at_most
 from sales import feedback, ingest_counts
 from sales.ingest_counts import KEPT_FOR, counts_since
 from sales.models import DuplicateJournalEntry, IngestMinute, JournalEntry
@@ -188,10 +189,9 @@ def test_nobody_waits_for_a_fold_to_note_duplicates(no_folds):
     record_sales([sale_event(EVENT_ID="e-1")])
 
     def send():
-        with connection.cursor() as cursor:
-            cursor.execute("SET lock_timeout = '1s'")
         try:
-            return record_sales([sale_event(EVENT_ID="e-1")]).duplicates
+            with waiting_at_most("1s"):
+                return record_sales([sale_event(EVENT_ID="e-1")]).duplicates
         finally:
             connection.close()
 

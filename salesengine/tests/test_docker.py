@@ -117,6 +117,7 @@ def test_the_image_holds_all_the_code_and_nothing_private():
     assert let_in() == {*apps, "manage.py", "requirements.txt", settings.SQL_DIR.name}
 
 
+@pytest.mark.slow
 def test_the_image_serves_static_files_compressed_and_by_the_hash_of_what_is_in_them(tmp_path):
     for name in let_in():
         if (ROOT / name).is_dir():
@@ -154,6 +155,7 @@ def test_the_image_does_not_run_as_root():
     assert any(f"useradd --uid {user} " in step for step in instructions("RUN"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hosts", ["sales.example.com,www.example.com", ".example.com", "*", "localhost,[::1]"])
 def test_the_healthcheck_tells_whether_the_service_answers(hosts):
     (healthcheck,) = [words.split(" CMD ", 1)[1] for words in instructions("HEALTHCHECK")]

@@ -15,6 +15,8 @@ import pytest
 
 from salesengine import embedded
 
+pytestmark = pytest.mark.slow
+
 USER = """
 import sys
 from pathlib import Path

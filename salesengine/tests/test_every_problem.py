@@ -319,6 +319,7 @@ def process_that_waits(service: Service, reason: str) -> int:
     pytest.fail("no request has come as far as this")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("expected", "provoke"), CASES)
 def test_a_real_server_answers_as_it_should(service, expected, provoke):
     answer = provoke(service)

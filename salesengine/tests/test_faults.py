@@ -13,6 +13,8 @@ import pytest
 
 from salesengine import embedded
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def connection(server, server_dir):
@@ -60,7 +62,6 @@ def test_a_database_that_was_killed_is_started_again_and_has_every_sale(server, 
     assert stored(server) == before + accepted + answers.count(201)
 
 
-@pytest.mark.slow
 def test_clients_that_stop_in_mid_request_do_not_keep_the_others_out(server):
     half = b"POST /ingest HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
     stalled = [socket.create_connection(("127.0.0.1", urlsplit(server).port)) for _ in range(40)]

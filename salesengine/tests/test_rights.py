@@ -33,7 +33,8 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "repo
 @pytest.fixture
 def something_of_everything(settings, tmp_path):
     """A row or two for each page to show."""
-    (tmp_path / "top_brands.sql").write_text((settings.SQL_DIR / "top_brands.sql").read_text())
+    for name in ("top_brands.sql", "sales.sql"):
+        (tmp_path / name).write_text((settings.SQL_DIR / name).read_text())
     settings.SQL_DIR = tmp_path
     Country.objects.create(pk="170", country_name="France", continent="Europe")
     record_sales([sale_event(), sale_event(ID_BUYER_COUNTRY="170", ID_SELLER_COUNTRY="170")])
