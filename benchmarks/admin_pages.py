@@ -44,6 +44,8 @@ def pages() -> dict[str, str]:
         for column in ("id_buyer", "id_seller")
     )
     return {
+        "home": "/admin/?until=2021-06-30",
+        "countries": "/admin/countries/country/",
         "sales list, first page": LIST,
         "page 1,000": sales(p="1000"),
         "oldest first": sales(o="0"),

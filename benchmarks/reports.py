@@ -1,10 +1,11 @@
 """How long the reports take, beside the queries that a small service would write for the same questions.
 
-    .venv/bin/python -m benchmarks.reports [SALES] [--rounds N] [--plans]
+    .venv/bin/python -m benchmarks.reports [SALES] [--rounds N] [--plans] [--folder LOCAL_DIR]
 
 The queries of benchmarks/original_sql join the names of the countries to every sale and add up by name, and add up
 each week for itself. They run as the reports do: by the same runner, on the same connection, tables and indexes, one
 after the other in turns. Then an export of all columns as CSV, beside COPY alone, and the memory of run_report.
+--folder takes the sales from a database that has them already, and leaves it there.
 Absolute times are the machine's; the ratios of the medians are what counts.
 """
 
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import time
 from argparse import ArgumentParser
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -54,12 +56,14 @@ def main() -> None:
     parser = ArgumentParser(prog="python -m benchmarks.reports")
     parser.add_argument("sales", type=int, nargs="?", default=SALES, help="(default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--folder", help="a LOCAL_DIR that has the sales already")
     parser.add_argument("--plans", action="store_true", help="show each query's plan, and where its time goes")
     options = parser.parse_args()
     print(f"{os.cpu_count()} processors, load before: {os.getloadavg()[0]:.2f}")
-    with service() as measured:
+    with nullcontext(Service(options.folder, {})) if options.folder else service() as measured:
         use_database(measured)
-        load(measured, options.sales)
+        if not options.folder:
+            load(measured, options.sales)
         print(f"{options.sales:,} sales, medians of {options.rounds} rounds")
         for name, originals in PAIRS.items():
             compare(name, originals, options.rounds)
@@ -114,7 +118,7 @@ def compare(name: str, originals: tuple[str, ...], rounds: int) -> None:
 def compare_export(measured: Service, rows: int, rounds: int) -> None:
     """Export sales as CSV and by COPY alone in turns; print the medians, and what memory run_report took."""
     path = measured.folder / "export" / "all_sales.sql"
-    path.parent.mkdir()
+    path.parent.mkdir(exist_ok=True)
     path.write_text(f'/*\ntitle = "All"\ndescription = "All."\n*/\n{ALL_COLUMNS} LIMIT {rows}\n')
     ways = {"export": partial(export, path), "COPY": partial(copy, f"{ALL_COLUMNS} LIMIT {rows}")}
     times: dict[str, list[float]] = {name: [] for name in ways}
