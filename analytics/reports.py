@@ -22,7 +22,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from django.conf import settings
@@ -139,6 +139,11 @@ def read_report(path: Path) -> Report:
         raise InvalidReportError(path, error.object.count(b"\n", 0, error.start) + 1, "is not UTF-8") from None
     except OSError as error:
         raise InvalidReportError(path, 1, f"cannot be read: {error.strerror}") from None
+    return _parse_report(path, text)
+
+
+@lru_cache(maxsize=256)  # by the whole text: of a file that has changed, nothing old is left
+def _parse_report(path: Path, text: str) -> Report:
     match = HEADER.match(text)
     if match is None:
         raise InvalidReportError(path, 1, "must begin with a /* comment */ that holds title and description, as TOML")
