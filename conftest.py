@@ -24,6 +24,14 @@ hypothesis.settings.register_profile("thorough", max_examples=200)  # a step of 
 hypothesis.settings.load_profile("quick")
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What wants the service as processes of its own belongs to the slow suites."""
+    for item in items:
+        if {"server", "start_server"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def quick_flush() -> Iterator[None]:
     """Empty the tables after a test with transactions of its own in 2 ms, where TRUNCATE takes 50 and making the

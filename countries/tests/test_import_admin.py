@@ -195,6 +195,7 @@ def test_a_file_that_is_too_large_is_refused(admin_client, size, message):
     assert not confirmation(page).get("import_file_name")
 
 
+@pytest.mark.slow
 def test_the_largest_file_can_be_confirmed_even_if_it_cannot_be_packed(admin_client):
     noise = base64.b64encode(b"".join(signing.b62_encode(n**9).encode() for n in range(40_000))).decode()
     rows = [f"{n},{noise[n * 100 : n * 100 + 90]},\n" for n in range(9_000)]
