@@ -64,7 +64,6 @@ IN_THE_README = {
     ("sales", "desktop", "dark"),
     ("report", "desktop", "light"),
     ("buyer", "desktop", "light"),
-    ("home", "phone", "dark"),
 }
 REJECTED = """{"ID_ORDER": "900", "ID_PRODUCT": "2", "ID_BUYER": "3", "ID_SELLER": "4", "ID_SELLER_COUNTRY": "203", \
 "ID_BUYER_COUNTRY": "170", "DATE_PAYMENT": "2021-01-07", "REVENUE": "much"}
