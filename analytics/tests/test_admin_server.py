@@ -5,55 +5,49 @@ import time
 from uuid import uuid4
 
 import httpx
+import psycopg
 import pytest
 
-from conftest import manage, new_folder, serve
+from conftest import new_folder, serve
+from salesengine import embedded
 
-COUNT = """
-from django.db import connection
-cursor = connection.cursor()
-cursor.execute(
-    "SELECT count(*) FROM pg_stat_activity "
-    "WHERE state = 'active' AND query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid()"
-)
-print(cursor.fetchone()[0])
-"""
-OUTCOMES = """
-from analytics.models import ReportRun
-print([(run.format, run.outcome) for run in ReportRun.objects.all()])
-"""
+PASSWORD = "a long password of a test"
+NAPPING = """SELECT EXISTS (
+    SELECT FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid()
+)"""
+OUTCOME = "SELECT format, outcome FROM report_runs ORDER BY started_at DESC LIMIT 1"
+
+pytestmark = pytest.mark.slow
 
 
-def shell(folder, command):
-    return manage(folder, "shell", "--no-imports", "-c", command).strip()
+@pytest.fixture(scope="module")
+def service():
+    """A client that has logged in, and the server's database."""
+    with new_folder() as folder:
+        (folder / "probe.sql").write_text('/*\ntitle = "Nap"\ndescription = "Sleeps."\n*/\nSELECT pg_sleep(60) AS nap\n')
+        place = {"host": str(embedded.socket_dir(folder)), "user": embedded.DATABASE, "dbname": embedded.DATABASE}
+        with (
+            serve(folder, SQL_DIR=str(folder), DJANGO_SUPERUSER_PASSWORD=PASSWORD) as address,
+            httpx.Client(base_url=address) as client,
+            psycopg.connect(**place, autocommit=True) as database,
+        ):
+            form = re.search('csrfmiddlewaretoken" value="([^"]+)"', client.get("/admin/login/").text)[1]
+            filled = {"username": "admin", "password": PASSWORD, "csrfmiddlewaretoken": form}
+            assert client.post("/admin/login/", data=filled).status_code == 302
+            yield client, database
 
 
-def wait_for(folder, number):
-    for _ in range(15):
-        if shell(folder, COUNT) == number:
-            return
-        time.sleep(0.2)
-    pytest.fail(f"there are not {number} queries")
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("path", ["probe/result/", "probe.csv", "probe/"])
-def test_a_closed_connection_ends_the_query(tmp_path, path):
-    (tmp_path / "probe.sql").write_text('/*\ntitle = "Nap"\ndescription = "Sleeps."\n*/\nSELECT pg_sleep(60) AS nap\n')
-    password = "a long password of a test"
-    with (
-        new_folder() as folder,
-        serve(folder, SQL_DIR=str(tmp_path), DJANGO_SUPERUSER_PASSWORD=password) as address,
-        httpx.Client(base_url=address) as client,
-    ):
-        form = re.search('csrfmiddlewaretoken" value="([^"]+)"', client.get("/admin/login/").text)[1]
-        answer = client.post(
-            "/admin/login/", data={"username": "admin", "password": password, "csrfmiddlewaretoken": form}
-        )
-        assert answer.status_code == 302
-        query = {"run": "whole" if path == "probe/" else str(uuid4())}
-        with pytest.raises(httpx.ReadTimeout):
-            client.get(f"/admin/analytics/report/{path}", params=query, timeout=4)  # and then it hangs up
-        wait_for(folder, "0")
-        output = "csv" if path.endswith("csv") else "page"
-        assert shell(folder, OUTCOMES) == f"[('{output}', 'cancelled')]"
+def test_a_closed_connection_ends_the_query(service, path):
+    client, database = service
+    query = {"run": "whole" if path == "probe/" else str(uuid4())}
+
+    with pytest.raises(httpx.ReadTimeout):
+        client.get(f"/admin/analytics/report/{path}", params=query, timeout=4)  # and then it hangs up
+
+    expected = ("csv" if path.endswith("csv") else "page", "cancelled")
+    deadline = time.monotonic() + 15
+    while (outcome := database.execute(OUTCOME).fetchone()) != expected:
+        assert time.monotonic() < deadline, outcome
+        time.sleep(0.1)
+    assert not database.execute(NAPPING).fetchone()[0]

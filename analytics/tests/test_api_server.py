@@ -19,6 +19,9 @@ SLOW_ROWS = """WITH RECURSIVE slow AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM
     SELECT n, pg_sleep(0.03)::text AS slept FROM slow"""
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def service():
     """A server's address, and its database."""

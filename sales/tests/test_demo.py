@@ -77,6 +77,7 @@ def test_there_are_as_many_events_as_asked_for(sales):
     assert len(generate(sales)) == sales
 
 
+@pytest.mark.slow
 def test_events_are_made_as_they_are_asked_for():
     assert len(list(islice(demo.generate_events(10**12, seed=1), 3))) == 3
 

@@ -94,6 +94,7 @@ class TestLinks:
 
         assert crawl(client) == []
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "right", sorted(right for rights in GROUPS.values() for right in rights if "view" in right)
     )
