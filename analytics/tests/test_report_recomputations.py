@@ -254,7 +254,7 @@ def sales(market, minimum="-1e40", maximum="1e40", no_category=None, no_brand=No
     fields = {"buyer_country": "id_buyer_country", "seller_country": "id_seller_country"}
     continent = {side: given.pop(f"{side.lower()}_continent", None) for side in ("SELLER", "BUYER")}
     of_fields = chosen(market, **{fields.get(name, name): value for name, value in given.items()})
-    first = Sale.objects.earliest("id")
+    first, names = Sale.objects.earliest("id"), country_names()
     ids = {id(event): first.pk + number for number, event in enumerate(market)}
     rows = []
     for event in of_fields:
@@ -266,12 +266,11 @@ def sales(market, minimum="-1e40", maximum="1e40", no_category=None, no_brand=No
             and (any_id is None or any_id in keys)
             and all(name in (None, continents.get(event[f"ID_{side}_COUNTRY"])) for side, name in continent.items())
         ):
-            rows.append(sale_line(event, ids[id(event)], first.received_at))
+            rows.append(sale_line(event, ids[id(event)], first.received_at, names))
     return sorted(rows, key=lambda row: (row["date_payment"], row["id"]), reverse=True)
 
 
-def sale_line(event, sale_id, received_at):
-    names = country_names()
+def sale_line(event, sale_id, received_at, names):
     return {
         "id": sale_id,
         **{
