@@ -74,7 +74,7 @@ def kill_at_random(process, database, chance):
     return process.wait() != 0
 
 
-@pytest.mark.parametrize(("name", "kills"), [("killed.ndjson", 20), ("killed.csv.gz", 8), ("killed.parquet", 8)])
+@pytest.mark.parametrize(("name", "kills"), [("killed.ndjson", 20), ("killed.csv.gz", 5), ("killed.parquet", 5)])
 def test_an_import_killed_at_random_moments_stores_every_event_once(tmp_path, database, command, name, kills):
     chance = random.Random(name)
     form = name.removeprefix("killed.")

@@ -205,7 +205,8 @@ def test_connections_to_redis_that_died_are_replaced(api, settings, redis_port, 
 
 
 def ask_often(address):
-    return Counter(httpx.get(f"{address}/feedback").status_code for _ in range(20))
+    with httpx.Client(base_url=address) as client:
+        return Counter(client.get("/feedback").status_code for _ in range(20))
 
 
 @needs_redis
