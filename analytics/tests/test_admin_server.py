@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 def service():
     """A client that has logged in, and the server's database."""
     with new_folder() as folder:
-        (folder / "probe.sql").write_text('/*\ntitle = "Nap"\ndescription = "Sleeps."\n*/\nSELECT pg_sleep(60) AS nap\n')
+        (folder / "probe.sql").write_text('/*\ntitle = "Nap"\ndescription = "Sleeps."\n*/\nSELECT pg_sleep(60)\n')
         place = {"host": str(embedded.socket_dir(folder)), "user": embedded.DATABASE, "dbname": embedded.DATABASE}
         with (
             serve(folder, SQL_DIR=str(folder), DJANGO_SUPERUSER_PASSWORD=PASSWORD) as address,

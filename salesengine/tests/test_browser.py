@@ -29,6 +29,7 @@ PASSWORD = "a-long-enough-secret"
 WIDTHS = {"desktop": (1280, 900), "phone": (360, 780)}
 THEMES = ("light", "dark")
 SEVERE = {"serious", "critical"}
+OTHER_ROWS = "tbody:nth-of-type(n+5), tbody tr:nth-child(n+5)"  # than the first of a table; unfold's have a tbody each
 
 # The main pages, by the names that their pictures have.
 PAGES = {
@@ -160,7 +161,7 @@ def phone(contexts: dict[str, BrowserContext], site: str) -> Iterator[Page]:
 
 def violations(page: Page, rules: list[str] | None) -> list[str]:
     """What axe-core finds that is serious, by these of its rules, or all. Of a table the first rows stand for all."""
-    page.evaluate("document.querySelectorAll('tbody:nth-of-type(n+5), tbody tr:nth-child(n+5)').forEach(row => row.remove())")
+    page.evaluate("rows => document.querySelectorAll(rows).forEach(row => row.remove())", OTHER_ROWS)
     options: dict[str, Any] = {"resultTypes": ["violations"]}
     if rules:
         options["runOnly"] = {"type": "rule", "values": rules}
