@@ -20,6 +20,7 @@ import pytest
 from rest_framework.test import APIClient
 
 ROOT = Path(__file__).parent
+PASSWORD = "a long password of a test"
 
 hypothesis.settings.register_profile("quick", max_examples=30)
 hypothesis.settings.register_profile("thorough", max_examples=200)  # a step of its own in .ci/run
@@ -111,10 +112,9 @@ def waiting_at_most(time: str) -> Iterator[None]:
 
 @contextmanager
 def serve(folder: Path, **settings: str) -> Iterator[str]:
-    """The service as `bin/start` runs it, on a port of its own and the database in the LOCAL_DIR given; its address."""
+    """The service as `bin/start` runs it, on a port of its own, with a folder from `new_folder`; its address."""
     port = str(free_port())
     environment = os.environ | {"LOCAL_DIR": str(folder), "PORT": port, "ENV_FILE": os.devnull} | settings
-    subprocess.run([sys.executable, "manage.py", "prepare"], env=environment, cwd=ROOT, check=True, capture_output=True)
     command = [sys.executable, "-m", "gunicorn", "--config", "python:salesengine.gunicorn", "salesengine.wsgi"]
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=log, stderr=log)
@@ -152,7 +152,7 @@ def free_port() -> int:
 
 @contextmanager
 def new_folder() -> Iterator[Path]:
-    """A LOCAL_DIR whose database has its tables, and nothing in them."""
+    """A LOCAL_DIR with a database that is prepared; its user admin has the PASSWORD."""
     with empty_folder() as folder:
         subprocess.run(["cp", "-a", made_once() / "postgres", folder], check=True)  # with its owner
         yield folder
@@ -172,7 +172,9 @@ def made_once() -> Path:
     cleanup = ExitStack()
     atexit.register(cleanup.close)
     folder = cleanup.enter_context(empty_folder())
-    manage(folder, "migrate")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DJANGO_SUPERUSER_PASSWORD", PASSWORD)
+        manage(folder, "prepare")
     return folder
 
 

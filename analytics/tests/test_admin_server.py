@@ -8,10 +8,9 @@ import httpx
 import psycopg
 import pytest
 
-from conftest import new_folder, serve
+from conftest import PASSWORD, new_folder, serve
 from salesengine import embedded
 
-PASSWORD = "a long password of a test"
 NAPPING = """SELECT EXISTS (
     SELECT FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid()
 )"""
@@ -27,7 +26,7 @@ def service():
         (folder / "probe.sql").write_text('/*\ntitle = "Nap"\ndescription = "Sleeps."\n*/\nSELECT pg_sleep(60)\n')
         place = {"host": str(embedded.socket_dir(folder)), "user": embedded.DATABASE, "dbname": embedded.DATABASE}
         with (
-            serve(folder, SQL_DIR=str(folder), DJANGO_SUPERUSER_PASSWORD=PASSWORD) as address,
+            serve(folder, SQL_DIR=str(folder)) as address,
             httpx.Client(base_url=address) as client,
             psycopg.connect(**place, autocommit=True) as database,
         ):

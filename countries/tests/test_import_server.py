@@ -6,9 +6,8 @@ from html import unescape
 import httpx
 import pytest
 
-from conftest import manage, new_folder, serve
+from conftest import PASSWORD, manage, new_folder, serve
 
-PASSWORD = "a long password of a test"
 CSV = "ID_COUNTRY,COUNTRY_NAME,CONTINENT\n170,France,Europe\n"
 COUNT = "from countries.models import Country; print(Country.objects.count())"
 
@@ -22,7 +21,7 @@ def log_in(client):
 def test_one_service_shows_the_preview_and_another_stores_it():
     with (
         new_folder() as folder,
-        serve(folder, DJANGO_SUPERUSER_PASSWORD=PASSWORD) as first,
+        serve(folder) as first,
         serve(folder) as second,
         httpx.Client() as client,
     ):

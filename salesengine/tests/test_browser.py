@@ -17,7 +17,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from conftest import ROOT, manage, new_folder, serve
+from conftest import PASSWORD, ROOT, manage, new_folder, serve
 
 CHROMIUM = Path("/usr/bin/chromium")
 SCREENSHOTS = ROOT / ".github" / "screenshots"
@@ -25,7 +25,6 @@ FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
     *("--disable-sync", "--no-first-run"),
 ]
-PASSWORD = "a-long-enough-secret"
 WIDTHS = {"desktop": (1280, 900), "phone": (360, 780)}
 THEMES = ("light", "dark")
 SEVERE = {"serious", "critical"}
@@ -81,8 +80,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def site() -> Iterator[str]:
     """The service with demo data, a rejected event, a report that takes long, and the user admin; its address."""
-    with new_folder() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DJANGO_SUPERUSER_PASSWORD", PASSWORD)
+    with new_folder() as folder:
         reports = Path(shutil.copytree(ROOT / "sql", folder / "sql"))
         (reports / "nap.sql").write_text('/*\ntitle = "Nap"\ndescription = "Sleeps."\n*/\nSELECT pg_sleep(50) AS nap\n')
         manage(folder, "prepare", "--demo")
