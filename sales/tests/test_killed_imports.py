@@ -18,7 +18,8 @@ from salesengine import embedded
 
 pytestmark = pytest.mark.slow
 
-EVENTS_A_KILL = 20_000  # enough that no import ends before it is killed
+# File, how often it is killed, and how many events there are: enough that no import ends before it is killed.
+FILES = [("killed.ndjson", 20, 400_000), ("killed.csv.gz", 5, 160_000), ("killed.parquet", 5, 160_000)]
 NAMES = ("ID_ORDER", "ID_PRODUCT", "ID_BUYER", "ID_SELLER", "ID_SELLER_COUNTRY", "ID_BUYER_COUNTRY")
 
 
@@ -74,11 +75,11 @@ def kill_at_random(process, database, chance):
     return process.wait() != 0
 
 
-@pytest.mark.parametrize(("name", "kills"), [("killed.ndjson", 20), ("killed.csv.gz", 5), ("killed.parquet", 5)])
-def test_an_import_killed_at_random_moments_stores_every_event_once(tmp_path, database, command, name, kills):
+@pytest.mark.parametrize(("name", "kills", "number"), FILES)
+def test_an_import_killed_at_random_moments_stores_every_event_once(tmp_path, database, command, name, kills, number):
     chance = random.Random(name)
     form = name.removeprefix("killed.")
-    sent = rows(form, kills * EVENTS_A_KILL)
+    sent = rows(form, number)
     write(tmp_path / name, sent)
     call = ("import_sales", str(tmp_path / name))
 
