@@ -254,7 +254,7 @@ print(secret_key(pathlib.Path(sys.argv[1])))
     assert [path.name for path in (tmp_path / "local").iterdir()] == ["secret_key"]
 
 
-def test_settings_that_are_wrong_are_told_in_one_line_and_keep_the_process_from_starting():
+def test_settings_that_are_wrong_keep_the_process_from_starting_and_its_last_line_says_why():
     environment = {"PATH": os.environ["PATH"], "ENV_FILE": os.devnull} | PRODUCTION | {"SECRET_KEY": ""}
 
     finished = subprocess.run(
