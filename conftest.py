@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 import hypothesis
+import psycopg
 import pytest
 from rest_framework.test import APIClient
 
@@ -142,6 +143,14 @@ def new_key(folder: Path, name: str, *scopes: str) -> dict[str, str]:
     """The header of a client with a new API key in the database in this LOCAL_DIR."""
     key = manage(folder, "create_api_key", name, *(f"--scope={scope}" for scope in scopes))
     return {"Authorization": f"Api-Key {key.strip()}"}
+
+
+def connect_database(folder: Path) -> psycopg.Connection:
+    """A connection to the database in this LOCAL_DIR, in autocommit mode, while somebody else keeps it up."""
+    from salesengine import embedded
+
+    host = str(embedded.socket_dir(folder))
+    return psycopg.connect(host=host, user=embedded.DATABASE, dbname=embedded.DATABASE, autocommit=True)
 
 
 def free_port() -> int:

@@ -5,11 +5,9 @@ import time
 from uuid import uuid4
 
 import httpx
-import psycopg
 import pytest
 
-from conftest import PASSWORD, new_folder, serve
-from salesengine import embedded
+from conftest import PASSWORD, connect_database, new_folder, serve
 
 NAPPING = """SELECT EXISTS (
     SELECT FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid()
@@ -24,11 +22,10 @@ def service():
     """A client that has logged in, and the server's database."""
     with new_folder() as folder:
         (folder / "probe.sql").write_text('/*\ntitle = "Nap"\ndescription = "Sleeps."\n*/\nSELECT pg_sleep(60)\n')
-        place = {"host": str(embedded.socket_dir(folder)), "user": embedded.DATABASE, "dbname": embedded.DATABASE}
         with (
             serve(folder, SQL_DIR=str(folder)) as address,
             httpx.Client(base_url=address) as client,
-            psycopg.connect(**place, autocommit=True) as database,
+            connect_database(folder) as database,
         ):
             form = re.search('csrfmiddlewaretoken" value="([^"]+)"', client.get("/admin/login/").text)[1]
             filled = {"username": "admin", "password": PASSWORD, "csrfmiddlewaretoken": form}

@@ -6,11 +6,9 @@ from contextlib import closing
 from urllib.parse import urlsplit
 
 import httpx
-import psycopg
 import pytest
 
-from conftest import new_folder, serve
-from salesengine import embedded
+from conftest import connect_database, new_folder, serve
 
 SLEEPS = "SELECT pg_sleep(30)::text AS slept"
 LONG = "SELECT n, repeat('x', 100) AS text FROM generate_series(1, 30000) AS n"
@@ -29,8 +27,7 @@ def service():
         for name, sql in (("sleeps", SLEEPS), ("long", LONG), ("slow_rows", SLOW_ROWS)):
             (folder / f"{name}.sql").write_text(f'/*\ntitle = "Probe"\ndescription = "Probe."\n*/\n{sql}')
         extra = {"SQL_DIR": str(folder)}
-        place = {"host": str(embedded.socket_dir(folder)), "user": embedded.DATABASE, "dbname": embedded.DATABASE}
-        with serve(folder, **extra) as address, psycopg.connect(**place, autocommit=True) as database:
+        with serve(folder, **extra) as address, connect_database(folder) as database:
             yield address, database
 
 

@@ -9,16 +9,15 @@ from contextlib import ExitStack, suppress
 from io import StringIO
 
 import psutil
-import psycopg
 import pytest
 from django.conf import settings as project_settings
 from django.core.management import CommandError, call_command
 from django.db import connection
 
 from analytics.models import ReportRun
+from conftest import connect_database
 from sales.services import record_sales
 from sales.tests.helpers import sale_event
-from salesengine import embedded
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 
@@ -61,12 +60,7 @@ def running_queries(server_dir):
     """Asks the server's database for what its reports do at this moment."""
 
     def ask():
-        with psycopg.connect(
-            host=str(embedded.socket_dir(server_dir)),
-            port=embedded.PORT,
-            user=embedded.DATABASE,
-            dbname=embedded.DATABASE,
-        ) as database:
+        with connect_database(server_dir) as database:
             return database.execute(
                 "SELECT query FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid()"
             ).fetchall()

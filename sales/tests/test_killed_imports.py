@@ -8,13 +8,11 @@ import sys
 import time
 from decimal import Decimal
 
-import psycopg
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from conftest import ROOT
-from salesengine import embedded
+from conftest import ROOT, connect_database
 
 pytestmark = pytest.mark.slow
 
@@ -25,8 +23,7 @@ NAMES = ("ID_ORDER", "ID_PRODUCT", "ID_BUYER", "ID_SELLER", "ID_SELLER_COUNTRY",
 
 @pytest.fixture
 def database(server, server_dir):
-    host = str(embedded.socket_dir(server_dir))
-    with psycopg.connect(host=host, user=embedded.DATABASE, dbname=embedded.DATABASE, autocommit=True) as database:
+    with connect_database(server_dir) as database:
         yield database
 
 

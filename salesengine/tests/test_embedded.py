@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
-import psycopg
 import pytest
 
+from conftest import connect_database
 from salesengine import embedded
 
 pytestmark = pytest.mark.slow
@@ -79,11 +79,6 @@ def servers(local_dir):
     return [process.pid for process in psutil.process_iter(["cmdline"]) if data_dir in (process.info["cmdline"] or [])]
 
 
-def connect(local_dir):
-    host = str(embedded.socket_dir(local_dir))
-    return psycopg.connect(host=host, user=embedded.DATABASE, dbname=embedded.DATABASE, autocommit=True)
-
-
 def test_processes_share_one_server_and_the_last_one_stops_it(local_dir, use):
     first, second = use(), use()
     running = servers(local_dir)
@@ -135,7 +130,7 @@ def test_a_killed_process_does_not_keep_the_server(local_dir, use):
 
 def test_a_killed_server_starts_again_at_once_with_every_committed_row(local_dir, use):
     use()
-    with connect(local_dir) as connection:
+    with connect_database(local_dir) as connection:
         connection.execute("CREATE TABLE kept (number int)")
         for number in range(100):
             connection.execute("INSERT INTO kept VALUES (%s)", [number])
@@ -144,13 +139,13 @@ def test_a_killed_server_starts_again_at_once_with_every_committed_row(local_dir
 
     use()
 
-    with connect(local_dir) as connection:
+    with connect_database(local_dir) as connection:
         assert connection.execute("SELECT count(*) FROM kept").fetchone() == (100,)
 
 
 def test_no_server_starts_while_a_child_of_a_killed_one_still_works_on_the_data(local_dir, use):
     use()
-    with connect(local_dir) as connection, ThreadPoolExecutor(1) as pool:
+    with connect_database(local_dir) as connection, ThreadPoolExecutor(1) as pool:
         child = connection.info.backend_pid
         os.kill(child, signal.SIGSTOP)
         os.kill(servers(local_dir)[0], signal.SIGKILL)
@@ -189,7 +184,7 @@ def test_a_start_that_was_killed_while_it_made_the_database_is_made_good(local_d
 
     use()
 
-    with connect(local_dir) as connection:
+    with connect_database(local_dir) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
@@ -206,7 +201,7 @@ def test_nobody_else_can_reach_the_server(local_dir, use):
     use()
 
     socket_file = embedded.socket_dir(local_dir) / ".s.PGSQL.5432"
-    with connect(local_dir) as connection:
+    with connect_database(local_dir) as connection:
         assert connection.execute("SHOW listen_addresses").fetchone() == ("",)
     assert (local_dir / "postgres").stat().st_mode & 0o077 == 0
     assert socket_file.stat().st_mode & 0o077 == 0
@@ -220,7 +215,7 @@ def test_a_server_that_died_is_started_again_by_who_uses_it(local_dir, use):
     user.stdin.flush()
 
     assert user.stdout.readline() == "True\n"
-    with connect(local_dir) as connection:
+    with connect_database(local_dir) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
 
 

@@ -13,9 +13,9 @@ import httpx
 import psycopg
 import pytest
 
-from conftest import new_folder, new_key, serve
+from conftest import connect_database, new_folder, new_key, serve
 from sales.schemas import EXAMPLE
-from salesengine import embedded, problems
+from salesengine import problems
 from salesengine.problems import PROBLEMS, Problem
 
 SUCCESSES = {200, 201, 207}
@@ -71,8 +71,7 @@ def service():
         keys.append(new_key(folder, "hasty", "read"))
         clients = [httpx.Client(base_url=address, timeout=30, headers=key) for key in keys]
         clients.append(httpx.Client(base_url=address, timeout=30))
-        place = {"host": str(embedded.socket_dir(folder)), "user": embedded.DATABASE, "dbname": embedded.DATABASE}
-        database = psycopg.connect(**place, autocommit=True)
+        database = connect_database(folder)
         for each in (*clients, database):
             stack.callback(each.close)
         yield Service(*clients, database)

@@ -8,18 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import httpx
-import psycopg
 import pytest
 
-from salesengine import embedded
+from conftest import connect_database
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
 def connection(server, server_dir):
-    host = str(embedded.socket_dir(server_dir))
-    with psycopg.connect(host=host, user=embedded.DATABASE, dbname=embedded.DATABASE, autocommit=True) as connection:
+    with connect_database(server_dir) as connection:
         yield connection
 
 

@@ -11,11 +11,9 @@ from urllib.parse import urlsplit
 
 import httpx
 import psutil
-import psycopg
 import pytest
 
-from conftest import manage, new_folder, serve
-from salesengine import embedded
+from conftest import connect_database, manage, new_folder, serve
 from salesengine.problems import DATABASE_UNAVAILABLE, INTERNAL_ERROR, REQUEST_IN_PROGRESS
 
 KILLS = 50
@@ -151,6 +149,5 @@ def wait_for_answers(clients):
 
 
 def stored_orders(folder):
-    place = {"host": str(embedded.socket_dir(folder)), "user": embedded.DATABASE, "dbname": embedded.DATABASE}
-    with psycopg.connect(**place) as connection:
+    with connect_database(folder) as connection:
         return Counter(dict(connection.execute("SELECT id_order, count(*) FROM sales GROUP BY id_order").fetchall()))
