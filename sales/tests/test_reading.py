@@ -193,7 +193,7 @@ class TestTies:
         with connection.cursor() as cursor:
             cursor.execute(f"EXPLAIN (ANALYZE, COSTS OFF) {statement}")
             plan = "\n".join(line for (line,) in cursor)
-        assert "Index Scan using sales_newest" in plan
+        assert "Index Scan using sales_newest_buyers" in plan
         assert "Index Cond: (ROW(date_payment, id) < ROW(" in plan  # and no other condition, at which it could begin
         assert "Removed by Filter" not in plan
         assert "rows=11" in plan

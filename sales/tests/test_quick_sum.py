@@ -1,0 +1,37 @@
+"""quick_sum, the aggregate of reports that add up for each of many buyers, gives what SUM gives, digit for digit."""
+
+from decimal import Decimal
+
+import pytest
+from django.db import connection
+from hypothesis import given
+from hypothesis import strategies as st
+
+pytestmark = pytest.mark.django_db
+
+REVENUES = st.decimals("-999999999999999.9", "999999999999999.9", allow_nan=False, allow_infinity=False, places=20)
+
+
+def sums(values):
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT quick_sum(value)::text, sum(value)::text FROM unnest(%s::numeric[]) AS value", [list(values)]
+        )
+        return cursor.fetchone()
+
+
+@given(st.lists(REVENUES | st.decimals("-1000", "1000", places=2) | st.none()))
+def test_it_is_the_sum_digit_for_digit(values):
+    quick, plain = sums(values)
+    assert quick == plain
+
+
+def test_it_keeps_every_digit_and_decimal_place():
+    assert sums([Decimal("999999999999999.00000000000000000001"), Decimal("0.10"), None])[0] == (
+        "999999999999999.10000000000000000001"
+    )
+
+
+def test_of_no_values_it_is_null():
+    assert sums([]) == (None, None)
+    assert sums([None]) == (None, None)
