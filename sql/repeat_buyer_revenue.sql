@@ -47,21 +47,30 @@ WITH weeks AS NOT MATERIALIZED (
         (%(first_day)s + (7 * %(weeks)s)::int)::timestamp AT TIME ZONE 'UTC' AS second_begin,
         (%(first_day)s + (14 * %(weeks)s)::int)::timestamp AT TIME ZONE 'UTC' AS second_end
 ),
-buyers AS (
+asked_for AS NOT MATERIALIZED (
     SELECT
-        QUICK_SUM(revenue) FILTER (WHERE date_payment < second_begin) AS week_1_revenue,
-        QUICK_SUM(revenue) FILTER (WHERE date_payment >= second_begin) AS week_2_revenue
+        id_buyer,
+        revenue,
+        date_payment < second_begin AS is_week_1,
+        HASHTEXT(id_buyer) < 0 AS is_first_half
     FROM sales
     CROSS JOIN weeks
-    WHERE date_payment >= first_begin AND date_payment < second_end AND HASHTEXT(id_buyer) < 0
+    WHERE date_payment >= first_begin
+        AND date_payment < second_end
+),
+per_buyer AS (
+    SELECT
+        QUICK_SUM(revenue) FILTER (WHERE is_week_1) AS week_1_revenue,
+        QUICK_SUM(revenue) FILTER (WHERE NOT is_week_1) AS week_2_revenue
+    FROM asked_for
+    WHERE is_first_half
     GROUP BY id_buyer
     UNION ALL
     SELECT
-        QUICK_SUM(revenue) FILTER (WHERE date_payment < second_begin),
-        QUICK_SUM(revenue) FILTER (WHERE date_payment >= second_begin)
-    FROM sales
-    CROSS JOIN weeks
-    WHERE date_payment >= first_begin AND date_payment < second_end AND HASHTEXT(id_buyer) >= 0
+        QUICK_SUM(revenue) FILTER (WHERE is_week_1),
+        QUICK_SUM(revenue) FILTER (WHERE NOT is_week_1)
+    FROM asked_for
+    WHERE NOT is_first_half
     GROUP BY id_buyer
 ),
 repeat_buyers AS (
@@ -69,8 +78,9 @@ repeat_buyers AS (
         COUNT(*) AS buyers,
         COALESCE(SUM(week_1_revenue), 0) AS week_1_revenue,
         COALESCE(SUM(week_2_revenue), 0) AS week_2_revenue
-    FROM buyers
-    WHERE week_1_revenue IS NOT NULL AND week_2_revenue IS NOT NULL
+    FROM per_buyer
+    WHERE week_1_revenue IS NOT NULL
+        AND week_2_revenue IS NOT NULL
 )
 SELECT
     buyers,
