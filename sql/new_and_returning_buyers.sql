@@ -54,7 +54,7 @@ WITH buyer_weeks AS MATERIALIZED (
         DATE_TRUNC('week', date_payment) AS week,
         COUNT(*) AS sales,
         COUNT(*) FILTER (WHERE revenue >= 0) AS purchases,
-        SUM(revenue) AS revenue
+        QUICK_SUM(revenue) AS revenue
     FROM sales
     GROUP BY id_buyer, week
 ),
