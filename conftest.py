@@ -3,6 +3,7 @@
 import atexit
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -26,6 +27,13 @@ PASSWORD = "a long password of a test"
 hypothesis.settings.register_profile("quick", max_examples=30)
 hypothesis.settings.register_profile("thorough", max_examples=200)  # a step of its own in .ci/run
 hypothesis.settings.load_profile("quick")
+
+
+def pytest_configure() -> None:
+    """Ignore by a handler what `nohup bin/test &` has us ignore: what tests start does not inherit that."""
+    for each in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(each) is signal.SIG_IGN:
+            signal.signal(each, lambda *_: None)
 
 
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
