@@ -1,5 +1,6 @@
 """manage.py prepare: what bin/start runs before it serves."""
 
+import json
 import os
 import re
 import subprocess
@@ -9,10 +10,12 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.management import call_command
 
+from conftest import empty_folder, manage
 from sales.models import Sale
 from sales.services import record_sales
 from sales.tests.helpers import sale_event
 from salesengine.api_keys import create_key
+from salesengine.management.commands.prepare import DEMO_SALES
 
 pytestmark = pytest.mark.django_db
 
@@ -86,3 +89,24 @@ def test_a_database_that_cannot_be_reached_is_said_in_words():
     assert finished.returncode == 1
     assert "CommandError: The database cannot be used" in finished.stderr
     assert "Traceback" not in finished.stderr
+
+
+@pytest.mark.slow
+def test_two_at_once_prepare_one_database():
+    with empty_folder() as folder:
+        processes = [
+            subprocess.Popen(
+                [sys.executable, "manage.py", "prepare", "--demo"],
+                env=os.environ | {"LOCAL_DIR": str(folder), "ENV_FILE": os.devnull},
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for _ in range(2)
+        ]
+        said = [process.communicate(timeout=120)[1] for process in processes]
+        told = manage(folder, "run_report", "new_and_returning_buyers", "--format", "json")
+
+    assert [process.returncode for process in processes] == [0, 0]
+    assert sum("Made the user admin" in each for each in said) == 1
+    assert sum("There are sales already" in each for each in said) == 1
+    assert sum(week["sales"] for week in json.loads(told)) == DEMO_SALES
