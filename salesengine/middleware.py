@@ -10,6 +10,7 @@ from django.shortcuts import render
 from salesengine.errors import DATABASE_AWAY, IMPOSSIBLE, DatabaseAway, bad_request, note_database_away
 
 PIECE = 65_536  # bytes
+BROKE_OFF = "salesengine.body_broke_off"  # in a request's META: there is no more of its body to wait for
 
 
 class UnreadBodies:
@@ -23,7 +24,7 @@ class UnreadBodies:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
-        if response.status_code >= 400:
+        if response.status_code >= 400 and BROKE_OFF not in request.META:
             drop_body(request)
         return response
 

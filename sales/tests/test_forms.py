@@ -1,6 +1,7 @@
 """POST /ingest: JSON and NDJSON, plain and gzipped, within limits."""
 
 import gzip
+import io
 import json
 import tracemalloc
 
@@ -101,6 +102,25 @@ def test_each_form_may_be_gzipped(api, event, form, members):
 
     assert post(api, body, content_type, **{"Content-Encoding": "gzip"}).status_code == 201
     assert Sale.objects.count() == 1
+
+
+class Stalled(io.BytesIO):
+    """A body of which no more comes: each wait for it takes as long as the server allows, and is in vain."""
+
+    waits = 0
+
+    def read(self, size):
+        self.waits += 1
+        raise TimeoutError
+
+
+@pytest.mark.parametrize("header", [{"CONTENT_LENGTH": "100"}, {"HTTP_TRANSFER_ENCODING": "chunked"}])
+def test_a_body_that_stalls_is_waited_for_once(api, header):
+    body = Stalled()
+    answer = api.generic("POST", "/ingest", content_type="application/json", **{"wsgi.input": body}, **header)
+
+    assert "broke off" in problem_of(answer, 400, "invalid-request")["detail"]
+    assert body.waits == 1
 
 
 @pytest.mark.parametrize("cut", [1, 8, 30])
