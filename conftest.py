@@ -80,7 +80,7 @@ def quick_clients(settings: Any) -> None:
 @pytest.fixture(autouse=True)
 def no_remembered_keys() -> None:
     """The API keys of a test are its own; those of others are forgotten."""
-    from salesengine import api_keys
+    from salesengine.accounts import api_keys
 
     api_keys.remembered.clear()
 
@@ -88,7 +88,7 @@ def no_remembered_keys() -> None:
 @pytest.fixture(autouse=True)
 def one_connection(monkeypatch: Any) -> None:
     """Write single events on the connection of the test, in whose transaction they are. A real server has its own."""
-    monkeypatch.setattr("sales.services.SINGLES", "default")
+    monkeypatch.setattr("sales.ingest.writer.SINGLES", "default")
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def api() -> APIClient:
 @pytest.fixture
 def event() -> dict[str, Any]:
     """The example sale event, as sent."""
-    from sales.schemas import EXAMPLE
+    from sales.ingest.schema import EXAMPLE
 
     return dict(EXAMPLE)
 
@@ -155,7 +155,7 @@ def new_key(folder: Path, name: str, *scopes: str) -> dict[str, str]:
 
 def connect_database(folder: Path) -> psycopg.Connection:
     """A connection to the database in this LOCAL_DIR, in autocommit mode, while somebody else keeps it up."""
-    from salesengine import embedded
+    from salesengine.embedded import server as embedded
 
     host = str(embedded.socket_dir(folder))
     return psycopg.connect(host=host, user=embedded.DATABASE, dbname=embedded.DATABASE, autocommit=True)

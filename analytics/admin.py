@@ -2,10 +2,10 @@
 
 from django.contrib import admin
 
+from analytics.backoffice.reports import ReportAdmin
+from analytics.backoffice.runs import ReportRunAdmin
 from analytics.models import Report, ReportRun
-from analytics.report_admin import ReportAdmin
-from analytics.run_admin import ReportRunAdmin
 
 admin.site.register(Report, ReportAdmin)
 admin.site.register(ReportRun, ReportRunAdmin)
-admin.site.index_template = "admin/analytics/home.html"  # of what `analytics.home` puts together
+admin.site.index_template = "admin/analytics/home.html"  # of what `analytics.backoffice.home` puts together

@@ -1,4 +1,4 @@
-"""What the admin needs to know of reports, which are files (`analytics.reports`), and the log of their runs."""
+"""What the admin needs to know of reports, which are files (`analytics.definitions`), and the log of their runs."""
 
 import uuid
 

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from analytics import views
+from analytics.api import views
 
 urlpatterns = [
     path("reports", views.ReportsView.as_view()),

@@ -9,7 +9,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from sales.models import Category, Sale
-from salesengine.models import Scope
+from salesengine.accounts.models import Scope
 
 
 class SaleListSerializer(serializers.ListSerializer):

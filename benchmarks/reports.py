@@ -26,7 +26,7 @@ import psycopg
 from benchmarks.service import ROOT, Service, service
 
 if TYPE_CHECKING:
-    from analytics.reports import Report
+    from analytics.definitions.reports import Report
 
 SALES = 10_000_000
 ROUNDS = 9
@@ -140,8 +140,8 @@ def compare_export(measured: Service, rows: int, rounds: int) -> None:
 
 
 def export(path: Path) -> None:
-    from analytics import runner
-    from analytics.formats.csv import encode_csv
+    from analytics.output.formats.csv import encode_csv
+    from analytics.running import runner
 
     report = _read(path)
     with runner.run(report, report.parse({})) as result, Path(os.devnull).open("wb") as file:
@@ -168,7 +168,7 @@ def paths(name: str, originals: tuple[str, ...]) -> list[Path]:
 
 def run(path: Path) -> Run:
     """One query, by the runner of reports, to its last row."""
-    from analytics import runner
+    from analytics.running import runner
 
     report = _read(path)
     start = time.perf_counter()
@@ -203,7 +203,7 @@ def plan(path: Path) -> str:
 
 
 def _read(path: Path) -> "Report":
-    from analytics.reports import read_report
+    from analytics.definitions.reports import read_report
 
     return read_report(path)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import psycopg
 
-from salesengine import embedded
+from salesengine.embedded import server as embedded
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -5,10 +5,10 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from benchmarks.drf import DRFView
-from sales.bodies import read_batch
-from sales.questions import parse_ingest_options
-from sales.schemas import check_events, stored_sale
-from salesengine.renderers import encode_json
+from sales.api.parameters import parse_ingest_options
+from sales.ingest.bodies import read_batch
+from sales.ingest.schema import check_events, stored_sale
+from salesengine.http.renderers import encode_json
 
 
 class NothingView(APIView):

@@ -10,7 +10,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from countries.import_admin import ImportExport
 from countries.models import Country
 from countries.services import MAX_ID_LENGTH
-from salesengine.backoffice import ModelAdmin
+from salesengine.backoffice.base import ModelAdmin
 
 
 class CountryForm(forms.ModelForm[Country]):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from django.db import connection, transaction
 
 from countries.models import Country
-from salesengine.renderers import encode_json
+from salesengine.http.renderers import encode_json
 
 COLUMNS = ("ID_COUNTRY", "COUNTRY_NAME", "CONTINENT")
 HEADER = ",".join(COLUMNS)

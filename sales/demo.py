@@ -11,8 +11,8 @@ from random import Random
 from typing import Generic, NamedTuple, TypeVar
 
 from countries.models import Country
+from sales.ingest.schema import SaleEvent
 from sales.models import Category
-from sales.schemas import SaleEvent
 
 FIRST_DAY = date(2020, 7, 1)
 LAST_DAY = date(2021, 6, 30)

@@ -39,7 +39,7 @@ class Category(models.TextChoices):
 
 
 class Sale(models.Model):
-    """One sold item, as it came in. A fact: written by `sales.services.record_sales` and never changed."""
+    """One sold item, as it came in. A fact: written by `sales.ingest.writer.record_sales` and never changed."""
 
     id_order = models.TextField("order", db_collation="C")
     id_product = models.TextField("product", db_collation="C")
@@ -145,7 +145,7 @@ class Total(CategoryFigures):
 class IngestMinute(models.Model):
     """How many events that were received in one minute (UTC) were accepted, and how many duplicate, as far as folded.
 
-    Kept for some days (`sales.ingest_counts`).
+    Kept for some days (`sales.totals.minutes`).
     """
 
     minute = models.DateTimeField(primary_key=True)

@@ -2,7 +2,8 @@ from django.contrib import admin
 from django.urls import path, register_converter
 from django.urls.converters import PathConverter
 
-from sales import trader_pages, views
+from sales.api import views
+from sales.backoffice import trader_pages
 
 
 class AnyText(PathConverter):

@@ -7,6 +7,6 @@ class SalesEngineConfig(AppConfig):
     verbose_name = "API access"
 
     def ready(self) -> None:
-        from salesengine.checks import check_rate_limit
+        from salesengine.operations.checks import check_rate_limit
 
         register(check_rate_limit)

@@ -52,7 +52,7 @@ SLOWEST_PAUSE = 10  # seconds between two parts of one request, before its threa
 def on_starting(server: Arbiter) -> None:
     """Keep the embedded database up for as long as the service is, whatever becomes of single workers."""
     if settings.IS_LOCAL:
-        from salesengine import embedded
+        from salesengine.embedded import server as embedded
 
         embedded.start(settings.LOCAL_DIR)
 
@@ -63,7 +63,7 @@ def when_ready(server: Arbiter) -> None:
         listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", SLOWEST_PAUSE, 0))
 
     gc.freeze()  # what is loaded by now stays: workers need not look through it again and again
-    from sales.schemas import EXAMPLE  # needs the application, which is loaded too
+    from sales.ingest.schema import EXAMPLE  # needs the application, which is loaded too
 
     host = "localhost" if settings.HOST in {"0.0.0.0", "[::]"} else settings.HOST  # noqa: S104
     address = f"http://{host}:{settings.PORT}"

@@ -11,50 +11,24 @@ from pathlib import Path
 from typing import Any
 
 import django_stubs_ext
-import environ
 from django.core.exceptions import ImproperlyConfigured
 
-from salesengine.limits import cache_config, parse_rate
-from salesengine.local import secret_key
-
-BASE_DIR = Path(__file__).resolve().parent.parent
-
+from salesengine.environment import (
+    BASE_DIR,
+    cache_config,
+    env,
+    parse_rate,
+    read_database,
+    read_list,
+    read_number,
+    read_switch,
+    secret_key,
+)
 
 django_stubs_ext.monkeypatch()  # Django's generic classes take their type argument at run time too: ModelAdmin[Sale]
 
 
-env = environ.Env()
 env.read_env(env("ENV_FILE", default=str(BASE_DIR / ".env")))
-
-SWITCH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
-
-
-def read_switch(name: str, default: bool) -> bool:
-    """On or off; anything else is an error, so that a typing mistake never switches a safeguard off."""
-    text = env(name, default=str(default)).strip().lower()
-    if text not in SWITCH:
-        raise ImproperlyConfigured(f"{name} is {text!r}, which is neither on nor off: write true or false")
-    return SWITCH[text]
-
-
-def read_number(name: str, default: int) -> int:
-    text = env(name, default=str(default))
-    if not text.strip().isdecimal():
-        raise ImproperlyConfigured(f"{name} is {text!r}, which is no whole number")
-    return int(text)
-
-
-def read_list(name: str, default: list[str]) -> list[str]:
-    return [item.strip() for item in env.list(name, default=default)]
-
-
-def read_database(name: str) -> dict[str, Any]:
-    """The PostgreSQL database that an address names, as Django wants it."""
-    config: dict[str, Any] = env.db_url_config(env(name))
-    if config.get("ENGINE") != "django.db.backends.postgresql":
-        raise ImproperlyConfigured(f"{name} must name a PostgreSQL database: postgres://user:password@host/name")
-    return config
-
 
 # Posture
 
@@ -98,7 +72,7 @@ SQL_DIR = Path(env("SQL_DIR", default="") or BASE_DIR / "sql").resolve()
 # Database
 
 if IS_LOCAL:
-    from salesengine import embedded  # not part of the Docker image, which has a database beside it
+    from salesengine.embedded import server as embedded  # not in the Docker image, which has a database beside it
 
     database: dict[str, Any] = {
         "ENGINE": "salesengine.embedded",
@@ -132,7 +106,7 @@ DATABASES = {
         },
         "TEST": {"MIRROR": "default"},
     },
-    # The reports' own door; analytics.runner makes each transaction read-only and limits its time.
+    # The reports' own door; analytics.running.runner makes each transaction read-only and limits its time.
     "reports": reports_database
     | {
         "OPTIONS": reports_database.get("OPTIONS", {})
@@ -148,7 +122,7 @@ INSTALLED_APPS = [
     "unfold.apps.BasicAppConfig",  # the site is ours
     "unfold.contrib.filters",
     "unfold.contrib.import_export",
-    "salesengine.site_config.BackOfficeConfig",
+    "salesengine.backoffice.site_config.BackOfficeConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -171,18 +145,18 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "salesengine.request_ids.RequestIDs",
-    "salesengine.middleware.UnreadBodies",
+    "salesengine.http.request_ids.RequestIDs",
+    "salesengine.http.middleware.UnreadBodies",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "salesengine.log_in.SecondFactorMiddleware",
+    "salesengine.accounts.login.SecondFactorMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "salesengine.middleware.DatabaseErrorPages",
+    "salesengine.http.middleware.DatabaseErrorPages",
     "axes.middleware.AxesMiddleware",  # in place of an answer to who is locked out
 ]
 
@@ -215,7 +189,7 @@ AUTH_PASSWORD_VALIDATORS = [
         ("NumericPasswordValidator", {}),
     )
 ]
-AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "salesengine.log_in.StaffBackend"]
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "salesengine.accounts.login.StaffBackend"]
 OTP_TOTP_ISSUER = "Sales Engine"  # what the app on a phone calls the service
 
 # Who fails to log in too often waits. Counted by name and address, so that nobody locks out others from elsewhere.
@@ -225,12 +199,12 @@ AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # what is tried meanwhile makes it no longer
-AXES_CLIENT_IP_CALLABLE = "salesengine.client_address.client_address"
-AXES_LOCKOUT_CALLABLE = "salesengine.lockouts.lockout_page"
+AXES_CLIENT_IP_CALLABLE = "salesengine.http.client_address.client_address"
+AXES_LOCKOUT_CALLABLE = "salesengine.accounts.lockouts.lockout_page"
 AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "otp_token", "csrfmiddlewaretoken"]
 AXES_ENABLE_ACCESS_FAILURE_LOG = True
 AXES_ACCESS_FAILURE_LOG_PER_USER_LIMIT = 1_000_000  # beyond its limit axes forgets the newest, not the oldest
-AXES_ENABLE_ADMIN = False  # our own pages: salesengine.staff_log_admin
+AXES_ENABLE_ADMIN = False  # our own pages: salesengine.backoffice.audit_log
 AXES_VERBOSE = False
 
 # A log-in lasts a working day, counted from it and not from the last click: no page has to write to the database for
@@ -244,9 +218,9 @@ UNFOLD = {
     "SITE_HEADER": "Sales Engine",
     "SITE_URL": None,
     "SITE_SYMBOL": "storefront",
-    "SITE_FAVICONS": [{"rel": "icon", "href": "salesengine.navigation.icon", "type": "image/svg+xml"}],
-    "STYLES": ["salesengine.navigation.stylesheet"],
-    "SCRIPTS": ["salesengine.navigation.script"],
+    "SITE_FAVICONS": [{"rel": "icon", "href": "salesengine.backoffice.navigation.icon", "type": "image/svg+xml"}],
+    "STYLES": ["salesengine.backoffice.navigation.stylesheet"],
+    "SCRIPTS": ["salesengine.backoffice.navigation.script"],
     "COLORS": {
         "primary": {
             "50": "#eff8ff",
@@ -262,22 +236,22 @@ UNFOLD = {
             "950": "#132b45",
         },
     },
-    "LOGIN": {"form": "salesengine.log_in.LogInForm"},
-    "ACCOUNT": {"navigation": "salesengine.navigation.account"},
-    "DASHBOARD_CALLBACK": "analytics.home.home",
+    "LOGIN": {"form": "salesengine.accounts.login.LogInForm"},
+    "ACCOUNT": {"navigation": "salesengine.backoffice.navigation.account"},
+    "DASHBOARD_CALLBACK": "analytics.backoffice.home.home",
     "SIDEBAR": {
         "show_search": True,
         "command_search": True,
-        "navigation": "salesengine.navigation.sidebar",
+        "navigation": "salesengine.backoffice.navigation.sidebar",
     },
-    "COMMAND": {"search_callback": "analytics.command_search.find"},
+    "COMMAND": {"search_callback": "analytics.backoffice.command_search.find"},
 }
 
 LANGUAGE_CODE = "en-us"
 USE_I18N = False
 USE_TZ = True
 TIME_ZONE = "UTC"
-FORMAT_MODULE_PATH = "salesengine.formats"
+FORMAT_MODULE_PATH = "salesengine.backoffice.formats"
 
 # Static files: after `collectstatic` (the Docker image) hashed and compressed, before it straight from the apps.
 
@@ -306,7 +280,7 @@ SECURE_SSL_REDIRECT = read_switch("SECURE_SSL_REDIRECT", default=False)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 CSRF_TRUSTED_ORIGINS = read_list("CSRF_TRUSTED_ORIGINS", default=[])
 LOGIN_REDIRECT_URL = "admin:index"
-CSRF_FAILURE_VIEW = "salesengine.errors.csrf_failure"
+CSRF_FAILURE_VIEW = "salesengine.http.errors.csrf_failure"
 X_FRAME_OPTIONS = "DENY"
 # What staff upload stays in memory, so no folder need be writable; of a file of more than 2.5 MB nothing is kept.
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
@@ -317,15 +291,15 @@ SILENCED_SYSTEM_CHECKS = ["security.W008"]
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "salesengine.api_keys.APIKeyAuthentication",
-        "salesengine.api_keys.StaffSession",
+        "salesengine.accounts.api_keys.APIKeyAuthentication",
+        "salesengine.accounts.api_keys.StaffSession",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["salesengine.api_keys.MayUseAPI"],
-    "DEFAULT_THROTTLE_CLASSES": ["salesengine.throttling.PerSender"] if RATE_LIMIT else [],
-    "DEFAULT_RENDERER_CLASSES": ["salesengine.renderers.ExactJSONRenderer"],
+    "DEFAULT_PERMISSION_CLASSES": ["salesengine.accounts.api_keys.MayUseAPI"],
+    "DEFAULT_THROTTLE_CLASSES": ["salesengine.http.throttling.PerSender"] if RATE_LIMIT else [],
+    "DEFAULT_RENDERER_CLASSES": ["salesengine.http.renderers.ExactJSONRenderer"],
     "DEFAULT_PARSER_CLASSES": [],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "salesengine.errors.exception_handler",
+    "EXCEPTION_HANDLER": "salesengine.http.errors.exception_handler",
     "URL_FORMAT_OVERRIDE": None,
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
@@ -341,7 +315,7 @@ SPECTACULAR_SETTINGS = {
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
-    "POSTPROCESSING_HOOKS": ["salesengine.openapi.require_bodies", "analytics.openapi.list_each_report"],
+    "POSTPROCESSING_HOOKS": ["salesengine.http.openapi.require_bodies", "analytics.api.openapi.list_each_report"],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
@@ -353,8 +327,8 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "filters": {
-        "request_id": {"()": "salesengine.request_ids.AddRequestID"},
-        "no_traceback": {"()": "salesengine.request_ids.DropTraceback"},
+        "request_id": {"()": "salesengine.http.request_ids.AddRequestID"},
+        "no_traceback": {"()": "salesengine.http.request_ids.DropTraceback"},
     },
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s [%(request_id)s] %(name)s: %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id"]}},

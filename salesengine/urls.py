@@ -3,12 +3,13 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularJSONAPIView
 
-from salesengine import docs, health
+from salesengine.http import docs_pages as docs
+from salesengine.operations import health
 
-handler400 = "salesengine.errors.bad_request"
-handler403 = "salesengine.errors.permission_denied"
-handler404 = "salesengine.errors.page_not_found"
-handler500 = "salesengine.errors.server_error"
+handler400 = "salesengine.http.errors.bad_request"
+handler403 = "salesengine.http.errors.permission_denied"
+handler404 = "salesengine.http.errors.page_not_found"
+handler500 = "salesengine.http.errors.server_error"
 
 admin.site.index_title = "Home"
 

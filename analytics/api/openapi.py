@@ -7,14 +7,14 @@ from typing import Any
 
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
-from analytics.formats import FORMATS
-from analytics.parameters import Parameter, Value
-from analytics.questions import DEFAULT_LIMIT, LIMIT, PREFERRED
-from analytics.relative_days import PHRASES
-from analytics.reports import Report, load_reports
-from sales.schemas import NOT_NUL
-from salesengine import problems as types
-from salesengine.openapi import problems
+from analytics.api.parameters import DEFAULT_LIMIT, LIMIT, PREFERRED
+from analytics.definitions.parameters import Parameter, Value
+from analytics.definitions.relative_days import PHRASES
+from analytics.definitions.reports import Report, load_reports
+from analytics.output.formats import FORMATS
+from sales.ingest.schema import NOT_NUL
+from salesengine.http import problem_types as types
+from salesengine.http.openapi import problems
 
 ANY_REPORT = "/reports/{name}"
 TEXT = {"type": "string"}

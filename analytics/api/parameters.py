@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from django.http.request import MediaType
 from rest_framework.exceptions import NotAcceptable
 
-from analytics.formats import FORMATS, Format
-from analytics.parameters import Given, InvalidParametersError
-from analytics.reports import Report
-from salesengine.errors import InvalidInput
+from analytics.definitions.parameters import Given, InvalidParametersError
+from analytics.definitions.reports import Report
+from analytics.output.formats import FORMATS, Format
+from salesengine.http.errors import InvalidInput
 
 LIMIT = range(1, 1_000_001)  # rows
 DEFAULT_LIMIT = 10_000

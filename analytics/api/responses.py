@@ -17,12 +17,12 @@ from django.utils.cache import patch_vary_headers
 from django.utils.http import content_disposition_header, parse_etags
 from rest_framework.exceptions import APIException
 
-from analytics import runner
-from analytics.formats import CannotEncode
-from analytics.questions import ReportQuestion
-from analytics.runs import Caller, Watch, logged_run
-from salesengine import errors
-from salesengine.renderers import encode_json
+from analytics.api.parameters import ReportQuestion
+from analytics.output.formats import CannotEncode
+from analytics.running import runner
+from analytics.running.run_log import Caller, Watch, logged_run
+from salesengine.http import errors
+from salesengine.http.renderers import encode_json
 
 IN_MEMORY = 1_000_000  # bytes of an answer; a longer one goes to the disk
 PIECE = 65_536  # bytes

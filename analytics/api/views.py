@@ -11,15 +11,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from analytics import answers, openapi
-from analytics.clients import watch_client
+from analytics.api import openapi
+from analytics.api import responses as answers
+from analytics.api.parameters import ReportQuestion, parse_report_question
+from analytics.definitions.reports import InvalidReportError, Report, UnknownReportError, find_report, load_reports
 from analytics.models import Door
-from analytics.questions import ReportQuestion, parse_report_question
-from analytics.reports import InvalidReportError, Report, UnknownReportError, find_report, load_reports
-from analytics.runs import Caller
-from sales.questions import refuse_parameters
-from salesengine.api_keys import sender_of
-from salesengine.models import Scope
+from analytics.running.disconnects import watch_client
+from analytics.running.run_log import Caller
+from sales.api.parameters import refuse_parameters
+from salesengine.accounts.api_keys import sender_of
+from salesengine.accounts.models import Scope
 
 
 class ReportsView(APIView):

@@ -4,8 +4,8 @@ from django.http import HttpRequest
 from django.urls import reverse
 from unfold.dataclasses import SearchResult
 
-from analytics.reports import load_reports
-from sales import command_search
+from analytics.definitions.reports import load_reports
+from sales.backoffice import command_search
 
 
 def find(request: HttpRequest, term: str) -> list[SearchResult]:

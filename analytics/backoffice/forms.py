@@ -6,9 +6,9 @@ from typing import Any
 
 from django import forms
 
-from analytics.parameters import RESERVED, Given, InvalidParametersError, Parameter, Value, to_text
-from analytics.reports import Report
-from analytics.runner import Part
+from analytics.definitions.parameters import RESERVED, Given, InvalidParametersError, Parameter, Value, to_text
+from analytics.definitions.reports import Report
+from analytics.running.runner import Part
 from countries.models import Country
 from sales.models import Category
 

@@ -18,17 +18,27 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
-from analytics.home_figures import Card, Row, card, category_row, chart, country_row, daily_table, period_text, sale_row
-from analytics.last_runs import failed_runs
+from analytics.backoffice.home_figures import (
+    Card,
+    Row,
+    card,
+    category_row,
+    chart,
+    country_row,
+    daily_table,
+    period_text,
+    sale_row,
+)
+from analytics.definitions.reports import InvalidReportError, UnknownReportError, find_report
 from analytics.models import ReportRun
-from analytics.reports import InvalidReportError, UnknownReportError, find_report
-from analytics.runs import find_lost
+from analytics.running.last_runs import failed_runs
+from analytics.running.run_log import find_lost
 from countries.models import Country
-from sales.country_totals import CountryFigures, top_countries
-from sales.ingest_counts import MOST_COUNTED, counts_since
+from sales.ingest.schema import EXAMPLE
 from sales.models import Sale
-from sales.overview import DAY, CategorySales, Period, category_sales, latest_sales
-from sales.schemas import EXAMPLE
+from sales.totals.country_totals import CountryFigures, top_countries
+from sales.totals.minutes import MOST_COUNTED, counts_since
+from sales.totals.overview import DAY, CategorySales, Period, category_sales, latest_sales
 
 LONGEST = 30  # days
 LATEST_SALES = 10

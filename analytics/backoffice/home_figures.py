@@ -7,14 +7,14 @@ from decimal import Decimal
 
 from django.utils.safestring import SafeString
 
-from analytics.charts import chart_svg
-from analytics.headers import Chart
-from analytics.shown_results import money
-from sales.addresses import sales_address
-from sales.country_totals import CountryFigures
-from sales.feedback import NOTHING, CategoryFeedback
+from analytics.backoffice.results import money
+from analytics.definitions.headers import Chart
+from analytics.output.charts import chart_svg
+from sales.backoffice.links import sales_address
 from sales.models import Sale
-from sales.overview import CategorySales, Period, Sold, change_in_percent
+from sales.totals.country_totals import CountryFigures
+from sales.totals.feedback import NOTHING, CategoryFeedback
+from sales.totals.overview import CategorySales, Period, Sold, change_in_percent
 
 NONE = "-"  # as in the rest of the admin
 NO_CATEGORY = "no category"

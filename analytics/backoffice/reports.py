@@ -1,7 +1,7 @@
 """Staff run reports here: a list, a page for each with its form and its result, and downloads.
 
 An address holds all that a run is asked for, so that it can be sent to somebody else: the report's parameters by their
-names, and `page`, `sort` and `run` (see `analytics.forms`, `WHOLE`).
+names, and `page`, `sort` and `run` (see `analytics.backoffice.forms`, `WHOLE`).
 """
 
 import uuid
@@ -23,17 +23,33 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_GET, require_POST
 
 from analytics import models
-from analytics.clients import watch_client
-from analytics.formats import FORMATS, CannotEncode, Format
-from analytics.forms import ReportForm
-from analytics.highlighting import highlighted_sql
-from analytics.last_runs import reports_by_topic
+from analytics.backoffice.forms import ReportForm
+from analytics.backoffice.highlighting import highlighted_sql
+from analytics.backoffice.results import result_address, shown_result
+from analytics.definitions.reports import (
+    InvalidReportError,
+    Report,
+    UnknownReportError,
+    find_report,
+    invalid_reports,
+    load_reports,
+)
 from analytics.models import Door, ReportRun
-from analytics.reports import InvalidReportError, Report, UnknownReportError, find_report, invalid_reports, load_reports
-from analytics.runner import ALL, AssertionFailed, Cancelled, DatabaseAway, Part, ReportFailed, TimedOut, explain
-from analytics.runs import Caller, Run, cancel, logged_run
-from analytics.shown_results import result_address, shown_result
-from salesengine.backoffice import ModelAdmin, ReadOnly
+from analytics.output.formats import FORMATS, CannotEncode, Format
+from analytics.running.disconnects import watch_client
+from analytics.running.last_runs import reports_by_topic
+from analytics.running.run_log import Caller, Run, cancel, logged_run
+from analytics.running.runner import (
+    ALL,
+    AssertionFailed,
+    Cancelled,
+    DatabaseAway,
+    Part,
+    ReportFailed,
+    TimedOut,
+    explain,
+)
+from salesengine.backoffice.base import ModelAdmin, ReadOnly
 
 # `run` in an address: "1" is a page that fetches the result, this a page that has it; that of a result is its token.
 WHOLE = "whole"

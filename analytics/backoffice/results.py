@@ -8,14 +8,14 @@ from urllib.parse import urlencode
 
 from django.utils.safestring import SafeString
 
-from analytics import headers
-from analytics.charts import chart_svg
-from analytics.formats import text_for_people
-from analytics.forms import ReportForm, readable
-from analytics.parameters import Given
-from analytics.runner import Column, Part, Result, Row
+from analytics.backoffice.forms import ReportForm, readable
+from analytics.definitions import headers
+from analytics.definitions.parameters import Given
+from analytics.output.charts import chart_svg
+from analytics.output.formats import text_for_people
+from analytics.running.runner import Column, Part, Result, Row
 from countries.models import Country
-from sales.addresses import sales_address
+from sales.backoffice.links import sales_address
 
 PLAIN = headers.Column()
 

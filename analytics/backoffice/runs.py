@@ -16,11 +16,11 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
+from analytics.backoffice.run_display import duration, outcome_badge
+from analytics.definitions.reports import InvalidReportError, Report, UnknownReportError, find_report, load_reports
 from analytics.models import Outcome, ReportRun
-from analytics.reports import InvalidReportError, Report, UnknownReportError, find_report, load_reports
-from analytics.runs import cancel, find_lost
-from analytics.templatetags.report_runs import duration, outcome_badge
-from salesengine.backoffice import DayRangeFilter, ModelAdmin, NewestOnly, ReadOnly, ValuesFilter
+from analytics.running.run_log import cancel, find_lost
+from salesengine.backoffice.base import DayRangeFilter, ModelAdmin, NewestOnly, ReadOnly, ValuesFilter
 
 NONE = "-"  # as in the rest of the admin
 SHOWN_PARAMETERS = 60  # characters of them in the list

@@ -6,8 +6,8 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from analytics.parameters import Name, Parameter
-from salesengine.durations import parse_duration
+from analytics.definitions.parameters import Name, Parameter
+from salesengine.operations.durations import parse_duration
 
 # Without NUL, which PostgreSQL would not take into the log of runs.
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, pattern=r"^[^\x00]*$")]

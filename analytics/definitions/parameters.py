@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from analytics.relative_days import PHRASES, parse_relative_day
+from analytics.definitions.relative_days import PHRASES, parse_relative_day
+from sales.ingest.schema import parse_moment
 from sales.models import Category
-from sales.schemas import parse_moment
 
 RESERVED = {"format", "limit", "sort", "page", "run"}  # the admin and the API use these beside the parameters
 BIGINT = range(-(2**63), 2**63)

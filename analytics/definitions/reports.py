@@ -1,6 +1,6 @@
 """The reports there are: each is one `.sql` file in SQL_DIR that says everything about itself.
 
-A file begins with a comment whose text is TOML (`analytics.headers`), and goes on with one SELECT:
+A file begins with a comment whose text is TOML (`analytics.definitions.headers`), and goes on with one SELECT:
 
     /*
     title = "Sales of each day"
@@ -28,9 +28,9 @@ from pathlib import Path
 from django.conf import settings
 from pydantic import ValidationError
 
-from analytics.headers import Header
-from analytics.parameters import Given, Parameter, parse_parameters
-from analytics.statements import InvalidStatementError, Statement, is_moving, parse_statement
+from analytics.definitions.headers import Header
+from analytics.definitions.parameters import Given, Parameter, parse_parameters
+from analytics.definitions.statements import InvalidStatementError, Statement, is_moving, parse_statement
 
 NAME = re.compile(r"[a-z0-9_]{1,200}")  # with more, systems may refuse the name of the file
 HEADER = re.compile(r"\s*/\*(?P<toml>.*?)\*/\s*", re.DOTALL)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from analytics.chart_axes import MINUS, Axis
+from analytics.output.chart_axes import MINUS, Axis
 
 WIDEST_BAR = 9.0  # in percent of the width
 MOST_DOTS = 40  # of one line: more would hide it

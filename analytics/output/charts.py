@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
-from analytics.chart_axes import CHARACTER_WIDTH, moment, round_ticks, tick_texts, x_axis
-from analytics.chart_shapes import Series, lines, places
-from analytics.headers import MOST_SERIES, Chart
+from analytics.definitions.headers import MOST_SERIES, Chart
+from analytics.output.chart_axes import CHARACTER_WIDTH, moment, round_ticks, tick_texts, x_axis
+from analytics.output.chart_shapes import Series, lines, places
 
 TOP = 12  # pixels above the plot
 HEIGHT = 280  # of the plot, in pixels

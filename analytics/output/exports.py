@@ -4,11 +4,11 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from analytics.formats import Format
-from analytics.parameters import Given
-from analytics.reports import Report
-from analytics.runs import Run
-from salesengine.renderers import encode_json
+from analytics.definitions.parameters import Given
+from analytics.definitions.reports import Report
+from analytics.output.formats import Format
+from analytics.running.run_log import Run
+from salesengine.http.renderers import encode_json
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from django.core.checks import CheckMessage, Error
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.migrations.executor import MigrationExecutor
 
-from analytics.headers import Header
-from analytics.parameters import Given
-from analytics.reports import Report, invalid_reports, load_reports
-from analytics.runner import ReportFailed, describe
+from analytics.definitions.headers import Header
+from analytics.definitions.parameters import Given
+from analytics.definitions.reports import Report, invalid_reports, load_reports
+from analytics.running.runner import ReportFailed, describe
 
 PLACE = re.compile(r"\bLINE (?P<line>\d+): ")  # PostgreSQL's, and so that of the file
 

@@ -10,12 +10,12 @@ from typing import Any
 
 from django.db import connections
 
-from analytics.parameters import Value
-from analytics.statements import MOVING_TEXT
+from analytics.definitions.parameters import Value
+from analytics.definitions.statements import MOVING_TEXT
 from countries.models import Country
 from countries.services import fingerprint
-from sales.feedback import Watermark
 from sales.models import CountryDailyTotal, DailyTotal, JournalEntry, Sale, Total
+from sales.totals.feedback import Watermark
 
 TABLES = {Sale._meta.db_table, Country._meta.db_table}
 COUNTRY_JOURNAL = "country_sales_in_journal"  # a function (sales/migrations/0007_country_totals.py)

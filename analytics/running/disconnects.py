@@ -9,8 +9,8 @@ from threading import Event, Thread
 from django.db import connections
 from django.http import HttpRequest
 
-from analytics.runner import ALIAS
-from analytics.runs import Watch, cancel
+from analytics.running.run_log import Watch, cancel
+from analytics.running.runner import ALIAS
 
 INTERVAL = 0.5  # seconds between looks
 

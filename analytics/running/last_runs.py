@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from analytics.definitions.reports import Report
 from analytics.models import FAILED, ReportRun
-from analytics.reports import Report
 
 LAST_TOPIC = "Other"
 

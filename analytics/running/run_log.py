@@ -10,10 +10,10 @@ from datetime import timedelta
 from django.db import connections
 from django.utils import timezone
 
+from analytics.definitions.parameters import Given
+from analytics.definitions.reports import Report
 from analytics.models import Door, Outcome, ReportRun
-from analytics.parameters import Given
-from analytics.reports import Report
-from analytics.runner import ALIAS, ALL, AssertionFailed, Cancelled, Part, Result, TimedOut, run
+from analytics.running.runner import ALIAS, ALL, AssertionFailed, Cancelled, Part, Result, TimedOut, run
 
 OUTCOMES: dict[type[BaseException], Outcome] = {
     AssertionFailed: Outcome.FAILED_ASSERTION,

@@ -13,11 +13,11 @@ from django.db.backends.utils import CursorWrapper
 from psycopg.types.datetime import TimestamptzLoader
 from psycopg.types.string import TextLoader
 
-from analytics.data_versions import data_version, depends_on_data_only, may_move
-from analytics.headers import Assertion
-from analytics.parameters import Given
-from analytics.reports import Report
-from sales import feedback
+from analytics.definitions.headers import Assertion
+from analytics.definitions.parameters import Given
+from analytics.definitions.reports import Report
+from analytics.running.data_versions import data_version, depends_on_data_only, may_move
+from sales.totals import feedback
 
 ALIAS = "reports"
 CHUNK = 1_000  # rows that come from the server at a time

@@ -1,25 +1,9 @@
-"""How runs of reports are shown: their outcome, and how long they took."""
+"""Template tags that show runs of reports."""
 
 from django import template
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
 
-from analytics.models import ReportRun
+from analytics.backoffice.run_display import duration, outcome_badge
 
 register = template.Library()
-
-
-@register.simple_tag
-def outcome_badge(run: ReportRun) -> SafeString:
-    """The outcome, in a colour of its own (outcomes.css)."""
-    kind = run.outcome.replace(" ", "-")
-    return format_html('<span class="outcome outcome-{}">{}</span>', kind, run.get_outcome_display())
-
-
-@register.filter
-def duration(seconds: float) -> str:
-    """0.1234 -> 0.12 s; 75.5 -> 1 min 16 s."""
-    if seconds < 59.995:
-        return f"{seconds:.2f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes:,} min {rest} s"
+register.simple_tag(outcome_badge)
+register.filter(duration)

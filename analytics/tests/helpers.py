@@ -5,10 +5,10 @@ from decimal import Decimal
 from fractions import Fraction
 from itertools import count
 
-from analytics.reports import find_report
-from analytics.runner import run
+from analytics.definitions.reports import find_report
+from analytics.running.runner import run
 from countries.models import Country
-from sales.services import record_sales
+from sales.ingest.writer import record_sales
 
 NOON = datetime(2021, 1, 3, 12, tzinfo=UTC)
 ids = map(str, count(1))

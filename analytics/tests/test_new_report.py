@@ -8,9 +8,9 @@ from django.core.management import call_command
 from django.test import Client
 from rest_framework.test import APIClient
 
+from analytics.backoffice.tests.pages import LIST, LOG, rows_of, text_of
 from analytics.models import ReportRun
-from analytics.tests.pages import LIST, LOG, rows_of, text_of
-from sales.services import record_sales
+from sales.ingest.writer import record_sales
 from sales.tests.helpers import sale_event
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])

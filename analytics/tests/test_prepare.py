@@ -10,12 +10,12 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.management import call_command
 
+from analytics.management.commands.prepare import DEMO_SALES
 from conftest import empty_folder, manage
+from sales.ingest.writer import record_sales
 from sales.models import Sale
-from sales.services import record_sales
 from sales.tests.helpers import sale_event
-from salesengine.api_keys import create_key
-from salesengine.management.commands.prepare import DEMO_SALES
+from salesengine.accounts.api_keys import create_key
 
 pytestmark = pytest.mark.django_db
 
@@ -48,7 +48,7 @@ def test_no_admin_is_made_where_there_is_an_administrator():
 
 
 def test_demo_data_is_loaded_into_an_empty_database(monkeypatch):
-    monkeypatch.setattr("salesengine.management.commands.prepare.DEMO_SALES", 10)
+    monkeypatch.setattr("analytics.management.commands.prepare.DEMO_SALES", 10)
 
     call_command("prepare", "--demo")
 

@@ -5,11 +5,11 @@ from decimal import Decimal
 
 import pytest
 
-from analytics.reports import find_report
-from analytics.runner import run
+from analytics.definitions.reports import find_report
+from analytics.running.runner import run
 from analytics.tests.helpers import columns_of, moment, name_countries, record, rows_of, sale
 from countries.models import Country
-from sales import feedback
+from sales.totals import feedback
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import pytest
 
-from analytics.reports import load_reports
+from analytics.definitions.reports import load_reports
 from analytics.tests.helpers import percent, quotient, rows_of
 from countries.models import Country
 from sales.models import Sale

@@ -9,7 +9,7 @@ import pytest
 
 from analytics.tests.helpers import columns_of, name_countries, percent, record, rows_of, sale
 from countries.models import Country
-from sales.services import record_sales
+from sales.ingest.writer import record_sales
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 

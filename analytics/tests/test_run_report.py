@@ -16,7 +16,7 @@ from django.db import connection
 
 from analytics.models import ReportRun
 from conftest import connect_database
-from sales.services import record_sales
+from sales.ingest.writer import record_sales
 from sales.tests.helpers import sale_event
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])

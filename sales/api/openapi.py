@@ -4,14 +4,14 @@ import json
 
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
-from sales.batches import JSON, NDJSON
-from sales.idempotency import KEY
+from sales.api.parameters import LIMIT, SalesQuestion
+from sales.api.reading import FIELDS, MAX_LINES, PATIENCE
+from sales.ingest.batches import JSON, NDJSON
+from sales.ingest.idempotency import KEY
+from sales.ingest.schema import EVENT, EXAMPLE, NOT_NUL
 from sales.models import Category
-from sales.questions import LIMIT, SalesQuestion
-from sales.reading import FIELDS, MAX_LINES, PATIENCE
-from sales.schemas import EVENT, EXAMPLE, NOT_NUL
-from salesengine import problems as types
-from salesengine.openapi import problems
+from salesengine.http import problem_types as types
+from salesengine.http.openapi import problems
 
 EVENT_SCHEMA = EVENT.json_schema()
 ID_SCHEMA = {"type": "string", "minLength": 1, "maxLength": 64, "pattern": NOT_NUL}

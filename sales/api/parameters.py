@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 
 from pydantic_core import PydanticCustomError
 
+from sales.ingest.schema import parse_moment
+from sales.ingest.service import IngestOptions
 from sales.models import Category
-from sales.schemas import parse_moment
-from salesengine.errors import InvalidInput
+from sales.totals.feedback import FeedbackQuestion
+from salesengine.http.errors import InvalidInput
 
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 LIMIT = range(1, 1_001)  # sales on a page
@@ -21,15 +23,6 @@ MICROSECOND = datetime.timedelta.resolution
 CURSOR = struct.Struct(">qq")  # microseconds since EPOCH, and an id
 
 Parser = Callable[[str], Any]  # raises ValueError or PydanticCustomError, in plain words
-
-
-@dataclass(frozen=True)
-class FeedbackQuestion:
-    """Which sales count: of one category or of all, paid from `start` on and before `stop` (None: no limit), UTC."""
-
-    category: str | None = None
-    start: datetime.datetime | None = None
-    stop: datetime.datetime | None = None
 
 
 class Place(NamedTuple):
@@ -61,14 +54,6 @@ def parse_feedback_question(parameters: Mapping[str, list[str]]) -> FeedbackQues
     """
     values = _parse(parameters, FEEDBACK_PARAMETERS)
     return FeedbackQuestion(values.get("category"), values.get("start_date"), values.get("end_date"))
-
-
-@dataclass(frozen=True)
-class IngestOptions:
-    """How a batch is taken: `skip` takes the good events and keeps the bad ones apart, instead of all or nothing."""
-
-    skip: bool = False
-    dry_run: bool = False
 
 
 def parse_ingest_options(parameters: Mapping[str, list[str]]) -> IngestOptions:

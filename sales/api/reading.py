@@ -7,10 +7,10 @@ from django.db import OperationalError, connection, transaction
 from django.db.models import BooleanField, F, Func, QuerySet, Value
 from django.db.models.lookups import LessThan
 
-from sales.feedback import between
+from sales.api.parameters import Place, SalesQuestion
 from sales.models import Sale
-from sales.questions import Place, SalesQuestion
-from salesengine.errors import InvalidInput, TookTooLong
+from sales.totals.feedback import between
+from salesengine.http.errors import InvalidInput, TookTooLong
 
 # What a sale is answered with, and where it is kept. The names in the middle are those of the sale event.
 FIELDS = {

@@ -6,10 +6,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from sales import feedback, ingest, openapi, reading
-from sales.bodies import read_batch
-from sales.idempotency import parse_key
-from sales.questions import (
+from sales.api import openapi, reading
+from sales.api.parameters import (
     Place,
     parse_feedback_question,
     parse_ingest_options,
@@ -17,9 +15,13 @@ from sales.questions import (
     refuse_parameters,
     write_cursor,
 )
-from salesengine.api_keys import sender_of
-from salesengine.models import Scope
-from salesengine.request_ids import current_request_id
+from sales.ingest import service as ingest
+from sales.ingest.bodies import read_batch
+from sales.ingest.idempotency import parse_key
+from sales.totals import feedback
+from salesengine.accounts.api_keys import sender_of
+from salesengine.accounts.models import Scope
+from salesengine.http.request_ids import current_request_id
 
 
 class IngestView(APIView):

@@ -12,7 +12,7 @@ from django.urls import reverse
 from unfold.dataclasses import SearchResult
 
 from countries.models import Country
-from sales.addresses import sales_address, trader_address
+from sales.backoffice.links import sales_address, trader_address
 from sales.models import Sale
 
 MOST_COUNTRIES = 10

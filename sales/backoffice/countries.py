@@ -14,9 +14,9 @@ from unfold.views import ChangeList
 
 from countries.admin import CountryAdmin as PlainCountryAdmin
 from countries.models import Country
-from sales.addresses import sales_address
-from sales.country_figures import AllFigures, CountryFigures, find_figures
+from sales.backoffice.links import sales_address
 from sales.models import NumericField
+from sales.totals.country_figures import AllFigures, CountryFigures, find_figures
 
 COLUMNS = ("sold_count", "sold_revenue", "bought_count", "bought_revenue")
 

@@ -20,7 +20,7 @@ from unfold.widgets import (
 )
 
 from countries.models import Country
-from sales.distinct import country_ids
+from sales.backoffice.distinct_values import country_ids
 from sales.models import Category, Sale
 
 AMOUNT = re.compile(r"[+-]?[0-9]{1,30}(\.[0-9]{1,30})?")

@@ -14,11 +14,11 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import DropdownFilter
 
-from sales.distinct import distinct_values
+from sales.backoffice.distinct_values import distinct_values
 from sales.models import RejectedEvent
-from sales.rejected import current_text, in_words
-from sales.replay import Outcome, find_mistakes, mend, replay
-from salesengine.backoffice import LONGEST_LIST, DayRangeFilter, ModelAdmin, NewestOnly, ValuesFilter
+from sales.rejected.display import current_text, in_words
+from sales.rejected.replay import Outcome, find_mistakes, mend, replay
+from salesengine.backoffice.base import LONGEST_LIST, DayRangeFilter, ModelAdmin, NewestOnly, ValuesFilter
 
 Fields = tuple[str | tuple[str, ...], ...]
 
@@ -95,7 +95,7 @@ class RejectedEventForm(forms.ModelForm[RejectedEvent]):
 
 
 class RejectedEventAdmin(ModelAdmin[RejectedEvent]):
-    """Nothing but `mended` is ever written here, and that by `sales.replay`, which locks the row."""
+    """Nothing but `mended` is ever written here, and that by `sales.rejected.replay`, which locks the row."""
 
     form = RejectedEventForm
     list_display = ("received_at", "reason", "state", "sender", "source", "position")

@@ -13,12 +13,12 @@ from django.utils.http import urlencode
 from unfold.templatetags.unfold_list import result_headers
 from unfold.views import ChangeList
 
-from sales import country_totals, feedback
-from sales.finding import DEPTH, NOTHING, PATIENCE, Page, add_up, fetch, find_page
+from sales.backoffice.filters import EXPORTED, LABELS, countries
+from sales.backoffice.sale_search import DEPTH, NOTHING, PATIENCE, Page, add_up, fetch, find_page
 from sales.models import Sale
-from sales.sale_filters import EXPORTED, LABELS, countries
-from sales.time_limits import TimeIsUp
-from salesengine.backoffice import DayRangeFilter
+from sales.totals import country_totals, feedback
+from salesengine.backoffice.base import DayRangeFilter
+from salesengine.operations.statement_timeout import TimeIsUp
 
 LAST_PAGE = 2_000  # of a list: as far as its pages are quick to reach
 ASKED = ("totals", "thorough")  # what else an address may ask for

@@ -24,9 +24,9 @@ from django.db.models import Count, F, OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 
 from countries.models import Country
-from sales.feedback import Figures
 from sales.models import Sale
-from sales.time_limits import TimeIsUp, at_most, limit
+from sales.totals.feedback import Figures
+from salesengine.operations.statement_timeout import TimeIsUp, at_most, limit
 
 DEPTH = 200_000  # sales that are walked through: a tenth of a second
 CHEAP = 50_000  # what PostgreSQL reckons for what takes about as long; the unit is its own

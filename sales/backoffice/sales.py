@@ -11,14 +11,8 @@ from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from countries.models import Country
-from sales.addresses import sales_address, trader_address
-from sales.country_admin import CountryAdmin
-from sales.distinct import distinct_values
-from sales.finding import named
-from sales.models import RejectedEvent, Sale
-from sales.rejected_admin import RejectedEventAdmin
-from sales.sale_filters import (
+from sales.backoffice.distinct_values import distinct_values
+from sales.backoffice.filters import (
     EXPORTED,
     BrandFilter,
     BuyerContinentFilter,
@@ -29,20 +23,18 @@ from sales.sale_filters import (
     SellerContinentFilter,
     SellerCountryFilter,
 )
-from sales.sales_list import SalesList
-from sales.time_limits import TimeIsUp, at_most
-from sales.trader_pages import around_sale
-from sales.traders import BUYER, SELLER, Side
-from salesengine.backoffice import DayRangeFilter, ModelAdmin, ReadOnly
+from sales.backoffice.links import sales_address, trader_address
+from sales.backoffice.sale_list import SalesList
+from sales.backoffice.sale_search import named
+from sales.backoffice.trader_pages import around_sale
+from sales.backoffice.traders import BUYER, SELLER, Side
+from sales.models import Sale
+from salesengine.backoffice.base import DayRangeFilter, ModelAdmin, ReadOnly
+from salesengine.operations.statement_timeout import TimeIsUp, at_most
 
 SUGGESTED = 50  # brands
 
-admin.site.register(RejectedEvent, RejectedEventAdmin)
-admin.site.unregister(Country)  # whose list here has the sales of each, of which the app countries knows nothing
-admin.site.register(Country, CountryAdmin)
 
-
-@admin.register(Sale)
 class SaleAdmin(ReadOnly, ModelAdmin[Sale]):
     list_display = ("date_payment", "order", "id_product", "category", "brand", "trade", "amount")
     list_filter = (

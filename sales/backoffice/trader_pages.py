@@ -14,11 +14,11 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from countries.models import Country
-from sales.addresses import sales_address, trader_address
-from sales.finding import fetch, find_page, named
+from sales.backoffice.links import sales_address, trader_address
+from sales.backoffice.sale_search import fetch, find_page, named
+from sales.backoffice.traders import BUYER, SELLER, History, Parts, Side, count_sales, history
 from sales.models import Sale
-from sales.time_limits import TimeIsUp, at_most
-from sales.traders import BUYER, SELLER, History, Parts, Side, count_sales, history
+from salesengine.operations.statement_timeout import TimeIsUp, at_most
 
 PATIENCE = 5  # seconds that adding up the sales of one may take
 MANY = 5_000  # sales, which are added up on demand: they lie all over the table

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from django.db import connection
 
-from sales.feedback import Figures, add_up
+from sales.totals.feedback import Figures, add_up
 
 # One scan finds the newest sales and a few hundred groups; what is shown is added up from these.
 HISTORY = """

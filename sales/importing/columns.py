@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sales.schemas import NotJSON, SaleEvent
+from sales.ingest.schema import NotJSON, SaleEvent
 
 FIELDS = frozenset(SaleEvent.__annotations__)
 REQUIRED = SaleEvent.__required_keys__

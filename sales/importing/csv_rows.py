@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from sales.batches import Batch
-from sales.columns import Columns
-from sales.files import BOM, MAX_LINE, START, FileFailed, Lines, new_digest
-from sales.schemas import NotJSON
-from salesengine.renderers import encode_json
+from sales.importing.columns import Columns
+from sales.importing.sources import BOM, MAX_LINE, START, FileFailed, Lines, new_digest
+from sales.ingest.batches import Batch
+from sales.ingest.schema import NotJSON
+from salesengine.http.renderers import encode_json
 
 MAY_BE_EMPTY = ("BRAND", "CATEGORY", "EVENT_ID")
 

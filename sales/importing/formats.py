@@ -2,48 +2,27 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePath
-from typing import Protocol
 
-from sales.batches import Batch, parse_each
-from sales.columns import Columns
-from sales.csv_rows import read_csv
-from sales.files import BOM, MAX_LINE, Lines, Place, Source, in_plain_words, longest_prefix, new_digest, open_source
+from sales.importing.columns import Columns
+from sales.importing.csv_rows import read_csv
+from sales.importing.event_file import Chunk, EventFile
+from sales.importing.sources import (
+    BOM,
+    MAX_LINE,
+    Lines,
+    Place,
+    Source,
+    in_plain_words,
+    longest_prefix,
+    new_digest,
+    open_source,
+)
+from sales.ingest.batches import Batch, parse_each
 
 FORMS = ("csv", "ndjson", "parquet")
 BY_SUFFIX = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".json": "ndjson", ".parquet": "parquet"}
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Events that are stored together."""
-
-    batch: Batch
-    end: Place
-    done: int  # how much of the file's `total` is read
-
-
-class EventFile(Protocol):
-    """An open file of events."""
-
-    name: str
-    unit: str  # where an event stands: in a line, in a row
-    counts: str  # what `total` counts
-    total: int | None  # how much there is to read, if that is known
-
-    def head(self) -> bytes:
-        """The first of it: the same for the same file, also when it has grown."""
-        ...
-
-    def taken(self, places: Iterable[Place]) -> Place:
-        """The last of the places that exactly this file was taken to; START if none."""
-        ...
-
-    def chunks(self, place: Place) -> Iterator[Chunk]:
-        """What follows the place that `taken` said. Raises FileFailed."""
-        ...
 
 
 def form_of(file: str) -> str | None:
@@ -54,7 +33,7 @@ def form_of(file: str) -> str | None:
 def open_file(file: str, form: str, columns: Columns, delimiter: str) -> AbstractContextManager[EventFile]:
     """Open a file and look at its columns. Raises FileFailed, in plain words, also while it is read."""
     if form == "parquet":
-        from sales.parquet import open_parquet  # pyarrow is large, and mostly not needed
+        from sales.importing.parquet import open_parquet  # pyarrow is large, and mostly not needed
 
         return open_parquet(file, columns)
     return _open_text(file, form, columns, delimiter)

@@ -11,12 +11,11 @@ from typing import TypeVar
 from django.db import Error, connection, transaction
 from django.utils import timezone
 
-from sales.file_forms import Chunk, EventFile
-from sales.files import START, FileFailed, Place
-from sales.ingest import Delivery, Taken, take
+from sales.importing.event_file import Chunk, EventFile
+from sales.importing.sources import START, FileFailed, Place
+from sales.ingest.schema import Checked, check_events
+from sales.ingest.service import Delivery, IngestOptions, Taken, take
 from sales.models import FileImport
-from sales.questions import IngestOptions
-from sales.schemas import Checked, check_events
 
 Item = TypeVar("Item")
 

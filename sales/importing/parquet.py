@@ -10,11 +10,11 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 
-from sales.batches import Batch
-from sales.columns import Columns
-from sales.file_forms import Chunk
-from sales.files import CHUNK, PIECE, START, STDIN, FileFailed, Place, in_plain_words
-from salesengine.renderers import encode_json
+from sales.importing.columns import Columns
+from sales.importing.event_file import Chunk
+from sales.importing.sources import CHUNK, PIECE, START, STDIN, FileFailed, Place, in_plain_words
+from sales.ingest.batches import Batch
+from salesengine.http.renderers import encode_json
 
 # The types that become text, by field; in the others it is whole numbers, which the ids may be.
 WRITTEN_OUT: dict[str, Callable[[Any], bool]] = {

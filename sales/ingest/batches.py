@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 from django.conf import settings
 
-from sales.schemas import MAX_LISTED_ERRORS, Checked, Error, NotJSON, parse_json
-from salesengine.errors import ContentTooLarge, InvalidEvents
+from sales.ingest.schema import MAX_LISTED_ERRORS, Checked, Error, NotJSON, parse_json
+from salesengine.http.errors import ContentTooLarge, InvalidEvents
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"

@@ -9,9 +9,9 @@ from django.conf import settings
 from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.request import Request
 
-from sales.batches import READERS, Batch
-from salesengine.errors import ContentTooLarge, InvalidInput
-from salesengine.middleware import BROKE_OFF
+from sales.ingest.batches import READERS, Batch
+from salesengine.http.errors import ContentTooLarge, InvalidInput
+from salesengine.http.middleware import BROKE_OFF
 
 
 def read_batch(request: Request) -> tuple[Batch, bytes]:

@@ -11,7 +11,7 @@ from django.db import OperationalError, connection, transaction
 from psycopg.errors import LockNotAvailable
 
 from sales.models import IdempotencyKey
-from salesengine.errors import IdempotencyKeyReused, InvalidInput, RequestInProgress
+from salesengine.http.errors import IdempotencyKeyReused, InvalidInput, RequestInProgress
 
 LONGEST_WAIT = "10s"  # for a first request that is still running
 KEY = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\]){1,255})"|([!#-~][!-~]{0,254})')

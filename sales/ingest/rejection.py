@@ -2,23 +2,18 @@
 
 import re
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 from django.db import connection
-from django.utils.text import Truncator
 from psycopg.types.json import Jsonb
 
-from sales.batches import Batch
-from sales.models import RejectedEvent
-from sales.schemas import Error, SaleEvent
+from sales.ingest.batches import Batch
+from sales.ingest.schema import Error, SaleEvent
 
 COPY_REJECTED = "COPY rejected_events (sender, source, position, content, reason, errors) FROM STDIN (FORMAT BINARY)"
 DETAILS = re.compile(r"(?:: |; |, such as ).*", re.DOTALL)
 LONGEST_REASON = 80
-LONGEST_SHOWN = 100_000  # bytes; no event needs a tenth of it
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -57,29 +52,3 @@ def storable(errors: Sequence[Error]) -> list[Error]:
 
 def _without_nul(value: Any) -> Any:
     return value.replace("\0", REPLACEMENT) if isinstance(value, str) else value
-
-
-# Shown to staff
-
-
-def in_words(error: Error) -> str:
-    """An error as a sentence about the event; names of fields may be of any length, as they are the sender's."""
-    field = str(error["pointer"]).removeprefix("/")
-    return f"{Truncator(field).chars(100) or 'The event'} {error['detail']}."
-
-
-def current_text(rejected: RejectedEvent) -> tuple[str, str]:
-    """The event as it would be replayed, laid out for reading if it is JSON, and a note on what cannot be shown.
-
-    Mended text is shown as it was typed.
-    """
-    if rejected.mended is not None:
-        return rejected.mended, ""
-    content = bytes(rejected.content)
-    if len(content) > LONGEST_SHOWN:
-        return "", f"It came with {len(content):,} bytes, too many to show. Write it anew."
-    with suppress(msgspec.DecodeError, RecursionError):  # it is no JSON
-        content = msgspec.json.format(content, indent=2)  # which moves spaces alone: numbers stay as they are typed
-    text = content.decode(errors="replace").replace("\0", REPLACEMENT).replace("\r\n", "\n")
-    note = f"{REPLACEMENT} stands for what is no character in UTF-8, or NUL." if REPLACEMENT in text else ""
-    return text, note

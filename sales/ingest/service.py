@@ -10,18 +10,25 @@ from typing import Any
 from django.db import transaction
 from rest_framework import status
 
-from sales.batches import Batch
-from sales.group_commit import GroupCommit
-from sales.idempotency import Answer, answer_once
-from sales.questions import IngestOptions
-from sales.rejected import Rejected, keep_rejected
-from sales.schemas import Checked, Error, SaleEvent, check_events, stored_sale
-from sales.services import FEW, Recorded, record_plain_sales, record_sales
-from salesengine.errors import EventConflict
-from salesengine.renderers import encode_json
+from sales.ingest.batches import Batch
+from sales.ingest.group_commit import GroupCommit
+from sales.ingest.idempotency import Answer, answer_once
+from sales.ingest.rejection import Rejected, keep_rejected
+from sales.ingest.schema import Checked, Error, SaleEvent, check_events, stored_sale
+from sales.ingest.writer import FEW, Recorded, record_plain_sales, record_sales
+from salesengine.http.errors import EventConflict
+from salesengine.http.renderers import encode_json
 
 CONFLICT: Error = {"pointer": "/EVENT_ID", "detail": "was sent before with other contents"}
 CONFLICTS = "An EVENT_ID names one event for good: what was sent before cannot be sent changed. Nothing was stored."
+
+
+@dataclass(frozen=True)
+class IngestOptions:
+    """How a batch is taken: `skip` takes the good events and keeps the bad ones apart, instead of all or nothing."""
+
+    skip: bool = False
+    dry_run: bool = False
 
 
 @dataclass(frozen=True)

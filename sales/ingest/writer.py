@@ -9,9 +9,10 @@ from django.db import connection, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
-from sales import country_totals, feedback, ingest_counts
-from sales.schemas import SaleEvent
-from salesengine.renderers import encode_json
+from sales.ingest.schema import SaleEvent
+from sales.totals import country_totals, feedback
+from sales.totals import minutes as ingest_counts
+from salesengine.http.renderers import encode_json
 
 # The fields of an event, which are the columns of `sales` too, and their types in PostgreSQL.
 COLUMNS = {

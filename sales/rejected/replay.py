@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from django.db import connection, transaction
 from psycopg.types.json import Jsonb
 
-from sales.batches import parse_each
-from sales.ingest import CONFLICT
+from sales.ingest.batches import parse_each
+from sales.ingest.rejection import reason_of, storable
+from sales.ingest.schema import Error, SaleEvent, check_event
+from sales.ingest.service import CONFLICT
+from sales.ingest.writer import record_sales
 from sales.models import RejectedEvent
-from sales.rejected import reason_of, storable
-from sales.schemas import Error, SaleEvent, check_event
-from sales.services import record_sales
 
 AT_ONCE = 1_000  # events in one transaction: few enough to lose little when it breaks off, enough to be quick
 IN_MEMORY = 50  # of them that are in memory as they came, since each may have the size of a whole request

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from django import template
 
-from sales.addresses import trader_address
+from sales.backoffice.links import trader_address
 
 register = template.Library()
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from django.db import connection
 
+from sales.ingest.schema import EXAMPLE, SaleEvent, parse_moment
 from sales.models import RejectedEvent
-from sales.schemas import EXAMPLE, SaleEvent, parse_moment
 
 EVENT = json.dumps(EXAMPLE)
 

@@ -10,10 +10,9 @@ from django.core.management import CommandError, call_command
 
 from countries.models import Country
 from sales import demo
-from sales.feedback import CategoryFeedback, top_categories
+from sales.ingest.schema import EVENT
 from sales.models import Category, JournalEntry, Sale, Total
-from sales.questions import FeedbackQuestion
-from sales.schemas import EVENT
+from sales.totals.feedback import CategoryFeedback, FeedbackQuestion, top_categories
 
 SMALL = 1_000
 LARGE = 20_000

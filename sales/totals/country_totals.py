@@ -17,9 +17,9 @@ from decimal import Decimal
 
 from django.db import connection, transaction
 
-from sales import feedback
-from sales.feedback import NOTHING, Figures
 from sales.models import CountryDailyTotal, CountryDay, CountryJournalEntry, CountryTotal
+from sales.totals import feedback
+from sales.totals.feedback import NOTHING, Figures
 
 FOLD_EVERY = 20_000  # sales: fewer fold into hardly less rows than they are, more take long to read until then
 FOLD_AT_MOST = 100_000  # sales in one go, but for the last batch; of at most so many journal entries, too

@@ -16,10 +16,9 @@ from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.models import BigIntegerField, Q, QuerySet, Value
 
-from sales import ingest_counts
 from sales.models import DailyTotal, JournalEntry, Sale, Total
-from sales.questions import FeedbackQuestion
-from salesengine.renderers import encode_json
+from sales.totals import minutes as ingest_counts
+from salesengine.http.renderers import encode_json
 
 TOP = 3
 FOLD_EVERY = 256  # journal entries
@@ -47,6 +46,15 @@ def add_up(rows: Iterable[tuple[Key, int, Decimal]]) -> dict[Key, Figures]:
 
 
 # Reading
+
+
+@dataclass(frozen=True)
+class FeedbackQuestion:
+    """Which sales count: of one category or of all, paid from `start` on and before `stop` (None: no limit), UTC."""
+
+    category: str | None = None
+    start: datetime.datetime | None = None
+    stop: datetime.datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from django.db.models import DateField, DateTimeField, Value
 
-from sales.feedback import NOTHING, CategoryDay, CategoryFeedback, Figures, add_up, between, midnight, rank
 from sales.models import DailyTotal, JournalEntry, Sale, Total
+from sales.totals.feedback import NOTHING, CategoryDay, CategoryFeedback, Figures, add_up, between, midnight, rank
 
 DAY = datetime.timedelta(days=1)
 # Quotients have more digits than sums; these are rounded to what people read.

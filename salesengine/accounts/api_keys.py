@@ -21,7 +21,7 @@ from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, Pe
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from salesengine.models import APIKey, State
+from salesengine.accounts.models import APIKey, State
 
 if TYPE_CHECKING:  # at run time rest_framework.views imports this module
     from rest_framework.views import APIView

@@ -1,4 +1,4 @@
-"""How staff log in: a password, then a code where somebody has a second factor (`salesengine.second_factor`).
+"""How staff log in: a password, then a code where somebody has a second factor (`salesengine.accounts.second_factor`).
 
 A session that owes a code is nobody's, whichever door it comes to: the back office or the API. To know that costs no
 query: the second factor is read with the user, and the session says for which device its code was.
@@ -22,8 +22,8 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 from unfold.forms import AuthenticationForm
 from unfold.widgets import BASE_INPUT_CLASSES
 
-from salesengine import second_factor
-from salesengine.staff_log import note_change
+from salesengine.accounts import second_factor
+from salesengine.accounts.audit_log import note_change
 
 INVALID = "invalid_token"
 
@@ -94,7 +94,7 @@ class LogInForm(OTPAuthenticationFormMixin, AuthenticationForm):  # type: ignore
             self.clean_otp(user)
         except forms.ValidationError as error:
             if error.code in {INVALID, "device_required"}:
-                # Counted as a wrong password is (salesengine.lockouts).
+                # Counted as a wrong password is (salesengine.accounts.lockouts).
                 credentials = {"username": user.get_username()}
                 user_login_failed.send(sender=__name__, credentials=credentials, request=self.request)
             raise

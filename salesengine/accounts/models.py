@@ -54,7 +54,7 @@ def state_is(state: State) -> models.Q:
 
 
 class ClientKeyManager(APIKeyManager):
-    """The library's; `salesengine.api_keys.create_key` makes keys."""
+    """The library's; `salesengine.accounts.api_keys.create_key` makes keys."""
 
     def assign_key(self, obj: AbstractAPIKey) -> str:
         key: str = super().assign_key(obj)

@@ -10,20 +10,9 @@ from django.utils.html import format_html
 from rest_framework_api_key.models import APIKey as LibraryAPIKey
 from unfold.contrib.filters.admin import DropdownFilter
 
-from salesengine.api_keys import REMEMBERED_FOR, create_key
-from salesengine.backoffice import ModelAdmin
-from salesengine.models import APIKey, Scope, State, state_is
-from salesengine.people_admin import GroupAdmin, UserAdmin
-from salesengine.staff_log_admin import AccessFailureLogAdmin, AccessLogAdmin, LogEntryAdmin
-
-__all__ = [
-    "APIKeyAdmin",
-    "AccessFailureLogAdmin",
-    "AccessLogAdmin",
-    "GroupAdmin",
-    "LogEntryAdmin",
-    "UserAdmin",
-]
+from salesengine.accounts.api_keys import REMEMBERED_FOR, create_key
+from salesengine.accounts.models import APIKey, Scope, State, state_is
+from salesengine.backoffice.base import ModelAdmin
 
 NEW_KEY = (
     "The next page shows the key, once: copy it there. A client may have two valid keys. To replace its key, make a "

@@ -17,8 +17,8 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 
-from salesengine.backoffice import LONGEST_LIST, DayRangeFilter, ModelAdmin, NewestOnly, ReadOnly, ValuesFilter
-from salesengine.staff_log import find_address
+from salesengine.accounts.audit_log import find_address
+from salesengine.backoffice.base import LONGEST_LIST, DayRangeFilter, ModelAdmin, NewestOnly, ReadOnly, ValuesFilter
 
 DID = {ADDITION: "added", CHANGE: "changed", DELETION: "deleted"}
 NEWEST = f"The list holds the newest {LONGEST_LIST:,} that match."

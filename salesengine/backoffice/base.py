@@ -12,7 +12,7 @@ from django.utils.functional import cached_property
 from unfold.contrib.filters.admin import DropdownFilter, RangeDateFilter
 from unfold.widgets import INPUT_CLASSES
 
-from salesengine.staff_log import describe_changes
+from salesengine.accounts.audit_log import describe_changes
 
 Row = TypeVar("Row", bound=Model)
 

@@ -11,8 +11,8 @@ from django.utils.safestring import mark_safe
 from django_otp import login as bind_session
 from unfold.widgets import INPUT_CLASSES
 
-from salesengine import second_factor
-from salesengine.staff_log import note_change
+from salesengine.accounts import second_factor
+from salesengine.accounts.audit_log import note_change
 
 CLASSES = " ".join(INPUT_CLASSES)
 

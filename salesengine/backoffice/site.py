@@ -10,14 +10,14 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from unfold.sites import UnfoldAdminSite
 
-from salesengine.staff_log import note_change
+from salesengine.accounts.audit_log import note_change
 
 FOUND_AT_MOST = 100
 
 
 class BackOffice(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no types
     def extra_urls(self) -> list[URLPattern]:
-        from salesengine.second_factor_pages import second_factor_page  # which needs the site
+        from salesengine.backoffice.second_factor_page import second_factor_page  # which needs the site
 
         return [path("second-factor/", self.admin_view(second_factor_page), name="second_factor")]
 

@@ -4,4 +4,4 @@ from django.contrib.admin.apps import AdminConfig
 
 
 class BackOfficeConfig(AdminConfig):
-    default_site = "salesengine.site.BackOffice"
+    default_site = "salesengine.backoffice.site.BackOffice"

@@ -14,8 +14,8 @@ from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from salesengine.backoffice import ModelAdmin
-from salesengine.second_factor import remove_second_factor
+from salesengine.accounts.second_factor import remove_second_factor
+from salesengine.backoffice.base import ModelAdmin
 
 # Their own pages would show the secrets: staff have a page for their own, and may remove that of others.
 admin.site.unregister([TOTPDevice, StaticDevice])

@@ -8,7 +8,7 @@ from django.db.backends.postgresql import base, client
 from psycopg import OperationalError
 from psycopg_pool import PoolTimeout
 
-from salesengine import embedded
+from salesengine.embedded import server as embedded
 
 
 class DatabaseClient(client.DatabaseClient):

@@ -9,7 +9,7 @@ from django.templatetags.static import static
 from django.views.generic import TemplateView
 from drf_spectacular.views import SpectacularRedocView, SpectacularSwaggerView
 
-from salesengine.problems import PROBLEMS
+from salesengine.http.problem_types import PROBLEMS
 
 # ReDoc would fetch its maker's logo from another host.
 OWN_FILES_ONLY = "default-src 'self' 'unsafe-inline'; img-src 'self' data:; worker-src blob:"

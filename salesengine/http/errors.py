@@ -14,11 +14,11 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from salesengine import problems
-from salesengine.problems import Problem
-from salesengine.renderers import encode_json
-from salesengine.request_ids import current_request_id
-from salesengine.throttling import count_refused
+from salesengine.http import problem_types as problems
+from salesengine.http.problem_types import Problem
+from salesengine.http.renderers import encode_json
+from salesengine.http.request_ids import current_request_id
+from salesengine.http.throttling import count_refused
 
 logger = logging.getLogger(__name__)
 

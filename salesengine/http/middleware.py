@@ -7,7 +7,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from salesengine.errors import DATABASE_AWAY, IMPOSSIBLE, DatabaseAway, bad_request, note_database_away
+from salesengine.http.errors import DATABASE_AWAY, IMPOSSIBLE, DatabaseAway, bad_request, note_database_away
 
 PIECE = 65_536  # bytes
 BROKE_OFF = "salesengine.body_broke_off"  # in a request's META: there is no more of its body to wait for

@@ -10,8 +10,8 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse
 
-from salesengine.errors import PROBLEM_JSON
-from salesengine.problems import (
+from salesengine.http.errors import PROBLEM_JSON
+from salesengine.http.problem_types import (
     DATABASE_UNAVAILABLE,
     INTERNAL_ERROR,
     NOT_ACCEPTABLE,
@@ -25,7 +25,7 @@ from salesengine.problems import (
 class APIKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     """Lets the documentation ask for an API key."""
 
-    target_class = "salesengine.api_keys.APIKeyAuthentication"
+    target_class = "salesengine.accounts.api_keys.APIKeyAuthentication"
     name = "ApiKey"
 
     def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, str]:
@@ -44,7 +44,7 @@ class APIKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
 class StaffSessionScheme(SessionScheme):  # type: ignore[no-untyped-call]
     """Says in the documentation that the admin's sessions count."""
 
-    target_class = "salesengine.api_keys.StaffSession"
+    target_class = "salesengine.accounts.api_keys.StaffSession"
     name = "StaffSession"
 
 

@@ -15,8 +15,8 @@ from rest_framework.exceptions import APIException, PermissionDenied, Throttled
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
-from salesengine.api_keys import sender_of
-from salesengine.client_address import client_address
+from salesengine.accounts.api_keys import sender_of
+from salesengine.http.client_address import client_address
 
 if TYPE_CHECKING:  # at run time rest_framework.views imports this module
     from rest_framework.views import APIView

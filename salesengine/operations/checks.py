@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Warning  # noqa: A004  # Django's name
 
-from salesengine.limits import LOCAL_MEMORY
+from salesengine.environment import LOCAL_MEMORY
 
 
 def check_rate_limit(**_: Any) -> list[CheckMessage]:

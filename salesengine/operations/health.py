@@ -3,7 +3,7 @@
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
 
-from salesengine.errors import DATABASE_AWAY, note_database_away
+from salesengine.http.errors import DATABASE_AWAY, note_database_away
 
 
 def healthz(request: HttpRequest) -> HttpResponse:

@@ -20,9 +20,6 @@ class Kept:
     name: str
 
 
-IDEMPOTENCY_KEYS = Kept("idempotency_keys", "created_at", "Idempotency-Keys")
-REJECTED_EVENTS = Kept("rejected_events", "received_at", "rejected events")
-
 COUNT = "SELECT count(*) FROM {table} WHERE {moment} < %s"
 # What somebody else has locked, such as an event that is being replayed, waits for the next purge.
 DELETE = """

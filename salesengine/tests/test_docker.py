@@ -14,7 +14,7 @@ import pytest
 import yaml
 from django.conf import settings
 
-from salesengine.embedded import SERVER_OPTIONS
+from salesengine.embedded.server import SERVER_OPTIONS
 from salesengine.tests.test_settings import PRODUCTION, documented
 
 ROOT = Path(__file__).resolve().parents[2]

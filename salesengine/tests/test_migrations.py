@@ -7,8 +7,8 @@ from django.core.management import call_command
 from django.db import connection
 from rest_framework_api_key.models import APIKey as LibraryAPIKey
 
-from salesengine.api_keys import find_valid_key
-from salesengine.models import APIKey
+from salesengine.accounts.api_keys import find_valid_key
+from salesengine.accounts.models import APIKey
 
 
 @pytest.mark.django_db(transaction=True)

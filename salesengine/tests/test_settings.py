@@ -163,7 +163,7 @@ def test_a_rate_limit_is_switched_on_by_its_rate():
     )
 
     assert settings["RATE_LIMIT"] == (5, 3600)
-    assert settings["REST_FRAMEWORK"]["DEFAULT_THROTTLE_CLASSES"] == ["salesengine.throttling.PerSender"]
+    assert settings["REST_FRAMEWORK"]["DEFAULT_THROTTLE_CLASSES"] == ["salesengine.http.throttling.PerSender"]
     assert settings["CACHES"]["default"]["LOCATION"] == "redis://:secret@cache.example.com:6380/2"
     assert settings["CACHES"]["default"]["OPTIONS"]["socket_timeout"] == 2
 
@@ -233,7 +233,7 @@ def test_the_local_secret_key_is_made_once_and_is_its_owners_alone(tmp_path):
 def test_processes_that_ask_at_once_get_the_same_secret_key(tmp_path):
     program = """
 import pathlib, sys
-from salesengine.local import secret_key
+from salesengine.environment import secret_key
 print("ready", flush=True)
 sys.stdin.readline()
 print(secret_key(pathlib.Path(sys.argv[1])))

@@ -8,10 +8,10 @@ from django.contrib.auth.models import User
 from django.db import connections
 from rest_framework.test import APIClient
 
-from analytics import answers
+from analytics.api import responses as answers
 from analytics.models import ReportRun
 from sales.tests.helpers import problem_of
-from salesengine.api_keys import create_key
+from salesengine.accounts.api_keys import create_key
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 

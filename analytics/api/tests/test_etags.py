@@ -6,14 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connections
 
+from analytics.api.tests.test_api import Client, get
+from analytics.definitions.reports import find_report, load_reports
 from analytics.models import ReportRun
-from analytics.reports import find_report, load_reports
-from analytics.runner import find_data_version, run
-from analytics.tests.test_api import Client, get
+from analytics.running.runner import find_data_version, run
 from countries.models import Country
-from sales import country_totals, feedback
-from sales.services import record_sales
+from sales.ingest.writer import record_sales
 from sales.tests.helpers import sale_event
+from sales.totals import country_totals, feedback
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from analytics.tests.test_api import ALL_TYPES, ALL_VALUES
+from analytics.api.tests.test_api import ALL_TYPES, ALL_VALUES
 
 pytestmark = pytest.mark.django_db
 

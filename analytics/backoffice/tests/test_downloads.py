@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from analytics.backoffice.tests.pages import LIST, PAGE, text_of
 from analytics.models import ReportRun
-from analytics.runner import ReportFailed
-from analytics.tests.pages import LIST, PAGE, text_of
+from analytics.running.runner import ReportFailed
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from analytics.backoffice.tests.pages import PAGE, RESULT, link_of, query_of, rows_of, run_whole, text_of
 from analytics.models import ReportRun
-from analytics.tests.pages import PAGE, RESULT, link_of, query_of, rows_of, run_whole, text_of
 from countries.models import Country
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])

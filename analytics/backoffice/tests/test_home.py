@@ -8,14 +8,14 @@ import pytest
 from django.db import OperationalError
 from django.utils import timezone
 
+from analytics.backoffice.tests.pages import allow, link_of, plain, rows_of
 from analytics.models import Outcome, ReportRun
 from analytics.tests.helpers import name_countries, record, sale
-from analytics.tests.pages import allow, link_of, plain, rows_of
 from countries.models import Country
-from sales import feedback
+from sales.ingest.writer import record_sales
 from sales.models import Sale
-from sales.services import record_sales
 from sales.tests.helpers import post, rejected_event, sale_event
+from sales.totals import feedback
 
 pytestmark = pytest.mark.django_db(databases=["default", "reports"])
 HOME = "/admin/"
@@ -313,7 +313,7 @@ def test_a_database_for_reports_that_is_away_takes_nothing_else_with_it(staff, m
     def fail():
         raise OperationalError("gone")
 
-    monkeypatch.setattr("analytics.home.find_lost", fail)
+    monkeypatch.setattr("analytics.backoffice.home.find_lost", fail)
     allow(staff, "view_reportrun")
     run = run_of(Outcome.ERROR)
 

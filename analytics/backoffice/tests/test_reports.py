@@ -6,8 +6,8 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.urls import reverse
 
+from analytics.backoffice.tests.pages import CANCEL, EXPLAIN, LIST, PAGE, RESULT, allow, text_of
 from analytics.models import ReportRun
-from analytics.tests.pages import CANCEL, EXPLAIN, LIST, PAGE, RESULT, allow, text_of
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 

@@ -12,13 +12,13 @@ from uuid import uuid4
 import pytest
 from django.db import connection, transaction
 
-from analytics.headers import SaleField
+from analytics.backoffice.results import money, percent
+from analytics.backoffice.tests.pages import PAGE, RESULT, allow, link_of, plain, query_of, rows_of, run_whole, text_of
+from analytics.definitions.headers import SaleField
 from analytics.models import ReportRun
-from analytics.shown_results import money, percent
-from analytics.tests.pages import PAGE, RESULT, allow, link_of, plain, query_of, rows_of, run_whole, text_of
 from countries.models import Country
-from sales.addresses import LOOKUPS
-from sales.services import record_sales
+from sales.backoffice.links import LOOKUPS
+from sales.ingest.writer import record_sales
 from sales.tests.helpers import sale_event
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])

@@ -9,8 +9,8 @@ from django.db import connection, connections
 from django.test import Client
 from django.utils import timezone
 
+from analytics.backoffice.tests.pages import CANCEL, LOG, PAGE, RESULT, allow, link_of, plain, query_of, text_of
 from analytics.models import ReportRun
-from analytics.tests.pages import CANCEL, LOG, PAGE, RESULT, allow, link_of, plain, query_of, text_of
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 

@@ -6,8 +6,8 @@ from decimal import Decimal
 import pytest
 from pydantic import ValidationError
 
-from analytics.parameters import InvalidParametersError, Parameter, parse_parameters, to_text
-from analytics.runner import run
+from analytics.definitions.parameters import InvalidParametersError, Parameter, parse_parameters, to_text
+from analytics.running.runner import run
 
 FRANCE = "170"
 

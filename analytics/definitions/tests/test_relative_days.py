@@ -2,7 +2,7 @@ from datetime import date
 
 import pytest
 
-from analytics.relative_days import parse_relative_day
+from analytics.definitions.relative_days import parse_relative_day
 
 WEDNESDAY = date(2024, 2, 28)
 

@@ -6,8 +6,7 @@ from django.conf import settings as project_settings
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 
-from analytics.checks import check_report_files
-from analytics.reports import (
+from analytics.definitions.reports import (
     InvalidReportError,
     UnknownReportError,
     find_report,
@@ -15,6 +14,7 @@ from analytics.reports import (
     load_reports,
     read_report,
 )
+from analytics.running.checks import check_report_files
 
 GOOD = '/*\ntitle = "Good"\ndescription = "A good one."\n*/\nSELECT 1 AS one\n'
 

@@ -1,6 +1,6 @@
 import pytest
 
-from analytics.statements import InvalidStatementError, parse_statement
+from analytics.definitions.statements import InvalidStatementError, parse_statement
 
 TYPES = {"day": "date", "n": "bigint"}
 

@@ -4,9 +4,9 @@ from django.core.checks import Tags, register
 from django.core.management.commands import check
 from django.db import DEFAULT_DB_ALIAS, connections
 
-from analytics.checks import check_report_files, check_report_sql
-from analytics.runner import ALIAS
-from salesengine.errors import DATABASE_AWAY
+from analytics.running.checks import check_report_files, check_report_sql
+from analytics.running.runner import ALIAS
+from salesengine.http.errors import DATABASE_AWAY
 
 # Here and not for every command: a bad report file keeps nobody from migrating, or from running the other reports.
 register(check_report_files)

@@ -14,7 +14,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, connection
 
 from sales.models import Sale
-from salesengine.models import APIKey
+from salesengine.accounts.models import APIKey
 
 DEMO_SALES = 50_000
 LOCK = 0x50524550  # this command's number among PostgreSQL's advisory locks

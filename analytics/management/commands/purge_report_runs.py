@@ -4,8 +4,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from sales.purges import Kept, purge_older_than
-from salesengine.durations import parse_duration
+from salesengine.operations.durations import parse_duration
+from salesengine.operations.purging import Kept, purge_older_than
 
 REPORT_RUNS = Kept("report_runs", "started_at", "runs of reports")
 EXAMPLES = """\

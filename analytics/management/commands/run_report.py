@@ -10,16 +10,23 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from analytics.exports import Export, manifest, write_export
-from analytics.files import whole_file
-from analytics.formats import FORMATS, CannotEncode, Format, Rows
+from analytics.definitions.parameters import Given, InvalidParametersError
+from analytics.definitions.reports import (
+    InvalidReportError,
+    Report,
+    UnknownReportError,
+    find_report,
+    invalid_reports,
+    load_reports,
+)
 from analytics.models import Door
-from analytics.parameters import Given, InvalidParametersError
-from analytics.reports import InvalidReportError, Report, UnknownReportError, find_report, invalid_reports, load_reports
-from analytics.runner import AssertionFailed, Column, Part, ReportFailed, TimedOut, describe, explain
-from analytics.runs import Caller, Run, logged_run
-from salesengine.durations import parse_duration
-from salesengine.progress import progress
+from analytics.output.atomic_write import whole_file
+from analytics.output.exports import Export, manifest, write_export
+from analytics.output.formats import FORMATS, CannotEncode, Format, Rows
+from analytics.running.run_log import Caller, Run, logged_run
+from analytics.running.runner import AssertionFailed, Column, Part, ReportFailed, TimedOut, describe, explain
+from salesengine.operations.durations import parse_duration
+from salesengine.operations.progress import progress
 
 EXAMPLES = """\
 examples:

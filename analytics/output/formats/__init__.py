@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from analytics.formats.cells import CannotEncode, Encodable, Rows, text_for_people
-from analytics.formats.csv import encode_csv
-from analytics.formats.json import encode_json_list, encode_ndjson
-from analytics.formats.parquet import encode_parquet
-from analytics.formats.tables import encode_markdown, encode_table
-from analytics.formats.xlsx import encode_xlsx
+from analytics.output.formats.cells import CannotEncode, Encodable, Rows, text_for_people
+from analytics.output.formats.csv import encode_csv
+from analytics.output.formats.json import encode_json_list, encode_ndjson
+from analytics.output.formats.parquet import encode_parquet
+from analytics.output.formats.tables import encode_markdown, encode_table
+from analytics.output.formats.xlsx import encode_xlsx
 
 __all__ = ["FORMATS", "CannotEncode", "Format", "Rows", "text_for_people"]
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from analytics.runner import Column, Row
+from analytics.running.runner import Column, Row
 
 Texts = list[str | None]  # of the cells of a column; None is null
 
@@ -21,7 +21,7 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uf
 CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 NULL = "-"  # for people, as in the Django admin
 
-# As salesengine.renderers.encode_json, and PostgreSQL's rarer types (ranges, addresses) as text.
+# As salesengine.http.renderers.encode_json, and PostgreSQL's rarer types (ranges, addresses) as text.
 encode_json = msgspec.json.Encoder(decimal_format="number", enc_hook=str)
 
 
@@ -30,7 +30,7 @@ class CannotEncode(ValueError):  # noqa: N818  # it says what happened
 
 
 class Encodable(Protocol):
-    """What formats need of a result: analytics.runner.Result has it, and Rows."""
+    """What formats need of a result: analytics.running.runner.Result has it, and Rows."""
 
     @property
     def columns(self) -> list[Column]: ...

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from analytics.formats.cells import Encodable, Texts, by_column, column_texts, header_texts, pieces
+from analytics.output.formats.cells import Encodable, Texts, by_column, column_texts, header_texts, pieces
 
 QUOTED = (",", '"', "\r", "\n")
 END_OF_COPY = "\\."  # alone on a line; older servers take it for the end

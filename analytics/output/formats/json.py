@@ -6,8 +6,8 @@ from typing import Any
 
 from msgspec import Raw
 
-from analytics.formats.cells import Encodable, by_column, encode_json, pieces
-from analytics.runner import Row
+from analytics.output.formats.cells import Encodable, by_column, encode_json, pieces
+from analytics.running.runner import Row
 
 
 def encode_ndjson(result: Encodable, *, safe_cells: bool = False, title: str = "") -> Iterator[bytes]:

@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 
-from analytics.formats.cells import CannotEncode, Encodable, by_column, column_texts, pieces
-from analytics.runner import Column
+from analytics.output.formats.cells import CannotEncode, Encodable, by_column, column_texts, pieces
+from analytics.running.runner import Column
 
 GROUP_ROWS = 64_000  # rows of a row group, which are in memory at a time, as columns
 # The most digits that readers have in common. PostgreSQL's numeric has no limit, and does not say how many it needs.

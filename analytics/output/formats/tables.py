@@ -6,7 +6,7 @@ from itertools import chain, islice
 
 from rich.cells import cell_len
 
-from analytics.formats.cells import (
+from analytics.output.formats.cells import (
     CONTROL_CHARACTER,
     NULL,
     Encodable,
@@ -17,7 +17,7 @@ from analytics.formats.cells import (
     pieces,
     visible,
 )
-from analytics.runner import Row
+from analytics.running.runner import Row
 
 MARKDOWN_MARK = re.compile(r"[\\|`*_\[\]~$]")
 MARKDOWN_SPECIAL = re.compile(f"[&<>]|{MARKDOWN_MARK.pattern}|{CONTROL_CHARACTER.pattern}")

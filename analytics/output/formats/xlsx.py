@@ -14,8 +14,8 @@ from typing import Any
 import xlsxwriter
 from xlsxwriter.worksheet import Worksheet
 
-from analytics.formats.cells import PIECE_ROWS, CannotEncode, Encodable, cell_text
-from analytics.runner import Column, Row
+from analytics.output.formats.cells import PIECE_ROWS, CannotEncode, Encodable, cell_text
+from analytics.running.runner import Column, Row
 
 # Excel's own limits ("Excel specifications and limits").
 SHEET_ROWS = 1_048_576

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from analytics.formats import FORMATS, Rows
-from analytics.runner import Column
+from analytics.output.formats import FORMATS, Rows
+from analytics.running.runner import Column
 
 
 @dataclass(frozen=True)

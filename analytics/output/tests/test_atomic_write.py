@@ -3,7 +3,7 @@ import stat
 
 import pytest
 
-from analytics.files import whole_file
+from analytics.output.atomic_write import whole_file
 
 
 def test_a_file_appears_when_it_is_complete(tmp_path):

@@ -9,9 +9,9 @@ import pytest
 from django.contrib.staticfiles import finders
 from pydantic import ValidationError
 
-from analytics.chart_axes import PLOT_WIDTHS, label_sizes, moment, round_ticks, time_ticks
-from analytics.charts import chart_svg
-from analytics.headers import Chart
+from analytics.definitions.headers import Chart
+from analytics.output.chart_axes import PLOT_WIDTHS, label_sizes, moment, round_ticks, time_ticks
+from analytics.output.charts import chart_svg
 
 FIRST_DAY = date(2021, 1, 1)
 

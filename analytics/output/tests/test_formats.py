@@ -7,9 +7,9 @@ from decimal import Decimal
 
 import pytest
 
-from analytics.formats import FORMATS, Rows
-from analytics.runner import Column, run
-from analytics.tests.results import result_of
+from analytics.output.formats import FORMATS, Rows
+from analytics.output.tests.results import result_of
+from analytics.running.runner import Column, run
 
 STREAMED = [name for name in FORMATS if name != "xlsx"]
 TEXTS = [name for name, each in FORMATS.items() if each.is_text]

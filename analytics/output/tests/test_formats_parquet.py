@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from analytics.formats import CannotEncode
-from analytics.tests.results import encoded
+from analytics.output.formats import CannotEncode
+from analytics.output.tests.results import encoded
 
 
 def file_of(*rows, **types):
@@ -85,7 +85,7 @@ def test_it_is_compressed_and_without_rows_it_has_its_columns():
 
 
 def test_rows_are_in_groups_and_in_order(monkeypatch):
-    monkeypatch.setattr("analytics.formats.parquet.GROUP_ROWS", 2_000)
+    monkeypatch.setattr("analytics.output.formats.parquet.GROUP_ROWS", 2_000)
     file = file_of(*((n,) for n in range(5_500)), n="int8")
     assert [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)] == [2_000, 2_000, 1_500]
     assert file.read().column("n").to_pylist() == list(range(5_500))

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 from markdown_it import MarkdownIt
 
-from analytics.tests.results import encoded
+from analytics.output.tests.results import encoded
 
 
 def table_of(*rows, **types):

@@ -12,10 +12,10 @@ from django.db import connection
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics.formats import FORMATS, Rows
-from analytics.formats.cells import cell_text, column_texts
-from analytics.runner import Column
-from analytics.tests.results import encoded, result_of
+from analytics.output.formats import FORMATS, Rows
+from analytics.output.formats.cells import cell_text, column_texts
+from analytics.output.tests.results import encoded, result_of
+from analytics.running.runner import Column
 
 VALUES = [
     ("numeric", Decimal("57.27456"), "57.27456"),

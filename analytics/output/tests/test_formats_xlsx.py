@@ -8,10 +8,10 @@ import openpyxl
 import pytest
 from openpyxl.utils.escape import unescape
 
-from analytics.formats import FORMATS, CannotEncode, Rows
-from analytics.formats.cells import FORMULA_STARTS
-from analytics.runner import Column
-from analytics.tests.results import encoded, result_of
+from analytics.output.formats import FORMATS, CannotEncode, Rows
+from analytics.output.formats.cells import FORMULA_STARTS
+from analytics.output.tests.results import encoded, result_of
+from analytics.running.runner import Column
 
 
 def book_of(*rows, title="Report", **types):
@@ -152,7 +152,7 @@ def test_a_longer_text_is_refused(text):
 
 @pytest.mark.parametrize(("count", "sheets"), [(2, [2]), (3, [2, 1]), (4, [2, 2]), (5, [2, 2, 1])])
 def test_rows_that_do_not_fit_go_on_on_further_sheets(monkeypatch, count, sheets):
-    monkeypatch.setattr("analytics.formats.xlsx.SHEET_ROWS", 3)
+    monkeypatch.setattr("analytics.output.formats.xlsx.SHEET_ROWS", 3)
     book = book_of(*((str(n),) for n in range(count)), title="Sales")
     assert book.sheetnames == ["Sales", "Sales 2", "Sales 3"][: len(sheets)]
     assert [rows_of(sheet)[0] for sheet in book] == [("value",)] * len(sheets)

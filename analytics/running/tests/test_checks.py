@@ -12,10 +12,10 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 
-from analytics.checks import check_report_sql
-from analytics.reports import find_report, load_reports
-from analytics.runner import ReportFailed, run
-from sales.services import record_sales
+from analytics.definitions.reports import find_report, load_reports
+from analytics.running.checks import check_report_sql
+from analytics.running.runner import ReportFailed, run
+from sales.ingest.writer import record_sales
 from sales.tests.helpers import sale_event
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
@@ -137,7 +137,7 @@ def test_parameters_are_planned_without_values(sql_dir):
 def test_a_report_may_need_what_migrations_have_not_made_yet(sql_dir, monkeypatch):
     (sql_dir / "probe.sql").write_text(f"/*\n{HEADER}*/\nSELECT 1 AS one FROM nowhere")
     assert [error.id for error in check_report_sql(["reports"])] == ["analytics.E002"]
-    monkeypatch.setattr("analytics.checks._are_migrations_waiting", lambda: True)
+    monkeypatch.setattr("analytics.running.checks._are_migrations_waiting", lambda: True)
     assert check_report_sql(["reports"]) == []
 
 

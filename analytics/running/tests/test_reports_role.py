@@ -9,12 +9,12 @@ import pytest
 from django.conf import settings
 from django.db import connection, connections
 
-from analytics import runner
-from analytics.reports import load_reports
-from analytics.tests.test_runner import WRITES
+from analytics.definitions.reports import load_reports
+from analytics.running import runner
+from analytics.running.tests.test_runner import WRITES
 from countries.models import Country
+from sales.ingest.writer import record_sales
 from sales.models import Sale
-from sales.services import record_sales
 from sales.tests.helpers import sale_event
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])

@@ -11,8 +11,8 @@ from django.db import connection, connections
 from django.utils import timezone
 
 from analytics.models import Door, Outcome, ReportRun
-from analytics.runner import AssertionFailed, ReportFailed, TimedOut
-from analytics.runs import Caller, cancel, find_lost, logged_run
+from analytics.running.run_log import Caller, cancel, find_lost, logged_run
+from analytics.running.runner import AssertionFailed, ReportFailed, TimedOut
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 

@@ -6,7 +6,7 @@ import psutil
 import pytest
 from django.db import connection, connections
 
-from analytics.runner import Part, ReportFailed, TimedOut, explain, run
+from analytics.running.runner import Part, ReportFailed, TimedOut, explain, run
 from countries.models import Country
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sales.questions import (
+from sales.api.parameters import (
     FeedbackQuestion,
     Place,
     SalesQuestion,
@@ -15,7 +15,7 @@ from sales.questions import (
     parse_sales_question,
     write_cursor,
 )
-from salesengine.errors import InvalidInput
+from salesengine.http.errors import InvalidInput
 
 UTC = datetime.UTC
 DAY = datetime.datetime(2021, 1, 7, tzinfo=UTC)

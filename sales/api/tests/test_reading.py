@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rest_framework.test import APIClient
 
-from sales import reading, services
+from sales.api import reading
+from sales.ingest import writer as services
+from sales.ingest.schema import SaleEvent
 from sales.models import Sale
-from sales.schemas import SaleEvent
 from sales.tests.helpers import problem_of, sale_event
 
 FIRST = datetime.datetime(2021, 1, 7, tzinfo=datetime.UTC)

@@ -6,7 +6,7 @@ from django.core.cache import cache
 from model_bakery import baker
 
 from countries.models import Country
-from sales.services import record_sales
+from sales.ingest.writer import record_sales
 from sales.tests.helpers import sale_event
 
 pytestmark = pytest.mark.django_db

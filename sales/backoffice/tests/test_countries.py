@@ -14,11 +14,11 @@ from django.urls import reverse
 from model_bakery import baker
 
 from countries.models import Country
-from sales import country_totals
-from sales.country_figures import UNNAMED_SHOWN, find_figures
+from sales.ingest.writer import record_sales
 from sales.models import Sale
-from sales.services import record_sales
 from sales.tests.helpers import sale_event
+from sales.totals import country_totals
+from sales.totals.country_figures import UNNAMED_SHOWN, find_figures
 
 LIST = reverse("admin:countries_country_changelist")
 ADD = reverse("admin:countries_country_add")

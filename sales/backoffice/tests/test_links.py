@@ -4,8 +4,8 @@ import datetime
 
 import pytest
 
-from sales.addresses import sales_address
-from sales.services import record_sales
+from sales.backoffice.links import sales_address
+from sales.ingest.writer import record_sales
 from sales.tests.helpers import sale_event
 
 pytestmark = pytest.mark.django_db

@@ -12,10 +12,10 @@ from django.db import connections
 from django.test import RequestFactory
 
 from countries.models import Country
-from sales import finding
+from sales.backoffice import sale_search as finding
 from sales.demo import countries, generate_events
+from sales.ingest.writer import record_sales
 from sales.models import Category, Sale
-from sales.services import record_sales
 from sales.tests.helpers import sale_event
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])

@@ -7,10 +7,10 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 
-from sales import rejected_admin
+from sales.backoffice import rejected_events as rejected_admin
+from sales.ingest.schema import EXAMPLE
+from sales.ingest.writer import record_sales
 from sales.models import RejectedEvent, Sale
-from sales.schemas import EXAMPLE
-from sales.services import record_sales
 from sales.tests.helpers import EVENT, post, rejected_event, sale_event
 
 pytestmark = pytest.mark.django_db
@@ -119,7 +119,7 @@ class TestList:
             assert len(found(admin_client)) == 50
 
     def test_it_goes_back_a_bounded_number_of_events(self, admin_client, monkeypatch):
-        monkeypatch.setattr("salesengine.backoffice.LONGEST_LIST", 3)
+        monkeypatch.setattr("salesengine.backoffice.base.LONGEST_LIST", 3)
         for _ in range(5):
             rejected_event()
 

@@ -10,10 +10,11 @@ from django.contrib.auth.models import Permission, User
 from model_bakery import baker
 
 from countries.models import Country
-from sales import finding, sales_list
-from sales.services import record_sales
+from sales.backoffice import sale_list as sales_list
+from sales.backoffice import sale_search as finding
+from sales.ingest.writer import record_sales
 from sales.tests.helpers import sale_event
-from sales.time_limits import TimeIsUp
+from salesengine.operations.statement_timeout import TimeIsUp
 
 pytestmark = pytest.mark.django_db
 LIST = "/admin/sales/sale/"
@@ -298,7 +299,7 @@ def test_a_page_of_a_sale_comes_without_what_takes_too_long(admin_client, monkey
     def fail(*arguments):
         raise TimeIsUp
 
-    monkeypatch.setattr("sales.trader_pages.history", fail)
+    monkeypatch.setattr("sales.backoffice.trader_pages.history", fail)
     sale = listed(admin_client, id_order__exact="1").result_list[0]
     shown = admin_client.get(f"{LIST}{sale.pk}/change/").content.decode()
     assert "10.10" in shown

@@ -3,12 +3,12 @@
 import pytest
 from django.db import connection
 
-from sales import finding
-from sales.finding import Plan, find_page
+from sales.backoffice import sale_search as finding
+from sales.backoffice.sale_search import Plan, find_page
+from sales.ingest.writer import record_sales
 from sales.models import Sale
-from sales.services import record_sales
 from sales.tests.helpers import sale_event
-from sales.time_limits import TimeIsUp, at_most
+from salesengine.operations.statement_timeout import TimeIsUp, at_most
 
 pytestmark = pytest.mark.django_db
 

@@ -6,8 +6,8 @@ from django.db import OperationalError
 from model_bakery import baker
 
 from countries.models import Country
+from sales.ingest.writer import record_sales
 from sales.models import Sale
-from sales.services import record_sales
 from sales.tests.helpers import sale_event
 
 pytestmark = pytest.mark.django_db
@@ -97,7 +97,7 @@ def test_a_database_that_is_away_is_said_in_words(admin_client, monkeypatch):
     def fail(*arguments):
         raise OperationalError("gone")
 
-    monkeypatch.setattr("sales.admin.SaleAdmin.get_queryset", fail)
+    monkeypatch.setattr("sales.backoffice.sales.SaleAdmin.get_queryset", fail)
     response = admin_client.get(LIST)
 
     assert (response.status_code, response["Retry-After"]) == (503, "5")

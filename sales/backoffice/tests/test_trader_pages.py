@@ -11,11 +11,11 @@ from django.contrib.auth.models import User
 from model_bakery import baker
 
 from countries.models import Country
-from sales import trader_pages
-from sales.addresses import trader_address
-from sales.services import record_sales
+from sales.backoffice import trader_pages
+from sales.backoffice.links import trader_address
+from sales.ingest.writer import record_sales
 from sales.tests.helpers import sale_event
-from sales.time_limits import TimeIsUp
+from salesengine.operations.statement_timeout import TimeIsUp
 
 pytestmark = pytest.mark.django_db
 

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from sales import files
-from sales.columns import Columns
-from sales.file_forms import form_of, open_file
-from sales.files import START, FileFailed
-from sales.schemas import EXAMPLE, NotJSON, check_events
+from sales.importing import sources as files
+from sales.importing.columns import Columns
+from sales.importing.formats import form_of, open_file
+from sales.importing.sources import START, FileFailed
+from sales.ingest.schema import EXAMPLE, NotJSON, check_events
 
 NAMES = [*EXAMPLE, "EVENT_ID"]
 HEADER = ",".join(NAMES)
@@ -36,7 +36,7 @@ def write(tmp_path):
 
 @pytest.fixture
 def write_parquet(tmp_path):
-    def write(name="sales.parquet", row_group_size=None, **columns):
+    def write(name="sales.importing.parquet", row_group_size=None, **columns):
         table = pa.table({**{name: [value] for name, value in EVENT.items()}, **columns})
         parquet.write_table(table, tmp_path / name, row_group_size=row_group_size)
         return str(tmp_path / name)

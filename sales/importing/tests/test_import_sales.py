@@ -15,14 +15,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from sales import feedback, files, imports
-from sales import parquet as parquet_files
+from sales.importing import importer as imports
+from sales.importing import parquet as parquet_files
+from sales.importing import sources as files
+from sales.ingest.schema import EXAMPLE
+from sales.ingest.writer import record_sales
 from sales.management.commands.import_sales import Command
 from sales.models import EventId, FileImport, RejectedEvent, Sale
-from sales.schemas import EXAMPLE
-from sales.services import record_sales
 from sales.tests.helpers import sale_event
-from salesengine import progress
+from sales.totals import feedback
+from salesengine.operations import progress
 
 pytestmark = pytest.mark.django_db
 

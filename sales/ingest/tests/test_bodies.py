@@ -7,10 +7,10 @@ import tracemalloc
 
 import pytest
 
-from sales.bodies import expand
+from sales.ingest.bodies import expand
 from sales.models import Sale
 from sales.tests.helpers import post, problem_of
-from salesengine.errors import ContentTooLarge
+from salesengine.http.errors import ContentTooLarge
 
 pytestmark = pytest.mark.django_db
 

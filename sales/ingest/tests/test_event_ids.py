@@ -9,10 +9,10 @@ from decimal import Decimal
 import pytest
 from django.db import connection
 
-from sales import feedback
+from sales.ingest.writer import FEW, contents_digest, record_sales
 from sales.models import EventId, Sale
-from sales.services import FEW, contents_digest, record_sales
 from sales.tests.helpers import post, problem_of, sale_event
+from sales.totals import feedback
 
 
 @pytest.mark.django_db

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import DataError, OperationalError, connection
 
-from sales import ingest
-from sales.group_commit import GroupCommit
+from sales.ingest import service as ingest
+from sales.ingest.group_commit import GroupCommit
 from sales.models import Sale
 from sales.tests.helpers import sale_event
 

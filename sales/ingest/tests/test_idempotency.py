@@ -8,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from sales import feedback, idempotency
+from sales.ingest import idempotency
+from sales.ingest.writer import record_sales
 from sales.models import IdempotencyKey, RejectedEvent, Sale
-from sales.services import record_sales
 from sales.tests.helpers import post, problem_of, refusing, sale_event
-from salesengine.errors import InvalidInput
+from sales.totals import feedback
+from salesengine.http.errors import InvalidInput
 
 KEY = {"Idempotency-Key": "8e03978e-40d5-43dd-bc93-6894a57f9324"}
 

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from sales import feedback
 from sales.models import EventId, RejectedEvent, Sale
 from sales.tests.helpers import post, problem_of
+from sales.totals import feedback
 
 pytestmark = pytest.mark.django_db
 

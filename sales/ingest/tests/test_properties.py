@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 from rest_framework.test import APIClient
 
-from sales import feedback
+from sales.ingest.schema import EXAMPLE
 from sales.models import Category, RejectedEvent, Sale
-from sales.questions import FeedbackQuestion
-from sales.schemas import EXAMPLE
 from sales.tests.helpers import post
+from sales.totals import feedback
+from sales.totals.feedback import FeedbackQuestion
 
 
 class Good(dict):

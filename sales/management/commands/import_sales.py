@@ -7,15 +7,15 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error
 
-from sales.columns import Columns
-from sales.file_forms import FORMS, EventFile, form_of, open_file
-from sales.files import STDIN, FileFailed
-from sales.imports import How, Outcome, import_file
-from sales.ingest import rehearsal
-from sales.questions import IngestOptions
-from salesengine.errors import InvalidInput
-from salesengine.progress import progress
-from salesengine.renderers import encode_json
+from sales.importing.columns import Columns
+from sales.importing.event_file import EventFile
+from sales.importing.formats import FORMS, form_of, open_file
+from sales.importing.importer import How, Outcome, import_file
+from sales.importing.sources import STDIN, FileFailed
+from sales.ingest.service import IngestOptions, rehearsal
+from salesengine.http.errors import InvalidInput
+from salesengine.http.renderers import encode_json
+from salesengine.operations.progress import progress
 
 EXAMPLES = """\
 examples:

@@ -7,10 +7,11 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
 from countries.services import store_countries
-from sales import country_totals, demo, feedback
+from sales import demo
+from sales.ingest.writer import record_sales
 from sales.models import Sale
-from sales.services import record_sales
-from salesengine.progress import progress
+from sales.totals import country_totals, feedback
+from salesengine.operations.progress import progress
 
 BATCH = 5_000
 

@@ -4,9 +4,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from sales.purges import IDEMPOTENCY_KEYS, purge_older_than
-from salesengine.durations import parse_duration
+from salesengine.operations.durations import parse_duration
+from salesengine.operations.purging import Kept, purge_older_than
 
+IDEMPOTENCY_KEYS = Kept("idempotency_keys", "created_at", "Idempotency-Keys")
 LEAST = timedelta(hours=24)
 EXAMPLES = """\
 examples:

@@ -3,8 +3,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from sales import country_totals, feedback
-from salesengine.progress import progress
+from sales.totals import country_totals, feedback
+from salesengine.operations.progress import progress
 
 
 class Command(BaseCommand):

@@ -7,13 +7,15 @@ from concurrent.futures import ThreadPoolExecutor, wait
 import pytest
 from django.db import connection
 
-from sales import feedback, replay
+from sales.ingest.rejection import LONGEST_REASON, reason_of
+from sales.ingest.schema import EXAMPLE, check_event
+from sales.ingest.writer import record_sales
 from sales.models import EventId, RejectedEvent, Sale
-from sales.rejected import LONGEST_REASON, current_text, reason_of
-from sales.replay import MENDED, Outcome, find_mistakes, mend
-from sales.schemas import EXAMPLE, check_event
-from sales.services import record_sales
+from sales.rejected import replay
+from sales.rejected.display import current_text
+from sales.rejected.replay import MENDED, Outcome, find_mistakes, mend
 from sales.tests.helpers import EVENT, post, rejected_event, sale_event
+from sales.totals import feedback
 
 
 @pytest.mark.django_db

@@ -12,11 +12,11 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sales import feedback
+from sales.ingest.writer import FEW, record_sales
 from sales.models import Category, DailyTotal, JournalEntry, Sale, Total
-from sales.questions import FeedbackQuestion
-from sales.services import FEW, record_sales
 from sales.tests.helpers import refusing, sale_event
+from sales.totals import feedback
+from sales.totals.feedback import FeedbackQuestion
 
 UTC = datetime.UTC
 FIRST = datetime.datetime(2021, 1, 1, tzinfo=UTC)

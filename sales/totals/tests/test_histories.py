@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 import pytest
 from django.db import connection
 
-from sales import feedback
-from sales.questions import FeedbackQuestion
-from sales.services import record_sales
+from sales.ingest.writer import record_sales
 from sales.tests.helpers import sale_event
+from sales.totals import feedback
+from sales.totals.feedback import FeedbackQuestion
 
 DAY = datetime.datetime(2021, 1, 7, tzinfo=datetime.UTC)
 # All time; whole days; and the same sales as the second half of a day, which is read from the sales themselves.

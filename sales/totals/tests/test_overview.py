@@ -8,14 +8,14 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from sales import country_totals, feedback
-from sales.country_totals import top_countries
 from sales.demo import generate_events
+from sales.ingest.writer import record_sales
 from sales.models import Sale
-from sales.overview import CategorySales, Period, Sold, category_sales, change_in_percent, latest_sales
-from sales.questions import FeedbackQuestion
-from sales.services import record_sales
 from sales.tests.helpers import sale_event
+from sales.totals import country_totals, feedback
+from sales.totals.country_totals import top_countries
+from sales.totals.feedback import FeedbackQuestion
+from sales.totals.overview import CategorySales, Period, Sold, category_sales, change_in_percent, latest_sales
 
 pytestmark = pytest.mark.django_db
 DAY = datetime.date(2021, 6, 30)

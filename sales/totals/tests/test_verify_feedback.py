@@ -4,8 +4,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from sales.ingest.writer import record_sales
 from sales.models import Total
-from sales.services import record_sales
 from sales.tests.helpers import sale_event
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def sales(monkeypatch):
     """Two sales that are still in the journal, whatever number its entries have."""
-    monkeypatch.setattr("sales.feedback.fold_if_due", lambda entry_ids: None)
+    monkeypatch.setattr("sales.totals.feedback.fold_if_due", lambda entry_ids: None)
     record_sales([sale_event(), sale_event(CATEGORY="bags")])
 
 

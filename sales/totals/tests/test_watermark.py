@@ -7,10 +7,10 @@ from django.core.management import call_command
 from django.db.models import Max
 from django.utils import timezone
 
-from sales import feedback
+from sales.ingest.writer import record_sales
 from sales.models import JournalEntry, Sale
-from sales.services import record_sales
 from sales.tests.helpers import sale_event
+from sales.totals import feedback
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

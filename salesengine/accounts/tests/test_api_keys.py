@@ -17,10 +17,10 @@ from rest_framework.response import Response
 from rest_framework.test import APIClient, APIRequestFactory
 from rest_framework.views import APIView
 
-from sales.views import FeedbackView
-from salesengine import api_keys
-from salesengine.api_keys import create_key, sender_of
-from salesengine.models import APIKey, TooManyKeysError
+from sales.api.views import FeedbackView
+from salesengine.accounts import api_keys
+from salesengine.accounts.api_keys import create_key, sender_of
+from salesengine.accounts.models import APIKey, TooManyKeysError
 
 pytestmark = pytest.mark.django_db
 ALL = ["ingest", "read", "reports"]

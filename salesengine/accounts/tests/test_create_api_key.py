@@ -11,8 +11,8 @@ from django.core.management import CommandError, call_command
 from django.db import OperationalError
 from django.utils import timezone
 
-from salesengine.api_keys import create_key, find_valid_key
-from salesengine.models import APIKey
+from salesengine.accounts.api_keys import create_key, find_valid_key
+from salesengine.accounts.models import APIKey
 
 pytestmark = pytest.mark.django_db
 

@@ -13,9 +13,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from sales.schemas import EXAMPLE
-from salesengine.api_keys import create_key
-from salesengine.client_address import client_address
+from sales.ingest.schema import EXAMPLE
+from salesengine.accounts.api_keys import create_key
+from salesengine.http.client_address import client_address
 from salesengine.tests.people import LOG_IN, PASSWORD, is_in, log_in, staff_client, text_of
 
 pytestmark = pytest.mark.django_db

@@ -8,8 +8,8 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.utils import timezone
 
-from salesengine.api_keys import create_key, find_valid_key
-from salesengine.models import APIKey
+from salesengine.accounts.api_keys import create_key, find_valid_key
+from salesengine.accounts.models import APIKey
 
 pytestmark = pytest.mark.django_db
 LIST = "/admin/salesengine/apikey/"

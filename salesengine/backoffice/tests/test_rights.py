@@ -12,11 +12,11 @@ from django.db import connection
 
 from analytics.models import ReportRun
 from countries.models import Country
+from sales.ingest.writer import record_sales
 from sales.models import RejectedEvent, Sale
-from sales.services import record_sales
 from sales.tests.helpers import rejected_event, sale_event
-from salesengine.api_keys import create_key
-from salesengine.models import APIKey
+from salesengine.accounts.api_keys import create_key
+from salesengine.accounts.models import APIKey
 from salesengine.tests.people import allow, links_of, staff_client, text_of
 
 GROUPS = import_module("salesengine.migrations.0002_make_groups").GROUPS

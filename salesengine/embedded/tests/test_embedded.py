@@ -13,14 +13,14 @@ import psutil
 import pytest
 
 from conftest import connect_database
-from salesengine import embedded
+from salesengine.embedded import server as embedded
 
 pytestmark = pytest.mark.slow
 
 USER = """
 import sys
 from pathlib import Path
-from salesengine import embedded
+from salesengine.embedded import server as embedded
 embedded.start(Path(sys.argv[1]))
 print("started", flush=True)
 {then}

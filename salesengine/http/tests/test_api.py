@@ -8,7 +8,7 @@ from django.core.checks import run_checks
 from django.db import OperationalError, connection
 from psycopg_pool import PoolTimeout
 
-from sales import feedback
+from sales.totals import feedback
 
 pytestmark = pytest.mark.django_db
 

@@ -14,9 +14,9 @@ import psycopg
 import pytest
 
 from conftest import connect_database, new_folder, new_key, serve
-from sales.schemas import EXAMPLE
-from salesengine import problems
-from salesengine.problems import PROBLEMS, Problem
+from sales.ingest.schema import EXAMPLE
+from salesengine.http import problem_types as problems
+from salesengine.http.problem_types import PROBLEMS, Problem
 
 SUCCESSES = {200, 201, 207}
 SETTINGS = {

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT, new_folder, new_key, serve
-from salesengine.models import Scope
+from salesengine.accounts.models import Scope
 
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 

@@ -9,9 +9,9 @@ from django.http import Http404
 from rest_framework import exceptions
 from rest_framework.test import APIClient
 
-from sales import feedback
-from salesengine import errors
-from salesengine.problems import METHOD_NOT_ALLOWED, PROBLEMS
+from sales.totals import feedback
+from salesengine.http import errors
+from salesengine.http.problem_types import METHOD_NOT_ALLOWED, PROBLEMS
 
 pytestmark = pytest.mark.django_db
 DRF_EXCEPTIONS = [

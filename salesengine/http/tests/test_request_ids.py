@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
-from sales import feedback
-from salesengine.request_ids import current_request_id
+from sales.totals import feedback
+from salesengine.http.request_ids import current_request_id
 
 pytestmark = pytest.mark.django_db
 
@@ -56,7 +56,7 @@ def test_answers_of_every_kind_have_the_id(api, address, headers, status):
 
 
 def test_a_failure_outside_the_api_has_the_id_in_answer_and_log(api, monkeypatch, logged):
-    monkeypatch.setattr("salesengine.health.connection", None)
+    monkeypatch.setattr("salesengine.operations.health.connection", None)
     api.raise_request_exception = False
 
     response = api.get("/readyz", headers={"X-Request-ID": "of-the-client"})
@@ -75,7 +75,7 @@ def test_what_a_request_logs_has_its_id_and_what_comes_after_has_none(api, monke
     logging.getLogger("salesengine").warning("after it")
 
     lines = [line for line in logged() if " ERROR " in line or " WARNING " in line]
-    assert "ERROR [of-the-client] salesengine.errors: An API view failed" in lines[0]
+    assert "ERROR [of-the-client] salesengine.http.errors: An API view failed" in lines[0]
     assert "ERROR [of-the-client] django.request: Internal Server Error: /feedback" in lines[1]
     assert "WARNING [-] salesengine: after it" in lines[2]
     assert current_request_id() == "-"

@@ -17,10 +17,10 @@ from django.core.checks import run_checks
 from rest_framework.views import APIView
 
 from sales.models import Sale
-from salesengine import throttling
-from salesengine.api_keys import create_key
-from salesengine.limits import cache_config
-from salesengine.models import Scope
+from salesengine.accounts.api_keys import create_key
+from salesengine.accounts.models import Scope
+from salesengine.environment import cache_config
+from salesengine.http import throttling
 
 pytestmark = pytest.mark.django_db
 MORNING = 1_800_000_000.25  # a quarter of a second into one of all windows

@@ -7,9 +7,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import Error
 from django.utils import timezone
 
-from salesengine.api_keys import create_key
-from salesengine.durations import parse_duration
-from salesengine.models import APIKey, Scope, TooManyKeysError
+from salesengine.accounts.api_keys import create_key
+from salesengine.accounts.models import APIKey, Scope, TooManyKeysError
+from salesengine.operations.durations import parse_duration
 
 EXAMPLES = """\
 examples:

@@ -4,7 +4,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from salesengine.durations import parse_duration
+from salesengine.operations.durations import parse_duration
 
 
 @pytest.mark.parametrize(

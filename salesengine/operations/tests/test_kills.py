@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from conftest import connect_database, manage, new_folder, serve
-from salesengine.problems import DATABASE_UNAVAILABLE, INTERNAL_ERROR, REQUEST_IN_PROGRESS
+from salesengine.http.problem_types import DATABASE_UNAVAILABLE, INTERNAL_ERROR, REQUEST_IN_PROGRESS
 
 KILLS = 50
 CLIENTS = 12

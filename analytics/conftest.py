@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from django.db import connections
 
-from analytics.reports import Report, read_report
+from analytics.definitions.reports import Report, read_report
 from countries.models import Country
 from sales.demo import countries, generate_events
-from sales.services import record_sales
+from sales.ingest.writer import record_sales
 
 WriteReport = Callable[..., Report]
 

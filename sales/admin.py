@@ -1,0 +1,14 @@
+"""Register the admin pages of this app, which live in `sales.backoffice`."""
+
+from django.contrib import admin
+
+from countries.models import Country
+from sales.backoffice.countries import CountryAdmin
+from sales.backoffice.rejected_events import RejectedEventAdmin
+from sales.backoffice.sales import SaleAdmin
+from sales.models import RejectedEvent, Sale
+
+admin.site.register(Sale, SaleAdmin)
+admin.site.register(RejectedEvent, RejectedEventAdmin)
+admin.site.unregister(Country)  # this app registers a list that also shows the sales of each country
+admin.site.register(Country, CountryAdmin)

@@ -1,0 +1,7 @@
+"""Register the admin pages of this app, which live in `salesengine.backoffice`."""
+
+from salesengine.backoffice.api_keys import APIKeyAdmin
+from salesengine.backoffice.audit_log import AccessFailureLogAdmin, AccessLogAdmin, LogEntryAdmin
+from salesengine.backoffice.users import GroupAdmin, UserAdmin
+
+__all__ = ["APIKeyAdmin", "AccessFailureLogAdmin", "AccessLogAdmin", "GroupAdmin", "LogEntryAdmin", "UserAdmin"]
