@@ -1,28 +1,16 @@
 """What every test can lean on."""
 
-import atexit
-import os
-import shutil
 import signal
-import socket
-import subprocess
-import sys
-import tempfile
-import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from functools import cache
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import httpx
 import hypothesis
-import psycopg
 import pytest
 from rest_framework.test import APIClient
 
-ROOT = Path(__file__).parent
-PASSWORD = "a long password of a test"
+from salesengine.tests.servers import new_folder, serve
 
 hypothesis.settings.register_profile("quick", max_examples=30)
 hypothesis.settings.register_profile("thorough", max_examples=200)  # a step of its own in .ci/run
@@ -103,96 +91,6 @@ def event() -> dict[str, Any]:
     from sales.ingest.schema import EXAMPLE
 
     return dict(EXAMPLE)
-
-
-@contextmanager
-def waiting_at_most(time: str) -> Iterator[None]:
-    """Waiting longer for a lock is an error meanwhile; the connection may go back to its pool, so not for ever."""
-    from django.db import connection
-
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('lock_timeout', %s, false)", [time])
-    try:
-        yield
-    finally:
-        with connection.cursor() as cursor:
-            cursor.execute("RESET lock_timeout")
-
-
-@contextmanager
-def serve(folder: Path, **settings: str) -> Iterator[str]:
-    """The service as `bin/start` runs it, on a port of its own, with a folder from `new_folder`; its address."""
-    port = str(free_port())
-    environment = os.environ | {"LOCAL_DIR": str(folder), "PORT": port, "ENV_FILE": os.devnull} | settings
-    command = [sys.executable, "-m", "gunicorn", "--config", "python:salesengine.gunicorn", "salesengine.wsgi"]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=log, stderr=log)
-    address = f"http://127.0.0.1:{port}"
-    for _ in range(100):
-        with suppress(httpx.TransportError):
-            httpx.get(f"{address}/healthz")
-            break
-        time.sleep(0.1)
-    else:
-        pytest.fail((folder / "log").read_text())
-    yield address
-    process.terminate()
-    process.wait(timeout=30)
-
-
-def manage(folder: Path, *command: str) -> str:
-    """Runs a command of manage.py on the database in this LOCAL_DIR, which must succeed; what it says."""
-    environment = os.environ | {"LOCAL_DIR": str(folder), "ENV_FILE": os.devnull}
-    command = (sys.executable, "manage.py", *command)
-    return subprocess.run(command, env=environment, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
-
-
-def new_key(folder: Path, name: str, *scopes: str) -> dict[str, str]:
-    """The header of a client with a new API key in the database in this LOCAL_DIR."""
-    key = manage(folder, "create_api_key", name, *(f"--scope={scope}" for scope in scopes))
-    return {"Authorization": f"Api-Key {key.strip()}"}
-
-
-def connect_database(folder: Path) -> psycopg.Connection:
-    """A connection to the database in this LOCAL_DIR, in autocommit mode, while somebody else keeps it up."""
-    from salesengine.embedded import server as embedded
-
-    host = str(embedded.socket_dir(folder))
-    return psycopg.connect(host=host, user=embedded.DATABASE, dbname=embedded.DATABASE, autocommit=True)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@contextmanager
-def new_folder() -> Iterator[Path]:
-    """A LOCAL_DIR with a database that is prepared; its user admin has the PASSWORD."""
-    with empty_folder() as folder:
-        subprocess.run(["cp", "-a", made_once() / "postgres", folder], check=True)  # with its owner
-        yield folder
-
-
-@contextmanager
-def empty_folder() -> Iterator[Path]:
-    """Not below pytest's folders, where PostgreSQL could not go as another user."""
-    folder = Path(tempfile.mkdtemp(prefix="salesengine-")).resolve()
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-@cache
-def made_once() -> Path:
-    """The LOCAL_DIR that `new_folder` copies: making the database and its tables takes seconds."""
-    cleanup = ExitStack()
-    atexit.register(cleanup.close)
-    folder = cleanup.enter_context(empty_folder())
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DJANGO_SUPERUSER_PASSWORD", PASSWORD)
-        manage(folder, "prepare")
-    return folder
 
 
 @pytest.fixture(scope="session")

@@ -5,22 +5,21 @@ from pathlib import Path
 
 import pytest
 from django.db import connections
+from django.test import Client
 
-from analytics.definitions.reports import Report, read_report
+from analytics.definitions.reports import ReportDefinition, read_report
 from countries.models import Country
 from sales.demo import countries, generate_events
 from sales.ingest.writer import record_sales
+from salesengine.tests.clients import staff_client
 
-WriteReport = Callable[..., Report]
+WriteReport = Callable[..., ReportDefinition]
 
 
 @pytest.fixture
-def staff(client, django_user_model):
-    """A client of staff who may do nothing yet; `client.user` is who they are."""
-    user = django_user_model.objects.create_user("clerk", password="clerk", is_staff=True)
-    client.force_login(user)
-    client.user = user
-    return client
+def staff(db: None) -> Client:
+    """A client of staff who may do nothing yet."""
+    return staff_client(name="clerk")
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +44,7 @@ def write_report(sql_dir: Path) -> WriteReport:
     `header` is what the header has more than that.
     """
 
-    def write(sql: str, name: str = "probe", header: str = "") -> Report:
+    def write(sql: str, name: str = "probe", header: str = "") -> ReportDefinition:
         path = sql_dir / f"{name}.sql"
         path.write_text(f'/*\ntitle = "The {name}"\ndescription = "What <b>{name}</b> does."\n{header}*/\n{sql}\n')
         return read_report(path)

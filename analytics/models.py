@@ -29,7 +29,7 @@ class Report(models.Model):
         ]
 
 
-class Door(models.TextChoices):
+class Channel(models.TextChoices):
     """Where a run was asked for."""
 
     ADMIN = "admin", "admin"
@@ -37,7 +37,7 @@ class Door(models.TextChoices):
     COMMAND = "command", "command"
 
 
-class Outcome(models.TextChoices):
+class RunOutcome(models.TextChoices):
     """How a run ended, if it did."""
 
     RUNNING = "running", "running"
@@ -50,7 +50,7 @@ class Outcome(models.TextChoices):
     LOST = "lost", "lost"  # its process ended without a word
 
 
-FAILED = (Outcome.FAILED_ASSERTION, Outcome.TIMED_OUT, Outcome.ERROR, Outcome.LOST)
+FAILED = (RunOutcome.FAILED_ASSERTION, RunOutcome.TIMED_OUT, RunOutcome.ERROR, RunOutcome.LOST)
 
 
 class ReportRun(models.Model):
@@ -60,14 +60,14 @@ class ReportRun(models.Model):
     report = models.TextField()
     sql_hash = models.TextField("SHA-256 of the SQL")
     parameters = models.JSONField()  # name -> text, as `Given.texts`
-    door = models.TextField(choices=Door)
+    channel = models.TextField(choices=Channel, db_column="door")
     format = models.TextField()  # of the answer: page, or one of the exports
     sender = models.TextField("who")  # the name of a user or of an API key, either of which may be deleted later
     started_at = models.DateTimeField("started at (UTC)", db_default=Now())
     seconds = models.FloatField(null=True)
     rows = models.BigIntegerField(null=True)  # that were given out
     bytes = models.BigIntegerField(null=True)  # of an export
-    outcome = models.TextField(choices=Outcome, default=Outcome.RUNNING)
+    outcome = models.TextField(choices=RunOutcome, default=RunOutcome.RUNNING)
     message = models.TextField(default="")  # why, of an outcome that is not good; warnings, of one that is
 
     class Meta:
@@ -87,5 +87,5 @@ class ReportRun(models.Model):
 
     def may_be_cancelled_by(self, user: AbstractUser | AnonymousUser) -> bool:
         """Whoever asked for it in the admin may, and who has the permission for it."""
-        is_own = self.door == Door.ADMIN and self.sender == user.get_username()
+        is_own = self.channel == Channel.ADMIN and self.sender == user.get_username()
         return is_own or user.has_perm("analytics.cancel_reportrun")

@@ -26,7 +26,7 @@ import psycopg
 from benchmarks.service import ROOT, Service, service
 
 if TYPE_CHECKING:
-    from analytics.definitions.reports import Report
+    from analytics.definitions.reports import ReportDefinition
 
 SALES = 10_000_000
 ROUNDS = 9
@@ -202,7 +202,7 @@ def plan(path: Path) -> str:
         return "\n".join(line for (line,) in cursor)
 
 
-def _read(path: Path) -> "Report":
+def _read(path: Path) -> "ReportDefinition":
     from analytics.definitions.reports import read_report
 
     return read_report(path)

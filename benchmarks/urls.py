@@ -7,7 +7,7 @@ from rest_framework.views import APIView
 from benchmarks.drf import DRFView
 from sales.api.parameters import parse_ingest_options
 from sales.ingest.bodies import read_batch
-from sales.ingest.schema import check_events, stored_sale
+from sales.ingest.schema import stored_sale, validate_events
 from salesengine.http.renderers import encode_json
 
 
@@ -27,7 +27,7 @@ class ParseView(APIView):
     def post(self, request: Request) -> HttpResponse:
         parse_ingest_options(dict(request.query_params.lists()))
         batch, _ = read_batch(request)
-        checked = check_events(batch.values)
+        checked = validate_events(batch.values)
         if checked.errors:
             raise batch.refusal(checked)
         counts = {"accepted": len(checked.events), "duplicate": 0, "rejected": 0}

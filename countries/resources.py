@@ -14,7 +14,7 @@ from import_export.results import Result
 from import_export.tmp_storages import BaseStorage
 
 from countries.models import Country
-from countries.services import COLUMNS, InvalidCountriesError, Problem, as_cell, fingerprint, read_countries
+from countries.services import COLUMNS, InvalidCountriesError, RowError, as_cell, fingerprint, read_countries
 
 MAX_LINES = 20_000
 CONFIRM_WITHIN = 60 * 60  # seconds
@@ -28,11 +28,11 @@ class CountryCSV(CSV):  # type: ignore[misc]  # the library has no types
         lines = max(in_stream.count(b"\n"), in_stream.count(b"\r"))
         if lines > MAX_LINES:  # each could have a mistake of its own
             raise InvalidCountriesError(
-                [Problem(1, f"at most {MAX_LINES:,} lines can be imported; there are {lines:,}")]
+                [RowError(1, f"at most {MAX_LINES:,} lines can be imported; there are {lines:,}")]
             )
         countries = read_countries(in_stream)
         if not countries:
-            raise InvalidCountriesError([Problem(1, "there are no rows below the names of the columns")])
+            raise InvalidCountriesError([RowError(1, "there are no rows below the names of the columns")])
         rows = [(country.pk, country.country_name, country.continent) for country in countries]
         return tablib.Dataset(*rows, headers=COLUMNS)
 

@@ -21,7 +21,7 @@ FORMULA = re.compile("'*[=+\\-@\uff1d\uff0b\uff0d\uff20]")
 
 
 @dataclass(frozen=True)
-class Problem:
+class RowError:
     """What is wrong with the row that starts at `line` (the first line of the file is 1), and what would be right.
 
     `row` is what can be read of its values.
@@ -35,7 +35,7 @@ class Problem:
 class InvalidCountriesError(ValueError):
     """The CSV cannot be taken; `problems` is everything that is wrong with it, its text the first of them."""
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    def __init__(self, problems: Sequence[RowError]) -> None:
         self.problems = problems
         bad = len({problem.line for problem in problems})
         listed = [f"  line {problem.line}: {problem.detail}" for problem in problems[:MAX_LISTED]]
@@ -46,7 +46,7 @@ class InvalidCountriesError(ValueError):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class LoadResult:
     """How many countries were not there before, were there with other values, and were there just so."""
 
     new: int
@@ -54,7 +54,7 @@ class Outcome:
     unchanged: int
 
 
-def load_countries(csv_file: bytes, *, dry_run: bool = False) -> Outcome:
+def load_countries(csv_file: bytes, *, dry_run: bool = False) -> LoadResult:
     """Store the countries of a CSV file (UTF-8, header ID_COUNTRY,COUNTRY_NAME,CONTINENT): all of them, or none.
 
     Raises InvalidCountriesError, which names every bad row.
@@ -63,7 +63,7 @@ def load_countries(csv_file: bytes, *, dry_run: bool = False) -> Outcome:
 
 
 @transaction.atomic
-def store_countries(countries: Sequence[Country], *, dry_run: bool = False) -> Outcome:
+def store_countries(countries: Sequence[Country], *, dry_run: bool = False) -> LoadResult:
     """Add the countries whose ids are new and give the others their new values; a dry run takes all of it back."""
     known = Country.objects.in_bulk([country.pk for country in countries])
     new = [country for country in countries if country.pk not in known]
@@ -75,7 +75,7 @@ def store_countries(countries: Sequence[Country], *, dry_run: bool = False) -> O
         update_fields=("country_name", "continent"),
     )
     transaction.set_rollback(dry_run)
-    return Outcome(len(new), len(changed), len(countries) - len(new) - len(changed))
+    return LoadResult(len(new), len(changed), len(countries) - len(new) - len(changed))
 
 
 def fingerprint(using: str = "default") -> str:
@@ -111,7 +111,7 @@ def read_countries(csv_file: bytes) -> list[Country]:
     line, header = next(rows, (1, []))
     columns = _read_header(line, header)
     countries: list[Country] = []
-    problems: list[Problem] = []
+    problems: list[RowError] = []
     lines: dict[str, int] = {}  # id -> where it was first given
     for line, row in rows:
         details = [row] if isinstance(row, str) else _row_problems(columns, row)
@@ -122,7 +122,7 @@ def read_countries(csv_file: bytes) -> list[Country]:
                 countries.append(country)
             else:
                 details = [f"ID_COUNTRY {country.pk!r} is on line {first_line} already; each id may be there once"]
-        problems += [Problem(line, detail, _shown(row)) for detail in details]
+        problems += [RowError(line, detail, _shown(row)) for detail in details]
     if problems:
         raise InvalidCountriesError(problems)
     return countries
@@ -154,7 +154,7 @@ def _read_header(line: int, header: list[str] | str) -> list[str]:
     if sorted(columns) == sorted(COLUMNS):
         return columns
     detail = f"the columns must be {HEADER}, separated by commas; there is {','.join(columns)!r:.200}"
-    raise InvalidCountriesError([Problem(line, detail)])
+    raise InvalidCountriesError([RowError(line, detail)])
 
 
 def _row_problems(columns: Sequence[str], row: Sequence[str]) -> list[str]:

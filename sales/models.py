@@ -245,7 +245,7 @@ class IdempotencyKey(models.Model):
     sender = models.TextField(db_collation="C")
     digest = models.BinaryField()
     status = models.SmallIntegerField(null=True)  # null only inside the transaction that works on the request
-    answer = models.BinaryField(null=True)
+    response = models.BinaryField(null=True, db_column="answer")
     created_at = models.DateTimeField(db_default=Now(), db_index=True)
 
     class Meta:

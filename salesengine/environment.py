@@ -47,7 +47,7 @@ SECONDS = {"second": 1, "minute": 60, "hour": 60 * 60, "day": 24 * 60 * 60}
 RATE = re.compile(rf"([0-9]+)/({'|'.join(SECONDS)})")
 LOCAL_MEMORY = "django.core.cache.backends.locmem.LocMemCache"
 REDIS = "django.core.cache.backends.redis.RedisCache"
-PATIENCE = 0.5  # seconds for an answer of the cache, which requests wait for
+CACHE_TIMEOUT = 0.5  # seconds for an answer of the cache, which requests wait for
 
 
 def parse_rate(text: str) -> tuple[int, int] | None:
@@ -71,7 +71,7 @@ def cache_config(url: str) -> dict[str, Any]:
     if not url.startswith(("redis://", "rediss://")):
         raise ImproperlyConfigured("CACHE_URL must name a Redis: redis://host:6379/0, or rediss:// for TLS")
     config: dict[str, Any] = environ.Env.cache_url_config(url)
-    quick = {"socket_timeout": PATIENCE, "socket_connect_timeout": PATIENCE}
+    quick = {"socket_timeout": CACHE_TIMEOUT, "socket_connect_timeout": CACHE_TIMEOUT}
     return {"KEY_PREFIX": "salesengine"} | config | {"BACKEND": REDIS, "OPTIONS": quick | config.get("OPTIONS", {})}
 
 

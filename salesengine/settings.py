@@ -193,7 +193,9 @@ AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "salesengine.a
 OTP_TOTP_ISSUER = "Sales Engine"  # what the app on a phone calls the service
 
 # Who fails to log in too often waits. Counted by name and address, so that nobody locks out others from elsewhere.
-PROXIES = read_number("PROXIES", default=0)
+TRUSTED_PROXY_COUNT = read_number("TRUSTED_PROXY_COUNT", default=0)
+if "PROXIES" in env.ENVIRON:
+    raise ImproperlyConfigured("PROXIES is now called TRUSTED_PROXY_COUNT: rename it")
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]

@@ -10,7 +10,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRespo
 from analytics.api.parameters import DEFAULT_LIMIT, LIMIT, PREFERRED
 from analytics.definitions.parameters import Parameter, Value
 from analytics.definitions.relative_days import PHRASES
-from analytics.definitions.reports import Report, load_reports
+from analytics.definitions.reports import ReportDefinition, load_reports
 from analytics.output.formats import FORMATS
 from sales.ingest.schema import NOT_NUL
 from salesengine.http import problem_types as types
@@ -170,7 +170,7 @@ def list_each_report(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     return result
 
 
-def _operation(report: Report, common: dict[str, Any]) -> dict[str, Any]:
+def _operation(report: ReportDefinition, common: dict[str, Any]) -> dict[str, Any]:
     others = [parameter for parameter in common["parameters"] if parameter["in"] != "path"]
     return common | {
         "operationId": f"report_{report.name}",
@@ -180,7 +180,7 @@ def _operation(report: Report, common: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _parameters(report: Report) -> Iterator[dict[str, Any]]:
+def _parameters(report: ReportDefinition) -> Iterator[dict[str, Any]]:
     for name, parameter in report.parameters.items():
         schema = _schema(parameter)
         words = [(parameter.help or parameter.label).rstrip("."), schema.pop("description", "")]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from django.http.request import MediaType
 from rest_framework.exceptions import NotAcceptable
 
-from analytics.definitions.parameters import Given, InvalidParametersError
-from analytics.definitions.reports import Report
+from analytics.definitions.parameters import BoundParameters, InvalidParametersError
+from analytics.definitions.reports import ReportDefinition
 from analytics.output.formats import FORMATS, Format
 from salesengine.http.errors import InvalidInput
 
@@ -19,16 +19,16 @@ PREFERRED = ("json", "csv", "ndjson", "markdown", "xlsx", "parquet", "table")
 
 
 @dataclass(frozen=True)
-class ReportQuestion:
+class ReportQuery:
     """Which report is asked for with which parameters, in which format, and at most how many of its rows."""
 
-    report: Report
-    given: Given
+    report: ReportDefinition
+    given: BoundParameters
     format: Format
     limit: int
 
 
-def parse_report_question(report: Report, parameters: Mapping[str, list[str]], accept: str) -> ReportQuestion:
+def parse_report_query(report: ReportDefinition, parameters: Mapping[str, list[str]], accept: str) -> ReportQuery:
     """Query parameters (name -> all its values) and the header Accept -> the question; `format` goes before Accept.
 
     Raises InvalidInput, which names every bad parameter, and NotAcceptable.
@@ -51,7 +51,7 @@ def parse_report_question(report: Report, parameters: Mapping[str, list[str]], a
         details = [{"parameter": name, "detail": detail} for name, detail in errors.items()]
         raise InvalidInput(details, "The query parameters make no sense; see errors. Nothing was run.")
     chosen = FORMATS[first["format"]] if "format" in first else accepted_format(accept)
-    return ReportQuestion(report, given, chosen, int(limit))
+    return ReportQuery(report, given, chosen, int(limit))
 
 
 def accepted_format(accept: str) -> Format:

@@ -17,7 +17,7 @@ from django.utils.cache import patch_vary_headers
 from django.utils.http import content_disposition_header, parse_etags
 from rest_framework.exceptions import APIException
 
-from analytics.api.parameters import ReportQuestion
+from analytics.api.parameters import ReportQuery
 from analytics.output.formats import CannotEncode
 from analytics.running import runner
 from analytics.running.run_log import Caller, Watch, logged_run
@@ -37,46 +37,46 @@ FAILURES: dict[type[Exception], type[APIException]] = {
 }
 
 
-def run_report(question: ReportQuestion, caller: Caller, watch: Watch, if_none_match: str) -> HttpResponseBase:
+def run_report(query: ReportQuery, caller: Caller, watch: Watch, if_none_match: str) -> HttpResponseBase:
     """Run the report and answer with its rows; or else with 304, if the client has them already: then nothing is run.
 
     `if_none_match` is the header of that name, or "". Raises APIException, whatever fails.
     """
-    if if_none_match and _is_known(etag := _find_etag(question), if_none_match):
-        return _without_body(question, etag, status=304)
+    if if_none_match and _is_known(etag := _find_etag(query), if_none_match):
+        return _without_body(query, etag, status=304)
     with ExitStack() as undo, _failures_told():
         file = undo.enter_context(SpooledTemporaryFile(IN_MEMORY))
         with logged_run(
-            question.report,
-            question.given,
+            query.report,
+            query.given,
             caller,
-            format=question.format.name,
-            part=runner.Part(limit=question.limit),
+            format=query.format.name,
+            part=runner.RowRange(limit=query.limit),
             watch=watch,
         ) as run:
-            etag = _etag(question, run.result.data_version())
-            for piece in question.format.encode(run.result, title=question.report.title):
+            etag = _etag(query, run.result.data_version())
+            for piece in query.format.encode(run.result, title=query.report.title):
                 file.write(piece)
             run.bytes = file.tell()
         undo.pop_all()
     response = StreamingHttpResponse(Pieces(file))
     response["Content-Length"] = str(run.bytes)
     response["Report-Rows"] = str(run.result.row_count)
-    response["Report-Row-Limit"] = str(question.limit)
-    response["Report-Truncated"] = "true" if run.result.is_cut else "false"
+    response["Report-Row-Limit"] = str(query.limit)
+    response["Report-Truncated"] = "true" if run.result.is_truncated else "false"
     if run.result.failed:
         response["Report-Warnings"] = _one_line(" ".join(assertion.text for assertion in run.result.failed))
-    return _with_headers(response, question, etag)
+    return _with_headers(response, query, etag)
 
 
-def head(question: ReportQuestion, if_none_match: str) -> HttpResponseBase:
+def head(query: ReportQuery, if_none_match: str) -> HttpResponseBase:
     """What can be said without running the report: its headers as far as its rows do not matter. Raises APIException.
 
     A server may leave out of a HEAD's headers what it would only learn by making the content (RFC 9110, 9.3.2).
     """
     with _failures_told():
-        etag = _etag(question, runner.find_data_version(question.report, question.given))
-    return _without_body(question, etag, status=304 if _is_known(etag, if_none_match) else 200)
+        etag = _etag(query, runner.find_data_version(query.report, query.given))
+    return _without_body(query, etag, status=304 if _is_known(etag, if_none_match) else 200)
 
 
 @contextmanager
@@ -85,9 +85,9 @@ def _failures_told() -> Iterator[None]:
     try:
         yield
     except (runner.ReportFailed, CannotEncode) as error:
-        if isinstance(error, runner.DatabaseAway):
-            errors.note_database_away(error)
-            raise errors.DatabaseAway from error
+        if isinstance(error, runner.ReportDatabaseUnavailable):
+            errors.log_database_unavailable(error)
+            raise errors.DatabaseUnavailable from error
         raise FAILURES.get(type(error), errors.ReportCannotRun)(str(error)) from error
 
 
@@ -106,15 +106,15 @@ class Pieces:
         self.file.close()
 
 
-def _without_body(question: ReportQuestion, etag: str | None, status: int) -> HttpResponseBase:
+def _without_body(query: ReportQuery, etag: str | None, status: int) -> HttpResponseBase:
     """A streaming response: to others Django would add a Content-Length of 0, which is not that of the rows."""
-    return _with_headers(StreamingHttpResponse((), status=status), question, etag)
+    return _with_headers(StreamingHttpResponse((), status=status), query, etag)
 
 
-def _with_headers(response: HttpResponseBase, question: ReportQuestion, etag: str | None) -> HttpResponseBase:
-    response["Content-Type"] = question.format.media_type
-    if question.format.name in FILES:
-        name = f"{question.report.name}.{question.format.extension}"
+def _with_headers(response: HttpResponseBase, query: ReportQuery, etag: str | None) -> HttpResponseBase:
+    response["Content-Type"] = query.format.media_type
+    if query.format.name in FILES:
+        name = f"{query.report.name}.{query.format.extension}"
         response["Content-Disposition"] = content_disposition_header(as_attachment=True, filename=name)
     if response.status_code == 304:
         del response["Content-Type"], response["Content-Disposition"]
@@ -128,15 +128,15 @@ def _with_headers(response: HttpResponseBase, question: ReportQuestion, etag: st
 # ETags
 
 
-def _find_etag(question: ReportQuestion) -> str | None:
+def _find_etag(query: ReportQuery) -> str | None:
     """The one that the answer would have now; a report that cannot be planned has none, and says so when it is run."""
     try:
-        return _etag(question, runner.find_data_version(question.report, question.given))
+        return _etag(query, runner.find_data_version(query.report, query.given))
     except runner.ReportFailed:
         return None
 
 
-def _etag(question: ReportQuestion, data_version: str | None) -> str | None:
+def _etag(query: ReportQuery, data_version: str | None) -> str | None:
     """None where the version of the data is.
 
     A weak one: the rows are the same, their bytes need not be. Rows without an ORDER BY come in any order, xlsx files
@@ -144,15 +144,15 @@ def _etag(question: ReportQuestion, data_version: str | None) -> str | None:
     """
     if data_version is None:
         return None
-    report = question.report
+    report = query.report
     parts = [
         settings.SPECTACULAR_SETTINGS["VERSION"],
         report.name,
         report.sql_hash,
         report.header.model_dump(mode="json"),
-        question.given.texts,
-        question.format.name,
-        question.limit,
+        query.given.texts,
+        query.format.name,
+        query.limit,
         data_version,
     ]
     return f'W/"{hashlib.sha256(encode_json(parts)).hexdigest()[:32]}"'

@@ -13,12 +13,18 @@ from rest_framework.views import APIView
 
 from analytics.api import openapi
 from analytics.api import responses as answers
-from analytics.api.parameters import ReportQuestion, parse_report_question
-from analytics.definitions.reports import InvalidReportError, Report, UnknownReportError, find_report, load_reports
-from analytics.models import Door
+from analytics.api.parameters import ReportQuery, parse_report_query
+from analytics.definitions.reports import (
+    InvalidReportError,
+    ReportDefinition,
+    UnknownReportError,
+    find_report,
+    load_reports,
+)
+from analytics.models import Channel
 from analytics.running.disconnects import watch_client
 from analytics.running.run_log import Caller
-from sales.api.parameters import refuse_parameters
+from sales.api.parameters import reject_parameters
 from salesengine.accounts.api_keys import sender_of
 from salesengine.accounts.models import Scope
 
@@ -30,7 +36,7 @@ class ReportsView(APIView):
 
     @openapi.reports
     def get(self, request: Request) -> Response:
-        refuse_parameters(dict(request.query_params.lists()))
+        reject_parameters(dict(request.query_params.lists()))
         return Response([_description(report, request) for report in load_reports()])
 
 
@@ -51,14 +57,14 @@ class ReportView(APIView):
 
     @openapi.report
     def get(self, request: Request, name: str) -> HttpResponseBase:
-        caller = Caller(Door.API, sender_of(request))
+        caller = Caller(Channel.API, sender_of(request))
         return answers.run_report(_question(request, name), caller, watch_client(request), _if_none_match(request))
 
     def head(self, request: Request, name: str) -> HttpResponseBase:
         return answers.head(_question(request, name), _if_none_match(request))
 
 
-def _question(request: Request, name: str) -> ReportQuestion:
+def _question(request: Request, name: str) -> ReportQuery:
     try:
         report = find_report(name)
     except UnknownReportError as error:
@@ -66,14 +72,14 @@ def _question(request: Request, name: str) -> ReportQuestion:
     except InvalidReportError as error:
         raise NotFound(f"The report {name} cannot be used until its file is mended: {error}") from None
     accept = request.headers.get("Accept", "")
-    return parse_report_question(report, dict(request.query_params.lists()), accept)
+    return parse_report_query(report, dict(request.query_params.lists()), accept)
 
 
 def _if_none_match(request: Request) -> str:
     return request.headers.get("If-None-Match", "")
 
 
-def _description(report: Report, request: Request) -> dict[str, Any]:
+def _description(report: ReportDefinition, request: Request) -> dict[str, Any]:
     """A report as GET /reports lists it."""
     return {
         "name": report.name,

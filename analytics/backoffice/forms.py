@@ -6,9 +6,16 @@ from typing import Any
 
 from django import forms
 
-from analytics.definitions.parameters import RESERVED, Given, InvalidParametersError, Parameter, Value, to_text
-from analytics.definitions.reports import Report
-from analytics.running.runner import Part
+from analytics.definitions.parameters import (
+    RESERVED,
+    BoundParameters,
+    InvalidParametersError,
+    Parameter,
+    Value,
+    to_text,
+)
+from analytics.definitions.reports import ReportDefinition
+from analytics.running.runner import RowRange
 from countries.models import Country
 from sales.models import Category
 
@@ -23,10 +30,10 @@ class ReportForm(forms.Form):
     `given` and `part` are there once the form is valid.
     """
 
-    given: Given
-    part: Part
+    given: BoundParameters
+    part: RowRange
 
-    def __init__(self, report: Report, query: Mapping[str, str]) -> None:
+    def __init__(self, report: ReportDefinition, query: Mapping[str, str]) -> None:
         self.report = report
         self.query = query
         shown = {name: _shown(each, query.get(name, each.default_text)) for name, each in report.parameters.items()}
@@ -59,7 +66,7 @@ class ReportForm(forms.Form):
         return list(Country.objects.all()) if has_country else []
 
 
-def read_part(query: Mapping[str, str], rows: int) -> Part:
+def read_part(query: Mapping[str, str], rows: int) -> RowRange:
     """Which rows the address asks for: `page`, from 1, and `sort`, a column, with a minus for the largest first.
 
     Raises InvalidParametersError.
@@ -73,7 +80,7 @@ def read_part(query: Mapping[str, str], rows: int) -> Part:
     if errors:
         raise InvalidParametersError(errors)
     name = sort.removeprefix("-")
-    return Part(name or None, descending=sort != name, limit=rows, offset=(int(page) - 1) * rows)
+    return RowRange(name or None, descending=sort != name, limit=rows, offset=(int(page) - 1) * rows)
 
 
 def readable(name: str) -> str:

@@ -36,7 +36,7 @@ from analytics.running.run_log import find_lost
 from countries.models import Country
 from sales.ingest.schema import EXAMPLE
 from sales.models import Sale
-from sales.totals.country_totals import CountryFigures, top_countries
+from sales.totals.country_totals import TradeFigures, top_countries
 from sales.totals.minutes import MOST_COUNTED, counts_since
 from sales.totals.overview import DAY, CategorySales, Period, category_sales, latest_sales
 
@@ -131,7 +131,7 @@ def _by_day(figures: CategorySales, period: Period, *, has_sales: bool) -> dict[
 
 def _by_country(period: Period, latest: Sequence[Sale], *, has_sales: bool) -> dict[str, Any]:
     """The top countries, and the latest sales, with the names of the countries of both."""
-    lists: dict[str, Sequence[CountryFigures]] = {}
+    lists: dict[str, Sequence[TradeFigures]] = {}
     if has_sales:
         top = top_countries(period.first, period.last, TOP_COUNTRIES)
         lists = {"Countries of sellers": top.sellers, "Countries of buyers": top.buyers, "From → to": top.pairs}

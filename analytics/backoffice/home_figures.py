@@ -12,8 +12,8 @@ from analytics.definitions.headers import Chart
 from analytics.output.charts import chart_svg
 from sales.backoffice.links import sales_address
 from sales.models import Sale
-from sales.totals.country_totals import CountryFigures
-from sales.totals.feedback import NOTHING, CategoryFeedback
+from sales.totals.country_totals import TradeFigures
+from sales.totals.feedback import ZERO, CategoryFeedback
 from sales.totals.overview import CategorySales, Period, Sold, change_in_percent
 
 NONE = "-"  # as in the rest of the admin
@@ -122,7 +122,7 @@ class DailyTable:
 def chart(figures: CategorySales, period: Period) -> SafeString | None:
     """Revenue by day, stacked by category; a day on which nothing was sold has its place, too."""
     rows = [
-        (day, category or NO_CATEGORY, figures.daily.get((category, day), NOTHING)[1])
+        (day, category or NO_CATEGORY, figures.daily.get((category, day), ZERO)[1])
         for category in figures.categories(period)
         for day in period.days
     ]
@@ -135,7 +135,7 @@ def daily_table(figures: CategorySales, period: Period) -> DailyTable:
     categories = figures.categories(period)
     rows = []
     for day in reversed(period.days):
-        revenues = [figures.daily.get((category, day), NOTHING)[1] for category in categories]
+        revenues = [figures.daily.get((category, day), ZERO)[1] for category in categories]
         total = figures.sold(Period(day, day)).revenue
         rows.append((day, period_address(Period(day, day)), [money(revenue) for revenue in (total, *revenues)]))
     return DailyTable(["All", *(category or NO_CATEGORY for category in categories)], rows)
@@ -149,7 +149,7 @@ def category_row(top: CategoryFeedback) -> Row:
     return Row(top.category, f"{top.sales_count:,}", Amount.of(top.total_revenue), address)
 
 
-def country_row(figures: CountryFigures, period: Period, names: Mapping[str, str]) -> Row:
+def country_row(figures: TradeFigures, period: Period, names: Mapping[str, str]) -> Row:
     """A country, or a pair of them; an id that has no name stands for itself."""
     ids = {"id_seller_country": figures.seller, "id_buyer_country": figures.buyer}
     given = {field: id_country for field, id_country in ids.items() if id_country is not None}

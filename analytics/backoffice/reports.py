@@ -25,27 +25,27 @@ from django.views.decorators.http import require_GET, require_POST
 from analytics import models
 from analytics.backoffice.forms import ReportForm
 from analytics.backoffice.highlighting import highlighted_sql
-from analytics.backoffice.results import result_address, shown_result
+from analytics.backoffice.results import build_result_page, result_address
 from analytics.definitions.reports import (
     InvalidReportError,
-    Report,
+    ReportDefinition,
     UnknownReportError,
     find_report,
     invalid_reports,
     load_reports,
 )
-from analytics.models import Door, ReportRun
+from analytics.models import Channel, ReportRun
 from analytics.output.formats import FORMATS, CannotEncode, Format
 from analytics.running.disconnects import watch_client
 from analytics.running.last_runs import reports_by_topic
 from analytics.running.run_log import Caller, Run, cancel, logged_run
 from analytics.running.runner import (
-    ALL,
+    ALL_ROWS,
     AssertionFailed,
     Cancelled,
-    DatabaseAway,
-    Part,
+    ReportDatabaseUnavailable,
     ReportFailed,
+    RowRange,
     TimedOut,
     explain,
 )
@@ -59,7 +59,7 @@ FAILURES: dict[type[Exception], str] = {
     TimedOut: "The report took too long.",
     Cancelled: "The run was cancelled.",
     AssertionFailed: "The result is not as it must be, so it is not shown.",
-    DatabaseAway: "The database does not answer.",
+    ReportDatabaseUnavailable: "The database does not answer.",
     ReportFailed: "The report failed.",
     CannotEncode: "The result does not fit into this format.",
 }
@@ -215,7 +215,7 @@ def _crumbs(context: Mapping[str, Any]) -> Iterator[dict[str, str]]:
             yield {"title": report.title, "address": address + context["back_address"]}
 
 
-def _find_or_404(name: str) -> Report:
+def _find_or_404(name: str) -> ReportDefinition:
     try:
         return find_report(name)
     except (UnknownReportError, InvalidReportError) as error:
@@ -239,7 +239,7 @@ def _outcome(request: HttpRequest, form: ReportForm, token: uuid.UUID | None = N
             rows = list(run.result.rows)
     except ReportFailed as error:
         return _failure(error)
-    return {"result": shown_result(form, run.result, rows, links_sales=request.user.has_perm("sales.view_sale"))}
+    return {"result": build_result_page(form, run.result, rows, links_sales=request.user.has_perm("sales.view_sale"))}
 
 
 def _download(request: HttpRequest, form: ReportForm, output: Format) -> Iterator[bytes]:
@@ -247,7 +247,7 @@ def _download(request: HttpRequest, form: ReportForm, output: Format) -> Iterato
 
     A later error breaks the connection, so that half a file does not pass for a whole one.
     """
-    with _run(request, form, output.name, Part(form.part.sort, form.part.descending)) as run:
+    with _run(request, form, output.name, RowRange(form.part.sort, form.part.descending)) as run:
         run.bytes = 0
         pieces = output.encode(run.result, safe_cells=True, title=form.report.title)
         begun = []
@@ -262,12 +262,12 @@ def _download(request: HttpRequest, form: ReportForm, output: Format) -> Iterato
 
 
 def _run(
-    request: HttpRequest, form: ReportForm, output: str, part: Part = ALL, token: uuid.UUID | None = None
+    request: HttpRequest, form: ReportForm, output: str, part: RowRange = ALL_ROWS, token: uuid.UUID | None = None
 ) -> AbstractContextManager[Run]:
     return logged_run(
         form.report,
         form.given,
-        Caller(Door.ADMIN, request.user.get_username()),
+        Caller(Channel.ADMIN, request.user.get_username()),
         format=output,
         part=part,
         token=token,

@@ -10,18 +10,18 @@ from django.utils.safestring import SafeString
 
 from analytics.backoffice.forms import ReportForm, readable
 from analytics.definitions import headers
-from analytics.definitions.parameters import Given
+from analytics.definitions.parameters import BoundParameters
 from analytics.output.charts import chart_svg
 from analytics.output.formats import text_for_people
-from analytics.running.runner import Column, Part, Result, Row
+from analytics.running.runner import Result, ResultColumn, Row, RowRange
 from countries.models import Country
 from sales.backoffice.links import sales_address
 
-PLAIN = headers.Column()
+PLAIN = headers.ColumnFormat()
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """One cell of the table. `title` is what there is to know beyond its text."""
 
     text: str
@@ -41,11 +41,11 @@ class Heading:
 
 
 @dataclass(frozen=True)
-class ShownResult:
+class ResultPage:
     """A page of a result. The addresses of the pages around it are empty where there is none."""
 
     headings: list[Heading]
-    rows: list[list[Cell]]
+    rows: list[list[TableCell]]
     summary: str
     previous: str
     next: str
@@ -54,16 +54,16 @@ class ShownResult:
     chart: SafeString | None
 
 
-def shown_result(form: ReportForm, result: Result, rows: Sequence[Row], *, links_sales: bool) -> ShownResult:
+def build_result_page(form: ReportForm, result: Result, rows: Sequence[Row], *, links_sales: bool) -> ResultPage:
     """The page of a result whose rows were all read. `links_sales`: whether numbers lead to the sales behind them."""
     part, query = form.part, form.query
     page = part.offset // (part.limit or 1) + 1
-    return ShownResult(
+    return ResultPage(
         headings=[_heading(form, column) for column in result.columns],
         rows=_cells(form, result.columns, rows, links_sales=links_sales),
-        summary=_summary(part, len(rows), is_cut=result.is_cut),
+        summary=_summary(part, len(rows), is_truncated=result.is_truncated),
         previous=result_address(query, page=str(page - 1)) if page > 1 else "",
-        next=result_address(query, page=str(page + 1)) if result.is_cut else "",
+        next=result_address(query, page=str(page + 1)) if result.is_truncated else "",
         warnings=[assertion.text for assertion in result.failed],
         received_at=result.watermark.received_at,
         chart=_chart(form, result, rows),
@@ -77,7 +77,7 @@ def result_address(query: Mapping[str, str], **changes: str) -> str:
     return "?" + urlencode([(name, text) for name, text in asked.items() if name not in left_out])
 
 
-def _heading(form: ReportForm, column: Column) -> Heading:
+def _heading(form: ReportForm, column: ResultColumn) -> Heading:
     part = form.part
     order = ("descending" if part.descending else "ascending") if part.sort == column.name else ""
     # Of numbers the largest are wanted first.
@@ -88,13 +88,15 @@ def _heading(form: ReportForm, column: Column) -> Heading:
     )
 
 
-def _summary(part: Part, number: int, *, is_cut: bool) -> str:
+def _summary(part: RowRange, number: int, *, is_truncated: bool) -> str:
     """Which rows these are, in words."""
     if not number:
         return "There are no more rows." if part.offset else "0 rows."
-    if not part.offset and not is_cut:
+    if not part.offset and not is_truncated:
         return f"{number:,} row{'' if number == 1 else 's'}."
-    return f"Rows {part.offset + 1:,} to {part.offset + number:,}{'; there are more.' if is_cut else ', the last.'}"
+    return (
+        f"Rows {part.offset + 1:,} to {part.offset + number:,}{'; there are more.' if is_truncated else ', the last.'}"
+    )
 
 
 def _chart(form: ReportForm, result: Result, rows: Sequence[Row]) -> SafeString | None:
@@ -102,7 +104,7 @@ def _chart(form: ReportForm, result: Result, rows: Sequence[Row]) -> SafeString 
     header, first = form.report.header, form.part.offset
     if header.chart is None:
         return None
-    is_whole = not first and not result.is_cut
+    is_whole = not first and not result.is_truncated
     title = header.title if is_whole else f"{header.title} (rows {first + 1:,} to {first + len(rows):,})"
     formats = {name: how.format for name, how in header.columns.items() if how.format}
     return chart_svg(header.chart, [column.name for column in result.columns], rows, title=title, formats=formats)
@@ -111,7 +113,9 @@ def _chart(form: ReportForm, result: Result, rows: Sequence[Row]) -> SafeString 
 # Cells
 
 
-def _cells(form: ReportForm, columns: list[Column], rows: Sequence[Row], *, links_sales: bool) -> list[list[Cell]]:
+def _cells(
+    form: ReportForm, columns: list[ResultColumn], rows: Sequence[Row], *, links_sales: bool
+) -> list[list[TableCell]]:
     declared = [form.report.header.columns.get(column.name, PLAIN) for column in columns]
     countries = _country_names(declared, rows)
     names = [column.name for column in columns]
@@ -128,18 +132,20 @@ def _cells(form: ReportForm, columns: list[Column], rows: Sequence[Row], *, link
     return cells
 
 
-def _cell(value: Any, column: Column, how: headers.Column, countries: Mapping[str, str], sales: str) -> Cell:
+def _cell(
+    value: Any, column: ResultColumn, how: headers.ColumnFormat, countries: Mapping[str, str], sales: str
+) -> TableCell:
     text = text_for_people(value)
     is_number = column.is_number and value is not None and Decimal(value).is_finite()
     if how.format == "money" and is_number:
-        return Cell(money(value), True, address=sales)
+        return TableCell(money(value), True, address=sales)
     if how.format == "percent" and is_number:
-        return Cell(percent(value), True, title=text, address=sales)
+        return TableCell(percent(value), True, title=text, address=sales)
     if how.format == "country" and (name := countries.get(str(value))):
-        return Cell(f"{name} ({text})", address=sales)
+        return TableCell(f"{name} ({text})", address=sales)
     if how.format == "link" and text.startswith(("http://", "https://")):
-        return Cell(text, address=text)
-    return Cell(text, column.is_number, address=sales if value is not None else "")
+        return TableCell(text, address=text)
+    return TableCell(text, column.is_number, address=sales if value is not None else "")
 
 
 def money(value: float | Decimal) -> str:
@@ -153,7 +159,7 @@ def percent(value: float | Decimal) -> str:
     return f"{Decimal(str(value)):z,.2f} %"
 
 
-def _country_names(declared: list[headers.Column], rows: Sequence[Row]) -> dict[str, str]:
+def _country_names(declared: list[headers.ColumnFormat], rows: Sequence[Row]) -> dict[str, str]:
     """The names of the countries that are on the page, by id."""
     places = [place for place, how in enumerate(declared) if how.format == "country"]
     ids = {str(row[place]) for row in rows for place in places if row[place] is not None}
@@ -161,7 +167,7 @@ def _country_names(declared: list[headers.Column], rows: Sequence[Row]) -> dict[
     return dict(named)
 
 
-def _sales_address(how: headers.Column, row: Mapping[str, Any], given: Given) -> str:
+def _sales_address(how: headers.ColumnFormat, row: Mapping[str, Any], given: BoundParameters) -> str:
     """The sales behind a number. A parameter without a value leaves sales of any value in; a column's null does not."""
     if not how.sales:
         return ""

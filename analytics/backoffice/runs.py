@@ -17,10 +17,16 @@ from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
 from analytics.backoffice.run_display import duration, outcome_badge
-from analytics.definitions.reports import InvalidReportError, Report, UnknownReportError, find_report, load_reports
-from analytics.models import Outcome, ReportRun
+from analytics.definitions.reports import (
+    InvalidReportError,
+    ReportDefinition,
+    UnknownReportError,
+    find_report,
+    load_reports,
+)
+from analytics.models import ReportRun, RunOutcome
 from analytics.running.run_log import cancel, find_lost
-from salesengine.backoffice.base import DayRangeFilter, ModelAdmin, NewestOnly, ReadOnly, ValuesFilter
+from salesengine.backoffice.base import DayRangeFilter, ModelAdmin, NewestRowsPaginator, ReadOnly, ValuesFilter
 
 NONE = "-"  # as in the rest of the admin
 SHOWN_PARAMETERS = 60  # characters of them in the list
@@ -49,23 +55,23 @@ class RunList(ChangeList):
 class ReportRunAdmin(ReadOnly, ModelAdmin[ReportRun]):
     list_display = (
         *("started_at", "report_title", "outcome_shown", "took", "row_count", "size"),
-        *("sender", "door", "short_parameters"),
+        *("sender", "channel", "short_parameters"),
     )
     list_filter = (
         ReportFilter,
         ("outcome", ChoicesDropdownFilter),
-        ("door", ChoicesDropdownFilter),
+        ("channel", ChoicesDropdownFilter),
         ("started_at", DayRangeFilter),
     )
     search_fields = ("sender__exact",)
     search_help_text = "The whole name of a user or of an API key"
     ordering = ("-started_at", "-id")
     sortable_by = ("started_at",)
-    paginator = NewestOnly
+    paginator = NewestRowsPaginator
     change_form_template = "admin/analytics/reportrun/change_form.html"
     fields = (
         *("report_shown", "outcome_shown", "message_shown", "parameters_shown", "started_at"),
-        *("took", "row_count", "size", "format", "door", "sender", "sql_since", "token"),
+        *("took", "row_count", "size", "format", "channel", "sender", "sql_since", "token"),
     )
 
     class Media:
@@ -92,7 +98,7 @@ class ReportRunAdmin(ReadOnly, ModelAdmin[ReportRun]):
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], **options: Any) -> HttpResponse:  # type: ignore[override]
         run: ReportRun = context["original"]
-        is_running = run.outcome == Outcome.RUNNING
+        is_running = run.outcome == RunOutcome.RUNNING
         context["may_cancel"] = is_running and run.may_be_cancelled_by(request.user)
         if _find(run.report) and request.user.has_perm("analytics.view_report"):
             query = urlencode(run.parameters | {"run": "1"})
@@ -113,7 +119,7 @@ class ReportRunAdmin(ReadOnly, ModelAdmin[ReportRun]):
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """The filters' own comparisons; others, such as a regex or a year 0, could fail or read every run."""
-        return lookup in {"report", "outcome__exact", "door__exact", "started_at_from", "started_at_to"}
+        return lookup in {"report", "outcome__exact", "channel__exact", "started_at_from", "started_at_to"}
 
     # Columns
 
@@ -166,7 +172,7 @@ class ReportRunAdmin(ReadOnly, ModelAdmin[ReportRun]):
         return "As it is now." if report.sql_hash == run.sql_hash else "It has changed since this run."
 
 
-def _find(name: str) -> Report | None:
+def _find(name: str) -> ReportDefinition | None:
     try:
         return find_report(name)
     except (UnknownReportError, InvalidReportError):

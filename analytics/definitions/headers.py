@@ -24,13 +24,13 @@ SaleField = Literal[
 # fmt: on
 
 
-class Part(BaseModel):
+class HeaderTable(BaseModel):
     """A table of the header."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Column(Part):
+class ColumnFormat(HeaderTable):
     """How the admin shows a column: its heading, its format, and the sales that its numbers lead to.
 
     `sales` says for fields of a sale in which column, or else parameter, its value is found.
@@ -41,7 +41,7 @@ class Column(Part):
     sales: dict[SaleField, str] = Field(default_factory=dict)
 
 
-class Chart(Part):
+class Chart(HeaderTable):
     """Which columns are drawn, and how. With `series`, rows are told apart by that column: a series for each value."""
 
     type: Literal["line", "bar", "stacked"]
@@ -58,7 +58,7 @@ class Chart(Part):
         return self
 
 
-class Assertion(Part):
+class Assertion(HeaderTable):
     """What must be true of a result: an SQL expression over all its rows, or a rule for their number, such as ">= 1".
 
     An expression that is null passes, as a constraint's does.
@@ -86,7 +86,7 @@ class Assertion(Part):
         return self.message or f"It is not true that {self.expression or f'the number of rows is {self.rows}'}."
 
 
-class Header(Part):
+class Header(HeaderTable):
     """All that a report file says about itself."""
 
     title: Text
@@ -95,6 +95,6 @@ class Header(Part):
     timeout: Timeout | None = None
     rows: Annotated[int, Field(ge=1, le=1_000)] = 100  # on a page in the admin
     parameters: dict[Name, Parameter] = Field(default_factory=dict)
-    columns: dict[str, Column] = Field(default_factory=dict)
+    columns: dict[str, ColumnFormat] = Field(default_factory=dict)
     chart: Chart | None = None
     assertions: tuple[Assertion, ...] = ()

@@ -105,7 +105,7 @@ class Parameter(BaseModel):
 
 
 @dataclass(frozen=True)
-class Given:
+class BoundParameters:
     """The parameters of one call: the value of each that the report has, given or not."""
 
     values: Mapping[str, Value]
@@ -116,7 +116,7 @@ class Given:
         return {name: to_text(value) for name, value in self.values.items()}
 
 
-def parse_parameters(parameters: Mapping[str, Parameter], given: Mapping[str, str]) -> Given:
+def parse_parameters(parameters: Mapping[str, Parameter], given: Mapping[str, str]) -> BoundParameters:
     """Name -> text, of those that were given. One that is left out has its default, one given as "" has no value.
 
     Raises InvalidParametersError, which names every bad parameter.
@@ -133,7 +133,7 @@ def parse_parameters(parameters: Mapping[str, Parameter], given: Mapping[str, st
             errors[name] = "must be given"
     if errors:
         raise InvalidParametersError(errors)
-    return Given(values)
+    return BoundParameters(values)
 
 
 def _not_known(parameters: Mapping[str, Parameter]) -> str:

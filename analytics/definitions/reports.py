@@ -29,8 +29,8 @@ from django.conf import settings
 from pydantic import ValidationError
 
 from analytics.definitions.headers import Header
-from analytics.definitions.parameters import Given, Parameter, parse_parameters
-from analytics.definitions.statements import InvalidStatementError, Statement, is_moving, parse_statement
+from analytics.definitions.parameters import BoundParameters, Parameter, parse_parameters
+from analytics.definitions.statements import InvalidStatementError, Statement, is_volatile, parse_statement
 
 NAME = re.compile(r"[a-z0-9_]{1,200}")  # with more, systems may refuse the name of the file
 HEADER = re.compile(r"\s*/\*(?P<toml>.*?)\*/\s*", re.DOTALL)
@@ -38,7 +38,7 @@ PLACE_IN_TOML = re.compile(r" \(at line (?P<line>\d+), column \d+\)$")  # how to
 
 
 @dataclass(frozen=True)
-class Report:
+class ReportDefinition:
     """A report that can be run. `sql` is what follows the header; it begins in line `sql_line` of the file.
 
     `assertion_lines` are those that the header's assertions are in.
@@ -70,16 +70,16 @@ class Report:
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
     @property
-    def is_moving(self) -> bool:
+    def is_volatile(self) -> bool:
         """Whether the result, or what its assertions say of it, depends on the time or on chance."""
-        return self.statement.is_moving or any(is_moving(assertion.sql) for assertion in self.header.assertions)
+        return self.statement.is_volatile or any(is_volatile(assertion.sql) for assertion in self.header.assertions)
 
     @property
     def timeout(self) -> float:
         """How long a run may take, in seconds."""
         return self.header.timeout.total_seconds() if self.header.timeout else settings.REPORTS_TIMEOUT
 
-    def parse(self, given: Mapping[str, str]) -> Given:
+    def parse(self, given: Mapping[str, str]) -> BoundParameters:
         """Parameters as they are given, name -> text. Raises InvalidParametersError."""
         return parse_parameters(self.parameters, given)
 
@@ -103,9 +103,9 @@ class InvalidReportError(ValueError):
         self.reason = reason
 
 
-def load_reports() -> list[Report]:
+def load_reports() -> list[ReportDefinition]:
     """The reports there are, by name. Files that cannot be used are left out: `invalid_reports` has those."""
-    return [each for each in _read_all() if isinstance(each, Report)]
+    return [each for each in _read_all() if isinstance(each, ReportDefinition)]
 
 
 def invalid_reports() -> list[InvalidReportError]:
@@ -113,7 +113,7 @@ def invalid_reports() -> list[InvalidReportError]:
     return [each for each in _read_all() if isinstance(each, InvalidReportError)]
 
 
-def find_report(name: str) -> Report:
+def find_report(name: str) -> ReportDefinition:
     """The report of that name. Raises UnknownReportError, and InvalidReportError when its file cannot be used."""
     path = settings.SQL_DIR / f"{name}.sql"
     if not NAME.fullmatch(name) or not path.is_file():
@@ -121,7 +121,7 @@ def find_report(name: str) -> Report:
     return read_report(path)
 
 
-def _read_all() -> Iterator[Report | InvalidReportError]:
+def _read_all() -> Iterator[ReportDefinition | InvalidReportError]:
     for path in sorted(settings.SQL_DIR.glob("*.sql")):
         try:
             yield read_report(path)
@@ -129,7 +129,7 @@ def _read_all() -> Iterator[Report | InvalidReportError]:
             yield error
 
 
-def read_report(path: Path) -> Report:
+def read_report(path: Path) -> ReportDefinition:
     """The report in a file. Raises InvalidReportError."""
     if not NAME.fullmatch(path.stem):
         raise InvalidReportError(path, 1, "the name of a report has small letters a to z, digits and _ only")
@@ -143,7 +143,7 @@ def read_report(path: Path) -> Report:
 
 
 @lru_cache(maxsize=256)  # by the whole text: of a file that has changed, nothing old is left
-def _parse_report(path: Path, text: str) -> Report:
+def _parse_report(path: Path, text: str) -> ReportDefinition:
     match = HEADER.match(text)
     if match is None:
         raise InvalidReportError(path, 1, "must begin with a /* comment */ that holds title and description, as TOML")
@@ -163,7 +163,7 @@ def _parse_report(path: Path, text: str) -> Report:
         line = sql_line + sql.count("\n", 0, sql.index(f"%({name})s"))
         raise InvalidReportError(path, line, f"the parameter {name} is used and not declared in the header")
     lines = [header_line + line for line in _assertion_lines(match["toml"], header)]
-    return Report(path.stem, header, sql, sql_line, path, statement, tuple(lines))
+    return ReportDefinition(path.stem, header, sql, sql_line, path, statement, tuple(lines))
 
 
 def _read_header(path: Path, toml: str, first_line: int) -> Header:

@@ -23,14 +23,14 @@ TOKEN = re.compile(
 COMMENT_SIGN = re.compile(r"/\*|\*/")
 WORD = re.compile(r"[A-Za-z_]+")
 # Their results change though neither data nor parameters do.
-MOVING = re.compile(
+VOLATILE = re.compile(
     r"now|current_(?:date|time|timestamp)|local(?:time|timestamp)|\w*_timestamp|timeofday|random\w*|gen_random_uuid"
     r"|nextval|pg_\w+|txid_\w+",
     re.IGNORECASE,
 )
 
 # So do dates and times that are told from now, in a string (PostgreSQL manual, "Special Values").
-MOVING_TEXT = re.compile(r"\b(?:now|today|tomorrow|yesterday)\b", re.IGNORECASE)
+VOLATILE_TEXT = re.compile(r"\b(?:now|today|tomorrow|yesterday)\b", re.IGNORECASE)
 
 
 class InvalidStatementError(ValueError):
@@ -46,7 +46,7 @@ class Statement:
     """One SELECT. `parts` is its text in turns with the names of the parameters between."""
 
     parts: tuple[str, ...]
-    is_moving: bool  # whether its result depends on the time or on chance
+    is_volatile: bool  # whether its result depends on the time or on chance
 
     @property
     def parameters(self) -> frozenset[str]:
@@ -69,15 +69,15 @@ def parse_statement(sql: str) -> Statement:
             parts[-1] += text
         elif any(not _is_comment(kind, text) and text.strip() for kind, text, _ in _tokens(sql[offset + 1 :])):
             raise InvalidStatementError(offset, "a report is one SELECT; something follows its semicolon")
-    return Statement(tuple(parts), is_moving(sql))
+    return Statement(tuple(parts), is_volatile(sql))
 
 
-def is_moving(sql: str) -> bool:
+def is_volatile(sql: str) -> bool:
     """Whether the result of the SQL, as far as its words tell, depends on the time or on chance."""
     for kind, text, _ in _tokens(sql):
-        if kind == "plain" and any(MOVING.fullmatch(word) for word in WORD.findall(text)):
+        if kind == "plain" and any(VOLATILE.fullmatch(word) for word in WORD.findall(text)):
             return True
-        if kind == "opaque" and not _is_comment(kind, text) and MOVING_TEXT.search(text):
+        if kind == "opaque" and not _is_comment(kind, text) and VOLATILE_TEXT.search(text):
             return True
     return False
 

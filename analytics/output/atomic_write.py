@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """A file to write bytes to that appears under its name whole or not at all.
 
     Raises OSError when it cannot be written; then, or when the body of the `with` fails, what was there before stays.

@@ -4,8 +4,8 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from analytics.definitions.parameters import Given
-from analytics.definitions.reports import Report
+from analytics.definitions.parameters import BoundParameters
+from analytics.definitions.reports import ReportDefinition
 from analytics.output.formats import Format
 from analytics.running.run_log import Run
 from salesengine.http.renderers import encode_json
@@ -19,7 +19,7 @@ class Export:
     rows: int
     bytes: int
     sha256: str
-    is_cut: bool
+    is_truncated: bool
 
 
 def write_export(
@@ -43,10 +43,10 @@ def write_export(
         run.bytes = size
         advance(run.result.row_count - rows)
         rows = run.result.row_count
-    return Export(format, rows, size, digest.hexdigest(), run.result.is_cut)
+    return Export(format, rows, size, digest.hexdigest(), run.result.is_truncated)
 
 
-def manifest(report: Report, given: Given, run: Run, export: Export, file_name: str) -> bytes:
+def manifest(report: ReportDefinition, given: BoundParameters, run: Run, export: Export, file_name: str) -> bytes:
     """What a pipeline wants to know of a file before it believes it, as JSON.
 
     `newest_received_at` is when the newest of the `sales` that the data are of was received; null when there were none.
@@ -63,7 +63,7 @@ def manifest(report: Report, given: Given, run: Run, export: Export, file_name: 
                 "bytes": export.bytes,
                 "sha256": export.sha256,
                 "sql_sha256": report.sql_hash,
-                "truncated": export.is_cut,
+                "truncated": export.is_truncated,
                 "sales": watermark.sales,
                 "newest_received_at": watermark.received_at,
                 "run": run.token,

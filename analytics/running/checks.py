@@ -9,8 +9,8 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.migrations.executor import MigrationExecutor
 
 from analytics.definitions.headers import Header
-from analytics.definitions.parameters import Given
-from analytics.definitions.reports import Report, invalid_reports, load_reports
+from analytics.definitions.parameters import BoundParameters
+from analytics.definitions.reports import ReportDefinition, invalid_reports, load_reports
 from analytics.running.runner import ReportFailed, describe
 
 PLACE = re.compile(r"\bLINE (?P<line>\d+): ")  # PostgreSQL's, and so that of the file
@@ -36,9 +36,9 @@ def _are_migrations_waiting() -> bool:
     return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
 
 
-def _errors(report: Report) -> Iterator[CheckMessage]:
+def _errors(report: ReportDefinition) -> Iterator[CheckMessage]:
     try:
-        columns = {column.name for column in describe(report, Given(dict.fromkeys(report.parameters)))}
+        columns = {column.name for column in describe(report, BoundParameters(dict.fromkeys(report.parameters)))}
     except ReportFailed as error:
         place = PLACE.search(str(error))
         line = int(place["line"]) if place else report.sql_line
@@ -50,7 +50,7 @@ def _errors(report: Report) -> Iterator[CheckMessage]:
             yield Error(message, obj=f"{report.path}:{_line_of(report, name)}", id="analytics.E003")
 
 
-def _line_of(report: Report, name: str) -> int:
+def _line_of(report: ReportDefinition, name: str) -> int:
     """The first line of the file that has the name."""
     lines = report.path.read_text(encoding="utf-8-sig").splitlines()
     return next((number for number, line in enumerate(lines, 1) if name in line), 1)

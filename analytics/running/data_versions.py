@@ -11,7 +11,7 @@ from typing import Any
 from django.db import connections
 
 from analytics.definitions.parameters import Value
-from analytics.definitions.statements import MOVING_TEXT
+from analytics.definitions.statements import VOLATILE_TEXT
 from countries.models import Country
 from countries.services import fingerprint
 from sales.models import CountryDailyTotal, DailyTotal, JournalEntry, Sale, Total
@@ -47,7 +47,7 @@ def data_version(watermark: Watermark, using: str) -> str:
 
 def may_move(values: Iterable[Value]) -> bool:
     """Whether a value may be taken for a moment told from now, such as the text "today"."""
-    return any(isinstance(value, str) and MOVING_TEXT.search(value) for value in values)
+    return any(isinstance(value, str) and VOLATILE_TEXT.search(value) for value in values)
 
 
 def depends_on_data_only(plan: Mapping[str, Any], using: str) -> bool:
@@ -55,7 +55,7 @@ def depends_on_data_only(plan: Mapping[str, Any], using: str) -> bool:
 
     Functions count, too: each that the plan names must always have the same result for the same arguments.
     """
-    if MOVING_TEXT.search(str(plan)):  # put together from pieces, and not yet a date or a time
+    if VOLATILE_TEXT.search(str(plan)):  # put together from pieces, and not yet a date or a time
         return False
     nodes = list(_nodes(plan))
     if any(node["Node Type"] in OPAQUE_NODES for node in nodes):

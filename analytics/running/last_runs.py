@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from analytics.definitions.reports import Report
+from analytics.definitions.reports import ReportDefinition
 from analytics.models import FAILED, ReportRun
 
 LAST_TOPIC = "Other"
@@ -14,11 +14,11 @@ LAST_TOPIC = "Other"
 class ListedReport:
     """A report, and its last run if it ever ran."""
 
-    report: Report
+    report: ReportDefinition
     run: ReportRun | None
 
 
-def reports_by_topic(reports: Iterable[Report]) -> dict[str, list[ListedReport]]:
+def reports_by_topic(reports: Iterable[ReportDefinition]) -> dict[str, list[ListedReport]]:
     """Topic -> its reports by title; the topics by name, too, and what has none last."""
     listed = sorted(reports, key=lambda report: (report.header.topic == LAST_TOPIC, report.header.topic, report.title))
     runs = last_runs([report.name for report in listed])

@@ -10,20 +10,20 @@ from datetime import timedelta
 from django.db import connections
 from django.utils import timezone
 
-from analytics.definitions.parameters import Given
-from analytics.definitions.reports import Report
-from analytics.models import Door, Outcome, ReportRun
-from analytics.running.runner import ALIAS, ALL, AssertionFailed, Cancelled, Part, Result, TimedOut, run
+from analytics.definitions.parameters import BoundParameters
+from analytics.definitions.reports import ReportDefinition
+from analytics.models import Channel, ReportRun, RunOutcome
+from analytics.running.runner import ALIAS, ALL_ROWS, AssertionFailed, Cancelled, Result, RowRange, TimedOut, run
 
-OUTCOMES: dict[type[BaseException], Outcome] = {
-    AssertionFailed: Outcome.FAILED_ASSERTION,
-    TimedOut: Outcome.TIMED_OUT,
-    Cancelled: Outcome.CANCELLED,
-    KeyboardInterrupt: Outcome.CANCELLED,
-    SystemExit: Outcome.CANCELLED,
+OUTCOMES: dict[type[BaseException], RunOutcome] = {
+    AssertionFailed: RunOutcome.FAILED_ASSERTION,
+    TimedOut: RunOutcome.TIMED_OUT,
+    Cancelled: RunOutcome.CANCELLED,
+    KeyboardInterrupt: RunOutcome.CANCELLED,
+    SystemExit: RunOutcome.CANCELLED,
     # Whoever read the rows has stopped.
-    GeneratorExit: Outcome.CANCELLED,
-    BrokenPipeError: Outcome.CANCELLED,
+    GeneratorExit: RunOutcome.CANCELLED,
+    BrokenPipeError: RunOutcome.CANCELLED,
 }
 SESSION = "salesengine report {}"  # what the database's list of sessions calls a run, by its token
 GRACE = 30  # seconds in which a run may begin, or write down that it has ended
@@ -35,7 +35,7 @@ Watch = Callable[[uuid.UUID], AbstractContextManager[object]]
 class Caller:
     """Who wants a run, and through which door."""
 
-    door: Door
+    channel: Channel
     name: str
 
 
@@ -50,12 +50,12 @@ class Run:
 
 @contextmanager
 def logged_run(
-    report: Report,
-    given: Given,
+    report: ReportDefinition,
+    given: BoundParameters,
     caller: Caller,
     *,
     format: str,  # noqa: A002
-    part: Part = ALL,
+    part: RowRange = ALL_ROWS,
     timeout: float | None = None,
     token: uuid.UUID | None = None,
     watch: Watch = lambda token: nullcontext(),
@@ -69,7 +69,7 @@ def logged_run(
         report=report.name,
         sql_hash=report.sql_hash,
         parameters=given.texts,
-        door=caller.door,
+        channel=caller.channel,
         sender=caller.name,
         format=format,
     )
@@ -80,10 +80,10 @@ def logged_run(
         with watch(log.token), run(report, given, part=part, timeout=timeout, name=name) as result:
             running = Run(log.token, result)
             yield running
-        log.outcome = Outcome.OK if result.row_count else Outcome.EMPTY
+        log.outcome = RunOutcome.OK if result.row_count else RunOutcome.EMPTY
         log.message = "\n".join(assertion.text for assertion in result.failed)
     except BaseException as error:
-        log.outcome = OUTCOMES.get(type(error), Outcome.ERROR)
+        log.outcome = OUTCOMES.get(type(error), RunOutcome.ERROR)
         log.message = str(error)
         raise
     finally:
@@ -105,11 +105,11 @@ def cancel(token: uuid.UUID) -> bool:
 def find_lost() -> None:
     """Note the runs that are logged as running, and are not: their process has ended without a word."""
     before = timezone.now() - timedelta(seconds=GRACE)
-    running = list(ReportRun.objects.filter(outcome=Outcome.RUNNING, started_at__lt=before))
+    running = list(ReportRun.objects.filter(outcome=RunOutcome.RUNNING, started_at__lt=before))
     if not running:
         return
     with connections[ALIAS].cursor() as cursor:
         cursor.execute("SELECT application_name FROM pg_stat_activity")
         sessions = {name for (name,) in cursor.fetchall()}
     lost = [log.pk for log in running if SESSION.format(log.token) not in sessions]
-    ReportRun.objects.filter(pk__in=lost, outcome=Outcome.RUNNING).update(outcome=Outcome.LOST)
+    ReportRun.objects.filter(pk__in=lost, outcome=RunOutcome.RUNNING).update(outcome=RunOutcome.LOST)

@@ -14,8 +14,8 @@ from psycopg.types.datetime import TimestamptzLoader
 from psycopg.types.string import TextLoader
 
 from analytics.definitions.headers import Assertion
-from analytics.definitions.parameters import Given
-from analytics.definitions.reports import Report
+from analytics.definitions.parameters import BoundParameters
+from analytics.definitions.reports import ReportDefinition
 from analytics.running.data_versions import data_version, depends_on_data_only, may_move
 from sales.totals import feedback
 
@@ -39,7 +39,7 @@ Row = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
-class Column:
+class ResultColumn:
     """One column of a result; `type` is PostgreSQL's name for its type, such as numeric or timestamptz."""
 
     name: str
@@ -51,7 +51,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Part:
+class RowRange:
     """Which rows of a result are wanted: at most `limit`, if that is set, after the first `offset`.
 
     They are in the report's own order, unless `sort` names a column.
@@ -63,7 +63,7 @@ class Part:
     offset: int = 0
 
 
-ALL = Part()
+ALL_ROWS = RowRange()
 
 
 class ReportFailed(Exception):  # noqa: N818  # it says what happened
@@ -78,7 +78,7 @@ class Cancelled(ReportFailed):
     """Somebody ended the report while it ran."""
 
 
-class DatabaseAway(ReportFailed):
+class ReportDatabaseUnavailable(ReportFailed):
     """The database could not answer; it may soon."""
 
 
@@ -94,7 +94,7 @@ class Result:
     raises ReportFailed. `failed` are the assertions of severity warn that are not true.
     """
 
-    columns: list[Column]
+    columns: list[ResultColumn]
     rows: Iterator[Row]
     watermark: feedback.Watermark
     failed: list[Assertion]
@@ -111,9 +111,9 @@ class Result:
         return self._query.row_count
 
     @property
-    def is_cut(self) -> bool:
+    def is_truncated(self) -> bool:
         """Whether there are more rows than the limit; known when all up to it were read."""
-        return self._query.is_cut
+        return self._query.is_truncated
 
     def data_version(self) -> str | None:
         """The version of the data that the rows are of, as `find_data_version` has it; before the rows are read."""
@@ -122,7 +122,12 @@ class Result:
 
 @contextmanager
 def run(
-    report: Report, given: Given, *, part: Part = ALL, timeout: float | None = None, name: str = "salesengine reports"
+    report: ReportDefinition,
+    given: BoundParameters,
+    *,
+    part: RowRange = ALL_ROWS,
+    timeout: float | None = None,
+    name: str = "salesengine reports",
 ) -> Iterator[Result]:
     """Run a report; its rows can be read inside the `with`, and come from the server as they are read.
 
@@ -142,29 +147,29 @@ def run(
             yield Result(columns, query.rows(), watermark, failed, query)
 
 
-def explain(report: Report, given: Given) -> str:
+def explain(report: ReportDefinition, given: BoundParameters) -> str:
     """PostgreSQL's plan for the report, as text; nothing is run. Raises ReportFailed."""
-    query = _Query(report, given, ALL, report.timeout)
+    query = _Query(report, given, ALL_ROWS, report.timeout)
     with query.translated_errors(), transaction.atomic(using=ALIAS, durable=True):
         query.restrict_transaction("salesengine reports")
         return "\n".join(line for (line,) in query.fetch("EXPLAIN (VERBOSE, SETTINGS) "))
 
 
-def describe(report: Report, given: Given) -> list[Column]:
+def describe(report: ReportDefinition, given: BoundParameters) -> list[ResultColumn]:
     """The columns that the report gives; it and its assertions are planned and not run. Raises ReportFailed."""
-    query = _Query(report, given, ALL, report.timeout)
+    query = _Query(report, given, ALL_ROWS, report.timeout)
     with query.translated_errors(), transaction.atomic(using=ALIAS, durable=True):
         query.restrict_transaction("salesengine reports")
         query.plan_assertions()
         return query.columns()
 
 
-def find_data_version(report: Report, given: Given) -> str | None:
+def find_data_version(report: ReportDefinition, given: BoundParameters) -> str | None:
     """What changes when the data that the report reads do; nothing is run.
 
     None if more than those decides on the result: the time, chance, other tables. Raises ReportFailed.
     """
-    query = _Query(report, given, ALL, report.timeout)
+    query = _Query(report, given, ALL_ROWS, report.timeout)
     with query.translated_errors(), transaction.atomic(using=ALIAS, durable=True):
         query.restrict_transaction("salesengine reports")
         return query.data_version(feedback.watermark(using=ALIAS))
@@ -174,13 +179,13 @@ def find_data_version(report: Report, given: Given) -> str | None:
 class _Query:
     """A report on its way through the database, inside of a transaction."""
 
-    report: Report
-    given: Given
-    part: Part
+    report: ReportDefinition
+    given: BoundParameters
+    part: RowRange
     timeout: float
     started: float = field(default_factory=time.monotonic)
     row_count: int = 0
-    is_cut: bool = False
+    is_truncated: bool = False
     _reading: Generator[Any] | None = None
 
     def restrict_transaction(self, name: str) -> None:
@@ -204,11 +209,11 @@ class _Query:
                 "SELECT set_config('client_connection_check_interval', '2s', true) WHERE version() !~* 'windows|visual'"
             )
 
-    def columns(self) -> list[Column]:
+    def columns(self) -> list[ResultColumn]:
         """The columns of the result. Planning finds most of what can be wrong with the SQL."""
         with self._cursor() as cursor:
             cursor.execute(self._select("*", "LIMIT 0"), self._values)
-            columns = [Column(column.name, _type_name(column.type_code)) for column in cursor.description or ()]
+            columns = [ResultColumn(column.name, _type_name(column.type_code)) for column in cursor.description or ()]
         file = self.report.path.name
         if not columns:
             raise ReportFailed(f"{file}: gives no columns.")
@@ -246,11 +251,11 @@ class _Query:
         self._reading = self._rows()
         return self._reading
 
-    def copy_csv(self, columns: list[Column]) -> Iterator[bytes]:
+    def copy_csv(self, columns: list[ResultColumn]) -> Iterator[bytes]:
         self._reading = self._copy_csv(columns)
         return self._reading
 
-    def can_copy(self, columns: list[Column]) -> bool:
+    def can_copy(self, columns: list[ResultColumn]) -> bool:
         """Whether PostgreSQL writes these columns in its CSV as we do."""
         return all(column.type in COPY_TYPES for column in columns)
 
@@ -269,7 +274,7 @@ class _Query:
                 for batch in self._batches(rows, CHUNK):
                     yield from batch
 
-    def _copy_csv(self, columns: list[Column]) -> Generator[bytes]:
+    def _copy_csv(self, columns: list[ResultColumn]) -> Generator[bytes]:
         names = [_quote(column.name) for column in columns]
         selected = ", ".join(
             COPY_MOMENT.format(name, COPY_TEXTS[column.type].format(name)) if column.type in COPY_TEXTS else name
@@ -286,7 +291,7 @@ class _Query:
         while batch := list(islice(rows, most if limit is None else min(most, limit - self.row_count))):
             self.row_count += len(batch)
             yield batch
-        self.is_cut = len(list(rows)) > 0  # at most one
+        self.is_truncated = len(list(rows)) > 0  # at most one
 
     def fetch(self, command: str, selected: str = "*") -> list[Row]:
         """What a command such as EXPLAIN says of the report."""
@@ -295,7 +300,7 @@ class _Query:
             return list(cursor.fetchall())
 
     def data_version(self, watermark: feedback.Watermark) -> str | None:
-        if self.report.is_moving or may_move(self.given.values.values()):
+        if self.report.is_volatile or may_move(self.given.values.values()):
             return None
         for selected in filter(None, ("*", self._checks)):
             [([explained],)] = self.fetch("EXPLAIN (VERBOSE, FORMAT JSON) ", selected)
@@ -351,7 +356,7 @@ class _Query:
         if isinstance(cause, psycopg.errors.QueryCanceled):
             return Cancelled(f"{self.report.path.name}: the run was cancelled.")
         if _is_away(cause):
-            return DatabaseAway(words)
+            return ReportDatabaseUnavailable(words)
         if isinstance(cause, psycopg.errors.SyntaxError | psycopg.errors.FeatureNotSupported):
             return ReportFailed(f"{words}\nA report is one SELECT; nothing else is run.")
         return ReportFailed(words)

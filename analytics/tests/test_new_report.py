@@ -8,10 +8,11 @@ from django.core.management import call_command
 from django.test import Client
 from rest_framework.test import APIClient
 
-from analytics.backoffice.tests.pages import LIST, LOG, rows_of, text_of
+from analytics.backoffice.tests.pages import LIST, LOG, rows_of
 from analytics.models import ReportRun
 from sales.ingest.writer import record_sales
 from sales.tests.helpers import sale_event
+from salesengine.tests.clients import text_of
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 
@@ -74,7 +75,7 @@ def test_one_file_is_a_page_an_address_a_command_and_runs_in_the_log(staff, sql_
     call_command("run_report", "brand_sales", "--param", "brand=Nobody", "--format", "csv", stdout=out)
     assert out.getvalue() == "brand,sales\n"
 
-    runs = ReportRun.objects.order_by("id").values_list("door", "format", "parameters__brand", "rows", "outcome")
+    runs = ReportRun.objects.order_by("id").values_list("channel", "format", "parameters__brand", "rows", "outcome")
     assert list(runs) == [
         ("admin", "page", "Dsquared2", 1, "ok"),
         ("admin", "csv", "Dsquared2", 1, "ok"),

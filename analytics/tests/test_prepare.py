@@ -11,11 +11,11 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 
 from analytics.management.commands.prepare import DEMO_SALES
-from conftest import empty_folder, manage
 from sales.ingest.writer import record_sales
 from sales.models import Sale
 from sales.tests.helpers import sale_event
 from salesengine.accounts.api_keys import create_key
+from salesengine.tests.servers import empty_folder, manage
 
 pytestmark = pytest.mark.django_db
 

@@ -19,7 +19,7 @@ def purge(*arguments):
 def test_old_runs_go_and_younger_ones_stay():
     now = timezone.now()
     _, young = (
-        ReportRun.objects.create(report="probe", parameters={}, door="api", started_at=now - timedelta(days=days))
+        ReportRun.objects.create(report="probe", parameters={}, channel="api", started_at=now - timedelta(days=days))
         for days in (91, 89)
     )
     assert purge("--dry-run") == "Would delete 1 runs of reports.\n"

@@ -15,9 +15,9 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from analytics.models import ReportRun
-from conftest import connect_database
 from sales.ingest.writer import record_sales
 from sales.tests.helpers import sale_event
+from salesengine.tests.servers import connect_database
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 

@@ -6,7 +6,7 @@ from html import unescape
 import httpx
 import pytest
 
-from conftest import PASSWORD, manage, new_folder, serve
+from salesengine.tests.servers import PASSWORD, manage, new_folder, serve
 
 CSV = "ID_COUNTRY,COUNTRY_NAME,CONTINENT\n170,France,Europe\n"
 COUNT = "from countries.models import Country; print(Country.objects.count())"

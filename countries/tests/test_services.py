@@ -4,17 +4,17 @@ import pytest
 from django.db import OperationalError, connection, transaction
 from model_bakery import baker
 
-from conftest import waiting_at_most
 from countries.models import Country
 from countries.services import (
     MAX_LISTED,
     InvalidCountriesError,
-    Outcome,
-    Problem,
+    LoadResult,
+    RowError,
     as_cell,
     load_countries,
     lock_countries,
 )
+from salesengine.tests.servers import waiting_at_most
 
 HEADER = "ID_COUNTRY,COUNTRY_NAME,CONTINENT\n"
 
@@ -46,7 +46,7 @@ def test_countries_are_stored_as_the_file_has_them():
 def test_new_changed_and_unchanged_countries_are_counted():
     load(HEADER + "170,France,Europe\n203,Spain,Europe\n1,Atlantis,\n2,Lemuria,Asia\n")
     outcome = load(HEADER + "170,France,Europe\n203,España,Europe\n1,Atlantis,Africa\n2,Lemuria,\n205,Italy,Europe\n")
-    assert outcome == Outcome(new=1, changed=3, unchanged=1)
+    assert outcome == LoadResult(new=1, changed=3, unchanged=1)
 
 
 def test_a_known_id_gets_the_new_name_and_continent():
@@ -148,7 +148,7 @@ def test_an_id_of_64_characters_is_stored():
 
 def test_an_id_that_is_there_twice_is_told_with_its_first_line():
     (problem,) = problems_of(HEADER + "170,France,Europe\n203,Spain,Europe\n 170,France,Europe\n")
-    assert problem == Problem(4, "ID_COUNTRY '170' is on line 2 already; each id may be there once")
+    assert problem == RowError(4, "ID_COUNTRY '170' is on line 2 already; each id may be there once")
 
 
 def test_everything_that_is_wrong_is_told_at_once():
@@ -185,12 +185,12 @@ def test_a_bad_row_leaves_the_countries_as_they_were():
 def test_a_dry_run_says_what_would_happen_and_stores_nothing():
     baker.make(Country, id_country="170", country_name="France", continent="Europe")
     outcome = load(HEADER + "170,Gaul,Europe\n203,Spain,Europe\n", dry_run=True)
-    assert outcome == Outcome(new=1, changed=1, unchanged=0)
+    assert outcome == LoadResult(new=1, changed=1, unchanged=0)
     assert stored() == {("170", "France", "Europe")}
 
 
 def test_a_file_with_nothing_but_the_header_changes_nothing():
-    assert load(HEADER) == Outcome(new=0, changed=0, unchanged=0)
+    assert load(HEADER) == LoadResult(new=0, changed=0, unchanged=0)
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "'=1", "''+1", "\uff1d1"])

@@ -4,8 +4,8 @@ import json
 
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
-from sales.api.parameters import LIMIT, SalesQuestion
-from sales.api.reading import FIELDS, MAX_LINES, PATIENCE
+from sales.api.parameters import LIMIT, SalesQuery
+from sales.api.reading import FIELDS, MAX_LINES, READ_TIMEOUT
 from sales.ingest.batches import JSON, NDJSON
 from sales.ingest.idempotency import KEY
 from sales.ingest.schema import EVENT, EXAMPLE, NOT_NUL
@@ -203,8 +203,8 @@ sales = extend_schema(
         "The sales that match all parameters given, the newest payment first. `next` is the address of the next page, "
         "also in the header Link; it is null on the last page. Every page costs the same, and sales that come in "
         "meanwhile neither shift, repeat nor hide those on later pages. What would take the database more than "
-        f"{PATIENCE} seconds to find, such as two values that are common but never together, is a 503; a period helps. "
-        "An API key needs the scope `read`."
+        f"{READ_TIMEOUT} seconds to find, such as two values that are common but never together, is a 503; a period "
+        "helps. An API key needs the scope `read`."
     ),
     parameters=[
         OpenApiParameter("category", str, enum=["", *Category.values], description="empty: sales without a category"),
@@ -220,7 +220,7 @@ sales = extend_schema(
         *PERIOD,
         OpenApiParameter(
             "limit",
-            {"type": "integer", "minimum": LIMIT[0], "maximum": LIMIT[-1], "default": SalesQuestion.limit},
+            {"type": "integer", "minimum": LIMIT[0], "maximum": LIMIT[-1], "default": SalesQuery.limit},
             description="how many sales a page has",
         ),
         OpenApiParameter(

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from sales.ingest.schema import parse_moment
 from sales.ingest.service import IngestOptions
 from sales.models import Category
-from sales.totals.feedback import FeedbackQuestion
+from sales.totals.feedback import FeedbackQuery
 from salesengine.http.errors import InvalidInput
 
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -25,7 +25,7 @@ CURSOR = struct.Struct(">qq")  # microseconds since EPOCH, and an id
 Parser = Callable[[str], Any]  # raises ValueError or PydanticCustomError, in plain words
 
 
-class Place(NamedTuple):
+class SalesCursor(NamedTuple):
     """A place in the order in which sales are read: that of the sale with this payment and id."""
 
     date_payment: datetime.datetime
@@ -33,27 +33,27 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True)
-class SalesQuestion:
+class SalesQuery:
     """Which sales are read back: at most `limit` of those after the place `after` (None: from the newest payment on).
 
     `filters` is the value of each parameter that must be equal (None: the sale has none); `start` and `stop` are as in
-    FeedbackQuestion.
+    FeedbackQuery.
     """
 
     filters: Mapping[str, str | None] = field(default_factory=dict)
     start: datetime.datetime | None = None
     stop: datetime.datetime | None = None
     limit: int = 100
-    after: Place | None = None
+    after: SalesCursor | None = None
 
 
-def parse_feedback_question(parameters: Mapping[str, list[str]]) -> FeedbackQuestion:
+def parse_feedback_query(parameters: Mapping[str, list[str]]) -> FeedbackQuery:
     """Query parameters (name -> all its values) -> the question. Both dates are included; a bare end date wholly.
 
     Raises InvalidInput, which names every bad parameter and says what would do.
     """
     values = _parse(parameters, FEEDBACK_PARAMETERS)
-    return FeedbackQuestion(values.get("category"), values.get("start_date"), values.get("end_date"))
+    return FeedbackQuery(values.get("category"), values.get("start_date"), values.get("end_date"))
 
 
 def parse_ingest_options(parameters: Mapping[str, list[str]]) -> IngestOptions:
@@ -73,37 +73,37 @@ def one_of(choices: Mapping[str, Any]) -> Parser:
     return parse
 
 
-def parse_sales_question(parameters: Mapping[str, list[str]]) -> SalesQuestion:
+def parse_sales_query(parameters: Mapping[str, list[str]]) -> SalesQuery:
     """Query parameters (name -> all its values) -> the question; dates as in `parse_feedback_question`.
 
     Raises InvalidInput, which names every bad parameter and says what would do.
     """
     values = _parse(parameters, SALES_PARAMETERS)
-    return SalesQuestion(
+    return SalesQuery(
         filters={name: value for name, value in values.items() if name in SALES_FILTERS},
         start=values.get("start_date"),
         stop=values.get("end_date"),
-        limit=values.get("limit", SalesQuestion.limit),
+        limit=values.get("limit", SalesQuery.limit),
         after=values.get("cursor"),
     )
 
 
-def refuse_parameters(parameters: Mapping[str, list[str]]) -> None:
+def reject_parameters(parameters: Mapping[str, list[str]]) -> None:
     """Where there is nothing to ask. Raises InvalidInput as above."""
     _parse(parameters, {})
 
 
-def write_cursor(place: Place) -> str:
+def write_cursor(place: SalesCursor) -> str:
     """The place as text that can stand in a URL as it is."""
     microseconds = (place.date_payment - EPOCH) // MICROSECOND
     return base64.urlsafe_b64encode(CURSOR.pack(microseconds, place.id)).decode().rstrip("=")
 
 
-def parse_cursor(text: str) -> Place:
+def parse_cursor(text: str) -> SalesCursor:
     """The place that `write_cursor` wrote; raises ValueError for any other text."""
     try:
         microseconds, sale_id = CURSOR.unpack(base64.urlsafe_b64decode(text + "=="))
-        place = Place(EPOCH + microseconds * MICROSECOND, sale_id)
+        place = SalesCursor(EPOCH + microseconds * MICROSECOND, sale_id)
         written = write_cursor(place)
     except (ValueError, OverflowError, struct.error):
         written = None

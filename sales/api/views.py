@@ -8,11 +8,11 @@ from rest_framework.views import APIView
 
 from sales.api import openapi, reading
 from sales.api.parameters import (
-    Place,
-    parse_feedback_question,
+    SalesCursor,
+    parse_feedback_query,
     parse_ingest_options,
-    parse_sales_question,
-    refuse_parameters,
+    parse_sales_query,
+    reject_parameters,
     write_cursor,
 )
 from sales.ingest import service as ingest
@@ -35,7 +35,9 @@ class IngestView(APIView):
         header = request.headers.get("Idempotency-Key")
         key = None if header is None else parse_key(header)
         batch, body = read_batch(request)
-        answer = ingest.answer(batch, body, ingest.Delivery(sender_of(request), current_request_id(), options), key)
+        answer = ingest.ingest_batch(
+            batch, body, ingest.Delivery(sender_of(request), current_request_id(), options), key
+        )
         response = HttpResponse(answer.body, status=answer.status, content_type="application/json")
         if answer.is_replayed:
             response["Idempotent-Replayed"] = "true"
@@ -49,8 +51,8 @@ class FeedbackView(APIView):
 
     @openapi.feedback
     def get(self, request: Request) -> Response:
-        question = parse_feedback_question(dict(request.query_params.lists()))
-        return Response(feedback.top_categories(question))
+        query = parse_feedback_query(dict(request.query_params.lists()))
+        return Response(feedback.top_categories(query))
 
 
 class SalesView(APIView):
@@ -60,7 +62,7 @@ class SalesView(APIView):
 
     @openapi.sales
     def get(self, request: Request) -> Response:
-        page = reading.find_sales(parse_sales_question(dict(request.query_params.lists())))
+        page = reading.find_sales(parse_sales_query(dict(request.query_params.lists())))
         following = page.end and next_address(request, page.end)
         headers = {"Link": f'<{following}>; rel="next"'} if following else None  # RFC 8288
         return Response({"results": page.sales, "next": following}, headers=headers)
@@ -73,14 +75,14 @@ class OrderView(APIView):
 
     @openapi.order
     def get(self, request: Request, id_order: str) -> Response:
-        refuse_parameters(dict(request.query_params.lists()))
+        reject_parameters(dict(request.query_params.lists()))
         lines = reading.order_lines(id_order)
         if not lines:
             raise NotFound("There is no sale of this order.")
         return Response({"id_order": id_order, "results": lines})
 
 
-def next_address(request: Request, place: Place) -> str:
+def next_address(request: Request, place: SalesCursor) -> str:
     """The whole address of the page after this place: the same question, with a cursor."""
     parameters = request.query_params.copy()
     parameters["cursor"] = write_cursor(place)

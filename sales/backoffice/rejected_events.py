@@ -17,8 +17,8 @@ from unfold.contrib.filters.admin import DropdownFilter
 from sales.backoffice.distinct_values import distinct_values
 from sales.models import RejectedEvent
 from sales.rejected.display import current_text, in_words
-from sales.rejected.replay import Outcome, find_mistakes, mend, replay
-from salesengine.backoffice.base import LONGEST_LIST, DayRangeFilter, ModelAdmin, NewestOnly, ValuesFilter
+from sales.rejected.replay import ReplayResult, find_mistakes, mend, replay
+from salesengine.backoffice.base import MAX_LISTED_ROWS, DayRangeFilter, ModelAdmin, NewestRowsPaginator, ValuesFilter
 
 Fields = tuple[str | tuple[str, ...], ...]
 
@@ -106,10 +106,10 @@ class RejectedEventAdmin(ModelAdmin[RejectedEvent]):
         ("received_at", DayRangeFilter),
     )
     search_fields = ("source__exact",)
-    search_help_text = f"A whole request id or file name. The list holds the newest {LONGEST_LIST:,} that match."
+    search_help_text = f"A whole request id or file name. The list holds the newest {MAX_LISTED_ROWS:,} that match."
     ordering = ("-received_at", "-id")
     sortable_by = ("received_at",)
-    paginator = NewestOnly
+    paginator = NewestRowsPaginator
     actions = ("replay_selected",)
 
     class Media:
@@ -142,10 +142,10 @@ class RejectedEventAdmin(ModelAdmin[RejectedEvent]):
 
     @admin.action(description="Replay selected rejected events", permissions=["change"])
     def replay_selected(self, request: HttpRequest, queryset: QuerySet[RejectedEvent]) -> None:
-        waiting = list(queryset.filter(replayed_at=None).values_list("pk", flat=True)[:LONGEST_LIST])
+        waiting = list(queryset.filter(replayed_at=None).values_list("pk", flat=True)[:MAX_LISTED_ROWS])
         self.replay(request, waiting)
-        if len(waiting) == LONGEST_LIST:
-            self.message_user(request, f"These were the newest {LONGEST_LIST:,}: select again to replay others.")
+        if len(waiting) == MAX_LISTED_ROWS:
+            self.message_user(request, f"These were the newest {MAX_LISTED_ROWS:,}: select again to replay others.")
 
     # The page of one
 
@@ -189,7 +189,7 @@ class RejectedEventAdmin(ModelAdmin[RejectedEvent]):
         if request.method == "POST" and super().has_change_permission(request):
             rejected = self.get_object(request, unquote(object_id))
             if rejected is not None and rejected.replayed_at is not None:
-                self.message_outcome(request, Outcome(gone=1))
+                self.message_outcome(request, ReplayResult(gone=1))
                 return HttpResponseRedirect(request.get_full_path())
         return super().change_view(request, object_id, form_url, extra_context)
 
@@ -207,7 +207,7 @@ class RejectedEventAdmin(ModelAdmin[RejectedEvent]):
         """Unchanged text is not kept a second time."""
         is_kept = not form.has_changed() or mend(obj.pk, obj.mended or "")
         if not is_kept:
-            self.message_outcome(request, Outcome(gone=1))
+            self.message_outcome(request, ReplayResult(gone=1))
         elif "_replay" not in request.POST:
             self.message_user(request, "Saved. It is not replayed yet.", messages.SUCCESS)
 
@@ -229,7 +229,7 @@ class RejectedEventAdmin(ModelAdmin[RejectedEvent]):
             change_message=said,
         )
 
-    def message_outcome(self, request: HttpRequest, outcome: Outcome) -> str:
+    def message_outcome(self, request: HttpRequest, outcome: ReplayResult) -> str:
         words = (
             (outcome.stored, "stored as new sales"),
             (outcome.duplicates, "stored before, so counted as replayed"),

@@ -14,17 +14,17 @@ from unfold.templatetags.unfold_list import result_headers
 from unfold.views import ChangeList
 
 from sales.backoffice.filters import EXPORTED, LABELS, countries
-from sales.backoffice.sale_search import DEPTH, NOTHING, PATIENCE, Page, add_up, fetch, find_page
+from sales.backoffice.sale_search import DEPTH, NO_MATCHES, SEARCH_TIMEOUT, SearchPage, add_up, fetch, find_page
 from sales.models import Sale
 from sales.totals import country_totals, feedback
 from salesengine.backoffice.base import DayRangeFilter
-from salesengine.operations.statement_timeout import TimeIsUp
+from salesengine.operations.statement_timeout import StatementTimedOut
 
 LAST_PAGE = 2_000  # of a list: as far as its pages are quick to reach
 ASKED = ("totals", "thorough")  # what else an address may ask for
 BY_CATEGORY = {"start", "end", "category", "no_category"}  # what totals are kept of, so that nothing need be counted
 BY_COUNTRY = {"start", "end", "seller_country", "buyer_country", "seller_continent", "buyer_continent"}
-TOO_LONG = f"That took longer than {PATIENCE} seconds and was stopped. Narrow the list, by days for example."
+TOO_LONG = f"That took longer than {SEARCH_TIMEOUT} seconds and was stopped. Narrow the list, by days for example."
 
 
 class Chosen(NamedTuple):
@@ -47,7 +47,7 @@ class SalesList(ChangeList):  # type: ignore[misc]  # unfold has no types
 
     page_num: int
     params: dict[str, Any]
-    page: Page = NOTHING
+    page: SearchPage = NO_MATCHES
     totals: Totals | None = None
     is_invalid = False  # a filter makes no sense
     is_late = False  # no page was found in time
@@ -78,7 +78,7 @@ class SalesList(ChangeList):  # type: ignore[misc]  # unfold has no types
                 self.is_late = False
                 if "totals" in self.asked and self.totals is None:
                     self.totals = Totals(*add_up(self.queryset))
-            except TimeIsUp:
+            except StatementTimedOut:
                 messages.error(request, TOO_LONG)
         self._tell_the_templates()
 

@@ -26,13 +26,13 @@ from django.db.models.functions import Coalesce
 from countries.models import Country
 from sales.models import Sale
 from sales.totals.feedback import Figures
-from salesengine.operations.statement_timeout import TimeIsUp, at_most, limit
+from salesengine.operations.statement_timeout import StatementTimedOut, set_statement_timeout, statement_timeout
 
 DEPTH = 200_000  # sales that are walked through: a tenth of a second
 CHEAP = 50_000  # what PostgreSQL reckons for what takes about as long; the unit is its own
 FEW = 3_000  # sales that can as well all be fetched, from all over the table, and sorted
 MOMENT = 0.15  # seconds, for the index after a walk
-PATIENCE = 5  # seconds, for the index when asked for all
+SEARCH_TIMEOUT = 5  # seconds, for the index when asked for all
 NEWEST_FIRST = ("-date_payment", "-id")
 OLDEST_FIRST = ("date_payment", "id")
 BY_INDEX = """
@@ -45,10 +45,10 @@ Query = tuple[str, tuple[Any, ...]]  # SQL and its parameters
 
 
 @dataclass(frozen=True)
-class Page:
+class SearchPage:
     """Some of the sales that match, in their order, and how many match: exactly, or about.
 
-    `is_cut` where only the first DEPTH were looked through, which are those up to `looked_until`.
+    `is_truncated` where only the first DEPTH were looked through, which are those up to `looked_until`.
     """
 
     ids: list[int]
@@ -58,7 +58,7 @@ class Page:
     looked_until: datetime.datetime | None = None
 
     @property
-    def is_cut(self) -> bool:
+    def is_truncated(self) -> bool:
         return self.looked_until is not None
 
 
@@ -71,7 +71,7 @@ class Plan(NamedTuple):
 
 
 EVERYTHING = Plan(0, inf, has_index=False)  # all sales of a period: the order is that of an index
-NOTHING = Page([], has_more=False, count=0, is_exact=True)
+NO_MATCHES = SearchPage([], has_more=False, count=0, is_exact=True)
 
 
 def find_page(
@@ -82,42 +82,42 @@ def find_page(
     offset: int = 0,
     newest_first: bool = True,
     thorough: bool = False,
-) -> Page:
+) -> SearchPage:
     """`size` of the `matching` sales after the first `offset`; `period` is all sales of the days asked for.
 
-    `thorough` looks through all, for as long as PATIENCE. Raises TimeIsUp.
+    `thorough` looks through all, for as long as SEARCH_TIMEOUT. Raises StatementTimedOut.
     """
     order = NEWEST_FIRST if newest_first else OLDEST_FIRST
     try:
         found = matching.order_by().values("id", "date_payment").query.sql_with_params()
     except EmptyResultSet:
-        return NOTHING
+        return NO_MATCHES
     is_all = found == period.order_by().values("id", "date_payment").query.sql_with_params()
     walked = None
     try:
-        with at_most(PATIENCE):
+        with statement_timeout(SEARCH_TIMEOUT):
             plan = EVERYTHING if is_all else _plan(found)
             if (plan.rows > FEW or plan.cost > CHEAP) and not thorough:
                 walked = _walk(matching.order_by(*order), period.order_by(*order), size, offset)
                 if len(walked) > size or is_all:
                     count = max(plan.rows, offset + len(walked))
-                    return Page(walked[:size], has_more=len(walked) > size, count=count, is_exact=False)
+                    return SearchPage(walked[:size], has_more=len(walked) > size, count=count, is_exact=False)
                 if not plan.has_index:
-                    raise TimeIsUp
-                limit(MOMENT)
+                    raise StatementTimedOut
+                set_statement_timeout(MOMENT)
             return _by_index(found, size, offset, newest_first)
-    except TimeIsUp:
+    except StatementTimedOut:
         if walked is None:
             raise
         return _cut(walked, period.order_by(*order), offset, plan.rows)
 
 
-def _cut(walked: list[int], period: QuerySet[Sale], offset: int, rows: int) -> Page:
+def _cut(walked: list[int], period: QuerySet[Sale], offset: int, rows: int) -> SearchPage:
     """What a walk found that came to its end, which may be the end of the period."""
     until = next(iter(period.values_list("date_payment", flat=True)[DEPTH - 1 : DEPTH]), None)
     is_whole = until is None and bool(walked or not offset)
     count = offset + len(walked) if is_whole else max(rows, offset + len(walked))
-    return Page(walked, has_more=False, count=count, is_exact=is_whole, looked_until=until)
+    return SearchPage(walked, has_more=False, count=count, is_exact=is_whole, looked_until=until)
 
 
 def _plan(found: Query) -> Plan:
@@ -129,12 +129,12 @@ def _plan(found: Query) -> Plan:
     return Plan(whole["Plan"]["Plan Rows"], whole["Plan"]["Total Cost"], has_index="Seq Scan" not in text)
 
 
-def _by_index(found: Query, size: int, offset: int, newest_first: bool) -> Page:
+def _by_index(found: Query, size: int, offset: int, newest_first: bool) -> SearchPage:
     query = BY_INDEX.format(found=found[0], direction="DESC" if newest_first else "ASC")
     with connection.cursor() as cursor:
         cursor.execute(query, [*found[1], size, offset])
         count, ids = cursor.fetchone()
-    return Page(ids, has_more=offset + len(ids) < count, count=count, is_exact=True)
+    return SearchPage(ids, has_more=offset + len(ids) < count, count=count, is_exact=True)
 
 
 def _walk(matching: QuerySet[Sale], period: QuerySet[Sale], size: int, offset: int) -> list[int]:
@@ -149,7 +149,7 @@ def _walk(matching: QuerySet[Sale], period: QuerySet[Sale], size: int, offset: i
         return [sale_id for (sale_id,) in cursor]
 
 
-def named(sales: QuerySet[Sale]) -> QuerySet[Sale]:
+def with_country_names(sales: QuerySet[Sale]) -> QuerySet[Sale]:
     """The sales with the names of their countries, or the ids of those that have none: `buyer_home`, `seller_home`.
 
     A join would hide the sales of countries without a name.
@@ -171,7 +171,7 @@ def fetch(ids: list[int], sales: QuerySet[Sale]) -> list[Sale]:
 
 
 def add_up(matching: QuerySet[Sale]) -> Figures:
-    """How many sales match, and their revenue: reads all of them. Raises TimeIsUp."""
-    with at_most(PATIENCE):
+    """How many sales match, and their revenue: reads all of them. Raises StatementTimedOut."""
+    with statement_timeout(SEARCH_TIMEOUT):
         sums = matching.order_by().aggregate(number=Count("pk"), revenue=Sum("revenue"))
     return sums["number"], sums["revenue"] or Decimal(0)

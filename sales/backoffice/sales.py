@@ -25,12 +25,12 @@ from sales.backoffice.filters import (
 )
 from sales.backoffice.links import sales_address, trader_address
 from sales.backoffice.sale_list import SalesList
-from sales.backoffice.sale_search import named
+from sales.backoffice.sale_search import with_country_names
 from sales.backoffice.trader_pages import around_sale
 from sales.backoffice.traders import BUYER, SELLER, Side
 from sales.models import Sale
 from salesengine.backoffice.base import DayRangeFilter, ModelAdmin, ReadOnly
-from salesengine.operations.statement_timeout import TimeIsUp, at_most
+from salesengine.operations.statement_timeout import StatementTimedOut, statement_timeout
 
 SUGGESTED = 50  # brands
 
@@ -71,7 +71,7 @@ class SaleAdmin(ReadOnly, ModelAdmin[Sale]):
         return SalesList
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Sale]:
-        return named(super().get_queryset(request))
+        return with_country_names(super().get_queryset(request))
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Sale], search_term: str
@@ -91,9 +91,9 @@ class SaleAdmin(ReadOnly, ModelAdmin[Sale]):
             return JsonResponse({"results": []}, status=403)
         typed = request.GET.get("term", "").replace("\0", "")
         try:
-            with at_most(1):
+            with statement_timeout(1):
                 found = distinct_values("sales", "brand", containing=typed, most=SUGGESTED)
-        except TimeIsUp:  # there are many, and few contain it
+        except StatementTimedOut:  # there are many, and few contain it
             found = []
         if typed and typed not in found:
             found = [*found, typed]  # which can be asked for all the same

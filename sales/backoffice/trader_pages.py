@@ -15,12 +15,12 @@ from django.urls import reverse
 
 from countries.models import Country
 from sales.backoffice.links import sales_address, trader_address
-from sales.backoffice.sale_search import fetch, find_page, named
-from sales.backoffice.traders import BUYER, SELLER, History, Parts, Side, count_sales, history
+from sales.backoffice.sale_search import fetch, find_page, with_country_names
+from sales.backoffice.traders import BUYER, SELLER, Breakdown, History, Side, count_sales, history
 from sales.models import Sale
-from salesengine.operations.statement_timeout import TimeIsUp, at_most
+from salesengine.operations.statement_timeout import StatementTimedOut, statement_timeout
 
-PATIENCE = 5  # seconds that adding up the sales of one may take
+HISTORY_TIMEOUT = 5  # seconds that adding up the sales of one may take
 MANY = 5_000  # sales, which are added up on demand: they lie all over the table
 RECENT = 15  # sales of a buyer or seller on their page
 IN_BRIEF = 5  # on a sale's page
@@ -28,7 +28,7 @@ MOST_LINES = 50  # of an order, on a sale's page
 MOST_COUNTRIES = 15
 
 
-class Part(NamedTuple):
+class BreakdownRow(NamedTuple):
     """A row of a table: what it is of, its figures, and where its sales are."""
 
     title: str
@@ -76,7 +76,7 @@ def _trader_page(request: HttpRequest, side: Side, trader_id: str) -> HttpRespon
         "title": f"{side.name.capitalize()} {trader_id}",
         "crumbs": [{"title": "Sales", "address": reverse("admin:sales_sale_changelist")}],
         "shown": shown,
-        "patience": PATIENCE,
+        "patience": HISTORY_TIMEOUT,
     }
     if shown.history:
         context |= _details(side, trader_id, shown.history)
@@ -89,33 +89,35 @@ def _show(side: Side, trader_id: str, *, add_up: bool) -> Shown:
     if "\0" in trader_id:
         return Shown(side, trader_id, 0, None, [])
     try:
-        with at_most(PATIENCE):
+        with statement_timeout(HISTORY_TIMEOUT):
             (number,) = count_sales((side, trader_id))
             if (add_up or number <= MANY) and (found := history(side, trader_id, RECENT)):
-                return Shown(side, trader_id, number, found, fetch(found.newest, named(sales)))
-    except TimeIsUp:
+                return Shown(side, trader_id, number, found, fetch(found.newest, with_country_names(sales)))
+    except StatementTimedOut:
         if not number:
             raise
-    recent = fetch(find_page(sales.filter(**{side.column: trader_id}), sales, size=RECENT).ids, named(sales))
+    recent = fetch(
+        find_page(sales.filter(**{side.column: trader_id}), sales, size=RECENT).ids, with_country_names(sales)
+    )
     return Shown(side, trader_id, number, None, recent, is_late=add_up)
 
 
 def around_sale(sale: Sale) -> dict[str, Any]:
     """What the page of a sale shows of its order, buyer and seller; nothing of them where that takes too long."""
     order = {"id_order": sale.id_order}
-    context: dict[str, Any] = {"order_address": sales_address(order), "patience": PATIENCE}
+    context: dict[str, Any] = {"order_address": sales_address(order), "patience": HISTORY_TIMEOUT}
     people = ((BUYER, sale.id_buyer), (SELLER, sale.id_seller))
     try:
-        with at_most(PATIENCE):
+        with statement_timeout(HISTORY_TIMEOUT):
             others = Sale.objects.filter(**order).exclude(pk=sale.pk).order_by("date_payment", "id")
-            lines = list(named(others)[: MOST_LINES + 1])
+            lines = list(with_country_names(others)[: MOST_LINES + 1])
             shown = [
                 Shown(*each, number, history(*each, IN_BRIEF) if number <= MANY else None, [])
                 for each, number in zip(people, count_sales(*people), strict=True)
             ]
             newest = [sale_id for each in shown if each.history for sale_id in each.history.newest]
-            by_id = {each.pk: each for each in fetch(newest, named(Sale.objects.all()))}
-    except TimeIsUp:
+            by_id = {each.pk: each for each in fetch(newest, with_country_names(Sale.objects.all()))}
+    except StatementTimedOut:
         return context | {"is_late": True}
     return context | {
         "lines": lines[:MOST_LINES],
@@ -132,9 +134,9 @@ def _details(side: Side, trader_id: str, found: History) -> dict[str, Any]:
     names = dict(Country.objects.values_list("id_country", "country_name"))
     filters: dict[str, object] = {side.column: trader_id}
 
-    def parts(of: Parts, field: str) -> list[Part]:
+    def parts(of: Breakdown, field: str) -> list[BreakdownRow]:
         return [
-            Part(
+            BreakdownRow(
                 names.get(key, key or "none") if field != "category" else key or "none",
                 *sums,
                 sales_address(filters | {field: key}),
@@ -145,7 +147,8 @@ def _details(side: Side, trader_id: str, found: History) -> dict[str, Any]:
     own, other = f"id_{side.name}_country", f"id_{side.other}_country"
     return {
         "months": [
-            Part(month.isoformat()[:7], *sums, sales_address(filters | _days_of(month))) for month, sums in found.months
+            BreakdownRow(month.isoformat()[:7], *sums, sales_address(filters | _days_of(month)))
+            for month, sums in found.months
         ],
         "chart": _chart(found.months),
         "homes": parts(found.own_countries, own),
@@ -161,7 +164,7 @@ def _days_of(month: datetime.date) -> dict[str, object]:
     return {"start": month, "end": month.replace(day=monthrange(month.year, month.month)[1])}
 
 
-def _chart(months: Parts) -> str:
+def _chart(months: Breakdown) -> str:
     """Bars of the revenue, as unfold's chart takes them."""
     revenue = [float(revenue) for _, (_, revenue) in months]  # bars of a few hundred pixels
     bars = {"label": "Revenue", "data": revenue, "backgroundColor": "var(--color-primary-600)", "maxBarThickness": 40}

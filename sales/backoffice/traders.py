@@ -40,7 +40,7 @@ class Side(NamedTuple):
 BUYER = Side("buyer", "seller")
 SELLER = Side("seller", "buyer")
 
-Parts = list[tuple[Any, Figures]]  # what it is of, and its figures
+Breakdown = list[tuple[Any, Figures]]  # what it is of, and its figures
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,10 @@ class History:
     first: datetime.datetime
     last: datetime.datetime
     newest: list[int]  # ids
-    months: Parts  # by their first days
-    categories: Parts
-    own_countries: Parts
-    other_countries: Parts
+    months: Breakdown  # by their first days
+    categories: Breakdown
+    own_countries: Breakdown
+    other_countries: Breakdown
 
 
 def count_sales(*people: tuple[Side, str]) -> list[int]:
@@ -93,15 +93,15 @@ def history(side: Side, trader_id: str, newest: int) -> History | None:
     )
 
 
-def _by(rows: Iterable[Any], key: Callable[[Any], Any]) -> Parts:
+def _by(rows: Iterable[Any], key: Callable[[Any], Any]) -> Breakdown:
     return list(add_up((key(row), row[4], row[5]) for row in rows).items())
 
 
-def _largest_first(parts: Parts) -> Parts:
+def _largest_first(parts: Breakdown) -> Breakdown:
     return sorted(parts, key=lambda part: (-part[1][1], part[0] or ""))
 
 
-def _every_month(parts: Parts) -> Parts:
+def _every_month(parts: Breakdown) -> Breakdown:
     known = dict(parts)
     month, last = min(known), max(known)
     months = [month]

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from sales.importing.columns import Columns
-from sales.importing.sources import BOM, MAX_LINE, START, FileFailed, Lines, new_digest
+from sales.importing.sources import BOM, MAX_LINE, START, ImportFileError, Lines, new_digest
 from sales.ingest.batches import Batch
 from sales.ingest.schema import NotJSON
 from salesengine.http.renderers import encode_json
@@ -22,13 +22,13 @@ def read_csv(content: io.BufferedReader, columns: Columns, delimiter: str) -> Ca
     content.seek(0)
     header, _ = next(_rows(Lines(content, START, new_digest()), delimiter), ([], 0))
     if isinstance(header, NotJSON):
-        raise FileFailed(f"has no header that can be read: it {header.reason}")
+        raise ImportFileError(f"has no header that can be read: it {header.reason}")
     if not header:
-        raise FileFailed("has no header in its first line")
+        raise ImportFileError("has no header in its first line")
     try:
         fields = columns.of_header(header)
     except ValueError as error:
-        raise FileFailed(f"cannot be taken: {error}") from None
+        raise ImportFileError(f"cannot be taken: {error}") from None
     return partial(csv_batches, fields=fields, delimiter=delimiter)
 
 
@@ -82,7 +82,7 @@ class _Texts:
     def __next__(self) -> str:
         line = next(self.each)
         if self.lines.size - self.row_start > MAX_LINE:
-            raise FileFailed(f"has a row of more than {MAX_LINE:,} bytes, up to line {self.lines.number:,}")
+            raise ImportFileError(f"has a row of more than {MAX_LINE:,} bytes, up to line {self.lines.number:,}")
         if self.lines.number == 1:
             line = line.removeprefix(BOM)
         try:

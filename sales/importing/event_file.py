@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from sales.importing.sources import Place
+from sales.importing.sources import Checkpoint
 from sales.ingest.batches import Batch
 
 
@@ -13,7 +13,7 @@ class Chunk:
     """Events that are stored together."""
 
     batch: Batch
-    end: Place
+    end: Checkpoint
     done: int  # how much of the file's `total` is read
 
 
@@ -29,10 +29,10 @@ class EventFile(Protocol):
         """The first of it: the same for the same file, also when it has grown."""
         ...
 
-    def taken(self, places: Iterable[Place]) -> Place:
+    def taken(self, places: Iterable[Checkpoint]) -> Checkpoint:
         """The last of the places that exactly this file was taken to; START if none."""
         ...
 
-    def chunks(self, place: Place) -> Iterator[Chunk]:
+    def chunks(self, place: Checkpoint) -> Iterator[Chunk]:
         """What follows the place that `taken` said. Raises FileFailed."""
         ...

@@ -11,8 +11,8 @@ from sales.importing.event_file import Chunk, EventFile
 from sales.importing.sources import (
     BOM,
     MAX_LINE,
+    Checkpoint,
     Lines,
-    Place,
     Source,
     in_plain_words,
     longest_prefix,
@@ -64,12 +64,12 @@ class TextFile:
             self.source.content.seek(0)
             return b"".join(self.source.content.readline(MAX_LINE) for _ in range(2))
 
-    def taken(self, places: Iterable[Place]) -> Place:
+    def taken(self, places: Iterable[Checkpoint]) -> Checkpoint:
         with in_plain_words():
             place, self.digest = longest_prefix(self.source.content, places)
         return place
 
-    def chunks(self, place: Place) -> Iterator[Chunk]:
+    def chunks(self, place: Checkpoint) -> Iterator[Chunk]:
         with in_plain_words():
             lines = Lines(self.source.content, place, self.digest)
             self.source.keep_no_more()

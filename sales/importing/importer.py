@@ -12,18 +12,18 @@ from django.db import Error, connection, transaction
 from django.utils import timezone
 
 from sales.importing.event_file import Chunk, EventFile
-from sales.importing.sources import START, FileFailed, Place
-from sales.ingest.schema import Checked, check_events
-from sales.ingest.service import Delivery, IngestOptions, Taken, take
+from sales.importing.sources import START, Checkpoint, ImportFileError
+from sales.ingest.schema import ValidationResult, validate_events
+from sales.ingest.service import Delivery, IngestOptions, StoredBatch, store_batch
 from sales.models import FileImport
 
 Item = TypeVar("Item")
 
-PATIENCE = 10  # seconds for another import of the same file to end: one that was killed leaves its lock soon
+LOCK_TIMEOUT = 10  # seconds for another import of the same file to end: one that was killed leaves its lock soon
 
 
 @dataclass(frozen=True)
-class How:
+class ImportOptions:
     """How files are imported."""
 
     sender: str
@@ -33,7 +33,7 @@ class How:
 
 
 @dataclass
-class Outcome:
+class ImportSummary:
     """What became of a file so far."""
 
     file: str
@@ -55,7 +55,7 @@ class Outcome:
         )
 
 
-def import_file(file: EventFile, how: How, outcome: Outcome, advance: Callable[[int], None]) -> None:
+def import_file(file: EventFile, how: ImportOptions, outcome: ImportSummary, advance: Callable[[int], None]) -> None:
     """Take in what was not taken before. `outcome` is kept up, also where this raises.
 
     Raises FileFailed, InvalidEvents and EventConflict (unless bad events are skipped), and django.db.Error; all that
@@ -79,9 +79,9 @@ def import_file(file: EventFile, how: How, outcome: Outcome, advance: Callable[[
 # Chunks
 
 
-def _checked(chunks: Iterable[Chunk]) -> Iterator[tuple[Chunk, Checked]]:
+def _checked(chunks: Iterable[Chunk]) -> Iterator[tuple[Chunk, ValidationResult]]:
     for chunk in chunks:
-        yield chunk, check_events(chunk.batch.values)
+        yield chunk, validate_events(chunk.batch.values)
 
 
 def one_ahead(items: Iterator[Item]) -> Generator[Item, None, None]:
@@ -93,11 +93,13 @@ def one_ahead(items: Iterator[Item]) -> Generator[Item, None, None]:
             yield item
 
 
-def _take(chunk: Chunk, checked: Checked, name: str, how: How, kept: FileImport, outcome: Outcome) -> None:
+def _take(
+    chunk: Chunk, checked: ValidationResult, name: str, how: ImportOptions, kept: FileImport, outcome: ImportSummary
+) -> None:
     if checked.errors and not how.options.skip:
         raise chunk.batch.refusal(checked)
     with transaction.atomic():
-        taken = take(chunk.batch, checked, Delivery(how.sender, name, how.options))
+        taken = store_batch(chunk.batch, checked, Delivery(how.sender, name, how.options))
         if not how.options.dry_run:
             _keep_place(kept, chunk.end, taken)
     for what, number in taken.counts().items():
@@ -107,12 +109,12 @@ def _take(chunk: Chunk, checked: Checked, name: str, how: How, kept: FileImport,
 # The place
 
 
-def _begin(file: EventFile, how: How) -> tuple[Place, FileImport]:
+def _begin(file: EventFile, how: ImportOptions) -> tuple[Checkpoint, FileImport]:
     """Where the file was, and what is kept about it from here on."""
     known = FileImport.objects.filter(sender=how.sender, reading=how.reading)
     if how.again:
         known = known.filter(is_again=True, finished_at=None)
-    imports = {Place(each.size, each.lines, bytes(each.digest)): each for each in known.order_by("pk")}
+    imports = {Checkpoint(each.size, each.lines, bytes(each.digest)): each for each in known.order_by("pk")}
     place = file.taken(imports)
     if place != START and imports[place].finished_at is None and imports[place].name == file.name:
         return place, imports[place]
@@ -122,32 +124,32 @@ def _begin(file: EventFile, how: How) -> tuple[Place, FileImport]:
     return place, new
 
 
-def _go_to(kept: FileImport, place: Place) -> None:
+def _go_to(kept: FileImport, place: Checkpoint) -> None:
     kept.size, kept.lines, kept.digest = place.size, place.lines, place.digest
 
 
-def _keep_place(kept: FileImport, place: Place, taken: Taken) -> None:
+def _keep_place(kept: FileImport, place: Checkpoint, taken: StoredBatch) -> None:
     _go_to(kept, place)
     for what, number in taken.counts().items():
         setattr(kept, what, getattr(kept, what) + number)
     kept.save()
 
 
-def _finish(kept: FileImport, how: How) -> None:
+def _finish(kept: FileImport, how: ImportOptions) -> None:
     if kept.pk is not None and not how.options.dry_run:
         kept.finished_at = timezone.now()
         kept.save()
 
 
 @contextmanager
-def _alone(file: EventFile, how: How) -> Iterator[None]:
+def _alone(file: EventFile, how: ImportOptions) -> Iterator[None]:
     """Let no other import of the same file by this sender run. Raises FileFailed when one does."""
     key = hashlib.blake2b(how.sender.encode() + b"\0" + file.head(), digest_size=8).digest()
     lock = [int.from_bytes(key, signed=True)]
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + LOCK_TIMEOUT
     while not _ask("SELECT pg_try_advisory_lock(%s)", lock):
         if time.monotonic() > deadline:
-            raise FileFailed("is being imported already, by another process")
+            raise ImportFileError("is being imported already, by another process")
         time.sleep(0.2)
     try:
         yield
@@ -156,7 +158,7 @@ def _alone(file: EventFile, how: How) -> Iterator[None]:
             _ask("SELECT pg_advisory_unlock(%s)", lock)
 
 
-def _ask(question: str, parameters: Sequence[int]) -> bool:
+def _ask(query: str, parameters: Sequence[int]) -> bool:
     with connection.cursor() as cursor:
-        cursor.execute(question, parameters)
+        cursor.execute(query, parameters)
         return bool(cursor.fetchone()[0])

@@ -12,7 +12,7 @@ from pyarrow import parquet
 
 from sales.importing.columns import Columns
 from sales.importing.event_file import Chunk
-from sales.importing.sources import CHUNK, PIECE, START, STDIN, FileFailed, Place, in_plain_words
+from sales.importing.sources import CHUNK, PIECE, START, STDIN, Checkpoint, ImportFileError, in_plain_words
 from sales.ingest.batches import Batch
 from salesengine.http.renderers import encode_json
 
@@ -29,7 +29,7 @@ WRITTEN_OUT: dict[str, Callable[[Any], bool]] = {
 def open_parquet(file: str, columns: Columns) -> Iterator["ParquetFile"]:
     """Open a file and look at its columns. Raises FileFailed."""
     if file == STDIN:
-        raise FileFailed("cannot be read from standard input as Parquet, whose columns are found from its end")
+        raise ImportFileError("cannot be read from standard input as Parquet, whose columns are found from its end")
     with ExitStack() as stack:
         with in_plain_words(), _refusing_what_is_broken():
             digest = _digest(Path(file))
@@ -43,7 +43,7 @@ def _refusing_what_is_broken() -> Iterator[None]:
     try:
         yield
     except pa.ArrowException as error:
-        raise FileFailed(f"is no Parquet file that can be read: {error}") from None
+        raise ImportFileError(f"is no Parquet file that can be read: {error}") from None
 
 
 class ParquetFile:
@@ -59,24 +59,24 @@ class ParquetFile:
         try:
             fields = columns.of_header(names)
         except ValueError as error:
-            raise FileFailed(f"cannot be taken: {error}") from None
+            raise ImportFileError(f"cannot be taken: {error}") from None
         self.fields = {name: field for name, field in zip(names, fields, strict=True) if field is not None}
 
     def head(self) -> bytes:
         return self.digest
 
-    def taken(self, places: Iterable[Place]) -> Place:
+    def taken(self, places: Iterable[Checkpoint]) -> Checkpoint:
         known = (place for place in places if place.digest == self.digest)
         return max(known, key=lambda place: place.lines, default=START)
 
-    def chunks(self, place: Place) -> Iterator[Chunk]:
+    def chunks(self, place: Checkpoint) -> Iterator[Chunk]:
         row = place.lines
         with in_plain_words(), _refusing_what_is_broken():
             for records in self._records_after(row):
                 values = _values(records.rename_columns([self.fields[name] for name in records.schema.names]))
                 batch = Batch(values, partial(_texts, values), lines=range(row + 1, row + len(values) + 1))
                 row += len(values)
-                yield Chunk(batch, Place(self.size, row, self.digest), row)
+                yield Chunk(batch, Checkpoint(self.size, row, self.digest), row)
 
     def _records_after(self, row: int) -> Iterator[Any]:
         """Batches of records; row groups that were taken are not read."""

@@ -23,12 +23,12 @@ BOM = b"\xef\xbb\xbf"
 STDIN = "-"
 
 
-class FileFailed(Exception):  # noqa: N818  # what happened, as in the other apps
+class ImportFileError(Exception):  # what happened, as in the other apps
     """A file cannot be read, or not any further; the text says why, in plain words, after the file's name."""
 
 
 @dataclass(frozen=True)
-class Place:
+class Checkpoint:
     """How far a file was taken: so much of its content, and the digest of exactly that."""
 
     size: int = 0  # bytes, unpacked; of a Parquet file always the whole
@@ -36,7 +36,7 @@ class Place:
     digest: bytes = b""
 
 
-START = Place()
+START = Checkpoint()
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def open_source(file: str) -> Iterator[Source]:
             is_packed = packed.read(len(GZIP)) == GZIP
             packed.seek(0)
         if file.lower().endswith(".gz") and not is_packed:
-            raise FileFailed("is named .gz and is not packed by gzip")
+            raise ImportFileError("is named .gz and is not packed by gzip")
         content = io.BufferedReader(gzip.GzipFile(fileobj=packed)) if is_packed else packed
         yield Source("standard input" if file == STDIN else file, packed, content, total)  # type: ignore[arg-type]
 
@@ -82,9 +82,9 @@ def in_plain_words() -> Iterator[None]:
     try:
         yield
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise FileFailed(f"is damaged, its gzip packing is broken: {error}") from None
+        raise ImportFileError(f"is damaged, its gzip packing is broken: {error}") from None
     except OSError as error:
-        raise FileFailed(f"cannot be read: {error.strerror or error}") from None
+        raise ImportFileError(f"cannot be read: {error.strerror or error}") from None
 
 
 class _Replayable(io.RawIOBase):
@@ -133,7 +133,7 @@ def new_digest() -> "hashlib.blake2b":
     return hashlib.blake2b(digest_size=32)
 
 
-def longest_prefix(content: io.BufferedReader, places: Iterable[Place]) -> tuple[Place, "hashlib.blake2b"]:
+def longest_prefix(content: io.BufferedReader, places: Iterable[Checkpoint]) -> tuple[Checkpoint, "hashlib.blake2b"]:
     """The last of the places that this content was taken to, and the state of the digest there."""
     digest = new_digest()
     best = START, digest.copy()
@@ -153,7 +153,7 @@ def longest_prefix(content: io.BufferedReader, places: Iterable[Place]) -> tuple
 class Lines:
     """The lines of a text from a place on, counted and hashed as they are read."""
 
-    def __init__(self, content: io.BufferedReader, place: Place, digest: "hashlib.blake2b") -> None:
+    def __init__(self, content: io.BufferedReader, place: Checkpoint, digest: "hashlib.blake2b") -> None:
         _refuse_half_a_line(content, place)
         self.content, self.place, self.digest = content, place, digest
         self.raw: list[bytes] = []  # of the chunk that is being read
@@ -171,7 +171,9 @@ class Lines:
     def __iter__(self) -> Iterator[bytes]:
         while line := self.content.readline(MAX_LINE + 1):
             if len(line) > MAX_LINE:
-                raise FileFailed(f"has more than {MAX_LINE:,} bytes in line {self.number + 1:,}, too long for an event")
+                raise ImportFileError(
+                    f"has more than {MAX_LINE:,} bytes in line {self.number + 1:,}, too long for an event"
+                )
             self.raw.append(line)
             self.size += len(line)
             yield line
@@ -183,19 +185,19 @@ class Lines:
             pass
         return self.raw
 
-    def end_chunk(self) -> Place:
+    def end_chunk(self) -> Checkpoint:
         """Where the file was read to; the next chunk begins there."""
         self.digest.update(b"".join(self.raw))
-        self.place = Place(self.place.size + self.size, self.number, self.digest.digest())
+        self.place = Checkpoint(self.place.size + self.size, self.number, self.digest.digest())
         self.raw, self.size = [], 0
         return self.place
 
 
-def _refuse_half_a_line(content: io.BufferedReader, place: Place) -> None:
+def _refuse_half_a_line(content: io.BufferedReader, place: Checkpoint) -> None:
     """Go to the place, unless a last line was taken there that was still being written. Raises FileFailed."""
     content.seek(max(place.size - 1, 0))
     if place.size and content.read(1) != b"\n" and content.read(1) not in (b"", b"\r", b"\n"):
-        raise FileFailed(
+        raise ImportFileError(
             f"was imported up to line {place.lines:,}, when that line had no end yet: what follows it now cannot be "
             "told from it. --again imports all of the file once more"
         )

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from django.conf import settings
 
-from sales.ingest.schema import MAX_LISTED_ERRORS, Checked, Error, NotJSON, parse_json
+from sales.ingest.schema import MAX_LISTED_ERRORS, EventError, NotJSON, ValidationResult, parse_json
 from salesengine.http.errors import ContentTooLarge, InvalidEvents
 
 JSON = "application/json"
@@ -32,17 +32,17 @@ class Batch:
         """Where the value stands, as answers say it."""
         return {"index": index} if self.lines is None else {"index": index, "line": self.lines[index]}
 
-    def placed(self, index: int, error: Error) -> Error:
+    def placed(self, index: int, error: EventError) -> EventError:
         """An error of one value, with its place in the whole body."""
         if self.lines is not None:
             return {"line": self.lines[index], **error}
         return error | {"pointer": f"/{index}{error['pointer']}"} if self.is_list else error
 
-    def all_placed(self, errors: Mapping[int, Sequence[Error]]) -> list[Error]:
+    def all_placed(self, errors: Mapping[int, Sequence[EventError]]) -> list[EventError]:
         """The errors of values (by index) as the refusal of the whole lists them, which has an end."""
         return [self.placed(index, error) for index, those in errors.items() for error in those][:MAX_LISTED_ERRORS]
 
-    def refusal(self, checked: Checked) -> InvalidEvents:
+    def refusal(self, checked: ValidationResult) -> InvalidEvents:
         """What is wrong with it, where it is taken whole or not at all."""
         count = checked.error_count
         mistakes = f"There {'is' if count == 1 else 'are'} {count:,} mistake{'' if count == 1 else 's'}"

@@ -18,7 +18,7 @@ KEY = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\]){1,255})"|([!#-~][!-~]{0,254})')
 
 
 @dataclass(frozen=True)
-class Answer:
+class IngestResponse:
     """What a request is answered with: JSON text."""
 
     status: int
@@ -41,7 +41,7 @@ def parse_key(header: str) -> str:
     return re.sub(r"\\(.)", r"\1", quoted) if bare is None else bare
 
 
-def answer_once(sender: str, key: str, digest: bytes, work: Callable[[], Answer]) -> Answer:
+def respond_once(sender: str, key: str, digest: bytes, work: Callable[[], IngestResponse]) -> IngestResponse:
     """The answer to the first request with this key of this sender; `work` does it unless it was done.
 
     Waits while another transaction works on it. Raises RequestInProgress when that takes too long,
@@ -50,10 +50,10 @@ def answer_once(sender: str, key: str, digest: bytes, work: Callable[[], Answer]
     """
     with transaction.atomic():
         if not _claim(sender, key, digest):
-            return _stored_answer(sender, key, digest)
-        answer = work()
-        IdempotencyKey.objects.filter(key=key, sender=sender).update(status=answer.status, answer=answer.body)
-    return answer
+            return _stored_response(sender, key, digest)
+        response = work()
+        IdempotencyKey.objects.filter(key=key, sender=sender).update(status=response.status, response=response.body)
+    return response
 
 
 def _claim(sender: str, key: str, digest: bytes) -> bool:
@@ -74,10 +74,10 @@ def _claim(sender: str, key: str, digest: bytes) -> bool:
         return is_new
 
 
-def _stored_answer(sender: str, key: str, digest: bytes) -> Answer:
+def _stored_response(sender: str, key: str, digest: bytes) -> IngestResponse:
     stored = IdempotencyKey.objects.filter(key=key, sender=sender).first()
-    if stored is None or stored.status is None or stored.answer is None:  # purged this very moment
+    if stored is None or stored.status is None or stored.response is None:  # purged this very moment
         raise RequestInProgress
     if bytes(stored.digest) != digest:
         raise IdempotencyKeyReused
-    return Answer(stored.status, bytes(stored.answer), is_replayed=True)
+    return IngestResponse(stored.status, bytes(stored.response), is_replayed=True)

@@ -9,7 +9,7 @@ from django.db import connection
 from psycopg.types.json import Jsonb
 
 from sales.ingest.batches import Batch
-from sales.ingest.schema import Error, SaleEvent
+from sales.ingest.schema import EventError, SaleEvent
 
 COPY_REJECTED = "COPY rejected_events (sender, source, position, content, reason, errors) FROM STDIN (FORMAT BINARY)"
 DETAILS = re.compile(r"(?:: |; |, such as ).*", re.DOTALL)
@@ -23,7 +23,7 @@ class Rejected:
 
     index: int  # in its batch, from 0
     text: bytes
-    errors: Sequence[Error]
+    errors: Sequence[EventError]
 
 
 def keep_rejected(rejected: Sequence[Rejected], batch: Batch, sender: str, source: str) -> None:
@@ -36,7 +36,7 @@ def keep_rejected(rejected: Sequence[Rejected], batch: Batch, sender: str, sourc
             copy.write_row(row)
 
 
-def reason_of(errors: Sequence[Error]) -> str:
+def reason_of(errors: Sequence[EventError]) -> str:
     """What is wrong in a few words, the same for the same mistake: few enough that staff can choose among them all."""
     field, detail = str(errors[0]["pointer"]).removeprefix("/"), str(errors[0]["detail"])
     if field and field not in SaleEvent.__annotations__:
@@ -45,7 +45,7 @@ def reason_of(errors: Sequence[Error]) -> str:
     return reason if len(reason) <= LONGEST_REASON else f"{reason[: LONGEST_REASON - 1]}…"
 
 
-def storable(errors: Sequence[Error]) -> list[Error]:
+def storable(errors: Sequence[EventError]) -> list[EventError]:
     """Errors as PostgreSQL can hold them: it has no NUL, and the name of a field may have one."""
     return [{name: _without_nul(value) for name, value in error.items()} for error in errors]
 

@@ -151,19 +151,19 @@ PLAIN_WORDS = {
 }
 
 
-Error = dict[str, str | int]  # {"pointer": ..., "detail": ...}, the pointer from the event's own root
+EventError = dict[str, str | int]  # {"pointer": ..., "detail": ...}, the pointer from the event's own root
 
 
 @dataclass
-class Checked:
+class ValidationResult:
     """What became of values that should be events: the good ones, and what is wrong with the others."""
 
     events: list[SaleEvent] = field(default_factory=list)
-    errors: dict[int, list[Error]] = field(default_factory=dict)  # by place among the values
+    errors: dict[int, list[EventError]] = field(default_factory=dict)  # by place among the values
     error_count: int = 0  # of all mistakes, where `errors` does not list them all
 
 
-def check_event(value: Any) -> SaleEvent | list[Error]:
+def validate_event(value: Any) -> SaleEvent | list[EventError]:
     """A parsed JSON value -> the event, or what is wrong with it."""
     try:
         return EVENT.validate_python(value)
@@ -171,12 +171,12 @@ def check_event(value: Any) -> SaleEvent | list[Error]:
         return [_in_plain_words(details) for details in error.errors(include_url=False, include_input=False)]
 
 
-def check_events(values: Sequence[Any]) -> Checked:
+def validate_events(values: Sequence[Any]) -> ValidationResult:
     """Parsed JSON values -> the events among them, and what is wrong with the rest.
 
     After MAX_LISTED_ERRORS mistakes only the first one of each further event is listed.
     """
-    checked = Checked()
+    checked = ValidationResult()
     for start in range(0, len(values), SLICE):
         part = values[start : start + SLICE]
         try:
@@ -186,7 +186,7 @@ def check_events(values: Sequence[Any]) -> Checked:
     return checked
 
 
-def _add_mixed(checked: Checked, start: int, part: Sequence[Any], error: ValidationError) -> None:
+def _add_mixed(checked: ValidationResult, start: int, part: Sequence[Any], error: ValidationError) -> None:
     """Add a part that has good events and bad ones; `start` is its place among all the values."""
     for details in error.errors(include_url=False, include_input=False):
         number, *location = details["loc"]
@@ -212,7 +212,7 @@ def parse_json(text: bytes) -> Any:
         raise ValueError(f"is not valid JSON in UTF-8: {reason}") from None
 
 
-def _in_plain_words(details: ErrorDetails, location: Iterable[int | str] | None = None) -> Error:
+def _in_plain_words(details: ErrorDetails, location: Iterable[int | str] | None = None) -> EventError:
     """What is wrong where; `location` is the place in the event, where the details have that of a list."""
     return {"pointer": json_pointer(details["loc"] if location is None else location), "detail": _explanation(details)}
 

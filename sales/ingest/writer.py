@@ -51,7 +51,7 @@ COPY_SALES = f"COPY sales (id, {NAMES}) FROM STDIN (FORMAT BINARY)"
 
 
 @dataclass(frozen=True)
-class Recorded:
+class WriteResult:
     """What became of events, in their order."""
 
     ids: Sequence[int]  # of their sales: for a duplicate that of the first one, 0 for a conflict
@@ -64,7 +64,7 @@ class Recorded:
         return len(self.ids) - len(self.duplicates) - len(self.conflicts)
 
 
-def record_sales(events: Sequence[SaleEvent], sender: str = "", *, rehearse: bool = False) -> Recorded:
+def record_sales(events: Sequence[SaleEvent], sender: str = "", *, dry_run: bool = False) -> WriteResult:
     """Store validated events, and what they add to the feedback, all or nothing, but for duplicates and conflicts.
 
     An EVENT_ID is stored once for each `sender`. When this returns, outside of a transaction of the caller's, the sales
@@ -72,17 +72,17 @@ def record_sales(events: Sequence[SaleEvent], sender: str = "", *, rehearse: boo
     Raises django.db.Error when the database refuses or is away; then nothing is stored.
     """
     if not any(event.get("EVENT_ID") for event in events):
-        return Recorded(_store(events) if events and not rehearse else [0] * len(events))
+        return WriteResult(_store(events) if events and not dry_run else [0] * len(events))
     with transaction.atomic():
         ids, known = _claim_event_ids(events, sender)
         new = [place for place in range(len(events)) if place not in known]
-        if new and not rehearse:
+        if new and not dry_run:
             _store([events[place] for place in new], [ids[place] for place in new])
         conflicts = frozenset(place for place, known_id in known.items() if not known_id)
         duplicates = frozenset(known) - conflicts
         if duplicates:
             _note_duplicates(len(duplicates))
-    return Recorded([known.get(place, new_id) for place, new_id in enumerate(ids)], duplicates, conflicts)
+    return WriteResult([known.get(place, new_id) for place, new_id in enumerate(ids)], duplicates, conflicts)
 
 
 def record_plain_sales(events: Sequence[SaleEvent]) -> Sequence[int]:

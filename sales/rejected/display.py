@@ -6,13 +6,13 @@ import msgspec
 from django.utils.text import Truncator
 
 from sales.ingest.rejection import REPLACEMENT
-from sales.ingest.schema import Error
+from sales.ingest.schema import EventError
 from sales.models import RejectedEvent
 
 LONGEST_SHOWN = 100_000  # bytes; no event needs a tenth of it
 
 
-def in_words(error: Error) -> str:
+def in_words(error: EventError) -> str:
     """An error as a sentence about the event; names of fields may be of any length, as they are the sender's."""
     field = str(error["pointer"]).removeprefix("/")
     return f"{Truncator(field).chars(100) or 'The event'} {error['detail']}."

@@ -9,7 +9,7 @@ from psycopg.types.json import Jsonb
 
 from sales.ingest.batches import parse_each
 from sales.ingest.rejection import reason_of, storable
-from sales.ingest.schema import Error, SaleEvent, check_event
+from sales.ingest.schema import EventError, SaleEvent, validate_event
 from sales.ingest.service import CONFLICT
 from sales.ingest.writer import record_sales
 from sales.models import RejectedEvent
@@ -20,7 +20,7 @@ MENDED = "mended"  # in place of the reason of events in which no mistake is lef
 
 
 @dataclass
-class Outcome:
+class ReplayResult:
     """How many of the events asked for came to what."""
 
     stored: int = 0
@@ -34,11 +34,11 @@ class _Work:
     """What the rows of one transaction hold."""
 
     events: dict[str, dict[int, SaleEvent]] = field(default_factory=dict)  # sender -> id of the row -> event
-    wrong: dict[int, Sequence[Error]] = field(default_factory=dict)
+    wrong: dict[int, Sequence[EventError]] = field(default_factory=dict)
     seen: int = 0
 
 
-def replay(ids: Iterable[int], user: str) -> Outcome:
+def replay(ids: Iterable[int], user: str) -> ReplayResult:
     """Store rejected events as sales of their original senders, oldest first; what is still wrong keeps waiting.
 
     `ids` are those of the rows. AT_ONCE of them share a transaction: when one breaks off, those before it are done and
@@ -49,17 +49,17 @@ def replay(ids: Iterable[int], user: str) -> Outcome:
     ordered = sorted(set(ids))
     for start in range(0, len(ordered), AT_ONCE):
         outcome.update(_replay_some(ordered[start : start + AT_ONCE], user))
-    return Outcome(**outcome)
+    return ReplayResult(**outcome)
 
 
-def find_mistakes(text: bytes, sender: str) -> Sequence[Error]:
+def find_mistakes(text: bytes, sender: str) -> Sequence[EventError]:
     """What would be wrong with the event if it were replayed now, a conflict with a sale of its EVENT_ID included."""
     [value] = parse_each([text])
-    event = check_event(value)
+    event = validate_event(value)
     if isinstance(event, list):
         return event
     with transaction.atomic():
-        recorded = record_sales([event], sender, rehearse=True)
+        recorded = record_sales([event], sender, dry_run=True)
         transaction.set_rollback(True)
     return [CONFLICT] if recorded.conflicts else []
 
@@ -107,7 +107,7 @@ def _lock(ids: Sequence[int]) -> _Work:
     work = _Work()
     for pk, sender, content, mended in waiting.values_list("pk", "sender", "content", "mended").iterator(IN_MEMORY):
         [value] = parse_each([bytes(content) if mended is None else mended.encode()])
-        event = check_event(value)
+        event = validate_event(value)
         if isinstance(event, list):
             work.wrong[pk] = event
         else:
@@ -128,7 +128,7 @@ def _settle(sales: Mapping[int, int], user: str) -> None:
         )
 
 
-def _note_mistakes(wrong: Mapping[int, Sequence[Error]]) -> None:
+def _note_mistakes(wrong: Mapping[int, Sequence[EventError]]) -> None:
     """Keep what is wrong now, where that is not what was wrong before."""
     reasons = [reason_of(those) for those in wrong.values()]
     errors = [Jsonb(storable(those)) for those in wrong.values()]

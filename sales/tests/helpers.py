@@ -23,21 +23,6 @@ def sale_event(**changes: Any) -> SaleEvent:
     return event | {"DATE_PAYMENT": moment, "REVENUE": Decimal(str(event["REVENUE"]))}  # type: ignore[return-value]
 
 
-def post(api, body, content_type="application/json", query="", **headers):
-    """POST /ingest: bytes and text as they are, anything else as JSON."""
-    text = body if isinstance(body, bytes | str) else json.dumps(body)
-    return api.generic("POST", f"/ingest{query}", text, content_type=content_type, headers=headers)
-
-
-def problem_of(response, status, slug):
-    """The problem that a refusal tells, which must have this status and type."""
-    assert response.status_code == status, response.content
-    assert response["Content-Type"] == "application/problem+json"
-    problem = response.json()
-    assert (problem["status"], problem["type"]) == (status, f"/docs/problems#{slug}")
-    return problem
-
-
 def rejected_event(content=EVENT, sender="shop", **fields):
     """A rejected event with this content: text, or an object."""
     text = content if isinstance(content, str | bytes) else json.dumps(content)

@@ -12,7 +12,7 @@ from countries.models import Country
 from sales import demo
 from sales.ingest.schema import EVENT
 from sales.models import Category, JournalEntry, Sale, Total
-from sales.totals.feedback import CategoryFeedback, FeedbackQuestion, top_categories
+from sales.totals.feedback import CategoryFeedback, FeedbackQuery, top_categories
 
 SMALL = 1_000
 LARGE = 20_000
@@ -208,7 +208,7 @@ def test_feedback_after_a_load_is_what_the_events_add_up_to(few):
     assert {total.category: (total.sales_count, total.revenue) for total in Total.objects.all()} == figures
     del figures[None]
     best = sorted(figures, key=lambda category: figures[category], reverse=True)[:3]
-    assert top_categories(FeedbackQuestion()) == [CategoryFeedback(category, *figures[category]) for category in best]
+    assert top_categories(FeedbackQuery()) == [CategoryFeedback(category, *figures[category]) for category in best]
 
 
 def test_the_journal_is_empty_after_a_load(few):

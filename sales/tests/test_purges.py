@@ -11,8 +11,9 @@ from django.utils import timezone
 from sales.management.commands.purge_rejected import REJECTED_EVENTS
 from sales.models import IdempotencyKey, RejectedEvent, Sale
 from sales.rejected import replay
-from sales.tests.helpers import post, rejected_event
+from sales.tests.helpers import rejected_event
 from salesengine.operations import purging as purges
+from salesengine.tests.clients import post
 
 
 def aged(row, **age):

@@ -19,7 +19,7 @@ from django.db import connection, transaction
 
 from sales.models import CountryDailyTotal, CountryDay, CountryJournalEntry, CountryTotal
 from sales.totals import feedback
-from sales.totals.feedback import NOTHING, Figures
+from sales.totals.feedback import ZERO, Figures
 
 FOLD_EVERY = 20_000  # sales: fewer fold into hardly less rows than they are, more take long to read until then
 FOLD_AT_MOST = 100_000  # sales in one go, but for the last batch; of at most so many journal entries, too
@@ -208,7 +208,7 @@ def fold() -> int:
 
 
 @dataclass(frozen=True)
-class CountryFigures:
+class TradeFigures:
     """What was sold between countries; None is any country."""
 
     seller: str | None
@@ -221,16 +221,16 @@ class CountryFigures:
 class TopCountries:
     """The countries whose sellers, and whose buyers, had the most revenue, and the pairs of both."""
 
-    sellers: Sequence[CountryFigures]
-    buyers: Sequence[CountryFigures]
-    pairs: Sequence[CountryFigures]
+    sellers: Sequence[TradeFigures]
+    buyers: Sequence[TradeFigures]
+    pairs: Sequence[TradeFigures]
 
 
 def top_countries(first: datetime.date, last: datetime.date, most: int) -> TopCountries:
     """At most so many of each, in the sales paid on these days (UTC) and between; ties by number of sales, then id."""
     with connection.cursor() as cursor:
         cursor.execute(FIND_TOP, {"first": first, "last": last, "most": most})
-        found = [CountryFigures(*row) for row in cursor]
+        found = [TradeFigures(*row) for row in cursor]
     return TopCountries(
         sellers=[each for each in found if each.buyer is None],
         buyers=[each for each in found if each.seller is None],
@@ -287,7 +287,7 @@ def verify_totals() -> list[CountryTotalDifference]:
 
 
 def _figures(sales_count: int | None, revenue: Decimal | None) -> Figures:
-    return NOTHING if sales_count is None or revenue is None else (sales_count, revenue)
+    return ZERO if sales_count is None or revenue is None else (sales_count, revenue)
 
 
 def repair() -> None:

@@ -32,7 +32,7 @@ EXACT = Context(prec=64, traps=[Inexact, InvalidOperation])
 Key = TypeVar("Key")
 Figures = tuple[int, Decimal]  # number of sales, and their revenue
 CategoryDay = tuple[str | None, datetime.date]  # the day of payment, UTC
-NOTHING: Figures = (0, Decimal(0))
+ZERO: Figures = (0, Decimal(0))
 
 
 def add_up(rows: Iterable[tuple[Key, int, Decimal]]) -> dict[Key, Figures]:
@@ -40,7 +40,7 @@ def add_up(rows: Iterable[tuple[Key, int, Decimal]]) -> dict[Key, Figures]:
     sums: dict[Key, Figures] = {}
     with localcontext(EXACT):
         for key, count, revenue in rows:
-            known_count, known_revenue = sums.get(key, NOTHING)
+            known_count, known_revenue = sums.get(key, ZERO)
             sums[key] = (known_count + count, known_revenue + revenue)
     return sums
 
@@ -49,7 +49,7 @@ def add_up(rows: Iterable[tuple[Key, int, Decimal]]) -> dict[Key, Figures]:
 
 
 @dataclass(frozen=True)
-class FeedbackQuestion:
+class FeedbackQuery:
     """Which sales count: of one category or of all, paid from `start` on and before `stop` (None: no limit), UTC."""
 
     category: str | None = None
@@ -66,9 +66,9 @@ class CategoryFeedback:
     total_revenue: Decimal
 
 
-def top_categories(question: FeedbackQuestion) -> list[CategoryFeedback]:
+def top_categories(query: FeedbackQuery) -> list[CategoryFeedback]:
     """The at most three categories with the most sales among those asked for; ties by revenue, then by name."""
-    return rank(add_up(_rows(question)))
+    return rank(add_up(_rows(query)))
 
 
 def rank(figures: Mapping[str, Figures]) -> list[CategoryFeedback]:
@@ -84,28 +84,28 @@ def days_figures(start: datetime.date | None, stop: datetime.date | None, which:
         model.objects.filter(between("day", start, stop), which).values_list("sales_count", "revenue")
         for model in (DailyTotal, JournalEntry)
     )
-    return add_up((None, *row) for row in totals.union(journal, all=True)).get(None, NOTHING)
+    return add_up((None, *row) for row in totals.union(journal, all=True)).get(None, ZERO)
 
 
-def _rows(question: FeedbackQuestion) -> Iterable[tuple[str, int, Decimal]]:
+def _rows(query: FeedbackQuery) -> Iterable[tuple[str, int, Decimal]]:
     """Rows of (category, number of sales, revenue) that together are the sales asked for, from one snapshot."""
-    first, *others = _sources(question)
+    first, *others = _sources(query)
     # One statement sees one snapshot. Two would count a fold between them twice, or not at all.
     return first.union(*others, all=True) if others else first
 
 
-def _sources(question: FeedbackQuestion) -> list[QuerySet[Any, Any]]:
+def _sources(query: FeedbackQuery) -> list[QuerySet[Any, Any]]:
     """Whole days come from totals and journal, the parts of days at the edges from the sales themselves."""
     sources: list[QuerySet[Any, Any]]
-    if question.start is None and question.stop is None:
+    if query.start is None and query.stop is None:
         sources = [Total.objects.all(), JournalEntry.objects.all()]
     else:
-        days, edges = split_period(question.start, question.stop)
+        days, edges = split_period(query.start, query.stop)
         sources = [Sale.objects.filter(between("date_payment", *edge)) for edge in edges]
         sources = [sales.annotate(sales_count=Value(1, BigIntegerField())) for sales in sources]
         if days is not None:
             sources += [model.objects.filter(between("day", *days)) for model in (DailyTotal, JournalEntry)]
-    wanted = Q(category=question.category) if question.category else Q(category__isnull=False)
+    wanted = Q(category=query.category) if query.category else Q(category__isnull=False)
     return [source.filter(wanted).values_list("category", "sales_count", "revenue") for source in sources]
 
 
@@ -277,11 +277,11 @@ def verify(advance: Callable[[int], object] = lambda sales: None) -> list[Differ
         true_daily = add_up(_every_sale(advance))
     true_overall = _over_all_days(true_daily)
     differences = [
-        Difference(category, None, overall.get(category, NOTHING), true_overall.get(category, NOTHING))
+        Difference(category, None, overall.get(category, ZERO), true_overall.get(category, ZERO))
         for category in overall.keys() | true_overall.keys()
     ]
     differences += [
-        Difference(category, day, daily.get((category, day), NOTHING), true_daily.get((category, day), NOTHING))
+        Difference(category, day, daily.get((category, day), ZERO), true_daily.get((category, day), ZERO))
         for category, day in daily.keys() | true_daily.keys()
     ]
     wrong = [difference for difference in differences if difference.kept != difference.true]

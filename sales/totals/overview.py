@@ -9,7 +9,7 @@ from typing import NamedTuple
 from django.db.models import DateField, DateTimeField, Value
 
 from sales.models import DailyTotal, JournalEntry, Sale, Total
-from sales.totals.feedback import NOTHING, CategoryDay, CategoryFeedback, Figures, add_up, between, midnight, rank
+from sales.totals.feedback import ZERO, CategoryDay, CategoryFeedback, Figures, add_up, between, midnight, rank
 
 DAY = datetime.timedelta(days=1)
 # Quotients have more digits than sums; these are rounded to what people read.
@@ -71,7 +71,7 @@ class CategorySales:
     def sold(self, period: Period) -> Sold:
         """In days that were asked for."""
         days = [(None, *each) for (_, day), each in self.daily.items() if period.first <= day <= period.last]
-        return Sold(*add_up(days).get(None, NOTHING))
+        return Sold(*add_up(days).get(None, ZERO))
 
     def categories(self, period: Period) -> list[str | None]:
         """Those that had sales in days that were asked for, by name; none last."""

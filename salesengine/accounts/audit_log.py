@@ -16,7 +16,7 @@ SHORT = 100  # characters of a value; of longer ones only what differs is said
 AROUND = 20  # characters before and after it
 
 
-def note_change(user: User, changed: Model, message: str) -> None:
+def record_change(user: User, changed: Model, message: str) -> None:
     """Put into the log that `user` changed something, where no form of the admin does."""
     LogEntry.objects.log_actions(user.pk, [changed], CHANGE, message)
 

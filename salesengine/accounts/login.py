@@ -23,7 +23,7 @@ from unfold.forms import AuthenticationForm
 from unfold.widgets import BASE_INPUT_CLASSES
 
 from salesengine.accounts import second_factor
-from salesengine.accounts.audit_log import note_change
+from salesengine.accounts.audit_log import record_change
 
 INVALID = "invalid_token"
 
@@ -100,7 +100,7 @@ class LogInForm(OTPAuthenticationFormMixin, AuthenticationForm):  # type: ignore
             raise
         if isinstance(user.otp_device, StaticDevice):
             left = second_factor.recovery_codes_left(user)
-            note_change(user, user, f"Logged in with a recovery code, of which {left} are left.")
+            record_change(user, user, f"Logged in with a recovery code, of which {left} are left.")
         user.otp_device = phone  # which the session is bound to, whichever code opened it
         return cleaned
 

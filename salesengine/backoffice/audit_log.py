@@ -1,6 +1,6 @@
 """What staff did, and who logged in or failed to: three lists that nobody can change, the newest first.
 
-They are sorted by their ids, which grow with time and have an index, and go back LONGEST_LIST rows.
+They are sorted by their ids, which grow with time and have an index, and go back MAX_LISTED_ROWS rows.
 """
 
 from datetime import datetime
@@ -18,10 +18,17 @@ from django.utils.html import format_html
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 
 from salesengine.accounts.audit_log import find_address
-from salesengine.backoffice.base import LONGEST_LIST, DayRangeFilter, ModelAdmin, NewestOnly, ReadOnly, ValuesFilter
+from salesengine.backoffice.base import (
+    MAX_LISTED_ROWS,
+    DayRangeFilter,
+    ModelAdmin,
+    NewestRowsPaginator,
+    ReadOnly,
+    ValuesFilter,
+)
 
 DID = {ADDITION: "added", CHANGE: "changed", DELETION: "deleted"}
-NEWEST = f"The list holds the newest {LONGEST_LIST:,} that match."
+NEWEST = f"The list holds the newest {MAX_LISTED_ROWS:,} that match."
 
 
 class KindFilter(ValuesFilter):
@@ -62,7 +69,7 @@ class LogEntryAdmin(ReadOnly, ModelAdmin[LogEntry]):
     )
     ordering = ("-id",)
     sortable_by = ()
-    paginator = NewestOnly
+    paginator = NewestRowsPaginator
     fields = ("when", "who", "did", "kind", "what", "change")
 
     class Media:
@@ -107,7 +114,7 @@ class LogInAdmin(ReadOnly, ModelAdmin[Any]):
     search_help_text = f"The whole name of a user, or an address. {NEWEST}"
     ordering = ("-id",)
     sortable_by = ()
-    paginator = NewestOnly
+    paginator = NewestRowsPaginator
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         return super().changelist_view(request, {"title": self.heading, "crumbs": []} | (extra_context or {}))

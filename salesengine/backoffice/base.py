@@ -16,7 +16,7 @@ from salesengine.accounts.audit_log import describe_changes
 
 Row = TypeVar("Row", bound=Model)
 
-LONGEST_LIST = 10_000  # rows that a list of NewestOnly goes back
+MAX_LISTED_ROWS = 10_000  # rows that a list of NewestOnly goes back
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin as PlainModelAdmin
@@ -57,13 +57,13 @@ class ReadOnly:
         return False
 
 
-class NewestOnly(Paginator[Row]):
-    """Goes back LONGEST_LIST rows and no further: to count a million takes longer than to find a few."""
+class NewestRowsPaginator(Paginator[Row]):
+    """Goes back MAX_LISTED_ROWS rows and no further: to count a million takes longer than to find a few."""
 
     @cached_property
     def count(self) -> int:
         rows: QuerySet[Row] = self.object_list  # type: ignore[assignment]
-        return rows[:LONGEST_LIST].count()
+        return rows[:MAX_LISTED_ROWS].count()
 
 
 class DayRangeForm(forms.Form):

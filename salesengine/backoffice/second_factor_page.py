@@ -12,7 +12,7 @@ from django_otp import login as bind_session
 from unfold.widgets import INPUT_CLASSES
 
 from salesengine.accounts import second_factor
-from salesengine.accounts.audit_log import note_change
+from salesengine.accounts.audit_log import record_change
 
 CLASSES = " ".join(INPUT_CLASSES)
 
@@ -69,7 +69,7 @@ def _switch_on(request: HttpRequest) -> HttpResponse:
         if phone := second_factor.confirm_phone(user, form.cleaned_data["code"]):
             request.session.cycle_key()
             bind_session(request, phone)
-            note_change(user, user, "Switched the second factor on.")
+            record_change(user, user, "Switched the second factor on.")
             return _show_codes(request)
         form.add_error("code", "This code is wrong. Wait for the next one, and see that the phone's clock is right.")
     phone = second_factor.propose_phone(user)
@@ -83,10 +83,10 @@ def _change(request: HttpRequest) -> HttpResponse:
     form = ProofForm(request, request.POST) if {"off", "codes"} & request.POST.keys() else ProofForm(request)
     if form.is_valid():
         if "codes" in request.POST:
-            note_change(user, user, "Made new recovery codes.")
+            record_change(user, user, "Made new recovery codes.")
             return _show_codes(request)
         second_factor.remove_second_factor(user)
-        note_change(user, user, "Switched the second factor off.")
+        record_change(user, user, "Switched the second factor off.")
         messages.success(request, "The second factor is off: your password alone logs you in.")
         return HttpResponseRedirect(request.path)
     return _page(request, form=form, is_on=True, left=second_factor.recovery_codes_left(user))

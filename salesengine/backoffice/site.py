@@ -10,7 +10,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from unfold.sites import UnfoldAdminSite
 
-from salesengine.accounts.audit_log import note_change
+from salesengine.accounts.audit_log import record_change
 
 FOUND_AT_MOST = 100
 
@@ -46,5 +46,5 @@ class BackOffice(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no types
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         response: HttpResponse = super().password_change(request, extra_context)
         if response.status_code == 302 and isinstance(request.user, User):
-            note_change(request.user, request.user, "Changed their own password.")
+            record_change(request.user, request.user, "Changed their own password.")
         return response

@@ -7,16 +7,16 @@ from django.http import HttpRequest
 
 
 def client_address(request: HttpRequest) -> str | None:
-    """The address that the outermost of our own proxies was called from; without PROXIES the connection's.
+    """The address that the outermost of our own proxies was called from; without TRUSTED_PROXY_COUNT the connection's.
 
     Each proxy adds to the right of X-Forwarded-For whom it was called by. What stands further left than our own proxies
     wrote is the client's invention. None where there is no address, such as behind a Unix socket.
     """
     hops = [request.META.get("REMOTE_ADDR", "")]
     forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "")
-    if settings.PROXIES and forwarded:
+    if settings.TRUSTED_PROXY_COUNT and forwarded:
         hops = [*forwarded.split(","), *hops]
-    place = settings.PROXIES + 1
+    place = settings.TRUSTED_PROXY_COUNT + 1
     # A request with fewer has not come through our proxies, and can only be counted by what called us.
     return _clean(hops[-place] if len(hops) >= place else hops[-1])
 

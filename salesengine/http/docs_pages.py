@@ -9,7 +9,7 @@ from django.templatetags.static import static
 from django.views.generic import TemplateView
 from drf_spectacular.views import SpectacularRedocView, SpectacularSwaggerView
 
-from salesengine.http.problem_types import PROBLEMS
+from salesengine.http.problem_types import PROBLEM_TYPES
 
 # ReDoc would fetch its maker's logo from another host.
 OWN_FILES_ONLY = "default-src 'self' 'unsafe-inline'; img-src 'self' data:; worker-src blob:"
@@ -44,7 +44,7 @@ class ProblemsView(OwnFilesOnly, TemplateView):
     policy = OWN_STYLE_ONLY
     http_method_names = ["get", "head"]
     template_name = "problems.html"
-    extra_context = {"problems": PROBLEMS}
+    extra_context = {"problems": PROBLEM_TYPES}
 
 
 def favicon(request: HttpRequest) -> HttpResponse:

@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from salesengine.http import problem_types as problems
-from salesengine.http.problem_types import Problem
+from salesengine.http.problem_types import ProblemType
 from salesengine.http.renderers import encode_json
 from salesengine.http.request_ids import current_request_id
 from salesengine.http.throttling import count_refused
@@ -23,9 +23,9 @@ from salesengine.http.throttling import count_refused
 logger = logging.getLogger(__name__)
 
 PROBLEM_JSON = "application/problem+json"
-DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeout)
+DATABASE_UNAVAILABLE = (OperationalError, InterfaceError, PoolTimeout)
 # Such as a NUL or a year 10^9 in a query string, or a thousand parameters: what the request holds is at fault.
-IMPOSSIBLE = (DataError, OverflowError, SuspiciousOperation, BadRequest, MultiPartParserError)
+INVALID_VALUE = (DataError, OverflowError, SuspiciousOperation, BadRequest, MultiPartParserError)
 
 
 class InvalidInput(exceptions.APIException):
@@ -85,7 +85,7 @@ class IdempotencyKeyReused(exceptions.APIException):
     default_detail = "This Idempotency-Key was sent before with another body; this request stored nothing."
 
 
-class DatabaseAway(exceptions.APIException):
+class DatabaseUnavailable(exceptions.APIException):
     """The database does not answer. Nothing is known to be stored: the client should try again."""
 
     problem = problems.DATABASE_UNAVAILABLE
@@ -167,16 +167,16 @@ def as_api_exception(exc: Exception) -> exceptions.APIException:
         return exceptions.NotFound()
     if isinstance(exc, PermissionDenied):
         return exceptions.PermissionDenied()
-    if isinstance(exc, DATABASE_AWAY):
-        note_database_away(exc)
-        return DatabaseAway()
-    if isinstance(exc, IMPOSSIBLE):
+    if isinstance(exc, DATABASE_UNAVAILABLE):
+        log_database_unavailable(exc)
+        return DatabaseUnavailable()
+    if isinstance(exc, INVALID_VALUE):
         return exceptions.ParseError("The request holds a value that cannot be; nothing was stored.")
     logger.exception("An API view failed", exc_info=exc)
     return exceptions.APIException()
 
 
-def note_database_away(exc: Exception) -> None:
+def log_database_unavailable(exc: Exception) -> None:
     """Log that the database could not answer, and look which pooled connections are dead.
 
     After a restart of the database all of them are; without this each would cost one more request its answer.
@@ -187,7 +187,7 @@ def note_database_away(exc: Exception) -> None:
         pool.check()
 
 
-def problem_details(problem: Problem, detail: str) -> dict[str, Any]:
+def problem_details(problem: ProblemType, detail: str) -> dict[str, Any]:
     """The members that every problem has."""
     return {
         "type": problem.uri,
@@ -226,7 +226,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
     return _answer(request, problems.INTERNAL_ERROR, detail) or defaults.server_error(request)
 
 
-def _answer(request: HttpRequest, problem: Problem, detail: str) -> HttpResponse | None:
+def _answer(request: HttpRequest, problem: ProblemType, detail: str) -> HttpResponse | None:
     if request.path.startswith("/admin/"):
         return None
     body = encode_json(problem_details(problem, detail)) + b"\n"

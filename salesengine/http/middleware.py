@@ -7,7 +7,13 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from salesengine.http.errors import DATABASE_AWAY, IMPOSSIBLE, DatabaseAway, bad_request, note_database_away
+from salesengine.http.errors import (
+    DATABASE_UNAVAILABLE,
+    INVALID_VALUE,
+    DatabaseUnavailable,
+    bad_request,
+    log_database_unavailable,
+)
 
 PIECE = 65_536  # bytes
 BROKE_OFF = "salesengine.body_broke_off"  # in a request's META: there is no more of its body to wait for
@@ -49,11 +55,11 @@ class DatabaseErrorPages:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        if isinstance(exception, IMPOSSIBLE):
+        if isinstance(exception, INVALID_VALUE):
             return bad_request(request, exception)
-        if isinstance(exception, DATABASE_AWAY):
-            note_database_away(exception)
+        if isinstance(exception, DATABASE_UNAVAILABLE):
+            log_database_unavailable(exception)
             page = render(request, "503.html", status=503)
-            page["Retry-After"] = str(DatabaseAway.wait)
+            page["Retry-After"] = str(DatabaseUnavailable.wait)
             return page
         return None

@@ -18,7 +18,7 @@ from salesengine.http.problem_types import (
     NOT_ALLOWED,
     NOT_AUTHENTICATED,
     RATE_LIMITED,
-    Problem,
+    ProblemType,
 )
 
 
@@ -80,13 +80,13 @@ PROBLEM_SCHEMA: dict[str, Any] = {
 ANYWHERE = (NOT_AUTHENTICATED, NOT_ALLOWED, NOT_ACCEPTABLE, RATE_LIMITED, INTERNAL_ERROR, DATABASE_UNAVAILABLE)
 
 
-def problems(*own: Problem) -> dict[Any, OpenApiResponse]:
+def problems(*own: ProblemType) -> dict[Any, OpenApiResponse]:
     """The error answers of an operation: its own, and those that every operation can have."""
     by_status = groupby(sorted((*own, *ANYWHERE), key=attrgetter("status")), attrgetter("status"))
     return {(status, PROBLEM_JSON): _response(list(types)) for status, types in by_status}
 
 
-def _response(types: Sequence[Problem]) -> OpenApiResponse:
+def _response(types: Sequence[ProblemType]) -> OpenApiResponse:
     schema = {
         **PROBLEM_SCHEMA,
         "properties": PROBLEM_SCHEMA["properties"]
@@ -101,7 +101,7 @@ def _response(types: Sequence[Problem]) -> OpenApiResponse:
     )
 
 
-def _example(problem: Problem) -> dict[str, Any]:
+def _example(problem: ProblemType) -> dict[str, Any]:
     return {
         "type": problem.uri,
         "title": problem.title,

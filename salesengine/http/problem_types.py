@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Problem:
+class ProblemType:
     """A problem type as in RFC 9457, 3.1.1. Clients tell problems apart by `slug`, so it never changes."""
 
     slug: str
@@ -22,7 +22,7 @@ class Problem:
         return f"/docs/problems#{self.slug}"
 
 
-INVALID_REQUEST = Problem(
+INVALID_REQUEST = ProblemType(
     "invalid-request",
     400,
     "The request is malformed",
@@ -30,7 +30,7 @@ INVALID_REQUEST = Problem(
     " body that broke off on its way. Where single parameters are at fault, errors names each one. Nothing was stored.",
     "Mend the program that calls, and send the request again. If the body broke off, send it again as it is.",
 )
-INVALID_EVENT = Problem(
+INVALID_EVENT = ProblemType(
     "invalid-event",
     400,
     "What was sent cannot be taken as sale events",
@@ -41,7 +41,7 @@ INVALID_EVENT = Problem(
     "Mend the events that errors names, or take them out, and send the request again. As it is, it will always fail."
     " With on_error=skip the good events are taken, and the bad ones kept for staff to mend.",
 )
-NOT_AUTHENTICATED = Problem(
+NOT_AUTHENTICATED = ProblemType(
     "not-authenticated",
     401,
     "The call needs a valid API key",
@@ -49,35 +49,35 @@ NOT_AUTHENTICATED = Problem(
     "Send the header Authorization: Api-Key, a blank, and your key. If you do, ask staff for a new key: they make them"
     " in the admin.",
 )
-NOT_ALLOWED = Problem(
+NOT_ALLOWED = ProblemType(
     "not-allowed",
     403,
     "You may not do this",
     "It is known who calls, but this key or user may not do what was asked. Nothing was stored.",
     "Use a key that may, or ask staff for one. As it is, the request will always fail.",
 )
-NOT_FOUND = Problem(
+NOT_FOUND = ProblemType(
     "not-found",
     404,
     "There is nothing here",
     "The address does not exist, or what it names does not. Nothing was stored.",
     "Compare the address with the ones that /docs lists, and what it names with what you have.",
 )
-METHOD_NOT_ALLOWED = Problem(
+METHOD_NOT_ALLOWED = ProblemType(
     "method-not-allowed",
     405,
     "This address does not take this method",
     "The address exists, but not for this method; the header Allow lists the ones that it takes. Nothing was stored.",
     "Use one of the methods in Allow; /docs says what each does.",
 )
-NOT_ACCEPTABLE = Problem(
+NOT_ACCEPTABLE = ProblemType(
     "not-acceptable",
     406,
     "No format that the request accepts",
     "The header Accept names only formats that this address cannot answer with. Nothing was stored.",
     "Leave out the header Accept, or name a format that /docs shows for this address: application/json is one.",
 )
-EVENT_CONFLICT = Problem(
+EVENT_CONFLICT = ProblemType(
     "event-conflict",
     409,
     "An EVENT_ID was sent before with other contents",
@@ -86,7 +86,7 @@ EVENT_CONFLICT = Problem(
     "If it is another sale, give it an EVENT_ID of its own. If it is the same sale, take it out: a stored sale does not"
     " change. Then send the request again.",
 )
-REQUEST_IN_PROGRESS = Problem(
+REQUEST_IN_PROGRESS = ProblemType(
     "request-in-progress",
     409,
     "The first request with this Idempotency-Key is still running",
@@ -94,7 +94,7 @@ REQUEST_IN_PROGRESS = Problem(
     " request stored nothing; the first one may.",
     "Wait as many seconds as Retry-After says, and send the request again as it is, with the same Idempotency-Key.",
 )
-REPORT_CHECK_FAILED = Problem(
+REPORT_CHECK_FAILED = ProblemType(
     "report-check-failed",
     409,
     "The result is not what the report says that it must be",
@@ -102,7 +102,7 @@ REPORT_CHECK_FAILED = Problem(
     " data, or else with the report, and nothing of the result was given out.",
     "Tell staff what detail says. The request is right, and will do when the data are; until then it will fail again.",
 )
-CONTENT_TOO_LARGE = Problem(
+CONTENT_TOO_LARGE = ProblemType(
     "content-too-large",
     413,
     "The request is too large",
@@ -110,7 +110,7 @@ CONTENT_TOO_LARGE = Problem(
     " stored.",
     "Send the events in several requests.",
 )
-UNSUPPORTED_MEDIA_TYPE = Problem(
+UNSUPPORTED_MEDIA_TYPE = ProblemType(
     "unsupported-media-type",
     415,
     "The body is of a kind that is not taken",
@@ -118,7 +118,7 @@ UNSUPPORTED_MEDIA_TYPE = Problem(
     "Send JSON with the header Content-Type: application/json, or one event a line with application/x-ndjson; as it is,"
     " or with the header Content-Encoding: gzip.",
 )
-IDEMPOTENCY_KEY_REUSED = Problem(
+IDEMPOTENCY_KEY_REUSED = ProblemType(
     "idempotency-key-reused",
     422,
     "This Idempotency-Key belongs to another request",
@@ -126,7 +126,7 @@ IDEMPOTENCY_KEY_REUSED = Problem(
     " nothing.",
     "Give every new request a new Idempotency-Key, and repeat one only together with the very same body.",
 )
-REPORT_FAILED = Problem(
+REPORT_FAILED = ProblemType(
     "report-failed",
     422,
     "The report cannot be run like this",
@@ -136,7 +136,7 @@ REPORT_FAILED = Problem(
     "Where detail speaks of a value that you gave, or of the format, give another. Otherwise tell staff what detail"
     " says: the report is theirs to mend. As it is, the request will mostly fail again.",
 )
-RATE_LIMITED = Problem(
+RATE_LIMITED = ProblemType(
     "rate-limited",
     429,
     "Too many requests",
@@ -145,7 +145,7 @@ RATE_LIMITED = Problem(
     "Wait as many seconds as Retry-After says, and send the request again as it is. More events in one request help,"
     " since requests are counted; staff can raise the limit.",
 )
-INTERNAL_ERROR = Problem(
+INTERNAL_ERROR = ProblemType(
     "internal-error",
     500,
     "The service failed",
@@ -153,7 +153,7 @@ INTERNAL_ERROR = Problem(
     "Tell staff the request_id: the log has what happened under it. Send the request again only with the"
     " Idempotency-Key or the EVENT_IDs of the first time, so that nothing is counted twice.",
 )
-DATABASE_UNAVAILABLE = Problem(
+DATABASE_UNAVAILABLE = ProblemType(
     "database-unavailable",
     503,
     "The database does not answer",
@@ -162,7 +162,7 @@ DATABASE_UNAVAILABLE = Problem(
     "Wait as many seconds as Retry-After says, and send the request again as it is. With an Idempotency-Key or"
     " EVENT_IDs nothing is counted twice.",
 )
-TOOK_TOO_LONG = Problem(
+TOOK_TOO_LONG = ProblemType(
     "took-too-long",
     503,
     "The answer took too long to find",
@@ -170,7 +170,7 @@ TOOK_TOO_LONG = Problem(
     " a report, detail says how long its runs may take.",
     "Ask for less: a shorter period, or a lower limit. As it is, it will mostly fail again.",
 )
-RUN_CANCELLED = Problem(
+RUN_CANCELLED = ProblemType(
     "run-cancelled",
     503,
     "The run of the report was cancelled",
@@ -179,7 +179,7 @@ RUN_CANCELLED = Problem(
     "Ask staff why before you send the request again; they may have needed the database for something else.",
 )
 
-PROBLEMS = (
+PROBLEM_TYPES = (
     INVALID_REQUEST,
     INVALID_EVENT,
     NOT_AUTHENTICATED,

@@ -12,7 +12,7 @@ AT_ONCE = 5_000  # rows in one transaction: no lock is held for long, and an int
 
 
 @dataclass(frozen=True)
-class Kept:
+class PurgedTable:
     """A table of which the oldest rows are deleted; `moment` is the column, with an index, that says how old."""
 
     table: str
@@ -29,7 +29,7 @@ DELETE = """
     """
 
 
-def purge_older_than(kept: Kept, age: timedelta, *, dry_run: bool) -> str:
+def purge_older_than(kept: PurgedTable, age: timedelta, *, dry_run: bool) -> str:
     """Delete what is older, or only count it; what was done, in words."""
     before = timezone.now() - age
     if dry_run:
@@ -37,7 +37,7 @@ def purge_older_than(kept: Kept, age: timedelta, *, dry_run: bool) -> str:
     return f"Deleted {sum(purge(kept, before)):,} {kept.name}."
 
 
-def count(kept: Kept, before: datetime) -> int:
+def count(kept: PurgedTable, before: datetime) -> int:
     """How many rows `purge` would delete."""
     with connection.cursor() as cursor:
         cursor.execute(_query(COUNT, kept), [before])
@@ -45,7 +45,7 @@ def count(kept: Kept, before: datetime) -> int:
     return number
 
 
-def purge(kept: Kept, before: datetime) -> Iterator[int]:
+def purge(kept: PurgedTable, before: datetime) -> Iterator[int]:
     """Delete the rows from before a moment, the oldest first; after each transaction how many it deleted."""
     while True:
         with transaction.atomic(), connection.cursor() as cursor:
@@ -57,6 +57,6 @@ def purge(kept: Kept, before: datetime) -> Iterator[int]:
             return
 
 
-def _query(text: str, kept: Kept) -> sql.Composed:
+def _query(text: str, kept: PurgedTable) -> sql.Composed:
     names = {"table": sql.Identifier(kept.table), "moment": sql.Identifier(kept.moment)}
     return sql.SQL(text).format(**names, most=sql.Literal(AT_ONCE))

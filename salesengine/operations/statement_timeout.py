@@ -9,24 +9,24 @@ from django.db import OperationalError, connection, transaction
 WORK_MEMORY = "64MB"  # a bitmap of many sales then knows each one of them, not just their pages
 
 
-class TimeIsUp(Exception):  # noqa: N818  # it says what happened
+class StatementTimedOut(Exception):  # noqa: N818  # it says what happened
     """The database was stopped before it had an answer."""
 
 
 @contextmanager
-def at_most(seconds: float) -> Iterator[None]:
-    """A transaction of which each query may take so long. Raises TimeIsUp."""
+def statement_timeout(seconds: float) -> Iterator[None]:
+    """A transaction of which each query may take so long. Raises StatementTimedOut."""
     try:
         with transaction.atomic():
-            limit(seconds)
+            set_statement_timeout(seconds)
             yield
     except OperationalError as error:
         if isinstance(error.__cause__, psycopg.errors.QueryCanceled):
-            raise TimeIsUp from None
+            raise StatementTimedOut from None
         raise
 
 
-def limit(seconds: float) -> None:
+def set_statement_timeout(seconds: float) -> None:
     """From now on each query of this transaction may take so long."""
     with connection.cursor() as cursor:
         # Compiling a plan takes longer than most of these queries do.

@@ -17,7 +17,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from conftest import PASSWORD, ROOT, manage, new_folder, serve
+from salesengine.tests.servers import PASSWORD, ROOT, manage, new_folder, serve
 
 CHROMIUM = Path("/usr/bin/chromium")
 SCREENSHOTS = ROOT / ".github" / "screenshots"

@@ -10,8 +10,8 @@ from rest_framework.test import APIClient
 
 from analytics.api import responses as answers
 from analytics.models import ReportRun
-from sales.tests.helpers import problem_of
 from salesengine.accounts.api_keys import create_key
+from salesengine.tests.clients import problem_of
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 
@@ -152,7 +152,7 @@ class TestWhoMay:
         response = with_key("reports").get("/reports/probe?format=csv")
 
         run = ReportRun.objects.get()
-        assert (run.report, run.door, run.sender, run.format, run.outcome) == ("probe", "api", "shop", "csv", "ok")
+        assert (run.report, run.channel, run.sender, run.format, run.outcome) == ("probe", "api", "shop", "csv", "ok")
         assert (run.rows, run.bytes) == (1, len(content(response)))
 
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from conftest import connect_database, new_folder, serve
+from salesengine.tests.servers import connect_database, new_folder, serve
 
 SLEEPS = "SELECT pg_sleep(30)::text AS slept"
 LONG = "SELECT n, repeat('x', 100) AS text FROM generate_series(1, 30000) AS n"

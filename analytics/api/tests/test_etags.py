@@ -108,7 +108,7 @@ def test_each_question_has_its_own(api, write_report):
     write_report("SELECT %(words)s AS words FROM sales", header=PARAMETER)
     write_report("SELECT %(words)s AS words FROM sales", name="other", header=PARAMETER)
     questions = [{}, {"words": "b"}, {"words": ""}, {"format": "csv"}, {"limit": 5}]
-    etags = [get(api, question)["ETag"] for question in questions]
+    etags = [get(api, query)["ETag"] for query in questions]
     etags.append(get(api, name="other")["ETag"])
     write_report("SELECT %(words)s AS words FROM sales -- mended", header=PARAMETER)
     etags.append(get(api)["ETag"])

@@ -3,7 +3,6 @@
 import html
 import re
 
-from django.contrib.auth.models import Permission
 from django.http import QueryDict
 
 LIST = "/admin/analytics/report/"
@@ -12,14 +11,6 @@ RESULT = f"{PAGE}result/"
 CANCEL = f"{PAGE}cancel/"
 EXPLAIN = f"{PAGE}explain/"
 LOG = "/admin/analytics/reportrun/"
-
-
-def text_of(response):
-    return response.rendered_content if hasattr(response, "rendered_content") else response.content.decode()
-
-
-def allow(client, *codenames):
-    client.user.user_permissions.add(*Permission.objects.filter(codename__in=codenames))
 
 
 def run_whole(client, **query):

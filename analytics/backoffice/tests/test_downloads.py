@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from analytics.backoffice.tests.pages import LIST, PAGE, text_of
+from analytics.backoffice.tests.pages import LIST, PAGE
 from analytics.models import ReportRun
 from analytics.running.runner import ReportFailed
+from salesengine.tests.clients import text_of
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 
@@ -26,7 +27,7 @@ def test_each_format_can_be_downloaded_and_is_logged_with_its_bytes(admin_client
     assert f'formaction="{LIST}probe.{extension}"' in text_of(admin_client.get(PAGE))
     content = admin_client.get(f"{LIST}probe.{extension}").getvalue()
     run = ReportRun.objects.get()
-    assert (run.outcome, run.rows, run.door, run.sender) == ("ok", 3, "admin", "admin")
+    assert (run.outcome, run.rows, run.channel, run.sender) == ("ok", 3, "admin", "admin")
     assert run.bytes == len(content) > 0
     assert run.format == {"md": "markdown"}.get(extension, extension)
 

@@ -4,9 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from analytics.backoffice.tests.pages import PAGE, RESULT, link_of, query_of, rows_of, run_whole, text_of
+from analytics.backoffice.tests.pages import PAGE, RESULT, link_of, query_of, rows_of, run_whole
 from analytics.models import ReportRun
 from countries.models import Country
+from salesengine.tests.clients import text_of
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 

@@ -8,14 +8,15 @@ import pytest
 from django.db import OperationalError
 from django.utils import timezone
 
-from analytics.backoffice.tests.pages import allow, link_of, plain, rows_of
-from analytics.models import Outcome, ReportRun
+from analytics.backoffice.tests.pages import link_of, plain, rows_of
+from analytics.models import ReportRun, RunOutcome
 from analytics.tests.helpers import name_countries, record, sale
 from countries.models import Country
 from sales.ingest.writer import record_sales
 from sales.models import Sale
-from sales.tests.helpers import post, rejected_event, sale_event
+from sales.tests.helpers import rejected_event, sale_event
 from sales.totals import feedback
+from salesengine.tests.clients import allow, post
 
 pytestmark = pytest.mark.django_db(databases=["default", "reports"])
 HOME = "/admin/"
@@ -267,7 +268,7 @@ def test_what_came_in_during_the_last_hour_is_counted(staff, api, event):
 
 
 def run_of(outcome, **fields):
-    values = {"report": "probe", "sql_hash": "", "parameters": {}, "door": "api", "format": "csv", "sender": "shop"}
+    values = {"report": "probe", "sql_hash": "", "parameters": {}, "channel": "api", "format": "csv", "sender": "shop"}
     run = ReportRun.objects.create(outcome=outcome, **values)
     ReportRun.objects.filter(pk=run.pk).update(**fields)
     return run
@@ -280,10 +281,10 @@ def failed(client):
 def test_runs_that_failed_lately_are_listed_the_newest_first(staff, write_report):
     allow(staff, "view_reportrun")
     write_report("SELECT 1")
-    runs = {outcome: run_of(outcome, message=f"why <{outcome}>") for outcome in Outcome}
-    run_of(Outcome.ERROR, started_at=timezone.now() - timedelta(hours=24, seconds=1))
+    runs = {outcome: run_of(outcome, message=f"why <{outcome}>") for outcome in RunOutcome}
+    run_of(RunOutcome.ERROR, started_at=timezone.now() - timedelta(hours=24, seconds=1))
 
-    wanted = [Outcome.LOST, Outcome.ERROR, Outcome.TIMED_OUT, Outcome.FAILED_ASSERTION]
+    wanted = [RunOutcome.LOST, RunOutcome.ERROR, RunOutcome.TIMED_OUT, RunOutcome.FAILED_ASSERTION]
     assert failed(staff) == [str(runs[outcome].pk) for outcome in wanted]
     page = page_of(staff)
     assert "The probe</a>" in page
@@ -292,7 +293,7 @@ def test_runs_that_failed_lately_are_listed_the_newest_first(staff, write_report
 
 def test_a_run_whose_process_has_died_is_found_to_be_lost(staff):
     allow(staff, "view_reportrun")
-    run = run_of(Outcome.RUNNING, started_at=timezone.now() - timedelta(minutes=5))
+    run = run_of(RunOutcome.RUNNING, started_at=timezone.now() - timedelta(minutes=5))
 
     assert failed(staff) == [str(run.pk)]
 
@@ -300,10 +301,10 @@ def test_a_run_whose_process_has_died_is_found_to_be_lost(staff):
 def test_at_most_five_failures_are_shown(staff):
     allow(staff, "view_reportrun")
     for _ in range(5):
-        run_of(Outcome.ERROR)
+        run_of(RunOutcome.ERROR)
     assert "There are more" not in page_of(staff)
 
-    newest = run_of(Outcome.ERROR)
+    newest = run_of(RunOutcome.ERROR)
 
     assert (len(failed(staff)), failed(staff)[0]) == (5, str(newest.pk))
     assert "There are more: all runs" in page_of(staff)
@@ -315,7 +316,7 @@ def test_a_database_for_reports_that_is_away_takes_nothing_else_with_it(staff, m
 
     monkeypatch.setattr("analytics.backoffice.home.find_lost", fail)
     allow(staff, "view_reportrun")
-    run = run_of(Outcome.ERROR)
+    run = run_of(RunOutcome.ERROR)
 
     assert failed(staff) == [str(run.pk)]
 
@@ -334,7 +335,7 @@ BLOCKS = {
 def test_everybody_sees_what_they_may_and_no_link_that_they_may_not_follow(staff, right):
     allow(staff, right)
     record(sale("5", paid="2021-06-30"))
-    run_of(Outcome.ERROR)
+    run_of(RunOutcome.ERROR)
     rejected_event()
 
     page = content(page_of(staff))
@@ -391,7 +392,7 @@ def test_the_first_steps_are_those_that_somebody_may_take(viewer, settings):
 def test_the_page_takes_at_most_12_queries(staff, market, django_assert_num_queries, until, number):
     allow(staff, *EVERYTHING)
     record_sales([sale_event(DATE_PAYMENT="2021-06-30", ID_BUYER_COUNTRY="x")])
-    run_of(Outcome.ERROR)
+    run_of(RunOutcome.ERROR)
     rejected_event()
 
     with django_assert_num_queries(number):

@@ -6,8 +6,9 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.urls import reverse
 
-from analytics.backoffice.tests.pages import CANCEL, EXPLAIN, LIST, PAGE, RESULT, allow, text_of
+from analytics.backoffice.tests.pages import CANCEL, EXPLAIN, LIST, PAGE, RESULT
 from analytics.models import ReportRun
+from salesengine.tests.clients import allow, text_of
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 
@@ -59,8 +60,8 @@ def test_reports_are_listed_by_topic_and_what_has_none_comes_last(admin_client, 
 def test_the_list_tells_of_the_last_run(admin_client, write_report):
     write_report("SELECT 1 / 0 AS one")
     assert "Never run" in text_of(admin_client.get(LIST))
-    ReportRun.objects.create(report="probe", parameters={}, door="admin", outcome="ok", seconds=3)
-    last = ReportRun.objects.create(report="probe", parameters={}, door="api", outcome="timed out", seconds=75.5)
+    ReportRun.objects.create(report="probe", parameters={}, channel="admin", outcome="ok", seconds=3)
+    last = ReportRun.objects.create(report="probe", parameters={}, channel="api", outcome="timed out", seconds=75.5)
     page = text_of(admin_client.get(LIST))
     assert '<span class="outcome outcome-timed-out">timed out</span> 1 min 16 s' in page
     assert f'<a href="/admin/analytics/reportrun/{last.pk}/change/">' in page
@@ -70,7 +71,7 @@ def test_the_list_tells_of_the_last_run(admin_client, write_report):
 def test_the_list_asks_for_all_last_runs_at_once(admin_client, write_report, django_assert_num_queries):
     for name in ("one", "two", "three"):
         write_report("SELECT 1 AS one", name)
-        ReportRun.objects.create(report=name, parameters={}, door="admin")
+        ReportRun.objects.create(report=name, parameters={}, channel="admin")
     admin_client.get(LIST)
     with django_assert_num_queries(3):  # session, user, runs
         assert text_of(admin_client.get(LIST)).count("outcome-running") == 3
@@ -123,7 +124,7 @@ def test_the_permissions_there_are():
 
 def test_the_list_leads_to_no_log_for_those_who_may_not_see_it(staff, write_report):
     write_report("SELECT 1 AS one")
-    ReportRun.objects.create(report="probe", parameters={}, door="admin")
+    ReportRun.objects.create(report="probe", parameters={}, channel="admin")
     allow(staff, "view_report")
     assert "/reportrun/" not in text_of(staff.get(LIST))
 

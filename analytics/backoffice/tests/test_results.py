@@ -13,13 +13,14 @@ import pytest
 from django.db import connection, transaction
 
 from analytics.backoffice.results import money, percent
-from analytics.backoffice.tests.pages import PAGE, RESULT, allow, link_of, plain, query_of, rows_of, run_whole, text_of
+from analytics.backoffice.tests.pages import PAGE, RESULT, link_of, plain, query_of, rows_of, run_whole
 from analytics.definitions.headers import SaleField
 from analytics.models import ReportRun
 from countries.models import Country
 from sales.backoffice.links import LOOKUPS
 from sales.ingest.writer import record_sales
 from sales.tests.helpers import sale_event
+from salesengine.tests.clients import allow, text_of
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 
@@ -53,7 +54,7 @@ def test_a_run_is_logged_with_its_token_and_who_wanted_it(admin_client, write_re
     token = uuid4()
     get_result(admin_client, run=str(token))
     run = ReportRun.objects.get()
-    assert (run.token, run.report, run.door, run.sender) == (token, "probe", "admin", "admin")
+    assert (run.token, run.report, run.channel, run.sender) == (token, "probe", "admin", "admin")
     assert (run.format, run.outcome, run.rows, run.bytes) == ("page", "ok", 3, None)
 
 

@@ -9,8 +9,9 @@ from django.db import connection, connections
 from django.test import Client
 from django.utils import timezone
 
-from analytics.backoffice.tests.pages import CANCEL, LOG, PAGE, RESULT, allow, link_of, plain, query_of, text_of
+from analytics.backoffice.tests.pages import CANCEL, LOG, PAGE, RESULT, link_of, plain, query_of
 from analytics.models import ReportRun
+from salesengine.tests.clients import allow, text_of
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 
@@ -21,7 +22,7 @@ def log_run(write_report):
     report = write_report("SELECT %(n)s AS n", header='[parameters.n]\ntype = "integer"\n')
 
     def log(**values):
-        good = {"sql_hash": report.sql_hash, "parameters": {"n": "7"}, "door": "admin", "sender": "clerk"}
+        good = {"sql_hash": report.sql_hash, "parameters": {"n": "7"}, "channel": "admin", "sender": "clerk"}
         return ReportRun.objects.create(report="probe", **good | {"format": "page", "outcome": "ok"} | values)
 
     return log
@@ -45,7 +46,7 @@ def sessions():
 
 
 def test_the_log_tells_of_each_run(admin_client, log_run):
-    log_run(seconds=75.5, rows=1234567, bytes=2_500_000, outcome="failed assertion", door="api", sender="robot")
+    log_run(seconds=75.5, rows=1234567, bytes=2_500_000, outcome="failed assertion", channel="api", sender="robot")
     page = plain(text_of(admin_client.get(LOG)))
     for words in ("The probe", "failed assertion", "1 min 16 s", "1,234,567", "2.4\xa0MB", "robot", "API", "n=7"):
         assert words in page
@@ -72,14 +73,14 @@ def test_long_parameters_are_cut_in_the_list_and_whole_on_the_page(admin_client,
         ({"report": "probe"}, 2),
         ({"report": "other"}, 0),
         ({"outcome__exact": "error"}, 1),
-        ({"door__exact": "api"}, 1),
+        ({"channel__exact": "api"}, 1),
         ({"q": "robot"}, 1),
         ({"q": "rob"}, 0),
         ({"started_at_from": "2021-01-01", "started_at_to": "2021-01-01"}, 1),
     ],
 )
 def test_runs_are_found_by_report_outcome_door_day_and_who(admin_client, log_run, query, number):
-    log_run(door="api", sender="robot", outcome="error")
+    log_run(channel="api", sender="robot", outcome="error")
     ReportRun.objects.filter(pk=log_run().pk).update(started_at="2021-01-01T23:59:59Z")
     assert len(admin_client.get(LOG, query).context["cl"].result_list) == number
 
@@ -203,7 +204,7 @@ def test_a_run_is_not_ended_by_others_without_the_permission(admin_client, staff
 
 def test_a_run_of_a_program_is_not_that_of_a_user_with_its_name(staff, log_run):
     allow(staff, "view_report", "view_reportrun")
-    run = log_run(outcome="running", door="api", sender=staff.user.username)
+    run = log_run(outcome="running", channel="api", sender=staff.user.username)
     assert staff.post(CANCEL, {"run": str(run.token)}).status_code == 403
 
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from conftest import PASSWORD, connect_database, new_folder, serve
+from salesengine.tests.servers import PASSWORD, connect_database, new_folder, serve
 
 NAPPING = """SELECT EXISTS (
     SELECT FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid()

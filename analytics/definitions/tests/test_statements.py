@@ -40,7 +40,7 @@ def test_there_is_one_statement(sql):
 
 
 @pytest.mark.parametrize(
-    ("sql", "is_moving"),
+    ("sql", "is_volatile"),
     [
         ("SELECT now()", True),
         ("SELECT CURRENT_DATE - 1", True),
@@ -48,5 +48,5 @@ def test_there_is_one_statement(sql):
         ("SELECT known, 'known' FROM a -- now()", False),
     ],
 )
-def test_what_depends_on_time_or_chance_is_known(sql, is_moving):
-    assert parse_statement(sql).is_moving == is_moving
+def test_what_depends_on_time_or_chance_is_known(sql, is_volatile):
+    assert parse_statement(sql).is_volatile == is_volatile

@@ -5,9 +5,9 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from salesengine.operations.durations import parse_duration
-from salesengine.operations.purging import Kept, purge_older_than
+from salesengine.operations.purging import PurgedTable, purge_older_than
 
-REPORT_RUNS = Kept("report_runs", "started_at", "runs of reports")
+REPORT_RUNS = PurgedTable("report_runs", "started_at", "runs of reports")
 EXAMPLES = """\
 examples:
   manage.py purge_report_runs --older-than 52w --dry-run

@@ -10,21 +10,21 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from analytics.definitions.parameters import Given, InvalidParametersError
+from analytics.definitions.parameters import BoundParameters, InvalidParametersError
 from analytics.definitions.reports import (
     InvalidReportError,
-    Report,
+    ReportDefinition,
     UnknownReportError,
     find_report,
     invalid_reports,
     load_reports,
 )
-from analytics.models import Door
-from analytics.output.atomic_write import whole_file
+from analytics.models import Channel
+from analytics.output.atomic_write import atomic_write
 from analytics.output.exports import Export, manifest, write_export
 from analytics.output.formats import FORMATS, CannotEncode, Format, Rows
 from analytics.running.run_log import Caller, Run, logged_run
-from analytics.running.runner import AssertionFailed, Column, Part, ReportFailed, TimedOut, describe, explain
+from analytics.running.runner import AssertionFailed, ReportFailed, ResultColumn, RowRange, TimedOut, describe, explain
 from salesengine.operations.durations import parse_duration
 from salesengine.operations.progress import progress
 
@@ -116,7 +116,7 @@ class Command(BaseCommand):
                 f"{error.filename or written} cannot be written: {error.strerror}", returncode=FAILED
             ) from None
 
-    def _handle_report(self, report: Report, options: dict[str, Any]) -> None:
+    def _handle_report(self, report: ReportDefinition, options: dict[str, Any]) -> None:
         if options["describe"]:
             self._describe(report, options)
             return
@@ -130,15 +130,15 @@ class Command(BaseCommand):
         else:
             self._run(report, given, options)
 
-    def _run(self, report: Report, given: Given, options: dict[str, Any]) -> None:
+    def _run(self, report: ReportDefinition, given: BoundParameters, options: dict[str, Any]) -> None:
         output, form = options["output"], _format(options)
         if options["manifest"] and output == STANDARD_OUTPUT:
             raise CommandError("--manifest is of a file: name one with --output.", returncode=WRONG_CALL)
         if not form.is_text and output == STANDARD_OUTPUT and sys.stdout.isatty():
             raise CommandError(f"{form.name} is not for a terminal: use --output.", returncode=WRONG_CALL)
-        caller = Caller(Door.COMMAND, _user())
+        caller = Caller(Channel.COMMAND, _user())
         timeout: timedelta | None = options["timeout"]
-        part, seconds = Part(limit=options["limit"]), timeout.total_seconds() if timeout else None
+        part, seconds = RowRange(limit=options["limit"]), timeout.total_seconds() if timeout else None
         # What cannot be written is known before anything is run, and the manifest appears after its file.
         with self._manifest(output, options) as write_manifest, self._destination(output) as write:
             with (
@@ -157,7 +157,7 @@ class Command(BaseCommand):
     def _tell(self, run: Run, export: Export, output: Path) -> None:
         for assertion in run.result.failed:
             self.stderr.write(f"Warning: {assertion.text}", self.style.WARNING)
-        if export.is_cut:
+        if export.is_truncated:
             self.stderr.write(f"There are more rows than the {export.rows:,} of --limit.", str)
         if output != STANDARD_OUTPUT:
             self.stderr.write(f"Wrote {export.rows:,} rows, {export.bytes:,} bytes, to {output}.", str)
@@ -176,7 +176,7 @@ class Command(BaseCommand):
         if not options["manifest"]:
             yield lambda data: None
         else:
-            with whole_file(output.with_name(f"{output.name}.manifest.json")) as file:
+            with atomic_write(output.with_name(f"{output.name}.manifest.json")) as file:
                 yield file.write
 
     @contextmanager
@@ -185,7 +185,7 @@ class Command(BaseCommand):
             yield self._write
             self.stdout.flush()
         else:
-            with whole_file(output) as file:
+            with atomic_write(output) as file:
                 yield file.write
 
     def _write(self, data: bytes) -> None:
@@ -202,7 +202,7 @@ class Command(BaseCommand):
         rows = [(report.name, report.header.topic, report.title) for report in load_reports()]
         self._show(["name", "topic", "title"], rows, options)
 
-    def _describe(self, report: Report, options: dict[str, Any]) -> None:
+    def _describe(self, report: ReportDefinition, options: dict[str, Any]) -> None:
         form = _format(options)
         if form.is_for_people:
             self.stdout.write(f"{report.title}\n\n{report.description}\n")
@@ -215,7 +215,7 @@ class Command(BaseCommand):
 
     def _show(self, names: list[str], rows: list[tuple[Any, ...]], options: dict[str, Any]) -> None:
         with self._destination(options["output"]) as write:
-            for piece in _format(options).encode(Rows([Column(name, "text") for name in names], iter(rows))):
+            for piece in _format(options).encode(Rows([ResultColumn(name, "text") for name in names], iter(rows))):
                 write(piece)
 
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from analytics.running.runner import Column, Row
+from analytics.running.runner import ResultColumn, Row
 
 Texts = list[str | None]  # of the cells of a column; None is null
 
@@ -33,7 +33,7 @@ class Encodable(Protocol):
     """What formats need of a result: analytics.running.runner.Result has it, and Rows."""
 
     @property
-    def columns(self) -> list[Column]: ...
+    def columns(self) -> list[ResultColumn]: ...
 
     @property
     def rows(self) -> Iterator[Row]:
@@ -47,7 +47,7 @@ class Encodable(Protocol):
 class Rows:
     """Columns and rows that come from no report."""
 
-    columns: list[Column]
+    columns: list[ResultColumn]
     rows: Iterator[Row]
 
     def copy_csv(self) -> None:
@@ -84,12 +84,12 @@ def visible(text: str) -> str:
     return text if text.isprintable() else CONTROL_CHARACTER.sub(lambda match: repr(match[0])[1:-1], text)
 
 
-def by_column(columns: list[Column], rows: list[Row]) -> Iterator[tuple[Column, Sequence[Any]]]:
+def by_column(columns: list[ResultColumn], rows: list[Row]) -> Iterator[tuple[ResultColumn, Sequence[Any]]]:
     """Each column with its values."""
     return zip(columns, zip(*rows, strict=True), strict=True)
 
 
-def column_texts(column: Column, values: Sequence[Any], *, safe_cells: bool = False) -> Texts:
+def column_texts(column: ResultColumn, values: Sequence[Any], *, safe_cells: bool = False) -> Texts:
     """`cell_text` of the values of a column, null as None; the way is chosen once, by the column's type.
 
     `safe_cells` puts an apostrophe before each text that a spreadsheet would run as a formula.
@@ -98,7 +98,7 @@ def column_texts(column: Column, values: Sequence[Any], *, safe_cells: bool = Fa
     return texts if column.is_number or not safe_cells else _without_formulas(texts)
 
 
-def header_texts(columns: list[Column], *, safe_cells: bool = False) -> list[Texts]:
+def header_texts(columns: list[ResultColumn], *, safe_cells: bool = False) -> list[Texts]:
     """The names of the columns, as `column_texts` of a row above the first."""
     return [_without_formulas([column.name]) if safe_cells else [column.name] for column in columns]
 

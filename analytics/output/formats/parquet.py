@@ -10,7 +10,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from analytics.output.formats.cells import CannotEncode, Encodable, by_column, column_texts, pieces
-from analytics.running.runner import Column
+from analytics.running.runner import ResultColumn
 
 GROUP_ROWS = 64_000  # rows of a row group, which are in memory at a time, as columns
 # The most digits that readers have in common. PostgreSQL's numeric has no limit, and does not say how many it needs.
@@ -80,7 +80,7 @@ class _Sink(io.RawIOBase):
         return written
 
 
-def _array(column: Column, values: Sequence[Any]) -> Any:
+def _array(column: ResultColumn, values: Sequence[Any]) -> Any:
     if column.type == "numeric":
         return pa.array([_decimal(column, value) for value in values], DECIMAL)
     if column.type in ARROW_TYPES:
@@ -88,7 +88,7 @@ def _array(column: Column, values: Sequence[Any]) -> Any:
     return pa.array(column_texts(column, values), pa.string())
 
 
-def _decimal(column: Column, value: Decimal | None) -> Decimal | None:
+def _decimal(column: ResultColumn, value: Decimal | None) -> Decimal | None:
     if value is None:
         return None
     try:

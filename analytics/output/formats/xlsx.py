@@ -15,7 +15,7 @@ import xlsxwriter
 from xlsxwriter.worksheet import Worksheet
 
 from analytics.output.formats.cells import PIECE_ROWS, CannotEncode, Encodable, cell_text
-from analytics.running.runner import Column, Row
+from analytics.running.runner import ResultColumn, Row
 
 # Excel's own limits ("Excel specifications and limits").
 SHEET_ROWS = 1_048_576
@@ -92,7 +92,7 @@ def _by_sheet(rows: Iterator[Row]) -> Iterator[Iterator[Row]]:
         yield chain([row], islice(rows, SHEET_ROWS - 2))
 
 
-def _write(workbook: Any, column: Column) -> Write:
+def _write(workbook: Any, column: ResultColumn) -> Write:
     """How the values of a column are written, null apart."""
     if column.is_number:
         return _write_number
@@ -146,7 +146,7 @@ def _write_text(sheet: Worksheet, line: int, place: int, text: str, text_format:
         sheet.write_string(line, place, text, text_format)
 
 
-def _widths(columns: list[Column], rows: list[Row]) -> list[int]:
+def _widths(columns: list[ResultColumn], rows: list[Row]) -> list[int]:
     """As wide as the first rows need, within reason."""
     longest = [
         max(map(len, map(cell_text, values))) for values in zip([column.name for column in columns], *rows, strict=True)

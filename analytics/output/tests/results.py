@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from analytics.output.formats import FORMATS, Rows
-from analytics.running.runner import Column
+from analytics.running.runner import ResultColumn
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class CopiedRows(Rows):
 
 def result_of(*rows, copied=None, **types):
     """`result_of((1, "a"), n="int8", letter="text")`; without types one column of text, "value"."""
-    columns = [Column(name, kind) for name, kind in (types or {"value": "text"}).items()]
+    columns = [ResultColumn(name, kind) for name, kind in (types or {"value": "text"}).items()]
     return CopiedRows(columns, iter(rows), copied) if copied else Rows(columns, iter(rows))
 
 

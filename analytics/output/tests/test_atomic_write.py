@@ -3,12 +3,12 @@ import stat
 
 import pytest
 
-from analytics.output.atomic_write import whole_file
+from analytics.output.atomic_write import atomic_write
 
 
 def test_a_file_appears_when_it_is_complete(tmp_path):
     path = tmp_path / "out.csv"
-    with whole_file(path) as file:
+    with atomic_write(path) as file:
         file.write(b"a\n")
         assert not path.exists()
     assert path.read_bytes() == b"a\n"
@@ -17,7 +17,7 @@ def test_a_file_appears_when_it_is_complete(tmp_path):
 def test_a_failure_leaves_what_was_there_and_nothing_else(tmp_path):
     path = tmp_path / "out.csv"
     path.write_text("old")
-    with pytest.raises(TypeError), whole_file(path) as file:
+    with pytest.raises(TypeError), atomic_write(path) as file:
         file.writelines([b"new" * 100_000, "text"])
     assert [each.name for each in tmp_path.iterdir()] == ["out.csv"]
     assert path.read_text() == "old"
@@ -26,7 +26,7 @@ def test_a_failure_leaves_what_was_there_and_nothing_else(tmp_path):
 def test_a_file_has_the_permissions_of_any_other(tmp_path):
     before = os.umask(0o027)
     try:
-        with whole_file(tmp_path / "out.csv"):
+        with atomic_write(tmp_path / "out.csv"):
             pass
     finally:
         os.umask(before)
@@ -35,7 +35,7 @@ def test_a_file_has_the_permissions_of_any_other(tmp_path):
 
 def test_a_link_stays_a_link(tmp_path):
     (tmp_path / "link.csv").symlink_to("real.csv")
-    with whole_file(tmp_path / "link.csv") as file:
+    with atomic_write(tmp_path / "link.csv") as file:
         file.write(b"new")
     assert (tmp_path / "link.csv").is_symlink()
     assert (tmp_path / "real.csv").read_text() == "new"
@@ -43,5 +43,5 @@ def test_a_link_stays_a_link(tmp_path):
 
 @pytest.mark.parametrize("name", ["/dev/null", "."])
 def test_what_is_no_ordinary_file_is_not_replaced(tmp_path, name):
-    with pytest.raises(OSError, match="not an ordinary file"), whole_file(tmp_path / name):
+    with pytest.raises(OSError, match="not an ordinary file"), atomic_write(tmp_path / name):
         pytest.fail("the body ran")

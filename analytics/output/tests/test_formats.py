@@ -9,7 +9,7 @@ import pytest
 
 from analytics.output.formats import FORMATS, Rows
 from analytics.output.tests.results import result_of
-from analytics.running.runner import Column, run
+from analytics.running.runner import ResultColumn, run
 
 STREAMED = [name for name in FORMATS if name != "xlsx"]
 TEXTS = [name for name, each in FORMATS.items() if each.is_text]
@@ -28,7 +28,7 @@ def many_rows():
 
 @pytest.mark.parametrize("name", STREAMED)
 def test_the_first_rows_come_before_the_last_is_read(name):
-    pieces = FORMATS[name].encode(Rows([Column("value", "text")], many_rows()))
+    pieces = FORMATS[name].encode(Rows([ResultColumn("value", "text")], many_rows()))
     assert next(pieces) + next(pieces)
 
 
@@ -50,7 +50,7 @@ def test_memory_does_not_grow_with_the_rows(name):
     kinds = {"id": "text", "text": "text", "n": "int8", "moment": "timestamptz", "revenue": "numeric"}
     tracemalloc.start()
     try:
-        for piece in FORMATS[name].encode(Rows([Column(*each) for each in kinds.items()], rows)):
+        for piece in FORMATS[name].encode(Rows([ResultColumn(*each) for each in kinds.items()], rows)):
             assert len(piece) < 4 * MEGABYTE
         _, most = tracemalloc.get_traced_memory()
     finally:

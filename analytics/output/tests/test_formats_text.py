@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from analytics.output.formats import FORMATS, Rows
 from analytics.output.formats.cells import cell_text, column_texts
 from analytics.output.tests.results import encoded, result_of
-from analytics.running.runner import Column
+from analytics.running.runner import ResultColumn
 
 VALUES = [
     ("numeric", Decimal("57.27456"), "57.27456"),
@@ -57,7 +57,7 @@ def test_a_csv_cell_is_exact(kind, value, text):
 
 @pytest.mark.parametrize(("kind", "value", "text"), VALUES)
 def test_a_column_is_written_like_each_of_its_values(kind, value, text):
-    assert list(column_texts(Column("value", kind), (value, None))) == [cell_text(value), None]
+    assert list(column_texts(ResultColumn("value", kind), (value, None))) == [cell_text(value), None]
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_broken_json_has_no_closing_bracket():
 
     text = io.BytesIO()
     with pytest.raises(ZeroDivisionError):
-        text.writelines(FORMATS["json"].encode(Rows([Column("value", "text")], rows())))
+        text.writelines(FORMATS["json"].encode(Rows([ResultColumn("value", "text")], rows())))
     assert text.getvalue().startswith(b"[")
     assert not text.getvalue().endswith(b"]\n")
 

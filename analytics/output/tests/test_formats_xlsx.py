@@ -11,7 +11,7 @@ from openpyxl.utils.escape import unescape
 from analytics.output.formats import FORMATS, CannotEncode, Rows
 from analytics.output.formats.cells import FORMULA_STARTS
 from analytics.output.tests.results import encoded, result_of
-from analytics.running.runner import Column
+from analytics.running.runner import ResultColumn
 
 
 def book_of(*rows, title="Report", **types):
@@ -189,5 +189,5 @@ def test_a_failure_leaves_nothing_behind(monkeypatch, tmp_path):
 
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with pytest.raises(ZeroDivisionError):
-        next(FORMATS["xlsx"].encode(Rows([Column("value", "text")], rows())))
+        next(FORMATS["xlsx"].encode(Rows([ResultColumn("value", "text")], rows())))
     assert list(Path(tmp_path).iterdir()) == []

@@ -10,13 +10,13 @@ import pytest
 from django.db import connection, connections
 from django.utils import timezone
 
-from analytics.models import Door, Outcome, ReportRun
+from analytics.models import Channel, ReportRun, RunOutcome
 from analytics.running.run_log import Caller, cancel, find_lost, logged_run
 from analytics.running.runner import AssertionFailed, ReportFailed, TimedOut
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 
-CALLER = Caller(Door.API, "web shop")
+CALLER = Caller(Channel.API, "web shop")
 
 
 def run(report, given=None, **options):
@@ -36,7 +36,7 @@ def test_a_run_is_logged_with_all_that_is_known_of_it(write_report):
     log = ReportRun.objects.get()
     assert rows == [(7,)]
     assert (log.report, log.sql_hash, log.parameters) == ("probe", report.sql_hash, {"n": "7"})
-    assert (log.door, log.sender, log.format) == ("api", "web shop", "csv")
+    assert (log.channel, log.sender, log.format) == ("api", "web shop", "csv")
     assert (log.rows, log.bytes, log.outcome, log.message) == (1, 12, "ok", "")
     assert 0 < log.seconds < 10
     assert timezone.now() - log.started_at < timedelta(minutes=1)
@@ -50,21 +50,27 @@ def test_a_default_is_logged_as_the_value_that_it_had(write_report):
 
 def test_a_run_is_in_the_log_while_it_goes_on(write_report):
     with run(write_report("SELECT 1 AS one")):
-        assert ReportRun.objects.get().outcome == Outcome.RUNNING
+        assert ReportRun.objects.get().outcome == RunOutcome.RUNNING
 
 
 def test_a_run_without_rows_is_empty(write_report):
     run_to_the_end(write_report("SELECT 1 AS one WHERE false"))
-    assert ReportRun.objects.get().outcome == Outcome.EMPTY
+    assert ReportRun.objects.get().outcome == RunOutcome.EMPTY
 
 
 @pytest.mark.parametrize(
     ("sql", "header", "failure", "outcome", "words"),
     [
-        ("SELECT 1 / 0 AS x", "", ReportFailed, Outcome.ERROR, "division by zero"),
-        ("SELECT pg_sleep(9) AS x", 'timeout = "1s"\n', TimedOut, Outcome.TIMED_OUT, "statement timeout"),
-        ("SELECT 1 AS x", '[[assertions]]\nrows = "> 1"\n', AssertionFailed, Outcome.FAILED_ASSERTION, "rows is > 1"),
-        ("SELECT 1 AS x", '[[assertions]]\nexpression = "true), (true"\n', ReportFailed, Outcome.ERROR, "not one"),
+        ("SELECT 1 / 0 AS x", "", ReportFailed, RunOutcome.ERROR, "division by zero"),
+        ("SELECT pg_sleep(9) AS x", 'timeout = "1s"\n', TimedOut, RunOutcome.TIMED_OUT, "statement timeout"),
+        (
+            "SELECT 1 AS x",
+            '[[assertions]]\nrows = "> 1"\n',
+            AssertionFailed,
+            RunOutcome.FAILED_ASSERTION,
+            "rows is > 1",
+        ),
+        ("SELECT 1 AS x", '[[assertions]]\nexpression = "true), (true"\n', ReportFailed, RunOutcome.ERROR, "not one"),
     ],
 )
 def test_a_failure_is_logged_with_its_reason(write_report, sql, header, failure, outcome, words):
@@ -78,17 +84,17 @@ def test_a_failure_is_logged_with_its_reason(write_report, sql, header, failure,
 def test_an_assertion_of_severity_warn_is_logged_with_a_good_run(write_report):
     run_to_the_end(write_report("SELECT 1 AS x", header='[[assertions]]\nrows = "> 1"\nseverity = "warn"\n'))
     log = ReportRun.objects.get()
-    assert (log.outcome, log.message) == (Outcome.OK, "It is not true that the number of rows is > 1.")
+    assert (log.outcome, log.message) == (RunOutcome.OK, "It is not true that the number of rows is > 1.")
 
 
 def test_an_assertion_that_is_null_passes(write_report):
     run_to_the_end(write_report("SELECT 1 AS x WHERE false", header='[[assertions]]\nexpression = "SUM(x) > 5"\n'))
-    assert ReportRun.objects.get().outcome == Outcome.EMPTY
+    assert ReportRun.objects.get().outcome == RunOutcome.EMPTY
 
 
 def test_a_percent_sign_in_an_assertion_is_one(write_report):
     run_to_the_end(write_report("SELECT 5 AS x", header='[[assertions]]\nexpression = "SUM(x) % 2 = 1"\n'))
-    assert ReportRun.objects.get().outcome == Outcome.OK
+    assert ReportRun.objects.get().outcome == RunOutcome.OK
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, BrokenPipeError])
@@ -100,7 +106,7 @@ def test_who_leaves_has_cancelled(write_report, error):
 
     with pytest.raises(error):
         leave(write_report("SELECT generate_series(1, 1000000000) AS n"))
-    assert ReportRun.objects.get().outcome == Outcome.CANCELLED
+    assert ReportRun.objects.get().outcome == RunOutcome.CANCELLED
     assert ReportRun.objects.get().rows > 0
 
 
@@ -112,7 +118,7 @@ def test_a_reader_who_closes_has_cancelled(write_report):
     reading = rows()
     assert next(reading) == (1,)
     reading.close()
-    assert ReportRun.objects.get().outcome == Outcome.CANCELLED
+    assert ReportRun.objects.get().outcome == RunOutcome.CANCELLED
     assert active_queries() == 0
 
 
@@ -153,7 +159,7 @@ def test_cancelling_ends_the_query_on_the_server(write_report):
     assert not thread.is_alive()
     assert (ended, active_queries()) == ([], 0)
     log = ReportRun.objects.get()
-    assert (log.outcome, log.message) == (Outcome.CANCELLED, "probe.sql: the run was cancelled.")
+    assert (log.outcome, log.message) == (RunOutcome.CANCELLED, "probe.sql: the run was cancelled.")
 
 
 def test_only_the_run_that_is_meant_is_cancelled(write_report):
@@ -168,15 +174,15 @@ def test_a_run_whose_process_has_gone_is_lost(write_report):
     with run(write_report("SELECT 1 AS one")) as running:
         ReportRun.objects.filter(token=running.token).update(started_at=timezone.now() - timedelta(hours=1))
         gone = ReportRun.objects.create(
-            report="probe", parameters={}, door="api", started_at=timezone.now() - timedelta(minutes=1)
+            report="probe", parameters={}, channel="api", started_at=timezone.now() - timedelta(minutes=1)
         )
-        just_begun = ReportRun.objects.create(report="probe", parameters={}, door="api")
+        just_begun = ReportRun.objects.create(report="probe", parameters={}, channel="api")
         find_lost()
         outcomes = dict(ReportRun.objects.values_list("token", "outcome"))
     assert outcomes == {
-        running.token: Outcome.RUNNING,
-        gone.token: Outcome.LOST,
-        just_begun.token: Outcome.RUNNING,
+        running.token: RunOutcome.RUNNING,
+        gone.token: RunOutcome.LOST,
+        just_begun.token: RunOutcome.RUNNING,
     }
 
 

@@ -6,7 +6,7 @@ import psutil
 import pytest
 from django.db import connection, connections
 
-from analytics.running.runner import Part, ReportFailed, TimedOut, explain, run
+from analytics.running.runner import ReportFailed, RowRange, TimedOut, explain, run
 from countries.models import Country
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
@@ -237,13 +237,13 @@ def test_the_order_of_the_file_is_kept(write_report):
 def test_another_order_is_over_all_rows_and_nulls_come_last(write_report):
     report = write_report('SELECT NULLIF(n, 3) AS "a ""%s" FROM generate_series(1, 5) AS n ORDER BY n')
     for part, expected in [
-        (Part(sort='a "%s', descending=True), [5, 4, 2, 1, None]),
-        (Part(sort='a "%s', limit=2, offset=1), [2, 4]),
-        (Part(limit=3), [1, 2, None]),
+        (RowRange(sort='a "%s', descending=True), [5, 4, 2, 1, None]),
+        (RowRange(sort='a "%s', limit=2, offset=1), [2, 4]),
+        (RowRange(limit=3), [1, 2, None]),
     ]:
         with run_report(report, part=part) as result:
             assert [n for (n,) in result.rows] == expected
-            assert result.is_cut == (part.limit is not None)
+            assert result.is_truncated == (part.limit is not None)
 
 
 def test_parallel_plans_are_possible(write_report):

@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sales.api.parameters import (
-    FeedbackQuestion,
-    Place,
-    SalesQuestion,
+    SalesCursor,
+    SalesQuery,
     parse_cursor,
-    parse_feedback_question,
-    parse_sales_question,
+    parse_feedback_query,
+    parse_sales_query,
     write_cursor,
 )
+from sales.totals.feedback import FeedbackQuery
 from salesengine.http.errors import InvalidInput
 
 UTC = datetime.UTC
@@ -28,11 +28,11 @@ def errors_of(parse, parameters):
 
 
 def test_no_parameters_ask_for_everything():
-    assert parse_feedback_question({}) == FeedbackQuestion()
-    assert parse_sales_question({}) == SalesQuestion(filters={}, start=None, stop=None, limit=100, after=None)
+    assert parse_feedback_query({}) == FeedbackQuery()
+    assert parse_sales_query({}) == SalesQuery(filters={}, start=None, stop=None, limit=100, after=None)
 
 
-@pytest.mark.parametrize("parse", [parse_feedback_question, parse_sales_question])
+@pytest.mark.parametrize("parse", [parse_feedback_query, parse_sales_query])
 class TestPeriods:
     @pytest.mark.parametrize(
         ("end_date", "stop"),
@@ -45,9 +45,9 @@ class TestPeriods:
         ],
     )
     def test_an_end_is_included_and_a_bare_date_wholly(self, parse, end_date, stop):
-        question = parse({"start_date": ["2021-01-07"], "end_date": [end_date]})
+        query = parse({"start_date": ["2021-01-07"], "end_date": [end_date]})
 
-        assert (question.start, question.stop) == (DAY, stop)
+        assert (query.start, query.stop) == (DAY, stop)
 
     def test_an_end_before_the_start_is_refused(self, parse):
         errors = errors_of(parse, {"start_date": ["2021-01-08"], "end_date": ["2021-01-07"]})
@@ -65,32 +65,32 @@ class TestPeriods:
 
 class TestSalesParameters:
     def test_the_filters_are_those_that_were_given(self):
-        question = parse_sales_question({"id_buyer": ["7"], "category": ["bags"], "limit": ["5"]})
+        query = parse_sales_query({"id_buyer": ["7"], "category": ["bags"], "limit": ["5"]})
 
-        assert question.filters == {"id_buyer": "7", "category": "bags"}
+        assert query.filters == {"id_buyer": "7", "category": "bags"}
 
     def test_an_empty_category_or_brand_asks_for_sales_that_have_none(self):
-        assert parse_sales_question({"category": [""], "brand": [""]}).filters == {"category": None, "brand": None}
+        assert parse_sales_query({"category": [""], "brand": [""]}).filters == {"category": None, "brand": None}
 
     @pytest.mark.parametrize("text", ["", "a\0b", "x" * 65])
     def test_an_id_that_no_sale_can_have_is_refused(self, text):
-        errors = errors_of(parse_sales_question, {"id_seller_country": [text]})
+        errors = errors_of(parse_sales_query, {"id_seller_country": [text]})
 
         assert errors == {"id_seller_country": "must be text of 1 to 64 characters, without the character NUL"}
 
     @pytest.mark.parametrize("text", ["a\0b", "x" * 257])
     def test_a_brand_that_no_sale_can_have_is_refused(self, text):
-        errors = errors_of(parse_sales_question, {"brand": [text]})
+        errors = errors_of(parse_sales_query, {"brand": [text]})
 
         assert errors == {"brand": "must be text of 1 to 256 characters, without the character NUL"}
 
     @pytest.mark.parametrize(("text", "limit"), [("1", 1), ("1000", 1000), ("0050", 50)])
     def test_a_limit_is_a_number_of_sales(self, text, limit):
-        assert parse_sales_question({"limit": [text]}).limit == limit
+        assert parse_sales_query({"limit": [text]}).limit == limit
 
     @pytest.mark.parametrize("text", ["0", "1001", "-1", "", "1.0", "ten", "1_0", "٣", "9" * 5_000])
     def test_any_other_limit_is_refused(self, text):
-        errors = errors_of(parse_sales_question, {"limit": [text]})
+        errors = errors_of(parse_sales_query, {"limit": [text]})
 
         assert errors == {"limit": "must be a whole number from 1 to 1000"}
 
@@ -98,7 +98,7 @@ class TestSalesParameters:
 class TestCursors:
     @given(st.datetimes(timezones=st.just(UTC)), st.integers(1, 2**63 - 1))
     def test_a_cursor_is_read_as_it_was_written(self, moment, sale_id):
-        assert parse_cursor(write_cursor(Place(moment, sale_id))) == Place(moment, sale_id)
+        assert parse_cursor(write_cursor(SalesCursor(moment, sale_id))) == SalesCursor(moment, sale_id)
 
     @given(
         st.text() | st.binary(min_size=16, max_size=16).map(bytes.hex) | st.text("AQgw-_=", min_size=21, max_size=24)
@@ -113,11 +113,11 @@ class TestCursors:
 
     @pytest.mark.parametrize("change", ["{}=", "{}==", " {}", "{}A", "{}\n", "é{}", "!{}", "A{}", ""])
     def test_a_changed_cursor_is_refused(self, change):
-        text = change.format(write_cursor(Place(DAY, 7)))
+        text = change.format(write_cursor(SalesCursor(DAY, 7)))
 
-        errors = errors_of(parse_sales_question, {"cursor": [text]})
+        errors = errors_of(parse_sales_query, {"cursor": [text]})
 
         assert errors == {"cursor": "must be the cursor of an earlier answer, unchanged"}
 
     def test_a_moment_beyond_the_calendar_is_refused(self):
-        assert "cursor" in errors_of(parse_sales_question, {"cursor": ["f_________________" + "AAAA"]})
+        assert "cursor" in errors_of(parse_sales_query, {"cursor": ["f_________________" + "AAAA"]})

@@ -18,7 +18,8 @@ from sales.api import reading
 from sales.ingest import writer as services
 from sales.ingest.schema import SaleEvent
 from sales.models import Sale
-from sales.tests.helpers import problem_of, sale_event
+from sales.tests.helpers import sale_event
+from salesengine.tests.clients import problem_of
 
 FIRST = datetime.datetime(2021, 1, 7, tzinfo=datetime.UTC)
 LAST = FIRST + datetime.timedelta(hours=3)
@@ -223,12 +224,12 @@ filters = st.fixed_dictionaries(
 )
 
 
-def matches(event, question):
+def matches(event, query):
     start, end = (
-        question.get("start_date", FIRST),
-        question.get("end_date", datetime.datetime.max.replace(tzinfo=FIRST.tzinfo)),
+        query.get("start_date", FIRST),
+        query.get("end_date", datetime.datetime.max.replace(tzinfo=FIRST.tzinfo)),
     )
-    equal = {name.upper(): value for name, value in question.items() if not name.endswith("_date")}
+    equal = {name.upper(): value for name, value in query.items() if not name.endswith("_date")}
     return start <= event["DATE_PAYMENT"] <= end and all(event[name] == value for name, value in equal.items())
 
 
@@ -251,12 +252,10 @@ def forgotten_afterwards():
     st.integers(1, 7),
     st.lists(st.lists(sales, min_size=1, max_size=5)),
 )
-def test_a_walk_finds_each_sale_that_matches_once_whatever_comes_in_meanwhile(before, question, limit, meanwhile):
-    if question.get("start_date", FIRST) > question.get("end_date", FIRST + datetime.timedelta(days=1)):
-        del question["start_date"]
-    parameters = {
-        name: value.isoformat() if name.endswith("_date") else value or "" for name, value in question.items()
-    }
+def test_a_walk_finds_each_sale_that_matches_once_whatever_comes_in_meanwhile(before, query, limit, meanwhile):
+    if query.get("start_date", FIRST) > query.get("end_date", FIRST + datetime.timedelta(days=1)):
+        del query["start_date"]
+    parameters = {name: value.isoformat() if name.endswith("_date") else value or "" for name, value in query.items()}
     with forgotten_afterwards():
         stored = dict(zip(record_sales(before), before, strict=True))
         old, batches = set(stored), iter(meanwhile)
@@ -268,7 +267,7 @@ def test_a_walk_finds_each_sale_that_matches_once_whatever_comes_in_meanwhile(be
         found = walk(APIClient(), more_come_in, limit=limit, **parameters)
 
     in_order = sorted(stored, key=lambda sale: (stored[sale]["DATE_PAYMENT"], sale), reverse=True)
-    matching = [sale for sale in in_order if matches(stored[sale], question)]
+    matching = [sale for sale in in_order if matches(stored[sale], query)]
     assert found == [sale for sale in matching if sale in set(found)]  # in order, and none twice
     assert [sale for sale in found if sale in old] == [sale for sale in matching if sale in old]
 
@@ -350,7 +349,7 @@ def test_an_order_is_found_by_any_id_through_the_server(server, event, id_order)
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("address", ["/sales", "/sales/7"])
 def test_what_takes_too_long_is_given_up(api, monkeypatch, address):
-    monkeypatch.setattr(reading, "PATIENCE", 0.1)
+    monkeypatch.setattr(reading, "READ_TIMEOUT", 0.1)
     other = connection.copy()
     try:
         other.set_autocommit(False)

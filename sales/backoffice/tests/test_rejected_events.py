@@ -11,7 +11,8 @@ from sales.backoffice import rejected_events as rejected_admin
 from sales.ingest.schema import EXAMPLE
 from sales.ingest.writer import record_sales
 from sales.models import RejectedEvent, Sale
-from sales.tests.helpers import EVENT, post, rejected_event, sale_event
+from sales.tests.helpers import EVENT, rejected_event, sale_event
+from salesengine.tests.clients import post
 
 pytestmark = pytest.mark.django_db
 LIST = "/admin/sales/rejectedevent/"
@@ -119,7 +120,7 @@ class TestList:
             assert len(found(admin_client)) == 50
 
     def test_it_goes_back_a_bounded_number_of_events(self, admin_client, monkeypatch):
-        monkeypatch.setattr("salesengine.backoffice.base.LONGEST_LIST", 3)
+        monkeypatch.setattr("salesengine.backoffice.base.MAX_LISTED_ROWS", 3)
         for _ in range(5):
             rejected_event()
 
@@ -242,7 +243,7 @@ class TestReplayOfMany:
         assert replay_selected(admin_client, rows[:1], select_across="1") == ["Replay: 60 stored as new sales."]
 
     def test_one_click_replays_a_bounded_number(self, admin_client, monkeypatch):
-        monkeypatch.setattr(rejected_admin, "LONGEST_LIST", 3)
+        monkeypatch.setattr(rejected_admin, "MAX_LISTED_ROWS", 3)
         rows = [rejected_event() for _ in range(5)]
 
         said = replay_selected(admin_client, rows, select_across="1")

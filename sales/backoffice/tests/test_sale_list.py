@@ -14,7 +14,7 @@ from sales.backoffice import sale_list as sales_list
 from sales.backoffice import sale_search as finding
 from sales.ingest.writer import record_sales
 from sales.tests.helpers import sale_event
-from salesengine.operations.statement_timeout import TimeIsUp
+from salesengine.operations.statement_timeout import StatementTimedOut
 
 pytestmark = pytest.mark.django_db
 LIST = "/admin/sales/sale/"
@@ -185,7 +185,7 @@ def test_other_totals_are_added_up_on_demand(admin_client):
 
 def test_totals_that_take_too_long_leave_the_page(admin_client, monkeypatch):
     def fail(sales):
-        raise TimeIsUp
+        raise StatementTimedOut
 
     monkeypatch.setattr(sales_list, "add_up", fail)
     query = {"brand__exact": "Alba", "totals": "1"}
@@ -195,7 +195,7 @@ def test_totals_that_take_too_long_leave_the_page(admin_client, monkeypatch):
 
 def test_a_page_that_takes_too_long_is_not_said_to_be_empty(admin_client, monkeypatch):
     def fail(*arguments, **options):
-        raise TimeIsUp
+        raise StatementTimedOut
 
     monkeypatch.setattr(sales_list, "find_page", fail)
     shown = page(admin_client, brand__exact="Alba")
@@ -297,7 +297,7 @@ def test_the_page_of_a_sale_has_its_order_and_its_people(admin_client):
 
 def test_a_page_of_a_sale_comes_without_what_takes_too_long(admin_client, monkeypatch):
     def fail(*arguments):
-        raise TimeIsUp
+        raise StatementTimedOut
 
     monkeypatch.setattr("sales.backoffice.trader_pages.history", fail)
     sale = listed(admin_client, id_order__exact="1").result_list[0]

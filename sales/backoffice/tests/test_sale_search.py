@@ -8,7 +8,7 @@ from sales.backoffice.sale_search import Plan, find_page
 from sales.ingest.writer import record_sales
 from sales.models import Sale
 from sales.tests.helpers import sale_event
-from salesengine.operations.statement_timeout import TimeIsUp, at_most
+from salesengine.operations.statement_timeout import StatementTimedOut, statement_timeout
 
 pytestmark = pytest.mark.django_db
 
@@ -66,14 +66,14 @@ def test_a_page_by_index_knows_how_many_match():
 
 def test_a_walk_estimates_how_many_match(walking):
     page = find_page(Sale.objects.filter(brand="a"), ALL, size=1)
-    assert (orders(page), page.is_exact, page.is_cut) == (["9"], False, False)
+    assert (orders(page), page.is_exact, page.is_truncated) == (["9"], False, False)
     assert page.count == 1_000_000
 
 
 def test_what_a_walk_does_not_reach_the_index_finds(walking, monkeypatch):
     monkeypatch.setattr(finding, "DEPTH", 4)
     page = find_page(Sale.objects.filter(brand="b"), ALL, size=5)
-    assert (orders(page), page.count, page.is_exact, page.is_cut) == (["1", "0"], 2, True, False)
+    assert (orders(page), page.count, page.is_exact, page.is_truncated) == (["1", "0"], 2, True, False)
 
 
 def test_the_index_has_only_a_moment_after_a_walk(walking, monkeypatch):
@@ -84,13 +84,13 @@ def test_the_index_has_only_a_moment_after_a_walk(walking, monkeypatch):
     monkeypatch.setattr(finding, "_by_index", late)
     monkeypatch.setattr(finding, "MOMENT", 0.01)
     monkeypatch.setattr(finding, "DEPTH", 4)
-    assert find_page(Sale.objects.filter(brand="b"), ALL, size=5).is_cut
+    assert find_page(Sale.objects.filter(brand="b"), ALL, size=5).is_truncated
 
 
 def test_it_is_said_how_far_a_walk_came(no_index, monkeypatch):
     monkeypatch.setattr(finding, "DEPTH", 4)
     page = find_page(Sale.objects.exclude(brand="a"), ALL, size=5)
-    assert (orders(page), page.is_exact, page.is_cut, page.has_more) == (["6"], False, True, False)
+    assert (orders(page), page.is_exact, page.is_truncated, page.has_more) == (["6"], False, True, False)
     assert page.looked_until == Sale.objects.get(id_order="6").date_payment
 
 
@@ -98,20 +98,20 @@ def test_a_walk_through_all_days_asked_for_is_whole(no_index, monkeypatch):
     monkeypatch.setattr(finding, "DEPTH", 4)
     period = Sale.objects.filter(date_payment__lt="2021-01-02T00:00Z")
     page = find_page(period.filter(brand="b"), period, size=5)
-    assert (orders(page), page.count, page.is_exact, page.is_cut) == (["1", "0"], 2, True, False)
+    assert (orders(page), page.count, page.is_exact, page.is_truncated) == (["1", "0"], 2, True, False)
 
 
 def test_all_are_looked_through_when_asked_for(no_index, monkeypatch):
     monkeypatch.setattr(finding, "DEPTH", 1)
     page = find_page(Sale.objects.filter(brand="b"), ALL, size=5, thorough=True)
-    assert (orders(page), page.is_cut) == (["1", "0"], False)
+    assert (orders(page), page.is_truncated) == (["1", "0"], False)
 
 
 def test_what_cannot_be_matches_nothing():
-    assert find_page(Sale.objects.filter(pk__in=[]), ALL, size=5) == finding.NOTHING
+    assert find_page(Sale.objects.filter(pk__in=[]), ALL, size=5) == finding.NO_MATCHES
 
 
 def test_a_query_is_stopped_when_its_time_is_up():
-    with pytest.raises(TimeIsUp), at_most(0.05), connection.cursor() as cursor:
+    with pytest.raises(StatementTimedOut), statement_timeout(0.05), connection.cursor() as cursor:
         cursor.execute("SELECT pg_sleep(5)")
     assert Sale.objects.count() == 10  # the connection is as good as before

@@ -15,7 +15,7 @@ from sales.backoffice import trader_pages
 from sales.backoffice.links import trader_address
 from sales.ingest.writer import record_sales
 from sales.tests.helpers import sale_event
-from salesengine.operations.statement_timeout import TimeIsUp
+from salesengine.operations.statement_timeout import StatementTimedOut
 
 pytestmark = pytest.mark.django_db
 
@@ -119,7 +119,7 @@ def test_many_sales_are_added_up_on_demand(admin_client, monkeypatch):
 
 def test_it_is_said_when_adding_up_took_too_long(admin_client, monkeypatch):
     def fail(*arguments):
-        raise TimeIsUp
+        raise StatementTimedOut
 
     monkeypatch.setattr(trader_pages, "history", fail)
     record_sales([sale_event(ID_BUYER="b")])

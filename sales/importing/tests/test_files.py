@@ -15,8 +15,8 @@ from pyarrow import parquet
 from sales.importing import sources as files
 from sales.importing.columns import Columns
 from sales.importing.formats import form_of, open_file
-from sales.importing.sources import START, FileFailed
-from sales.ingest.schema import EXAMPLE, NotJSON, check_events
+from sales.importing.sources import START, ImportFileError
+from sales.ingest.schema import EXAMPLE, NotJSON, validate_events
 
 NAMES = [*EXAMPLE, "EVENT_ID"]
 HEADER = ",".join(NAMES)
@@ -55,7 +55,7 @@ def values_of(file, *maps, **options):
 
 
 def failure(file, *maps, **options):
-    with pytest.raises(FileFailed) as caught:
+    with pytest.raises(ImportFileError) as caught:
         chunks_of(file, *maps, **options)
     return str(caught.value)
 
@@ -246,7 +246,7 @@ def test_standard_input_goes_on_after_a_place_though_it_cannot_be_read_twice(wri
     text = "\n".join([HEADER, *[ROW] * 50_000]).encode()
     monkeypatch.setattr(files, "CHUNK", 1000)
     first, *rest = chunks_of(write(text))
-    far = files.Place(len(text) - 5, 0, b"of another file")
+    far = files.Checkpoint(len(text) - 5, 0, b"of another file")
 
     class Pipe(io.BytesIO):
         def seek(self, *args):
@@ -309,14 +309,14 @@ def test_what_parquet_holds_in_types_of_its_own_comes_out_exact(write_parquet):
         "ID_ORDER": "34033734", "ID_BUYER": "3", "DATE_PAYMENT": "2021-01-07 01:09:24.123456", "BRAND": None,
         "REVENUE": Decimal("999999999999999.00000000000000000001"),
     }  # fmt: skip
-    assert not check_events([value]).errors
+    assert not validate_events([value]).errors
 
 
 @pytest.mark.parametrize("zone", [None, "UTC", "Europe/Paris"])
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 def test_a_moment_of_parquet_is_in_utc(write_parquet, zone, unit):
     moments = pa.array([datetime.datetime(2021, 1, 7, 0, 9, 24, tzinfo=datetime.UTC)], pa.timestamp(unit, zone))
-    checked = check_events(values_of(write_parquet(DATE_PAYMENT=moments)))
+    checked = validate_events(values_of(write_parquet(DATE_PAYMENT=moments)))
     assert checked.events[0]["DATE_PAYMENT"].isoformat() == "2021-01-07T00:09:24+00:00"
 
 
@@ -332,7 +332,7 @@ def test_a_moment_of_parquet_is_in_utc(write_parquet, zone, unit):
     ],
 )
 def test_a_revenue_of_parquet_is_the_shortest_decimal_that_reads_back(write_parquet, revenue, stored):
-    checked = check_events(values_of(write_parquet(REVENUE=revenue)))
+    checked = validate_events(values_of(write_parquet(REVENUE=revenue)))
     assert checked.events[0]["REVENUE"] == Decimal(stored)
 
 
@@ -351,7 +351,7 @@ def test_a_revenue_of_parquet_is_the_shortest_decimal_that_reads_back(write_parq
 )
 def test_what_is_no_event_in_parquet_is_a_bad_event_and_can_be_kept(write_parquet, columns):
     [chunk] = chunks_of(write_parquet(**columns))
-    assert list(check_events(chunk.batch.values).errors) == [0]
+    assert list(validate_events(chunk.batch.values).errors) == [0]
     assert chunk.batch.texts()[0].startswith(b'{"ID_ORDER":')
 
 

@@ -328,18 +328,18 @@ def test_the_place_of_a_chunk_is_kept_exactly_when_the_chunk_is(path, monkeypatc
 
 @pytest.mark.django_db(transaction=True)
 def test_a_file_that_another_process_imports_is_left_to_it(path, monkeypatch):
-    monkeypatch.setattr(imports, "PATIENCE", 0.3)
+    monkeypatch.setattr(imports, "LOCK_TIMEOUT", 0.3)
     path.write_text(ndjson(events(0, 10)))
     other = connection.copy()
     other.inc_thread_sharing()
     held = []
 
-    def hold(question, parameters, ask=imports._ask):
+    def hold(query, parameters, ask=imports._ask):
         if not held:
             with other.cursor() as cursor:
-                cursor.execute(question, parameters)
+                cursor.execute(query, parameters)
             held.append(parameters)
-        return ask(question, parameters)
+        return ask(query, parameters)
 
     monkeypatch.setattr(imports, "_ask", hold)
     try:

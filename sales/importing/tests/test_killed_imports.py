@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from conftest import ROOT, connect_database
+from salesengine.tests.servers import ROOT, connect_database
 
 pytestmark = pytest.mark.slow
 

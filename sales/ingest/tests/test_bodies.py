@@ -9,8 +9,8 @@ import pytest
 
 from sales.ingest.bodies import expand
 from sales.models import Sale
-from sales.tests.helpers import post, problem_of
 from salesengine.http.errors import ContentTooLarge
+from salesengine.tests.clients import post, problem_of
 
 pytestmark = pytest.mark.django_db
 

@@ -11,8 +11,9 @@ from django.db import connection
 
 from sales.ingest.writer import FEW, contents_digest, record_sales
 from sales.models import EventId, Sale
-from sales.tests.helpers import post, problem_of, sale_event
+from sales.tests.helpers import sale_event
 from sales.totals import feedback
+from salesengine.tests.clients import post, problem_of
 
 
 @pytest.mark.django_db

@@ -11,9 +11,10 @@ from django.db import IntegrityError, connection, transaction
 from sales.ingest import idempotency
 from sales.ingest.writer import record_sales
 from sales.models import IdempotencyKey, RejectedEvent, Sale
-from sales.tests.helpers import post, problem_of, refusing, sale_event
+from sales.tests.helpers import refusing, sale_event
 from sales.totals import feedback
 from salesengine.http.errors import InvalidInput
+from salesengine.tests.clients import post, problem_of
 
 KEY = {"Idempotency-Key": "8e03978e-40d5-43dd-bc93-6894a57f9324"}
 
@@ -103,11 +104,11 @@ def first_request(transactional_db):
         assert end.wait(10)
         if "error" in outcome:
             raise outcome["error"]
-        return idempotency.Answer(201, b"first\n")
+        return idempotency.IngestResponse(201, b"first\n")
 
     def run():
         try:
-            idempotency.answer_once("anonymous", "key", b"digest", work)
+            idempotency.respond_once("anonymous", "key", b"digest", work)
         except ZeroDivisionError:
             pass
         finally:
@@ -128,7 +129,9 @@ def first_request(transactional_db):
 
 def second_request():
     try:
-        return idempotency.answer_once("anonymous", "key", b"digest", lambda: idempotency.Answer(201, b"second\n"))
+        return idempotency.respond_once(
+            "anonymous", "key", b"digest", lambda: idempotency.IngestResponse(201, b"second\n")
+        )
     finally:
         connection.close()
 
@@ -140,13 +143,13 @@ class TestConcurrent:
             with pytest.raises(TimeoutError):
                 second.result(timeout=0.3)
             first_request()
-            assert second.result(timeout=5) == idempotency.Answer(201, b"first\n", is_replayed=True)
+            assert second.result(timeout=5) == idempotency.IngestResponse(201, b"first\n", is_replayed=True)
 
     def test_a_second_request_is_done_when_the_first_one_fails(self, first_request):
         with ThreadPoolExecutor(1) as pool:
             second = pool.submit(second_request)
             first_request(ZeroDivisionError())
-            assert second.result(timeout=5) == idempotency.Answer(201, b"second\n")
+            assert second.result(timeout=5) == idempotency.IngestResponse(201, b"second\n")
 
     def test_what_it_waits_for_besides_has_no_limit(self, transactional_db, monkeypatch, event):
         monkeypatch.setattr(idempotency, "LONGEST_WAIT", "50ms")
@@ -159,12 +162,12 @@ class TestConcurrent:
             connection.close()
 
         def work():
-            return idempotency.Answer(200 + len(record_sales([event_id]).duplicates), b"")
+            return idempotency.IngestResponse(200 + len(record_sales([event_id]).duplicates), b"")
 
         with ThreadPoolExecutor(1) as pool:
             holder = pool.submit(hold)
             time.sleep(0.1)
-            assert idempotency.answer_once("anonymous", "key", b"digest", work).status == 201
+            assert idempotency.respond_once("anonymous", "key", b"digest", work).status == 201
             holder.result()
 
     def test_a_second_request_waits_no_longer_than_the_limit(self, first_request, monkeypatch, api, event):
@@ -195,9 +198,9 @@ class TestConcurrent:
 def test_sales_are_committed_with_their_answer_or_not_at_all():
     def work():
         record_sales([sale_event()])
-        return idempotency.Answer(201, b"")
+        return idempotency.IngestResponse(201, b"")
 
     with refusing("idempotency_keys", "status IS NULL"), pytest.raises(IntegrityError):
-        idempotency.answer_once("anonymous", "key", b"digest", work)
+        idempotency.respond_once("anonymous", "key", b"digest", work)
 
     assert not Sale.objects.exists()

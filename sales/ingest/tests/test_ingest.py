@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from sales.models import Category, JournalEntry, Sale
-from sales.tests.helpers import post, problem_of
+from salesengine.tests.clients import post, problem_of
 
 pytestmark = pytest.mark.django_db
 

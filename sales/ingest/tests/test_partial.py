@@ -5,8 +5,8 @@ import json
 import pytest
 
 from sales.models import EventId, RejectedEvent, Sale
-from sales.tests.helpers import post, problem_of
 from sales.totals import feedback
+from salesengine.tests.clients import post, problem_of
 
 pytestmark = pytest.mark.django_db
 

@@ -12,9 +12,9 @@ from rest_framework.test import APIClient
 
 from sales.ingest.schema import EXAMPLE
 from sales.models import Category, RejectedEvent, Sale
-from sales.tests.helpers import post
 from sales.totals import feedback
-from sales.totals.feedback import FeedbackQuestion
+from sales.totals.feedback import FeedbackQuery
+from salesengine.tests.clients import post
 
 
 class Good(dict):
@@ -140,7 +140,7 @@ def possible_form(form, values):
 def assert_feedback_is_the_table():
     for category in Category.values:
         revenues = list(Sale.objects.filter(category=category).values_list("revenue", flat=True))
-        answers = feedback.top_categories(FeedbackQuestion(category=category))
+        answers = feedback.top_categories(FeedbackQuery(category=category))
         assert [(answer.sales_count, answer.total_revenue) for answer in answers] == (
             [(len(revenues), sum(revenues, Decimal(0)))] if revenues else []
         )

@@ -10,9 +10,9 @@ from django.db import Error
 from sales.importing.columns import Columns
 from sales.importing.event_file import EventFile
 from sales.importing.formats import FORMS, form_of, open_file
-from sales.importing.importer import How, Outcome, import_file
-from sales.importing.sources import STDIN, FileFailed
-from sales.ingest.service import IngestOptions, rehearsal
+from sales.importing.importer import ImportOptions, ImportSummary, import_file
+from sales.importing.sources import STDIN, ImportFileError
+from sales.ingest.service import IngestOptions, dry_run_transaction
 from salesengine.http.errors import InvalidInput
 from salesengine.http.renderers import encode_json
 from salesengine.operations.progress import progress
@@ -63,12 +63,12 @@ class Command(BaseCommand):
 
     def handle(self, *, files: Sequence[str], dry_run: bool, json: bool, **options: Any) -> None:
         calls = _calls(files, dry_run=dry_run, **options)
-        outcomes: list[Outcome] = []
+        outcomes: list[ImportSummary] = []
         failure = ""
         try:
             with ExitStack() as stack:
                 opened = [(_open(stack, *call), how) for call, how in calls]
-                stack.enter_context(rehearsal(dry_run))
+                stack.enter_context(dry_run_transaction(dry_run))
                 for file, how in opened:
                     self._import(file, how, outcomes)
         except CommandError as error:
@@ -81,8 +81,8 @@ class Command(BaseCommand):
             where = "would be rejected" if dry_run else "were rejected, and are kept in the back office"
             raise CommandError(f"Some events {where}.", returncode=3)
 
-    def _import(self, file: EventFile, how: How, outcomes: list[Outcome]) -> None:
-        outcome = Outcome(file.name, file.unit)
+    def _import(self, file: EventFile, how: ImportOptions, outcomes: list[ImportSummary]) -> None:
+        outcome = ImportSummary(file.name, file.unit)
         outcomes.append(outcome)
         doing, after, note = REHEARSED if how.options.dry_run else DONE
         try:
@@ -98,7 +98,13 @@ class Command(BaseCommand):
 Call = tuple[str, str, Columns, str]  # of open_file
 
 
-def _calls(files: Sequence[str], *, map: Sequence[str], delimiter: str, **options: Any) -> list[tuple[Call, How]]:  # noqa: A002
+def _calls(
+    files: Sequence[str],
+    *,
+    map: Sequence[str],  # noqa: A002  # the option's name
+    delimiter: str,
+    **options: Any,
+) -> list[tuple[Call, ImportOptions]]:
     """What is to be opened, and how it is imported. Raises CommandError for a wrong call."""
     try:
         columns = Columns(map)
@@ -109,12 +115,12 @@ def _calls(files: Sequence[str], *, map: Sequence[str], delimiter: str, **option
         raise CommandError("--delimiter must be one character, or tab.", returncode=2)
     if files.count(STDIN) > 1:
         raise CommandError("Standard input can be read once.", returncode=2)
-    calls: list[tuple[Call, How]] = []
+    calls: list[tuple[Call, ImportOptions]] = []
     for file in files:
         form = _form(file, options["format"])
         reading = f"{form} {delimiter if form == 'csv' else ''} {columns}"
         ingest_options = IngestOptions(skip=options["on_error"] == "skip", dry_run=options["dry_run"])
-        how = How(options["sender"], reading, ingest_options, options["again"])
+        how = ImportOptions(options["sender"], reading, ingest_options, options["again"])
         calls.append(((file, form, columns, delimiter), how))
     return calls
 
@@ -136,7 +142,7 @@ def _in_plain_words(file: str, after: str, unit: str = "line") -> Iterator[None]
     """Raises CommandError for what may go wrong with a file; `after` is what is said of what was done until then."""
     try:
         yield
-    except FileFailed as error:
+    except ImportFileError as error:
         raise CommandError(f"{file} {error}.") from None
     except InvalidInput as error:
         raise CommandError(f"{file}: stopped by {_mistakes(error, unit)}\n{after}") from None
@@ -157,7 +163,7 @@ def _mistakes(error: InvalidInput, unit: str) -> str:
     return "\n".join([f"{count:,} mistake{'' if count == 1 else 's'}:", *listed])
 
 
-def _as_json(outcomes: Sequence[Outcome], dry_run: bool, failure: str) -> str:
+def _as_json(outcomes: Sequence[ImportSummary], dry_run: bool, failure: str) -> str:
     summary: dict[str, Any] = {"dry_run": dry_run, "error": failure or None}
     for what in ("accepted", "duplicate", "rejected"):
         summary[what] = sum(getattr(outcome, what) for outcome in outcomes)

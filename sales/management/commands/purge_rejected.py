@@ -5,9 +5,9 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from salesengine.operations.durations import parse_duration
-from salesengine.operations.purging import Kept, purge_older_than
+from salesengine.operations.purging import PurgedTable, purge_older_than
 
-REJECTED_EVENTS = Kept("rejected_events", "received_at", "rejected events")
+REJECTED_EVENTS = PurgedTable("rejected_events", "received_at", "rejected events")
 EXAMPLES = """\
 examples:
   manage.py purge_rejected --older-than 90d --dry-run

@@ -8,14 +8,15 @@ import pytest
 from django.db import connection
 
 from sales.ingest.rejection import LONGEST_REASON, reason_of
-from sales.ingest.schema import EXAMPLE, check_event
+from sales.ingest.schema import EXAMPLE, validate_event
 from sales.ingest.writer import record_sales
 from sales.models import EventId, RejectedEvent, Sale
 from sales.rejected import replay
 from sales.rejected.display import current_text
-from sales.rejected.replay import MENDED, Outcome, find_mistakes, mend
-from sales.tests.helpers import EVENT, post, rejected_event, sale_event
+from sales.rejected.replay import MENDED, ReplayResult, find_mistakes, mend
+from sales.tests.helpers import EVENT, rejected_event, sale_event
 from sales.totals import feedback
+from salesengine.tests.clients import post
 
 
 @pytest.mark.django_db
@@ -54,11 +55,11 @@ class TestKeeping:
     ],
 )
 def test_the_reason_is_the_same_for_the_same_mistake(value, reason):
-    assert reason_of(check_event(value)) == reason
+    assert reason_of(validate_event(value)) == reason
 
 
 def test_a_reason_is_short():
-    assert len(reason_of(check_event({**EXAMPLE, "CATEGORY": "toys"}))) == LONGEST_REASON
+    assert len(reason_of(validate_event({**EXAMPLE, "CATEGORY": "toys"}))) == LONGEST_REASON
 
 
 @pytest.mark.django_db
@@ -66,7 +67,7 @@ class TestReplay:
     def test_an_event_that_is_good_by_now_is_stored(self):
         rejected = rejected_event()
 
-        assert replay.replay([rejected.pk], "ann") == Outcome(stored=1)
+        assert replay.replay([rejected.pk], "ann") == ReplayResult(stored=1)
 
         rejected.refresh_from_db()
         sale = Sale.objects.get()
@@ -79,7 +80,7 @@ class TestReplay:
 
         outcomes = [replay.replay([rejected.pk, rejected.pk], "ann") for _ in range(3)]
 
-        assert outcomes == [Outcome(stored=1), Outcome(gone=1), Outcome(gone=1)]
+        assert outcomes == [ReplayResult(stored=1), ReplayResult(gone=1), ReplayResult(gone=1)]
         assert Sale.objects.count() == 1
 
     def test_what_is_mended_is_replayed_and_what_came_stays(self):
@@ -87,7 +88,7 @@ class TestReplay:
         mended = EVENT.replace('"57.27456"', "0.10000000000000000001")
 
         assert mend(rejected.pk, mended)
-        assert replay.replay([rejected.pk], "ann") == Outcome(stored=1)
+        assert replay.replay([rejected.pk], "ann") == ReplayResult(stored=1)
 
         rejected.refresh_from_db()
         assert json.loads(bytes(rejected.content))["REVENUE"] == "much"
@@ -97,7 +98,7 @@ class TestReplay:
     def test_what_is_still_wrong_keeps_waiting_with_what_is_wrong_now(self):
         rejected = rejected_event({**EXAMPLE, "REVENUE": "much"}, reason="old", errors=[])
 
-        assert replay.replay([rejected.pk], "ann") == Outcome(wrong=1)
+        assert replay.replay([rejected.pk], "ann") == ReplayResult(wrong=1)
 
         rejected.refresh_from_db()
         assert (rejected.replayed_at, rejected.replayed_by, rejected.reason) == (None, None, "REVENUE must be a number")
@@ -107,7 +108,7 @@ class TestReplay:
     def test_good_ones_are_stored_and_bad_ones_are_not_in_one_go(self):
         rows = [rejected_event(content) for content in (EVENT, "{", b"\xff", {}, {**EXAMPLE, "\0": 1}, EVENT)]
 
-        assert replay.replay([row.pk for row in rows], "ann") == Outcome(stored=2, wrong=4)
+        assert replay.replay([row.pk for row in rows], "ann") == ReplayResult(stored=2, wrong=4)
         assert Sale.objects.count() == 2
 
     def test_it_is_sent_again_by_its_first_sender(self):
@@ -115,7 +116,7 @@ class TestReplay:
         of_shop, of_warehouse = rejected_event(event, "shop"), rejected_event(event, "warehouse")
         first = record_sales([sale_event(EVENT_ID="e-1")], "shop").ids
 
-        assert replay.replay([of_warehouse.pk, of_shop.pk], "ann") == Outcome(stored=1, duplicates=1)
+        assert replay.replay([of_warehouse.pk, of_shop.pk], "ann") == ReplayResult(stored=1, duplicates=1)
 
         of_shop.refresh_from_db()
         of_warehouse.refresh_from_db()
@@ -125,14 +126,14 @@ class TestReplay:
     def test_the_same_event_rejected_twice_is_one_sale(self):
         rows = [rejected_event({**EXAMPLE, "EVENT_ID": "e-1"}) for _ in range(2)]
 
-        assert replay.replay([row.pk for row in rows], "ann") == Outcome(stored=1, duplicates=1)
+        assert replay.replay([row.pk for row in rows], "ann") == ReplayResult(stored=1, duplicates=1)
         assert len(set(RejectedEvent.objects.values_list("sale_id", flat=True))) == Sale.objects.count() == 1
 
     def test_a_conflict_stays_rejected(self):
         record_sales([sale_event(EVENT_ID="e-1", REVENUE=1)], "shop")
         rejected = rejected_event({**EXAMPLE, "EVENT_ID": "e-1"})
 
-        assert replay.replay([rejected.pk], "ann") == Outcome(wrong=1)
+        assert replay.replay([rejected.pk], "ann") == ReplayResult(wrong=1)
 
         rejected.refresh_from_db()
         assert (rejected.replayed_at, rejected.reason) == (None, "EVENT_ID was sent before with other contents")
@@ -141,18 +142,18 @@ class TestReplay:
         monkeypatch.setattr(replay, "AT_ONCE", 1)
         first, second = (rejected_event({**EXAMPLE, "EVENT_ID": "e-1", "ID_ORDER": order}) for order in "12")
 
-        assert replay.replay([second.pk, first.pk], "ann") == Outcome(stored=1, wrong=1)
+        assert replay.replay([second.pk, first.pk], "ann") == ReplayResult(stored=1, wrong=1)
         assert Sale.objects.get().id_order == "1"
 
     def test_an_event_that_is_gone_is_no_failure(self):
-        assert replay.replay([10**9], "ann") == Outcome(gone=1)
+        assert replay.replay([10**9], "ann") == ReplayResult(gone=1)
 
     def test_more_than_fit_into_one_transaction_are_all_replayed(self, monkeypatch):
         monkeypatch.setattr(replay, "AT_ONCE", 3)
         monkeypatch.setattr(replay, "IN_MEMORY", 2)
         rows = [rejected_event(EVENT if number % 3 else "{") for number in range(10)]
 
-        assert replay.replay([row.pk for row in rows], "ann") == Outcome(stored=6, wrong=4)
+        assert replay.replay([row.pk for row in rows], "ann") == ReplayResult(stored=6, wrong=4)
 
 
 @pytest.mark.django_db
@@ -240,7 +241,7 @@ class TestConcurrency:
         monkeypatch.undo()
         assert not Sale.objects.exists()
 
-        assert replay.replay([rejected.pk], "ann") == Outcome(stored=1)
+        assert replay.replay([rejected.pk], "ann") == ReplayResult(stored=1)
         assert Sale.objects.count() == 1
 
     def test_mending_waits_for_a_replay_and_then_changes_nothing(self):
@@ -259,5 +260,5 @@ class TestConcurrency:
                 assert not wait([kept], timeout=0.5).done
             assert kept.result() is False
 
-        assert replay.replay([rejected.pk], "ann") == Outcome(gone=1)
+        assert replay.replay([rejected.pk], "ann") == ReplayResult(gone=1)
         assert RejectedEvent.objects.get().mended is None

@@ -11,11 +11,11 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
 
-from conftest import waiting_at_most
 from sales.ingest.writer import FEW, record_plain_sales, record_sales
 from sales.models import CountryDailyTotal, CountryDay, CountryJournalEntry, CountryTotal, Sale
 from sales.tests.helpers import refusing, sale_event
 from sales.totals import country_totals, feedback
+from salesengine.tests.servers import waiting_at_most
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -16,7 +16,7 @@ from sales.ingest.writer import FEW, record_sales
 from sales.models import Category, DailyTotal, JournalEntry, Sale, Total
 from sales.tests.helpers import refusing, sale_event
 from sales.totals import feedback
-from sales.totals.feedback import FeedbackQuestion
+from sales.totals.feedback import FeedbackQuery
 
 UTC = datetime.UTC
 FIRST = datetime.datetime(2021, 1, 1, tzinfo=UTC)
@@ -274,7 +274,7 @@ class TestWriters:
 
         assert response.status_code == 201
         assert "no fold today" in caplog.text
-        assert feedback.top_categories(FeedbackQuestion())[0].sales_count == 1
+        assert feedback.top_categories(FeedbackQuery())[0].sales_count == 1
 
     @pytest.mark.parametrize("number", [2, FEW + 1])
     def test_a_batch_that_fails_half_way_leaves_nothing_behind(self, number):
@@ -354,7 +354,7 @@ class TestVerifying:
         feedback.repair(advance=lambda sales: elsewhere(record_sales, [sale_event(CATEGORY="bags")] * 10))
 
         assert feedback.verify() == []
-        assert feedback.top_categories(FeedbackQuestion("bags"))[0].sales_count == 11
+        assert feedback.top_categories(FeedbackQuery("bags"))[0].sales_count == 11
 
     def test_nobody_folds_during_a_repair(self):
         folded = []

@@ -12,14 +12,14 @@ from django.db import connection
 from sales.ingest.writer import record_sales
 from sales.tests.helpers import sale_event
 from sales.totals import feedback
-from sales.totals.feedback import FeedbackQuestion
+from sales.totals.feedback import FeedbackQuery
 
 DAY = datetime.datetime(2021, 1, 7, tzinfo=datetime.UTC)
 # All time; whole days; and the same sales as the second half of a day, which is read from the sales themselves.
 QUESTIONS = (
-    FeedbackQuestion(),
-    FeedbackQuestion(start=DAY),
-    FeedbackQuestion(start=DAY + datetime.timedelta(hours=12), stop=DAY + datetime.timedelta(days=2)),
+    FeedbackQuery(),
+    FeedbackQuery(start=DAY),
+    FeedbackQuery(start=DAY + datetime.timedelta(hours=12), stop=DAY + datetime.timedelta(days=2)),
 )
 
 
@@ -41,13 +41,13 @@ class History:
         while not ended.is_set():
             feedback.fold()
 
-    def read_until(self, ended: threading.Event, question: FeedbackQuestion) -> None:
+    def read_until(self, ended: threading.Event, query: FeedbackQuery) -> None:
         while not ended.is_set():
-            self.read(question)
+            self.read(query)
 
-    def read(self, question: FeedbackQuestion) -> None:
+    def read(self, query: FeedbackQuery) -> None:
         before = set(self.committed)
-        answers = {answer.category: answer for answer in feedback.top_categories(question)}
+        answers = {answer.category: answer for answer in feedback.top_categories(query)}
         after = set(self.begun)
         seen = {category: batches_in(int(answer.total_revenue)) for category, answer in answers.items()}
         bags, shoes = (seen.get(category, set()) for category in ("bags", "shoes"))
@@ -105,15 +105,15 @@ def run_history(seed: int) -> History:
     numbers = list(range(12))
     rng.shuffle(numbers)
     writers = [(history.write, random.Random(seed * 10 + place), numbers[place::3]) for place in range(3)]
-    readers = [(history.read_until, ended, question) for question in rng.sample(QUESTIONS, 2)]
+    readers = [(history.read_until, ended, query) for query in rng.sample(QUESTIONS, 2)]
     with together((history.fold_until, ended), *readers):
         try:
             with together(*writers):
                 pass
         finally:
             ended.set()
-    for question in QUESTIONS:
-        history.read(question)
+    for query in QUESTIONS:
+        history.read(query)
     return history
 
 

@@ -10,15 +10,16 @@ from django.core.management import call_command
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
-from conftest import waiting_at_most
 from sales.ingest.writer import FEW, record_plain_sales, record_sales
 from sales.models import DuplicateJournalEntry, IngestMinute, JournalEntry
 from sales.rejected.replay import find_mistakes
-from sales.tests.helpers import post, refusing, rejected_event, sale_event
+from sales.tests.helpers import refusing, rejected_event, sale_event
 from sales.totals import feedback
 from sales.totals import minutes as ingest_counts
 from sales.totals.minutes import KEPT_FOR, counts_since
 from sales.totals.tests.test_histories import together
+from salesengine.tests.clients import post
+from salesengine.tests.servers import waiting_at_most
 
 pytestmark = pytest.mark.django_db(transaction=True)
 HOUR = datetime.timedelta(hours=1)

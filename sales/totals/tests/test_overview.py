@@ -14,7 +14,7 @@ from sales.models import Sale
 from sales.tests.helpers import sale_event
 from sales.totals import country_totals, feedback
 from sales.totals.country_totals import top_countries
-from sales.totals.feedback import FeedbackQuestion
+from sales.totals.feedback import FeedbackQuery
 from sales.totals.overview import CategorySales, Period, Sold, category_sales, change_in_percent, latest_sales
 
 pytestmark = pytest.mark.django_db
@@ -90,7 +90,7 @@ def test_the_top_three_are_those_of_feedback():
     numbers = {"bags": 2, "shoes": 4, "boys": 1, "girls": 4, None: 9}
     record_sales([sold("2021-06-30", category) for category, number in numbers.items() for _ in range(number)])
 
-    assert category_sales(MONTH).top() == feedback.top_categories(FeedbackQuestion())
+    assert category_sales(MONTH).top() == feedback.top_categories(FeedbackQuery())
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_the_figures_of_demo_sales_are_those_that_adding_up_the_events_gives(unt
         pairs[each["ID_SELLER_COUNTRY"], each["ID_BUYER_COUNTRY"]] += each["REVENUE"]
     assert {(each.seller, each.buyer): each.revenue for each in top.pairs}.items() <= pairs.items()
     assert [each.revenue for each in top.pairs] == sorted(pairs.values(), reverse=True)[:5]
-    assert feedback.top_categories(FeedbackQuestion()) == figures.top()
+    assert feedback.top_categories(FeedbackQuery()) == figures.top()
 
 
 def test_the_figures_are_one_statement_without_an_aggregate():

@@ -16,7 +16,7 @@ from django.utils import timezone
 from sales.ingest.schema import EXAMPLE
 from salesengine.accounts.api_keys import create_key
 from salesengine.http.client_address import client_address
-from salesengine.tests.people import LOG_IN, PASSWORD, is_in, log_in, staff_client, text_of
+from salesengine.tests.clients import LOG_IN, PASSWORD, is_in, log_in, staff_client, text_of
 
 pytestmark = pytest.mark.django_db
 ELSEWHERE = {"REMOTE_ADDR": "203.0.113.9"}
@@ -147,7 +147,7 @@ class TestAddresses:
         ],
     )
     def test_only_what_our_own_proxies_wrote_is_believed(self, rf, settings, proxies, forwarded, address):
-        settings.PROXIES = proxies
+        settings.TRUSTED_PROXY_COUNT = proxies
         headers = {"X-Forwarded-For": forwarded} if forwarded else {}
 
         assert client_address(rf.get("/", headers=headers, REMOTE_ADDR="198.51.100.7")) == address
@@ -159,7 +159,7 @@ class TestAddresses:
         assert response.status_code == 429
 
     def test_behind_a_proxy_nobody_is_locked_out_by_others(self, client, jo, settings):
-        settings.PROXIES = 1
+        settings.TRUSTED_PROXY_COUNT = 1
         for _ in range(5):
             client.post(LOG_IN, {"username": "jo", "password": "wrong"}, headers={"X-Forwarded-For": "192.0.2.1"})
 

@@ -11,7 +11,7 @@ from django_otp.plugins.otp_static.models import StaticToken
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from salesengine.accounts import second_factor
-from salesengine.tests.people import PASSWORD, code_of, enrol, is_in, log_in, staff_client, text_of
+from salesengine.tests.clients import PASSWORD, code_of, enrol, is_in, log_in, staff_client, text_of
 
 pytestmark = pytest.mark.django_db
 PAGE = "/admin/second-factor/"

@@ -14,7 +14,7 @@ from sales.tests.helpers import EVENT, rejected_event
 from salesengine.accounts.api_keys import create_key
 from salesengine.accounts.models import APIKey
 from salesengine.backoffice.tests.test_rights import COUNTRIES, KEYS, LOG, PEOPLE, REJECTED, USERS, form_of
-from salesengine.tests.people import PASSWORD, staff_client, text_of
+from salesengine.tests.clients import PASSWORD, staff_client, text_of
 
 pytestmark = pytest.mark.django_db
 
@@ -162,7 +162,7 @@ class TestItsPage:
         assert "&lt;b&gt;bold" in text_of(admin_client.get(LOG))
 
     def test_it_reads_few_rows_in_few_queries_however_many_there_are(self, admin_client, admin_user, monkeypatch):
-        monkeypatch.setattr("salesengine.backoffice.base.LONGEST_LIST", 100)
+        monkeypatch.setattr("salesengine.backoffice.base.MAX_LISTED_ROWS", 100)
         kind = ContentType.objects.get_for_model(RejectedEvent)
         entry = {"user": admin_user, "content_type": kind, "object_id": "1", "object_repr": "x", "action_flag": CHANGE}
         LogEntry.objects.bulk_create([LogEntry(**entry) for _ in range(300)])

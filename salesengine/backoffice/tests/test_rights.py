@@ -17,7 +17,7 @@ from sales.models import RejectedEvent, Sale
 from sales.tests.helpers import rejected_event, sale_event
 from salesengine.accounts.api_keys import create_key
 from salesengine.accounts.models import APIKey
-from salesengine.tests.people import allow, links_of, staff_client, text_of
+from salesengine.tests.clients import allow, links_of, staff_client, text_of
 
 GROUPS = import_module("salesengine.migrations.0002_make_groups").GROUPS
 SALES, REJECTED = "/admin/sales/sale/", "/admin/sales/rejectedevent/"
@@ -41,8 +41,8 @@ def something_of_everything(settings, tmp_path):
     rejected_event("{}")
     rejected_event(replayed_at="2021-01-01T00:00Z", replayed_by="jo", sale_id=Sale.objects.latest("pk").pk)
     create_key("shop", ["ingest"])
-    ReportRun.objects.create(report="top_brands", parameters={}, door="api", outcome="ok", seconds=3)
-    ReportRun.objects.create(report="top_brands", parameters={}, door="api", outcome="running")
+    ReportRun.objects.create(report="top_brands", parameters={}, channel="api", outcome="ok", seconds=3)
+    ReportRun.objects.create(report="top_brands", parameters={}, channel="api", outcome="running")
     User.objects.create_superuser("root")
 
 

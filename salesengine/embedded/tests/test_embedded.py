@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from conftest import connect_database
 from salesengine.embedded import server as embedded
+from salesengine.tests.servers import connect_database
 
 pytestmark = pytest.mark.slow
 

@@ -41,7 +41,7 @@ def test_a_refused_host_is_a_problem(api):
 
 @pytest.mark.parametrize("error", [OperationalError("gone"), PoolTimeout("none free")])
 def test_a_database_that_is_away_is_503_with_a_time_to_try_again(api, monkeypatch, error):
-    def fail(question):
+    def fail(query):
         raise error
 
     monkeypatch.setattr(feedback, "top_categories", fail)
@@ -58,7 +58,7 @@ def test_a_thousand_parameters_are_refused(api):
 
 
 def test_a_mistake_of_ours_is_told_without_its_details(api, monkeypatch, caplog):
-    def fail(question):
+    def fail(query):
         raise ZeroDivisionError("a secret")
 
     monkeypatch.setattr(feedback, "top_categories", fail)

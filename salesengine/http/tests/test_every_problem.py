@@ -13,10 +13,10 @@ import httpx
 import psycopg
 import pytest
 
-from conftest import connect_database, new_folder, new_key, serve
 from sales.ingest.schema import EXAMPLE
 from salesengine.http import problem_types as problems
-from salesengine.http.problem_types import PROBLEMS, Problem
+from salesengine.http.problem_types import PROBLEM_TYPES, ProblemType
+from salesengine.tests.servers import connect_database, new_folder, new_key, serve
 
 SUCCESSES = {200, 201, 207}
 SETTINGS = {
@@ -79,7 +79,7 @@ def service():
 
 def case(expected, name, provoke, *marks):
     """A case for pytest: `provoke` gets this answer of the service, the status of a success or a problem."""
-    slug = expected.slug if isinstance(expected, Problem) else expected
+    slug = expected.slug if isinstance(expected, ProblemType) else expected
     return pytest.param(expected, provoke, id=f"{slug}: {name}", marks=marks)
 
 
@@ -334,4 +334,4 @@ def test_a_real_server_answers_as_it_should(service, expected, provoke):
 
 
 def test_every_success_and_every_problem_is_provoked():
-    assert {case.values[0] for case in CASES} == {*SUCCESSES, *PROBLEMS}
+    assert {case.values[0] for case in CASES} == {*SUCCESSES, *PROBLEM_TYPES}

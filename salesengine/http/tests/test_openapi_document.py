@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT, new_folder, new_key, serve
 from salesengine.accounts.models import Scope
+from salesengine.tests.servers import ROOT, new_folder, new_key, serve
 
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 

@@ -11,7 +11,7 @@ from rest_framework.test import APIClient
 
 from sales.totals import feedback
 from salesengine.http import errors
-from salesengine.http.problem_types import METHOD_NOT_ALLOWED, PROBLEMS
+from salesengine.http.problem_types import METHOD_NOT_ALLOWED, PROBLEM_TYPES
 
 pytestmark = pytest.mark.django_db
 DRF_EXCEPTIONS = [
@@ -24,7 +24,7 @@ def fail_with(api, monkeypatch):
     """GET /feedback, which fails with the given exception; its answer."""
 
     def answer(error):
-        def fail(question):
+        def fail(query):
             raise error
 
         monkeypatch.setattr(feedback, "top_categories", fail)
@@ -40,7 +40,11 @@ def slug(response):
 
 
 def test_no_two_problems_have_the_same_name():
-    assert len({problem.slug for problem in PROBLEMS}) == len({problem.title for problem in PROBLEMS}) == len(PROBLEMS)
+    assert (
+        len({problem.slug for problem in PROBLEM_TYPES})
+        == len({problem.title for problem in PROBLEM_TYPES})
+        == len(PROBLEM_TYPES)
+    )
 
 
 def test_the_page_has_every_problem_where_its_type_leads(api):
@@ -48,8 +52,8 @@ def test_the_page_has_every_problem_where_its_type_leads(api):
 
     page = unescape(response.content.decode())
     sections = dict(re.findall(r'<section id="(.*?)">(.*?)</section>', page, re.DOTALL))
-    assert list(sections) == [problem.uri.removeprefix("/docs/problems#") for problem in PROBLEMS]
-    for problem in PROBLEMS:
+    assert list(sections) == [problem.uri.removeprefix("/docs/problems#") for problem in PROBLEM_TYPES]
+    for problem in PROBLEM_TYPES:
         for text in (problem.title, str(problem.status), problem.meaning, problem.remedy):
             assert text in sections[problem.slug]
 
@@ -70,7 +74,7 @@ def test_the_openapi_document_has_every_problem_in_the_same_words(api):
         for operation in operations.values()
         for answer in operation["responses"].values()
     ]
-    for problem in set(PROBLEMS) - {METHOD_NOT_ALLOWED}:
+    for problem in set(PROBLEM_TYPES) - {METHOD_NOT_ALLOWED}:
         found = [answer for answer in answers if problem.meaning in answer["description"]]
         assert found, problem.slug
         for answer in found:
@@ -89,7 +93,7 @@ def test_each_of_drfs_exceptions_is_a_problem_of_its_status(fail_with, cls):
     response = fail_with(error)
 
     assert response.status_code == error.status_code
-    assert slug(response) in {problem.slug for problem in PROBLEMS if problem.status == error.status_code}
+    assert slug(response) in {problem.slug for problem in PROBLEM_TYPES if problem.status == error.status_code}
 
 
 @pytest.mark.parametrize(
@@ -104,7 +108,7 @@ def test_each_of_drfs_exceptions_is_a_problem_of_its_status(fail_with, cls):
         (errors.RequestInProgress(), "request-in-progress"),
         (errors.ContentTooLarge(), "content-too-large"),
         (errors.IdempotencyKeyReused(), "idempotency-key-reused"),
-        (errors.DatabaseAway(), "database-unavailable"),
+        (errors.DatabaseUnavailable(), "database-unavailable"),
         (ZeroDivisionError(), "internal-error"),
     ],
 )
@@ -120,7 +124,7 @@ def test_a_conflict_names_the_events(fail_with):
 
 @pytest.mark.parametrize(
     ("error", "wait"),
-    [(errors.RequestInProgress(), "1"), (errors.DatabaseAway(), "5"), (exceptions.Throttled(42), "42")],
+    [(errors.RequestInProgress(), "1"), (errors.DatabaseUnavailable(), "5"), (exceptions.Throttled(42), "42")],
 )
 def test_what_passes_says_when_to_try_again(fail_with, error, wait):
     assert fail_with(error)["Retry-After"] == wait

@@ -67,7 +67,7 @@ def test_a_failure_outside_the_api_has_the_id_in_answer_and_log(api, monkeypatch
 
 
 def test_what_a_request_logs_has_its_id_and_what_comes_after_has_none(api, monkeypatch, logged):
-    def fail(question):
+    def fail(query):
         raise ZeroDivisionError
 
     monkeypatch.setattr(feedback, "top_categories", fail)

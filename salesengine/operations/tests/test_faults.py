@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from conftest import connect_database
+from salesengine.tests.servers import connect_database
 
 pytestmark = pytest.mark.slow
 

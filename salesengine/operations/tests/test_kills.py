@@ -13,8 +13,8 @@ import httpx
 import psutil
 import pytest
 
-from conftest import connect_database, manage, new_folder, serve
 from salesengine.http.problem_types import DATABASE_UNAVAILABLE, INTERNAL_ERROR, REQUEST_IN_PROGRESS
+from salesengine.tests.servers import connect_database, manage, new_folder, serve
 
 KILLS = 50
 CLIENTS = 12

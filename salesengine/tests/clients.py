@@ -1,5 +1,6 @@
-"""Staff and what they may do, as tests need them."""
+"""Clients of the API and of the back office, one set for all tests."""
 
+import json
 import re
 import time
 from html import unescape
@@ -27,10 +28,28 @@ def staff_client(*permissions, group=None, name="jo"):
 
 
 def allow(user, *permissions):
-    """Give somebody permissions such as "sales.view_sale"."""
+    """Give a user, or the user of a client, permissions such as "sales.view_sale" or "view_sale"."""
+    user = getattr(user, "user", user)
     for permission in permissions:
-        app, _, codename = permission.partition(".")
-        user.user_permissions.add(Permission.objects.get(content_type__app_label=app, codename=codename))
+        app, _, codename = permission.rpartition(".")
+        found = Permission.objects.filter(codename=codename, **({"content_type__app_label": app} if app else {}))
+        assert found, permission
+        user.user_permissions.add(*found)
+
+
+def post(api, body, content_type="application/json", query="", **headers):
+    """POST /ingest: bytes and text as they are, anything else as JSON."""
+    text = body if isinstance(body, bytes | str) else json.dumps(body)
+    return api.generic("POST", f"/ingest{query}", text, content_type=content_type, headers=headers)
+
+
+def problem_of(response, status, slug):
+    """The problem that a refusal tells, which must have this status and type."""
+    assert response.status_code == status, response.content
+    assert response["Content-Type"] == "application/problem+json"
+    problem = response.json()
+    assert (problem["status"], problem["type"]) == (status, f"/docs/problems#{slug}")
+    return problem
 
 
 def log_in(client, name="jo", password=PASSWORD, **fields):
@@ -55,9 +74,10 @@ def code_of(device, steps=0):
 
 
 def text_of(response):
-    if response.streaming:
-        return ""
-    return response.content.decode(errors="replace")
+    """Return the page of a response; a stream has none."""
+    if hasattr(response, "rendered_content"):
+        return response.rendered_content
+    return "" if response.streaming else response.content.decode(errors="replace")
 
 
 def links_of(address, page):
