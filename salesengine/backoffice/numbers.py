@@ -1,0 +1,51 @@
+"""Write numbers for people, the same way on every page of the back office.
+
+Pages show money with two decimals, and the exact amount in the element's title. Exports and the API stay exact.
+"""
+
+from decimal import Decimal
+
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+
+def count(number: int) -> str:
+    """Return 1234567 as "1,234,567"."""
+    return f"{number:,}"
+
+
+def approximate_count(number: int) -> str:
+    """Return an estimate in words that do not look exact: 1234567 is "about 1.2 million"."""
+    for size, word in ((10**9, " billion"), (10**6, " million")):
+        if number >= 0.995 * size:
+            return f"about {number / size:.{0 if number >= 9.95 * size else 1}f}{word}"
+    digits = max(len(str(number)) - 2, 0)
+    return f"about {round(number, -digits):,}"
+
+
+def money_text(amount: Decimal | float) -> str:
+    """Return an amount with two decimals and thousands separators: 1234.567 is "1,234.57"."""
+    return f"{Decimal(str(amount)):z,.2f}"
+
+
+def exact_text(amount: Decimal | float) -> str:
+    """Return every digit of an amount, with thousands separators: 1234.5670 is "1,234.5670"."""
+    return f"{Decimal(str(amount)):,f}"
+
+
+def money(amount: Decimal | float) -> SafeString:
+    """Return an amount as HTML: two decimals, and the exact amount in the title."""
+    return format_html('<span title="{}">{}</span>', exact_text(amount), money_text(amount))
+
+
+def percent(value: Decimal | float) -> str:
+    """Return 12.345678 as "12.35 %"."""
+    return f"{Decimal(str(value)):z,.2f} %"
+
+
+def duration(seconds: float) -> str:
+    """Return 0.1234 as "0.12 s" and 75.5 as "1 min 16 s"."""
+    if seconds < 59.995:
+        return f"{seconds:.2f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes:,} min {rest} s"
