@@ -37,7 +37,7 @@ from countries.models import Country
 from sales.ingest.schema import EXAMPLE
 from sales.models import Sale
 from sales.totals.country_totals import TradeFigures, top_countries
-from sales.totals.minutes import MOST_COUNTED, counts_since
+from sales.totals.ingest_minutes import REJECTED_LIMIT, counts_since
 from sales.totals.overview import DAY, CategorySales, Period, category_sales, latest_sales
 
 LONGEST = 30  # days
@@ -104,15 +104,15 @@ def _presets(until: date, today: date) -> list[Preset]:
 
 def _sales(request: HttpRequest, until: date, today: date) -> dict[str, Any]:
     period = Period.ending(until, LONGEST)
-    figures = category_sales(Period(period.before.first, period.last))
+    figures = category_sales(Period(period.previous.first, period.last))
     if not figures.overall:
         return {"first_steps": _first_steps(request)}
     latest = latest_sales(until, LATEST_SALES)
     found = {"figures": figures, "period": period_text(period), "latest": latest}
-    has_sales = bool(figures.sold(period).sales)
+    has_sales = bool(figures.total(period).sales)
     if not has_sales:
         found["newest"] = latest[0] if latest else latest_sales(None, 1)[0]
-    if has_sales or figures.sold(period.before).sales:
+    if has_sales or figures.total(period.previous).sales:
         found["cards"] = _cards(figures, until, today)
     found["top_categories"] = [category_row(each) for each in figures.top()]
     return found | _by_country(period, latest, has_sales=has_sales) | _by_day(figures, period, has_sales=has_sales)
@@ -181,7 +181,7 @@ def _ingest(request: HttpRequest) -> dict[str, Any] | None:
     if may_see_sales:
         counts |= {"Accepted": f"{accepted:,}", "Duplicates": f"{duplicate:,}"}
     if may_see_rejected:
-        counts["Rejected"] = f"{rejected:,}{' or more' if rejected >= MOST_COUNTED else ''}"
+        counts["Rejected"] = f"{rejected:,}{' or more' if rejected >= REJECTED_LIMIT else ''}"
     return {"since": since, "counts": counts, "has_rejected": may_see_rejected and rejected > 0}
 
 

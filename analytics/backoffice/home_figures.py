@@ -13,8 +13,9 @@ from analytics.output.charts import chart_svg
 from sales.backoffice.links import sales_address
 from sales.models import Sale
 from sales.totals.country_totals import TradeFigures
-from sales.totals.feedback import ZERO, CategoryFeedback
-from sales.totals.overview import CategorySales, Period, Sold, change_in_percent
+from sales.totals.feedback import CategoryFeedback
+from sales.totals.figures import ZERO
+from sales.totals.overview import CategorySales, Period, PeriodFigures, change_in_percent
 
 NONE = "-"  # as in the rest of the admin
 NO_CATEGORY = "no category"
@@ -69,11 +70,11 @@ class Row:
 
 
 def card(figures: CategorySales, period: Period, title: str) -> Card:
-    now, before = figures.sold(period), figures.sold(period.before)
+    now, before = figures.total(period), figures.total(period.previous)
     return Card(
         title=title,
         days=period_text(period),
-        before=period_text(period.before),
+        before=period_text(period.previous),
         sales=f"{now.sales:,}",
         sales_change=_change(Decimal(now.sales), Decimal(before.sales), f"{before.sales:,}", before),
         revenue=Amount.of(now.revenue),
@@ -92,7 +93,7 @@ def period_address(period: Period, **filters: str) -> str:
     return sales_address({"start": period.first, "end": period.last, **filters})
 
 
-def _change(now: Decimal | None, before: Decimal, before_text: str, sold_before: Sold) -> Change:
+def _change(now: Decimal | None, before: Decimal, before_text: str, sold_before: PeriodFigures) -> Change:
     """Where a percentage would say nothing, only what it was before."""
     if not sold_before.sales:
         return Change("", "no sales before")
@@ -136,7 +137,7 @@ def daily_table(figures: CategorySales, period: Period) -> DailyTable:
     rows = []
     for day in reversed(period.days):
         revenues = [figures.daily.get((category, day), ZERO)[1] for category in categories]
-        total = figures.sold(Period(day, day)).revenue
+        total = figures.total(Period(day, day)).revenue
         rows.append((day, period_address(Period(day, day)), [money(revenue) for revenue in (total, *revenues)]))
     return DailyTable(["All", *(category or NO_CATEGORY for category in categories)], rows)
 

@@ -9,7 +9,7 @@ from analytics.definitions.reports import find_report
 from analytics.running.runner import run
 from analytics.tests.helpers import columns_of, moment, name_countries, record, rows_of, sale
 from countries.models import Country
-from sales.totals import feedback
+from sales.totals import feedback_folding
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 
@@ -194,7 +194,7 @@ def test_a_day_is_one_in_utc():
 
 def test_folded_and_unfolded_sales_count_once():
     record(sale("1", category="bags"))
-    feedback.fold()
+    feedback_folding.fold()
     record(sale("2", category="bags"))
     assert daily(days=1)["bags"]["2021-01-03"][:2] == (2, 3)
 

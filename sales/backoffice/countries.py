@@ -16,7 +16,7 @@ from countries.admin import CountryAdmin as PlainCountryAdmin
 from countries.models import Country
 from sales.backoffice.links import sales_address
 from sales.models import NumericField
-from sales.totals.country_figures import AllFigures, CountryFigures, find_figures
+from sales.totals.country_totals import CountryFigures, FiguresByCountry, figures_by_country
 
 COLUMNS = ("sold_count", "sold_revenue", "bought_count", "bought_revenue")
 
@@ -48,7 +48,7 @@ class CountryList(ChangeList):  # type: ignore[misc]  # unfold has no types
     """Each country with its figures, for who may see sales: one look for the whole page. Others get no figures."""
 
     root_queryset: QuerySet[Country]
-    figures: AllFigures | None = None
+    figures: FiguresByCountry | None = None
 
     @property
     def unnamed(self) -> list[Unnamed]:
@@ -62,7 +62,7 @@ class CountryList(ChangeList):  # type: ignore[misc]  # unfold has no types
 
     def get_queryset(self, request: HttpRequest, *arguments: Any, **options: Any) -> QuerySet[Country]:
         if may_see_sales(request):
-            self.figures = find_figures()
+            self.figures = figures_by_country()
             self.root_queryset = with_figures(self.root_queryset, self.figures.named)
         countries: QuerySet[Country] = super().get_queryset(request, *arguments, **options)
         return countries

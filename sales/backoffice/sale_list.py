@@ -99,10 +99,10 @@ class SalesList(ChangeList):  # type: ignore[misc]  # unfold has no types
         if given.keys() <= BY_CATEGORY:
             which = Q(category=given["category"]) if "category" in given else Q()
             which &= Q(category__isnull=True) if "no_category" in given else Q()
-            return Totals(*feedback.days_figures(*self._days.days(), which))
+            return Totals(*feedback.figures_between(*self._days.days(), which))
         if "totals" in self.asked and given.keys() <= BY_COUNTRY:
             sides = (self._countries(request, side) for side in ("seller", "buyer"))
-            return Totals(*country_totals.days_figures(*self._days.days(), *sides))
+            return Totals(*country_totals.figures_between(*self._days.days(), *sides))
         return None
 
     def _countries(self, request: HttpRequest, side: str) -> list[str] | None:

@@ -13,7 +13,7 @@ from analytics.running.runner import find_data_version, run
 from countries.models import Country
 from sales.ingest.writer import record_sales
 from sales.tests.helpers import sale_event
-from sales.totals import country_totals, feedback
+from sales.totals import country_folding, feedback_folding
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 
@@ -79,7 +79,7 @@ def test_a_fold_does_not_change_it(api, write_report):
     write_report(BY_COUNTRY)
     record_sales([sale_event()])
     etag = get(api)["ETag"]
-    feedback.fold()
+    feedback_folding.fold()
 
     assert get(api)["ETag"] == etag
 
@@ -235,7 +235,7 @@ def test_a_long_parameter_costs_no_more_than_it_must(write_report):
 def test_an_answer_of_the_projects_reports_is_known_again_until_there_is_a_new_sale(api, name):
     record_sales([sale_event()])
     etag = get(api, name=name)["ETag"]
-    while feedback.fold() or country_totals.fold():
+    while feedback_folding.fold() or country_folding.fold():
         pass
     assert get(api, name=name, **{"If-None-Match": etag}).status_code == 304
     record_sales([sale_event()])

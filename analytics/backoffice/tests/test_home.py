@@ -15,7 +15,7 @@ from countries.models import Country
 from sales.ingest.writer import record_sales
 from sales.models import Sale
 from sales.tests.helpers import rejected_event, sale_event
-from sales.totals import feedback
+from sales.totals import feedback_folding
 from salesengine.tests.clients import allow, post
 
 pytestmark = pytest.mark.django_db(databases=["default", "reports"])
@@ -184,7 +184,7 @@ def test_the_top_three_of_feedback_are_of_all_time(viewer):
     for category, number in {"bags": 1, "shoes": 3, "boys": 2, "girls": 1, None: 5}.items():
         record(*[sale("2", category=category, paid="2020-01-01")] * number)
     record(sale("1", category="bags", paid="2021-06-30"))
-    feedback.fold()
+    feedback_folding.fold()
 
     block = block_of(page_of(viewer), "Top categories of all time")
 

@@ -17,8 +17,8 @@ from countries.models import Country
 from sales.ingest.writer import record_sales
 from sales.models import Sale
 from sales.tests.helpers import sale_event
-from sales.totals import country_totals
-from sales.totals.country_figures import UNNAMED_SHOWN, find_figures
+from sales.totals import country_folding
+from sales.totals.country_totals import UNNAMED_LIMIT, figures_by_country
 
 LIST = reverse("admin:countries_country_changelist")
 ADD = reverse("admin:countries_country_add")
@@ -79,7 +79,7 @@ def test_each_country_has_what_it_sold_and_what_it_bought(admin_client, is_folde
     sell("170", "203", "1000.10", "2000.006")
     sell("203", "203", "-5")
     if is_folded:
-        country_totals.fold()
+        country_folding.fold()
     sell("203", "170", "0.1")
     assert figures(admin_client.get(LIST)) == {
         "Brazil": ["0", "0.00", "0", "0.00"],
@@ -113,7 +113,7 @@ def test_figures_agree_with_the_sales_themselves():
         bought[buyer] += 1
         sold_revenue[seller] += revenue
         bought_revenue[buyer] += revenue
-    found = find_figures()
+    found = figures_by_country()
     assert found.named | found.unnamed == {
         each: (sold[each], sold_revenue[each], bought[each], bought_revenue[each]) for each in ids
     }
@@ -182,8 +182,8 @@ def test_thousands_of_ids_without_a_name_are_counted_and_the_largest_shown(admin
     with CaptureQueriesContext(connection) as queries:
         page = admin_client.get(LIST)
     assert "3,000 country ids without a name" in page.content.decode()
-    assert [row[0] for row in unnamed(page)] == [f"rubbish {n}" for n in range(2_999, 2_999 - UNNAMED_SHOWN, -1)]
-    assert f"the {UNNAMED_SHOWN} with the most revenue" in page.content.decode()
+    assert [row[0] for row in unnamed(page)] == [f"rubbish {n}" for n in range(2_999, 2_999 - UNNAMED_LIMIT, -1)]
+    assert f"the {UNNAMED_LIMIT} with the most revenue" in page.content.decode()
     assert len(queries) <= 12
 
 

@@ -14,7 +14,8 @@ from django.db import DatabaseError, connection, transaction
 from sales.ingest.writer import FEW, record_plain_sales, record_sales
 from sales.models import CountryDailyTotal, CountryDay, CountryJournalEntry, CountryTotal, Sale
 from sales.tests.helpers import refusing, sale_event
-from sales.totals import country_totals, feedback
+from sales.totals import country_folding, country_verification, feedback_folding
+from sales.totals.isolation import snapshot
 from salesengine.tests.servers import waiting_at_most
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -49,7 +50,7 @@ def record(request):
 def test_each_sale_is_under_its_day_and_countries(record, folded):
     record([sold(REVENUE="1.10"), sold(REVENUE="2"), sold("2", "1", REVENUE="-4"), sold("2", "2", REVENUE="8")])
     if folded:
-        country_totals.fold()
+        country_folding.fold()
 
     figures = {key: value for key, value in country_sales().items() if key[0] == "01-07"}
     assert figures == {
@@ -68,7 +69,7 @@ def test_days_end_at_midnight_utc_whatever_the_zone_of_the_session(folded):
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL TimeZone = 'Pacific/Auckland'")
         if folded:
-            country_totals.fold()
+            country_folding.fold()
         assert [day for day, _, _ in sorted(country_sales())] == ["01-07", "01-08", "01-09"]
 
 
@@ -76,7 +77,7 @@ def test_figures_of_35_digits_are_exact_and_keep_their_scale():
     revenues = [Decimal("999999999999999.10000000000000000001"), Decimal("0.20")]
     record_sales([sold(REVENUE=revenue) for revenue in revenues])
     before = country_sales()
-    country_totals.fold()
+    country_folding.fold()
     assert str(country_sales()["01-07", "1", "2"][1]) == "999999999999999.30000000000000000001"
     assert before == country_sales()
 
@@ -87,7 +88,7 @@ def test_a_duplicate_of_an_event_is_not_counted():
         record_sales([event, event, sold() | {"EVENT_ID": "e-2"}])
 
     assert [count for count, _ in country_sales().values()] == [Sale.objects.count()] == [2]
-    assert country_totals.verify() == []
+    assert country_verification.verify() == []
 
 
 @pytest.mark.parametrize("number", [2, FEW + 1])
@@ -102,13 +103,13 @@ def test_a_batch_that_fails_half_way_leaves_nothing_behind(number):
 
 
 def test_ids_with_gaps_are_noted_without_the_gaps():
-    assert country_totals.id_ranges([7]) == "{[7,7]}"
-    assert country_totals.id_ranges([7, 8, 9]) == "{[7,9]}"
-    assert country_totals.id_ranges([7, 9]) == "{[7,7],[9,9]}"
+    assert country_folding.id_ranges([7]) == "{[7,7]}"
+    assert country_folding.id_ranges([7, 8, 9]) == "{[7,9]}"
+    assert country_folding.id_ranges([7, 9]) == "{[7,7],[9,9]}"
 
 
 def test_writers_keep_the_journal_short(monkeypatch):
-    monkeypatch.setattr(country_totals, "FOLD_EVERY", 8)
+    monkeypatch.setattr(country_folding, "FOLD_INTERVAL", 8)
 
     waiting = []
     for number in range(50):
@@ -117,23 +118,23 @@ def test_writers_keep_the_journal_short(monkeypatch):
 
     # Every eighth id brings a fold, which may take two more with it; the next batches come up to the id before, or two.
     assert 3 <= max(waiting) <= 7
-    assert country_totals.verify() == []
+    assert country_verification.verify() == []
 
 
 def test_a_fold_takes_no_more_than_its_share_and_at_least_a_batch(monkeypatch):
-    monkeypatch.setattr(country_totals, "FOLD_AT_MOST", 4)
+    monkeypatch.setattr(country_folding, "FOLD_LIMIT", 4)
     for number in (1, 2, 3, 5, 1):
         record_sales([sold()] * number)
 
-    assert [country_totals.fold() for _ in range(4)] == [6, 5, 1, 0]
+    assert [country_folding.fold() for _ in range(4)] == [6, 5, 1, 0]
 
 
 def test_writers_fold_all_of_a_long_journal(monkeypatch):
-    monkeypatch.setattr(country_totals, "FOLD_EVERY", 10**9)
+    monkeypatch.setattr(country_folding, "FOLD_INTERVAL", 10**9)
     for _ in range(9):
         record_sales([sold()])
-    monkeypatch.setattr(country_totals, "FOLD_AT_MOST", 4)
-    monkeypatch.setattr(country_totals, "FOLD_EVERY", 1)
+    monkeypatch.setattr(country_folding, "FOLD_LIMIT", 4)
+    monkeypatch.setattr(country_folding, "FOLD_INTERVAL", 1)
 
     record_sales([sold()])
 
@@ -141,22 +142,22 @@ def test_writers_fold_all_of_a_long_journal(monkeypatch):
 
 
 def test_a_fold_that_fails_does_not_fail_the_sale(monkeypatch, caplog):
-    monkeypatch.setattr(country_totals, "FOLD_EVERY", 1)
+    monkeypatch.setattr(country_folding, "FOLD_INTERVAL", 1)
 
     with refusing("country_daily_total", "false"):
         record_sales([sold()])
 
     assert "country_daily_total" in caplog.text
     assert (Sale.objects.count(), CountryJournalEntry.objects.count()) == (1, 1)
-    assert country_totals.verify() == []
+    assert country_verification.verify() == []
 
 
 def test_nobody_waits_for_a_fold():
     record_sales([sold()])
     with transaction.atomic():
-        assert country_totals.fold() == 1
-        assert elsewhere(without_waiting, country_totals.fold) == 0
-        assert elsewhere(without_waiting, feedback.fold) == 0
+        assert country_folding.fold() == 1
+        assert elsewhere(without_waiting, country_folding.fold) == 0
+        assert elsewhere(without_waiting, feedback_folding.fold) == 0
 
 
 def test_a_day_of_many_rows_is_merged_and_says_the_same(monkeypatch):
@@ -164,17 +165,17 @@ def test_a_day_of_many_rows_is_merged_and_says_the_same(monkeypatch):
         record_sales([sold(str(seller), "2", REVENUE=seller) for seller in range(400)])
         record_sales([sold(DATE_PAYMENT="2021-01-08")])
         before = country_sales()
-        country_totals.fold()
+        country_folding.fold()
 
     assert CountryDailyTotal.objects.filter(day="2021-01-07").count() == 400
     assert CountryDailyTotal.objects.filter(day="2021-01-08").count() == 3
     assert sorted(CountryDay.objects.values_list("row_count", "merged_count")) == [(3, 0), (400, 400)]
     assert country_sales() == before
-    assert country_totals.verify() == []
+    assert country_verification.verify() == []
 
 
 def test_any_reader_sees_whole_committed_batches_whatever_writers_and_folds_do(monkeypatch):
-    monkeypatch.setattr(country_totals, "MERGE", country_totals.MERGE.replace("1000", "2"))
+    monkeypatch.setattr(country_folding, "MERGE", country_folding.MERGE.replace("1000", "2"))
     ended, faults = threading.Event(), []
 
     def write(first):
@@ -186,7 +187,7 @@ def test_any_reader_sees_whole_committed_batches_whatever_writers_and_folds_do(m
 
     def fold():
         while not ended.is_set():
-            country_totals.fold()
+            country_folding.fold()
 
     def read():
         seen = 0
@@ -218,70 +219,70 @@ def test_any_reader_sees_whole_committed_batches_whatever_writers_and_folds_do(m
 
     assert faults == []
     assert country_sales()["01-07", "2", "1"] == (20 * 3, 2**60 - 1)
-    assert country_totals.verify() == []
-    assert country_totals.verify_totals() == []
+    assert country_verification.verify() == []
+    assert country_verification.verify_totals() == []
 
 
 class TestVerifying:
     @pytest.fixture(autouse=True)
     def sales(self):
         record_sales([sold(REVENUE="1.5"), sold("3", "4")])
-        country_totals.fold()
+        country_folding.fold()
         record_sales([sold(DATE_PAYMENT="2021-01-08")])
 
     def test_a_wrong_total_is_told(self):
         CountryDailyTotal.objects.filter(id_seller_country="1").update(revenue=2)
 
-        [difference] = country_totals.verify()
+        [difference] = country_verification.verify()
 
         assert (difference.id_seller_country, difference.id_buyer_country) == ("1", "2")
         assert difference.day == datetime.date(2021, 1, 7)
-        assert (difference.kept, difference.true) == ((1, Decimal(2)), (1, Decimal("1.5")))
+        assert (difference.stored, difference.expected) == ((1, Decimal(2)), (1, Decimal("1.5")))
 
     def test_a_lost_journal_entry_is_told(self):
         CountryJournalEntry.objects.all().delete()
-        assert [difference.kept for difference in country_totals.verify()] == [(0, 0)]
+        assert [difference.stored for difference in country_verification.verify()] == [(0, 0)]
 
     def test_a_total_of_no_sales_is_told(self):
         CountryDailyTotal.objects.create(
             day="2020-01-01", id_seller_country="1", id_buyer_country="2", sales_count=1, revenue=1
         )
-        assert [difference.true for difference in country_totals.verify()] == [(0, 0)]
+        assert [difference.expected for difference in country_verification.verify()] == [(0, 0)]
 
     def test_a_wrong_total_of_a_country_is_told(self):
         CountryTotal.objects.filter(id_country="2").update(bought_revenue=7)
 
-        [difference] = country_totals.verify_totals()
+        [difference] = country_verification.verify_totals()
 
         assert (difference.id_country, difference.side) == ("2", "bought")
-        assert difference.kept == (2, Decimal("64.27456"))  # 7 and what is in the journal
-        assert difference.true == (2, Decimal("58.77456"))
+        assert difference.stored == (2, Decimal("64.27456"))  # 7 and what is in the journal
+        assert difference.expected == (2, Decimal("58.77456"))
 
     def test_a_lost_total_of_a_country_is_told(self):
         CountryTotal.objects.filter(id_country="3").delete()
-        [difference] = country_totals.verify_totals()
-        assert (difference.side, difference.kept) == ("sold", (0, 0))
+        [difference] = country_verification.verify_totals()
+        assert (difference.side, difference.stored) == ("sold", (0, 0))
 
     def test_repair_makes_every_figure_right(self):
         CountryDailyTotal.objects.update(revenue=2)
         CountryTotal.objects.update(sold_count=5)
         CountryTotal.objects.create(id_country="9", sold_count=1, sold_revenue=1, bought_count=0, bought_revenue=0)
 
-        country_totals.repair()
+        country_verification.repair()
 
-        assert country_totals.verify() == []
-        assert country_totals.verify_totals() == []
+        assert country_verification.verify() == []
+        assert country_verification.verify_totals() == []
         assert CountryDailyTotal.objects.count() == 3
         assert list(CountryDay.objects.order_by("day").values_list("row_count", "merged_count")) == [(2, 2), (1, 1)]
 
     def test_a_sale_that_comes_in_during_a_repair_is_counted_once(self, monkeypatch):
-        monkeypatch.setattr(country_totals.feedback, "snapshot", snapshot_before_a_sale(feedback.snapshot))
+        monkeypatch.setattr(country_verification, "snapshot", snapshot_before_a_sale(snapshot))
 
-        country_totals.repair()
+        country_verification.repair()
 
         assert Sale.objects.count() == 4
-        assert country_totals.verify() == []
-        assert country_totals.verify_totals() == []
+        assert country_verification.verify() == []
+        assert country_verification.verify_totals() == []
 
     def test_the_command_tells_a_wrong_total_and_repairs_it(self, capsys):
         CountryDailyTotal.objects.filter(id_seller_country="1").update(revenue=2)
@@ -348,6 +349,6 @@ def test_migrating_counts_the_sales_that_are_there():
     call_command("migrate", verbosity=0)
 
     assert country_sales() == {("01-07", "1", "2"): (1, Decimal("0.5")), ("01-08", "1", "2"): (2, Decimal("1.0"))}
-    assert country_totals.verify() == []
-    assert country_totals.verify_totals() == []
+    assert country_verification.verify() == []
+    assert country_verification.verify_totals() == []
     assert [day.row_count for day in CountryDay.objects.all()] == [1, 1]

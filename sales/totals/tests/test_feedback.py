@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from sales.ingest.writer import FEW, record_sales
 from sales.models import Category, DailyTotal, JournalEntry, Sale, Total
 from sales.tests.helpers import refusing, sale_event
-from sales.totals import feedback
+from sales.totals import feedback, feedback_folding, feedback_verification
 from sales.totals.feedback import FeedbackQuery
+from sales.totals.figures import add_up
+from sales.totals.periods import midnight, split_period
 
 UTC = datetime.UTC
 FIRST = datetime.datetime(2021, 1, 1, tzinfo=UTC)
@@ -74,7 +76,7 @@ class TestAnswer:
         exact = Decimal("1999999999999998.00000000000000000001")
 
         before = answer(api)
-        feedback.fold()
+        feedback_folding.fold()
 
         assert before == answer(api) == answer(api, start_date="2021-01-01T12:00") == [("clothing", 3, exact)]
 
@@ -108,7 +110,7 @@ class TestAnswer:
         }.items():
             record_sales([sale_event(DATE_PAYMENT=moment, REVENUE=amount)])
         if folded:
-            feedback.fold()
+            feedback_folding.fold()
 
         assert [str(total) for _, _, total in answer(api, **period)] == ([revenue] if revenue else [])
 
@@ -117,12 +119,12 @@ class TestAnswer:
         for _ in range(20):
             record_sales([random_sale(rng) for _ in range(20)])
             if rng.random() < 0.3:
-                feedback.fold()
+                feedback_folding.fold()
         sales = list(Sale.objects.all())
 
         for _ in range(100):
             start, end = sorted(FIRST + random_step(rng) for _ in range(2))
-            wanted = feedback.add_up(
+            wanted = add_up(
                 (sale.category, 1, sale.revenue)
                 for sale in sales
                 if sale.category and start <= sale.date_payment <= end
@@ -183,19 +185,19 @@ def random_step(rng):
     return max(step, datetime.timedelta())
 
 
-moments = st.datetimes(timezones=st.just(UTC)) | st.dates().map(feedback.midnight)
+moments = st.datetimes(timezones=st.just(UTC)) | st.dates().map(midnight)
 
 
 @given(st.none() | moments, st.none() | moments, moments)
 def test_a_split_period_holds_each_moment_exactly_once(start, stop, moment):
     if start is not None and stop is not None and start >= stop:
         start, stop = stop, start + datetime.timedelta.resolution
-    days, edges = feedback.split_period(start, stop)
+    days, edges = split_period(start, stop)
 
     held = [within(moment, *edge) for edge in edges] + ([within(moment.date(), *days)] if days else [])
 
     assert sum(held) == within(moment, start, stop)
-    assert all(feedback.midnight(day) >= start for day in (days or ())[:1] if day and start)
+    assert all(midnight(day) >= start for day in (days or ())[:1] if day and start)
 
 
 def within(value, start, stop):
@@ -210,7 +212,7 @@ class TestFolding:
         )
         before = answer(api)
 
-        assert feedback.fold() == 3
+        assert feedback_folding.fold() == 3
 
         assert not JournalEntry.objects.exists()
         assert {(total.category, total.sales_count, total.revenue) for total in Total.objects.all()} == {
@@ -224,7 +226,7 @@ class TestFolding:
         for category in ("clothing", None):
             for _ in range(2):
                 record_sales([sale_event(CATEGORY=category, REVENUE="0.1")])
-                feedback.fold()
+                feedback_folding.fold()
 
         assert {(total.category, total.sales_count, total.revenue) for total in DailyTotal.objects.all()} == {
             ("clothing", 2, Decimal("0.2")),
@@ -232,20 +234,20 @@ class TestFolding:
         }
 
     def test_an_empty_journal_is_nothing_to_do(self):
-        assert feedback.fold() == 0
+        assert feedback_folding.fold() == 0
 
     def test_it_takes_no_more_than_its_share_in_one_go(self, monkeypatch):
-        monkeypatch.setattr(feedback, "FOLD_AT_MOST", 2)
+        monkeypatch.setattr(feedback_folding, "FOLD_LIMIT", 2)
         for _ in range(3):
             record_sales([sale_event()])
 
-        assert [feedback.fold(), feedback.fold(), feedback.fold()] == [2, 1, 0]
+        assert [feedback_folding.fold(), feedback_folding.fold(), feedback_folding.fold()] == [2, 1, 0]
 
 
 @pytest.mark.django_db(transaction=True)
 class TestWriters:
     def test_they_keep_the_journal_short(self, monkeypatch):
-        monkeypatch.setattr(feedback, "FOLD_EVERY", 8)
+        monkeypatch.setattr(feedback_folding, "FOLD_INTERVAL", 8)
 
         lengths = []
         for _ in range(50):
@@ -253,22 +255,22 @@ class TestWriters:
             lengths.append(JournalEntry.objects.count())
 
         assert max(lengths) <= 8
-        assert feedback.verify() == []
+        assert feedback_verification.verify() == []
 
     def test_they_fold_a_batch_of_many_days_at_once(self, monkeypatch):
-        monkeypatch.setattr(feedback, "FOLD_AT_MOST", 100)
+        monkeypatch.setattr(feedback_folding, "FOLD_LIMIT", 100)
 
         days = [sale_event(DATE_PAYMENT=FIRST + datetime.timedelta(days=number)) for number in range(450)]
         record_sales(days)
 
         assert JournalEntry.objects.count() < 100
-        assert feedback.verify() == []
+        assert feedback_verification.verify() == []
 
     def test_a_fold_that_fails_does_not_fail_the_sale(self, monkeypatch, api, event, caplog):
         def fail(entry_ids):
             raise DatabaseError("no fold today")
 
-        monkeypatch.setattr(feedback, "fold_if_due", fail)
+        monkeypatch.setattr(feedback_folding, "fold_if_due", fail)
 
         response = api.post("/ingest", event, format="json")
 
@@ -295,71 +297,71 @@ class TestWriters:
 class TestVerifying:
     @pytest.fixture(autouse=True)
     def sales(self, monkeypatch):
-        monkeypatch.setattr(feedback, "FOLD_EVERY", 10**9)  # the last sale stays in the journal
+        monkeypatch.setattr(feedback_folding, "FOLD_INTERVAL", 10**9)  # the last sale stays in the journal
         record_sales([sale_event(CATEGORY=category) for category in [*Category.values, None]])
-        feedback.fold()
+        feedback_folding.fold()
         record_sales([sale_event(DATE_PAYMENT="2021-01-08")])
 
     def test_right_figures_have_no_differences(self):
-        assert feedback.verify() == []
+        assert feedback_verification.verify() == []
 
     def test_a_sale_that_comes_in_meanwhile_is_no_difference(self, monkeypatch):
-        read_sales = feedback._every_sale
+        read_sales = feedback_verification._every_sale
 
         def read_sales_after_another_came_in(advance):
             elsewhere(record_sales, [sale_event()])
             return read_sales(advance)
 
-        monkeypatch.setattr(feedback, "_every_sale", read_sales_after_another_came_in)
+        monkeypatch.setattr(feedback_verification, "_every_sale", read_sales_after_another_came_in)
 
-        assert feedback.verify() == []
+        assert feedback_verification.verify() == []
 
     def test_a_wrong_total_is_told(self):
         Total.objects.filter(category="bags").update(sales_count=2)
 
-        [difference] = feedback.verify()
+        [difference] = feedback_verification.verify()
 
         assert (difference.category, difference.day) == ("bags", None)
-        assert (difference.kept, difference.true) == ((2, Decimal("57.27456")), (1, Decimal("57.27456")))
+        assert (difference.stored, difference.expected) == ((2, Decimal("57.27456")), (1, Decimal("57.27456")))
 
     def test_a_wrong_daily_total_is_told(self):
         DailyTotal.objects.filter(category=None).update(revenue=Decimal("57.27455"))
 
-        [difference] = feedback.verify()
+        [difference] = feedback_verification.verify()
 
         assert (difference.category, difference.day) == (None, datetime.date(2021, 1, 7))
 
     def test_a_lost_journal_entry_is_told(self):
         JournalEntry.objects.all().delete()
 
-        assert [difference.day for difference in feedback.verify()] == [None, datetime.date(2021, 1, 8)]
+        assert [difference.day for difference in feedback_verification.verify()] == [None, datetime.date(2021, 1, 8)]
 
     def test_a_figure_for_no_sales_at_all_is_told(self):
         DailyTotal.objects.create(category="bags", day=datetime.date(2020, 1, 1), sales_count=1, revenue=1)
 
-        assert [difference.true for difference in feedback.verify()] == [(0, Decimal(0))]
+        assert [difference.expected for difference in feedback_verification.verify()] == [(0, Decimal(0))]
 
     def test_repair_makes_every_figure_right(self):
         Total.objects.all().delete()
         DailyTotal.objects.update(revenue=1)
 
-        feedback.repair()
+        feedback_verification.repair()
 
-        assert feedback.verify() == []
+        assert feedback_verification.verify() == []
         assert not JournalEntry.objects.exists()
 
     def test_a_sale_that_comes_in_during_a_repair_is_counted_once(self):
         Total.objects.all().delete()
 
-        feedback.repair(advance=lambda sales: elsewhere(record_sales, [sale_event(CATEGORY="bags")] * 10))
+        feedback_verification.repair(advance=lambda sales: elsewhere(record_sales, [sale_event(CATEGORY="bags")] * 10))
 
-        assert feedback.verify() == []
+        assert feedback_verification.verify() == []
         assert feedback.top_categories(FeedbackQuery("bags"))[0].sales_count == 11
 
     def test_nobody_folds_during_a_repair(self):
         folded = []
 
-        feedback.repair(advance=lambda sales: folded.append(elsewhere(feedback.fold)))
+        feedback_verification.repair(advance=lambda sales: folded.append(elsewhere(feedback_folding.fold)))
 
         assert folded == [0]
 

@@ -11,7 +11,7 @@ from django.db import connection
 
 from sales.ingest.writer import record_sales
 from sales.tests.helpers import sale_event
-from sales.totals import feedback
+from sales.totals import feedback, feedback_folding, feedback_verification
 from sales.totals.feedback import FeedbackQuery
 
 DAY = datetime.datetime(2021, 1, 7, tzinfo=datetime.UTC)
@@ -39,7 +39,7 @@ class History:
 
     def fold_until(self, ended: threading.Event) -> None:
         while not ended.is_set():
-            feedback.fold()
+            feedback_folding.fold()
 
     def read_until(self, ended: threading.Event, query: FeedbackQuery) -> None:
         while not ended.is_set():
@@ -129,4 +129,4 @@ def test_no_reader_sees_anything_but_whole_committed_batches(histories):
 
         assert history.faults == [], f"seed {seed}"
         assert history.committed == set(range(12))
-        assert feedback.verify() == []
+        assert feedback_verification.verify() == []

@@ -12,10 +12,10 @@ from sales.demo import generate_events
 from sales.ingest.writer import record_sales
 from sales.models import Sale
 from sales.tests.helpers import sale_event
-from sales.totals import country_totals, feedback
+from sales.totals import country_folding, feedback, feedback_folding
 from sales.totals.country_totals import top_countries
 from sales.totals.feedback import FeedbackQuery
-from sales.totals.overview import CategorySales, Period, Sold, category_sales, change_in_percent, latest_sales
+from sales.totals.overview import CategorySales, Period, PeriodFigures, category_sales, change_in_percent, latest_sales
 
 pytestmark = pytest.mark.django_db
 DAY = datetime.date(2021, 6, 30)
@@ -30,7 +30,7 @@ def test_a_period_has_its_days_and_as_many_before():
     week = Period.ending(DAY, 7)
 
     assert (week.first, len(week.days), week.days[-1]) == (datetime.date(2021, 6, 24), 7, DAY)
-    assert week.before == Period(datetime.date(2021, 6, 17), datetime.date(2021, 6, 23))
+    assert week.previous == Period(datetime.date(2021, 6, 17), datetime.date(2021, 6, 23))
 
 
 @pytest.mark.parametrize("folded", [False, True])
@@ -45,18 +45,18 @@ def test_days_end_at_midnight_utc(folded):
         ]
     )
     if folded:
-        feedback.fold()
+        feedback_folding.fold()
     figures = category_sales(Period(DAY - datetime.timedelta(days=5), DAY))
 
-    assert figures.sold(Period(DAY, DAY)) == (3, Decimal(1_110))
-    assert figures.sold(Period(DAY, DAY).before) == (1, Decimal(1))
-    assert figures.sold(Period.ending(DAY, 5)) == (4, Decimal(1_111))
+    assert figures.total(Period(DAY, DAY)) == (3, Decimal(1_110))
+    assert figures.total(Period(DAY, DAY).previous) == (1, Decimal(1))
+    assert figures.total(Period.ending(DAY, 5)) == (4, Decimal(1_111))
     assert sum(count for count, _ in figures.overall.values()) == 5
 
 
 def test_totals_and_journal_are_added_up():
     record_sales([sold("2021-06-30", revenue="0.1"), sold("2021-05-01")])
-    feedback.fold()
+    feedback_folding.fold()
     record_sales([sold("2021-06-30", revenue="0.2"), sold("2021-06-30", None, 5)])
     figures = category_sales(MONTH)
 
@@ -68,14 +68,14 @@ def test_totals_and_journal_are_added_up():
 def test_refunds_take_away():
     record_sales([sold("2021-06-30", revenue=10), sold("2021-06-30", revenue=-12)])
 
-    assert category_sales(MONTH).sold(MONTH) == (2, Decimal(-2))
+    assert category_sales(MONTH).total(MONTH) == (2, Decimal(-2))
 
 
 def test_nothing_sold_is_nothing():
     figures = category_sales(MONTH)
 
     assert figures == CategorySales({}, {}, None)
-    assert (figures.sold(MONTH), figures.categories(MONTH), figures.top()) == ((0, 0), [], [])
+    assert (figures.total(MONTH), figures.categories(MONTH), figures.top()) == ((0, 0), [], [])
 
 
 def test_categories_are_those_of_the_period_and_none_is_last():
@@ -98,11 +98,11 @@ def test_the_top_three_are_those_of_feedback():
     [(3, "1", "0.33"), (3, "2", "0.67"), (2, "0.01", "0.01"), (2, "-0.01", "-0.01"), (0, "0", None)],
 )
 def test_the_average_is_rounded_to_the_cent(sales, revenue, average):
-    assert Sold(sales, Decimal(revenue)).average == (average and Decimal(average))
+    assert PeriodFigures(sales, Decimal(revenue)).average == (average and Decimal(average))
 
 
 def test_the_average_of_numbers_of_50_digits_is_right():
-    assert str(Sold(2, Decimal("9" * 40 + "." + "9" * 20)).average) == "5" + "0" * 39 + ".00"
+    assert str(PeriodFigures(2, Decimal("9" * 40 + "." + "9" * 20)).average) == "5" + "0" * 39 + ".00"
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_top_countries_are_those_with_the_most_revenue_in_the_period(folded):
         + [sold(day, ID_SELLER_COUNTRY="x", ID_BUYER_COUNTRY="y", revenue=99) for day in ("2021-05-31", "2021-07-01")]
     )
     if folded:
-        country_totals.fold()
+        country_folding.fold()
     top = top_countries(MONTH.first, MONTH.last, 2)
 
     assert [(each.seller, each.sales_count, each.revenue) for each in top.sellers] == [("fr", 2, 9), ("it", 2, 6)]
@@ -154,14 +154,14 @@ def test_the_figures_of_demo_sales_are_those_that_adding_up_the_events_gives(unt
     for start in range(0, 5_000, 1_000):
         record_sales(events[start : start + 1_000])
         if start == 2_000:
-            feedback.fold()
-            country_totals.fold()
+            feedback_folding.fold()
+            country_folding.fold()
     figures, top = category_sales(Period.ending(until, 60)), top_countries(until - datetime.timedelta(29), until, 5)
 
     for days in (1, 7, 30):
-        for period in (Period.ending(until, days), Period.ending(until, days).before):
+        for period in (Period.ending(until, days), Period.ending(until, days).previous):
             sold = [each for each in events if period.first <= each["DATE_PAYMENT"].date() <= period.last]
-            assert figures.sold(period) == (len(sold), sum(each["REVENUE"] for each in sold))
+            assert figures.total(period) == (len(sold), sum(each["REVENUE"] for each in sold))
     month = [each for each in events if 0 <= (until - each["DATE_PAYMENT"].date()).days < 30]
     daily = Counter((each["CATEGORY"], each["DATE_PAYMENT"].date()) for each in month)
     in_month = {key: count for key, (count, _) in figures.daily.items() if key[1] > until - datetime.timedelta(30)}

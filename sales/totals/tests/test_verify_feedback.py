@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def sales(monkeypatch):
     """Two sales that are still in the journal, whatever number its entries have."""
-    monkeypatch.setattr("sales.totals.feedback.fold_if_due", lambda entry_ids: None)
+    monkeypatch.setattr("sales.totals.feedback_folding.fold_if_due", lambda entry_ids: None)
     record_sales([sale_event(), sale_event(CATEGORY="bags")])
 
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 from sales.ingest.writer import record_sales
 from sales.models import JournalEntry, Sale
 from sales.tests.helpers import sale_event
-from sales.totals import feedback
+from sales.totals import feedback, feedback_folding
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -26,21 +26,21 @@ def test_without_sales_there_is_none():
 def test_it_is_that_of_all_sales_folded_or_not():
     record_sales([sale_event(), sale_event(CATEGORY="bags")])
     assert feedback.watermark() == true_watermark()
-    feedback.fold()
+    feedback_folding.fold()
     assert feedback.watermark() == true_watermark()
     record_sales([sale_event()])
     assert feedback.watermark() == true_watermark()
-    feedback.fold()
+    feedback_folding.fold()
     assert feedback.watermark() == true_watermark()
 
 
 def test_a_sale_of_a_transaction_that_began_before_does_not_set_it_back():
     record_sales([sale_event()])
-    feedback.fold()
+    feedback_folding.fold()
     newest = feedback.watermark().received_at
     record_sales([sale_event()])
     JournalEntry.objects.update(received_at=timezone.now() - timedelta(hours=1))
-    feedback.fold()
+    feedback_folding.fold()
     assert feedback.watermark() == (2, newest)
 
 

@@ -14,9 +14,9 @@ from sales.ingest.writer import FEW, record_plain_sales, record_sales
 from sales.models import DuplicateJournalEntry, IngestMinute, JournalEntry
 from sales.rejected.replay import find_mistakes
 from sales.tests.helpers import refusing, rejected_event, sale_event
-from sales.totals import feedback
-from sales.totals import minutes as ingest_counts
-from sales.totals.minutes import KEPT_FOR, counts_since
+from sales.totals import feedback_folding, feedback_verification, ingest_minutes
+from sales.totals.ingest_minutes import RETENTION, counts_since
+from sales.totals.isolation import snapshot, try_fold_lock
 from sales.totals.tests.test_histories import together
 from salesengine.tests.clients import post
 from salesengine.tests.servers import waiting_at_most
@@ -33,7 +33,7 @@ def counts():
 @pytest.fixture
 def no_folds(monkeypatch):
     """Only tests fold."""
-    monkeypatch.setattr(feedback, "FOLD_EVERY", 10**9)
+    monkeypatch.setattr(feedback_folding, "FOLD_INTERVAL", 10**9)
 
 
 @pytest.mark.parametrize("folded", [False, True])
@@ -43,7 +43,7 @@ def test_what_is_accepted_is_counted_whatever_way_it_is_written(no_folds, folded
     record_sales([sale_event()] * (FEW + 1))
     record_sales([sale_event(EVENT_ID="e-1")])
     if folded:
-        feedback.fold()
+        feedback_folding.fold()
 
     assert JournalEntry.objects.exists() is not folded
     assert counts() == (3 + 1 + FEW + 1 + 1, 0, 0)
@@ -55,7 +55,7 @@ def test_duplicates_are_counted_and_are_not_accepted(no_folds, folded):
     record_sales(events)
     record_sales(events)
     if folded:
-        feedback.fold()
+        feedback_folding.fold()
 
     assert DuplicateJournalEntry.objects.exists() is not folded
     assert counts() == (2, 4, 0)
@@ -68,7 +68,7 @@ def test_what_is_rejected_and_kept_is_counted(api, event):
 
 
 def test_rejected_events_are_counted_up_to_a_limit(monkeypatch):
-    monkeypatch.setattr(ingest_counts, "MOST_COUNTED", 3)
+    monkeypatch.setattr(ingest_minutes, "REJECTED_LIMIT", 3)
     for position in range(5):
         rejected_event(position=position)
 
@@ -98,7 +98,7 @@ def test_what_came_before_the_minute_is_not_counted(no_folds):
         record_sales([sale_event(EVENT_ID="e-1")])
         table.objects.update(received_at=now.replace(second=0, microsecond=0) - datetime.timedelta(microseconds=1))
     before = counts_since(now)
-    feedback.fold()
+    feedback_folding.fold()
 
     assert before == counts_since(now) == (0, 0, 0)
     assert counts() == (1, 1, 0)
@@ -115,17 +115,17 @@ def test_a_minute_is_counted_from_its_beginning_on(no_folds):
 
 def test_a_fold_adds_to_the_minutes_there_are_and_forgets_old_ones(no_folds):
     record_sales([sale_event()])
-    feedback.fold()
-    IngestMinute.objects.update(minute=timezone.now() - KEPT_FOR - datetime.timedelta(minutes=1))
+    feedback_folding.fold()
+    IngestMinute.objects.update(minute=timezone.now() - RETENTION - datetime.timedelta(minutes=1))
     for _ in range(2):
         record_sales([sale_event()] * 2)
-        feedback.fold()
+        feedback_folding.fold()
 
     assert sum(IngestMinute.objects.values_list("accepted", flat=True)) == 4
 
 
 def test_events_that_are_only_sent_again_keep_their_journal_short(monkeypatch):
-    monkeypatch.setattr(feedback, "FOLD_EVERY", 8)
+    monkeypatch.setattr(feedback_folding, "FOLD_INTERVAL", 8)
     for _ in range(30):
         record_sales([sale_event(EVENT_ID="e-1")])
 
@@ -146,10 +146,10 @@ def test_a_batch_that_fails_leaves_no_count_behind(number):
 
 def test_a_repair_keeps_what_is_still_in_the_journal(no_folds):
     record_sales([sale_event(), sale_event(EVENT_ID="e-1")])
-    feedback.fold()
+    feedback_folding.fold()
     record_sales([sale_event(), sale_event(EVENT_ID="e-1")])
 
-    feedback.repair()
+    feedback_verification.repair()
 
     assert not JournalEntry.objects.exists()
     assert counts() == (3, 1, 0)
@@ -166,7 +166,7 @@ def test_readers_see_whole_batches_whatever_is_folded_meanwhile():
 
     def fold():
         while not ended.is_set():
-            feedback.fold()
+            feedback_folding.fold()
 
     def read():
         while not ended.is_set():
@@ -197,15 +197,15 @@ def test_nobody_waits_for_a_fold_to_note_duplicates(no_folds):
         finally:
             connection.close()
 
-    with feedback.snapshot(), connection.cursor() as cursor, ThreadPoolExecutor(1) as other:
-        assert feedback.may_fold(cursor)
-        ingest_counts.fold([])
+    with snapshot(), connection.cursor() as cursor, ThreadPoolExecutor(1) as other:
+        assert try_fold_lock(cursor)
+        ingest_minutes.fold([])
         assert other.submit(send).result() == {0}
 
 
 def test_the_upgrade_counts_what_was_accepted_before(no_folds):
     record_sales([sale_event()] * 3)
-    feedback.fold()
+    feedback_folding.fold()
     record_sales([sale_event()] * 2)
     call_command("migrate", "sales", "0007", verbosity=0)
 
