@@ -10,7 +10,7 @@ from sales.backoffice import command_search
 
 def find(request: HttpRequest, term: str) -> list[SearchResult]:
     """What whoever asks may see; `term` is what was typed, in small letters."""
-    found = command_search.find(request)
+    found = command_search.search(request)
     if request.user.has_perm("analytics.view_report"):
         found += [
             SearchResult(

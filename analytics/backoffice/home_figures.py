@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 from analytics.backoffice.results import money
 from analytics.definitions.headers import Chart
 from analytics.output.charts import chart_svg
-from sales.backoffice.links import sales_address
+from sales.backoffice.links import sales_url
 from sales.models import Sale
 from sales.totals.country_totals import TradeFigures
 from sales.totals.feedback import CategoryFeedback
@@ -90,7 +90,7 @@ def period_text(period: Period) -> str:
 
 
 def period_address(period: Period, **filters: str) -> str:
-    return sales_address({"start": period.first, "end": period.last, **filters})
+    return sales_url({"start": period.first, "end": period.last, **filters})
 
 
 def _change(now: Decimal | None, before: Decimal, before_text: str, sold_before: PeriodFigures) -> Change:
@@ -146,7 +146,7 @@ def daily_table(figures: CategorySales, period: Period) -> DailyTable:
 
 
 def category_row(top: CategoryFeedback) -> Row:
-    address = sales_address({"category": top.category})
+    address = sales_url({"category": top.category})
     return Row(top.category, f"{top.sales_count:,}", Amount.of(top.total_revenue), address)
 
 

@@ -15,7 +15,7 @@ from analytics.output.charts import chart_svg
 from analytics.output.formats import text_for_people
 from analytics.running.runner import Result, ResultColumn, Row, RowRange
 from countries.models import Country
-from sales.backoffice.links import sales_address
+from sales.backoffice.links import sales_url
 
 PLAIN = headers.ColumnFormat()
 
@@ -176,4 +176,4 @@ def _sales_address(how: headers.ColumnFormat, row: Mapping[str, Any], given: Bou
         for sale_field, source in how.sales.items()
         if source in row or given.values.get(source) is not None
     }
-    return sales_address(filters)
+    return sales_url(filters)

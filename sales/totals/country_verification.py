@@ -68,7 +68,10 @@ def verify() -> list[CountryDifference]:
     """Add up every sale and return the daily figures that differ. Writers and folds may run meanwhile."""
     with connection.cursor() as cursor:
         cursor.execute(FIND_DIFFERENCES)
-        return [CountryDifference(*row[:3], _figures(*row[3:5]), _figures(*row[5:])) for row in cursor]
+        return [
+            CountryDifference(day, seller, buyer, _figures(*stored), _figures(*expected))
+            for day, seller, buyer, stored, expected in ((*row[:3], row[3:5], row[5:]) for row in cursor)
+        ]
 
 
 @dataclass(frozen=True)
