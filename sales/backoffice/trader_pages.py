@@ -153,8 +153,12 @@ def _breakdowns(side: Side, trader_id: str, added_up: History) -> dict[str, Any]
         "chart": _chart(added_up.months),
         "own_countries": rows(added_up.own_countries, own, country_names),
         "tables": [
-            ("Categories", rows(added_up.categories, "category", {})),
-            (f"Countries of the {side.other}s", rows(added_up.other_countries[:COUNTRIES_LIMIT], other, country_names)),
+            ("Categories", "Category", rows(added_up.categories, "category", {})),
+            (
+                f"Countries of the {side.other}s",
+                "Country",
+                rows(added_up.other_countries[:COUNTRIES_LIMIT], other, country_names),
+            ),
         ],
         "more_countries": max(len(added_up.other_countries) - COUNTRIES_LIMIT, 0),
     }

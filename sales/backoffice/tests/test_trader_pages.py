@@ -82,7 +82,7 @@ def test_all_figures_agree_with_the_sales(admin_client):
         ("2020-12", 0, 0),
         ("2021-01", 2, Decimal("99.80")),
     ]
-    (_, categories), (_, countries) = context["tables"]
+    (*_, categories), (*_, countries) = context["tables"]
     assert [row[:3] for row in categories] == [
         ("none", 1, 100),
         ("bags", 1, Decimal("0.10")),
@@ -103,7 +103,7 @@ def test_every_number_links_to_its_sales(admin_client):
         ]
     )
     context = get(admin_client, "seller", "s").context
-    rows = [*context["months"], *context["own_countries"], *(row for _, table in context["tables"] for row in table)]
+    rows = [*context["months"], *context["own_countries"], *(row for *_, table in context["tables"] for row in table)]
     assert len(rows) == 7
     for row in rows:
         assert len(admin_client.get(row.url).context["cl"].result_list) == row.number, row

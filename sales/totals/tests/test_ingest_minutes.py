@@ -1,9 +1,8 @@
-"""How many events came in lately: accepted, duplicate and rejected."""
+"""Accepted, duplicate and rejected events are counted by minute."""
 
 import datetime
 import json
 import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.core.management import call_command
@@ -17,7 +16,7 @@ from sales.tests.helpers import refusing, rejected_event, sale_event
 from sales.totals import feedback_folding, feedback_verification, ingest_minutes
 from sales.totals.ingest_minutes import RETENTION, counts_since
 from sales.totals.isolation import snapshot, try_fold_lock
-from sales.totals.tests.test_histories import together
+from sales.totals.tests.threads import in_another_thread, together
 from salesengine.tests.clients import post
 from salesengine.tests.servers import waiting_at_most
 
@@ -26,18 +25,18 @@ HOUR = datetime.timedelta(hours=1)
 
 
 def counts():
-    """(accepted, duplicate, rejected) of the last hour."""
+    """Return (accepted, duplicate, rejected) for the last hour."""
     return tuple(counts_since(timezone.now() - HOUR))
 
 
 @pytest.fixture
-def no_folds(monkeypatch):
-    """Only tests fold."""
+def only_tests_fold(monkeypatch):
+    """Keep writers from folding."""
     monkeypatch.setattr(feedback_folding, "FOLD_INTERVAL", 10**9)
 
 
 @pytest.mark.parametrize("folded", [False, True])
-def test_what_is_accepted_is_counted_whatever_way_it_is_written(no_folds, folded):
+def test_accepted_events_are_counted_for_every_way_to_write(only_tests_fold, folded):
     record_sales([sale_event(CATEGORY=category) for category in ("bags", "bags", None)])
     record_plain_sales([sale_event()])
     record_sales([sale_event()] * (FEW + 1))
@@ -50,7 +49,7 @@ def test_what_is_accepted_is_counted_whatever_way_it_is_written(no_folds, folded
 
 
 @pytest.mark.parametrize("folded", [False, True])
-def test_duplicates_are_counted_and_are_not_accepted(no_folds, folded):
+def test_duplicates_are_counted_and_not_as_accepted(only_tests_fold, folded):
     events = [sale_event(EVENT_ID="e-1"), sale_event(EVENT_ID="e-2"), sale_event(EVENT_ID="e-1")]
     record_sales(events)
     record_sales(events)
@@ -61,7 +60,7 @@ def test_duplicates_are_counted_and_are_not_accepted(no_folds, folded):
     assert counts() == (2, 4, 0)
 
 
-def test_what_is_rejected_and_kept_is_counted(api, event):
+def test_stored_rejected_events_are_counted(api, event):
     post(api, [event, {}, {}], query="?on_error=skip")
 
     assert counts() == (1, 0, 2)
@@ -75,14 +74,14 @@ def test_rejected_events_are_counted_up_to_a_limit(monkeypatch):
     assert counts() == (0, 0, 3)
 
 
-def test_a_request_that_comes_again_under_its_key_brings_no_duplicates(api, event):
+def test_a_retry_with_an_idempotency_key_is_not_a_duplicate(api, event):
     for _ in range(3):
         post(api, [event, event | {"EVENT_ID": "e-1"}], **{"Idempotency-Key": "k-1"})
 
     assert counts() == (2, 0, 0)
 
 
-def test_rehearsals_and_refusals_are_not_counted(api, event):
+def test_dry_runs_and_refused_requests_are_not_counted(api, event):
     post(api, event | {"EVENT_ID": "e-1"})
     post(api, [event | {"EVENT_ID": "e-1"}, event], query="?dry_run=true")
     post(api, [event | {"EVENT_ID": "e-1"}, event | {"EVENT_ID": "e-1", "BRAND": "other"}])
@@ -92,7 +91,7 @@ def test_rehearsals_and_refusals_are_not_counted(api, event):
     assert counts() == (2, 0, 0)
 
 
-def test_what_came_before_the_minute_is_not_counted(no_folds):
+def test_events_before_the_minute_are_not_counted(only_tests_fold):
     now = timezone.now()
     for table in (JournalEntry, DuplicateJournalEntry):
         record_sales([sale_event(EVENT_ID="e-1")])
@@ -104,16 +103,16 @@ def test_what_came_before_the_minute_is_not_counted(no_folds):
     assert counts() == (1, 1, 0)
 
 
-def test_a_minute_is_counted_from_its_beginning_on(no_folds):
+def test_a_minute_is_counted_from_its_start(only_tests_fold):
     record_sales([sale_event()])
-    moment = datetime.datetime(2021, 1, 7, 12, 30, tzinfo=datetime.UTC)
-    JournalEntry.objects.update(received_at=moment)
+    timestamp = datetime.datetime(2021, 1, 7, 12, 30, tzinfo=datetime.UTC)
+    JournalEntry.objects.update(received_at=timestamp)
 
-    assert counts_since(moment + datetime.timedelta(seconds=59)).accepted == 1
-    assert counts_since(moment + datetime.timedelta(seconds=60)).accepted == 0
+    assert counts_since(timestamp + datetime.timedelta(seconds=59)).accepted == 1
+    assert counts_since(timestamp + datetime.timedelta(seconds=60)).accepted == 0
 
 
-def test_a_fold_adds_to_the_minutes_there_are_and_forgets_old_ones(no_folds):
+def test_a_fold_adds_to_existing_minutes_and_deletes_expired_ones(only_tests_fold):
     record_sales([sale_event()])
     feedback_folding.fold()
     IngestMinute.objects.update(minute=timezone.now() - RETENTION - datetime.timedelta(minutes=1))
@@ -124,7 +123,7 @@ def test_a_fold_adds_to_the_minutes_there_are_and_forgets_old_ones(no_folds):
     assert sum(IngestMinute.objects.values_list("accepted", flat=True)) == 4
 
 
-def test_events_that_are_only_sent_again_keep_their_journal_short(monkeypatch):
+def test_duplicates_alone_keep_their_journal_short(monkeypatch):
     monkeypatch.setattr(feedback_folding, "FOLD_INTERVAL", 8)
     for _ in range(30):
         record_sales([sale_event(EVENT_ID="e-1")])
@@ -134,9 +133,9 @@ def test_events_that_are_only_sent_again_keep_their_journal_short(monkeypatch):
 
 
 @pytest.mark.parametrize("number", [1, FEW + 1])
-def test_a_batch_that_fails_leaves_no_count_behind(number):
+def test_a_failed_batch_is_not_counted(number):
     record_sales([sale_event(EVENT_ID="e-1")])
-    events = [sale_event(EVENT_ID="e-1")] + [sale_event(EVENT_ID=f"e-{place + 2}") for place in range(number)]
+    events = [sale_event(EVENT_ID="e-1")] + [sale_event(EVENT_ID=f"e-{index + 2}") for index in range(number)]
     with refusing("duplicate_journal", "false"), pytest.raises(DatabaseError):
         record_sales(events)
 
@@ -144,7 +143,7 @@ def test_a_batch_that_fails_leaves_no_count_behind(number):
     assert record_sales(events).accepted == number
 
 
-def test_a_repair_keeps_what_is_still_in_the_journal(no_folds):
+def test_a_repair_counts_the_events_in_the_journal(only_tests_fold):
     record_sales([sale_event(), sale_event(EVENT_ID="e-1")])
     feedback_folding.fold()
     record_sales([sale_event(), sale_event(EVENT_ID="e-1")])
@@ -155,8 +154,8 @@ def test_a_repair_keeps_what_is_still_in_the_journal(no_folds):
     assert counts() == (3, 1, 0)
 
 
-def test_readers_see_whole_batches_whatever_is_folded_meanwhile():
-    """Each batch has one new event for one duplicate: a reader that saw a fold half done would see another number."""
+def test_readers_see_whole_batches_during_folds():
+    """Each batch has one new event and one duplicate, so a reader of half a fold would see unequal numbers."""
     record_sales([sale_event(EVENT_ID="e-0")])
     ended, faults, seen = threading.Event(), [], []
 
@@ -186,24 +185,21 @@ def test_readers_see_whole_batches_whatever_is_folded_meanwhile():
     assert counts() == (301, 300, 0)
 
 
-def test_nobody_waits_for_a_fold_to_note_duplicates(no_folds):
+def test_writers_do_not_wait_for_a_fold_to_record_duplicates(only_tests_fold):
     record_sales([sale_event(EVENT_ID="e-1")])
     record_sales([sale_event(EVENT_ID="e-1")])
 
     def send():
-        try:
-            with waiting_at_most("1s"):
-                return record_sales([sale_event(EVENT_ID="e-1")]).duplicates
-        finally:
-            connection.close()
+        with waiting_at_most("1s"):
+            return record_sales([sale_event(EVENT_ID="e-1")]).duplicates
 
-    with snapshot(), connection.cursor() as cursor, ThreadPoolExecutor(1) as other:
+    with snapshot(), connection.cursor() as cursor:
         assert try_fold_lock(cursor)
         ingest_minutes.fold([])
-        assert other.submit(send).result() == {0}
+        assert in_another_thread(send) == {0}
 
 
-def test_the_upgrade_counts_what_was_accepted_before(no_folds):
+def test_the_migration_counts_the_sales_accepted_before(only_tests_fold):
     record_sales([sale_event()] * 3)
     feedback_folding.fold()
     record_sales([sale_event()] * 2)
