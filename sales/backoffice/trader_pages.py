@@ -144,12 +144,13 @@ def _breakdowns(side: Side, trader_id: str, added_up: History) -> dict[str, Any]
             for key, figures in groups
         ]
 
+    months = [
+        BreakdownRow(month.isoformat()[:7], *figures, sales_url(filters | _days_of(month)))
+        for month, figures in added_up.months
+    ]
     own, other = f"id_{side.name}_country", f"id_{side.other}_country"
     return {
-        "months": [
-            BreakdownRow(month.isoformat()[:7], *figures, sales_url(filters | _days_of(month)))
-            for month, figures in added_up.months
-        ],
+        "months": months,
         "chart": _chart(added_up.months),
         "own_countries": rows(added_up.own_countries, own, country_names),
         "tables": [

@@ -1,8 +1,8 @@
-"""The journal of the totals by country, and the folds that move it into these totals.
+"""The journal of the totals by country, and the folds that move its entries into totals.
 
 A journal entry holds the ids of one batch's sales. The writer stores it in the transaction that stores the sales, and
-starts a fold after about every 20,000th sale. Unlike the feedback's totals, which are added up in Python, these are
-added up by the database.
+starts a fold after about every 20,000th sale. The database adds up these totals, unlike the feedback's, which are added
+up in Python.
 
 A fold appends rows to the daily totals, because an append costs a tenth of an update. When a day has many rows, a fold
 also merges them.
@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from sales.totals.isolation import try_fold_lock
 
 FOLD_INTERVAL = 20_000  # sales: fewer would hardly save rows, more would make the journal slow to read
-FOLD_LIMIT = 100_000  # journal entries per fold, and sales, except that the last batch is folded whole
+FOLD_LIMIT = 100_000  # sales per fold, apart from the rest of the last batch; also the limit of journal entries
 MERGE_LIMIT = 16  # days per fold
 
 APPEND_TO_JOURNAL = "INSERT INTO country_journal (sale_ids, sales_count)"

@@ -1,4 +1,4 @@
-"""Read what the sellers of each country sold to the buyers of each.
+"""Read the figures of sales by the seller's and the buyer's country.
 
 The views `country_sales` (by day) and `country_figures` (all time) add up the totals and the sales that are still in
 the journal. One statement on a view sees every committed sale exactly once.

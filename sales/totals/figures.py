@@ -16,7 +16,7 @@ ZERO: Figures = (0, Decimal(0))
 
 
 def add_up(rows: Iterable[tuple[Key, int, Decimal]]) -> dict[Key, Figures]:
-    """Return the exact sums for each key of rows of (key, number of sales, revenue)."""
+    """Return the exact figures of each key. Rows are (key, number of sales, revenue)."""
     sums: dict[Key, Figures] = {}
     with localcontext(EXACT):
         for key, count, revenue in rows:

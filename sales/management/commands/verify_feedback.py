@@ -53,4 +53,4 @@ def _describe_country(difference: country_verification.CountryTotalDifference) -
 
 
 def _compare(stored: Figures, expected: Figures) -> str:
-    return "kept {} sales with revenue {:f}, but there are {} with {:f}".format(*stored, *expected)
+    return "stored {} sales with revenue {:f}, expected {} with {:f}".format(*stored, *expected)

@@ -92,13 +92,13 @@ def test_the_command_prints_wrong_totals_and_repairs_them(capsys):
     with pytest.raises(CommandError, match="1 figures differ"):
         call_command("verify_feedback")
     assert capsys.readouterr().out == (
-        "country 1 to 2, 2021-01-07: kept 1 sales with revenue 2, but there are 1 with 1.5\n"
+        "country 1 to 2, 2021-01-07: stored 1 sales with revenue 2, expected 1 with 1.5\n"
     )
     CountryTotal.objects.filter(id_country="4").update(bought_count=3)
     with pytest.raises(CommandError, match="2 figures differ"):
         call_command("verify_feedback")
     assert capsys.readouterr().out.splitlines()[1] == (
-        "country 4, bought: kept 3 sales with revenue 57.27456, but there are 1 with 57.27456"
+        "country 4, bought: stored 3 sales with revenue 57.27456, expected 1 with 57.27456"
     )
 
     call_command("verify_feedback", "--repair")
