@@ -1,4 +1,4 @@
-"""The user that docs/deployment.md makes for reports can read what they need, and do nothing else."""
+"""The user that the README makes for reports can read what they need, and do nothing else."""
 
 import re
 from contextlib import contextmanager
@@ -19,13 +19,13 @@ from sales.tests.helpers import sale_event
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 
-PAGE = Path(settings.BASE_DIR, "docs", "deployment.md").read_text()
-(GRANTS,) = re.findall(r"```sql\n(CREATE ROLE reports.*?)```", PAGE, re.DOTALL)
+README = Path(settings.BASE_DIR, "docs/deployment.md").read_text()
+(GRANTS,) = re.findall(r"```sql\n(CREATE ROLE reports.*?)```", README, re.DOTALL)
 
 
 @pytest.fixture
 def role(monkeypatch):
-    """Reports run as the user of docs/deployment.md."""
+    """Reports run as the README's user."""
     with connection.cursor() as cursor:
         cursor.execute(GRANTS)
     connections["reports"].close()
