@@ -19,7 +19,7 @@ from sales.models import Sale
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "architecture.md").read_text()
-(TABLE,) = re.findall(r"^\| to change \| look in \|\n\|---\|---\|\n((?:\|.*\n)+)", PAGE, re.MULTILINE)
+(TABLE,) = re.findall(r"^\| task \| look in \|\n\|---\|---\|\n((?:\|.*\n)+)", PAGE, re.MULTILINE)
 TOUR = dict(re.findall(r"^\| (.+) \| `(.+)/` \|$", TABLE, re.MULTILINE))
 
 
