@@ -245,7 +245,7 @@ class RejectedEventAdmin(ModelAdmin[RejectedEvent]):
     def message_outcome(self, request: HttpRequest, outcome: ReplayResult) -> str:
         parts = (
             (outcome.stored, "stored as new sales"),
-            (outcome.duplicates, "duplicates of stored sales, marked as replayed"),
+            (outcome.duplicates, "already stored, so marked as replayed"),
             (outcome.invalid, "still invalid"),
             (outcome.gone, "already replayed or deleted"),
         )

@@ -1,4 +1,4 @@
-"""Deletes what has been kept long enough, a little at a time."""
+"""Delete old rows from a table in small transactions."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,55 +8,58 @@ from django.db import connection, transaction
 from django.utils import timezone
 from psycopg import sql
 
-AT_ONCE = 5_000  # rows in one transaction: no lock is held for long, and an interruption loses little
+BATCH_SIZE = 5_000  # rows in one transaction: short locks, and an interruption undoes little
 
 
 @dataclass(frozen=True)
 class PurgedTable:
-    """A table of which the oldest rows are deleted; `moment` is the column, with an index, that says how old."""
+    """A table whose oldest rows may be deleted."""
 
     table: str
-    moment: str
-    name: str
+    timestamp_column: str  # tells a row's age; needs an index
+    label: str  # what the rows are, in the plural
 
 
-COUNT = "SELECT count(*) FROM {table} WHERE {moment} < %s"
-# What somebody else has locked, such as an event that is being replayed, waits for the next purge.
+COUNT = "SELECT count(*) FROM {table} WHERE {timestamp} < %s"
+# Skip locked rows, such as an event that is being replayed; the next purge deletes them.
 DELETE = """
     DELETE FROM {table} WHERE ctid = ANY (ARRAY(
-        SELECT ctid FROM {table} WHERE {moment} < %s ORDER BY {moment} LIMIT {most} FOR UPDATE SKIP LOCKED
+        SELECT ctid FROM {table} WHERE {timestamp} < %s ORDER BY {timestamp} LIMIT {limit} FOR UPDATE SKIP LOCKED
     ))
     """
 
 
-def purge_older_than(kept: PurgedTable, age: timedelta, *, dry_run: bool) -> str:
-    """Delete what is older, or only count it; what was done, in words."""
+def purge_older_than(table: PurgedTable, age: timedelta, *, dry_run: bool) -> str:
+    """Delete the rows older than `age`, or only count them in a dry run. Return a sentence that says how many."""
     before = timezone.now() - age
     if dry_run:
-        return f"Would delete {count(kept, before):,} {kept.name}."
-    return f"Deleted {sum(purge(kept, before)):,} {kept.name}."
+        return f"Would delete {count(table, before):,} {table.label}."
+    return f"Deleted {sum(purge(table, before)):,} {table.label}."
 
 
-def count(kept: PurgedTable, before: datetime) -> int:
-    """How many rows `purge` would delete."""
+def count(table: PurgedTable, before: datetime) -> int:
+    """Return the number of rows that `purge` would delete."""
     with connection.cursor() as cursor:
-        cursor.execute(_query(COUNT, kept), [before])
+        cursor.execute(_statement(COUNT, table), [before])
         number: int = cursor.fetchone()[0]
     return number
 
 
-def purge(kept: PurgedTable, before: datetime) -> Iterator[int]:
-    """Delete the rows from before a moment, the oldest first; after each transaction how many it deleted."""
+def purge(table: PurgedTable, before: datetime) -> Iterator[int]:
+    """Delete the rows from before a time, oldest first. Yield the number of rows after each transaction."""
     while True:
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(_query(DELETE, kept), [before])
+            cursor.execute(_statement(DELETE, table), [before])
             deleted = cursor.rowcount
         if deleted:
             yield deleted
-        if deleted < AT_ONCE:
+        if deleted < BATCH_SIZE:
             return
 
 
-def _query(text: str, kept: PurgedTable) -> sql.Composed:
-    names = {"table": sql.Identifier(kept.table), "moment": sql.Identifier(kept.moment)}
-    return sql.SQL(text).format(**names, most=sql.Literal(AT_ONCE))
+def _statement(template: str, table: PurgedTable) -> sql.Composed:
+    return sql.SQL(template).format(
+        table=sql.Identifier(table.table),
+        timestamp=sql.Identifier(table.timestamp_column),
+        limit=sql.Literal(BATCH_SIZE),
+    )

@@ -221,9 +221,7 @@ class TestReplayOfSelectedEvents:
 
         messages = replay_selected(admin_client, rows)
 
-        assert messages == [
-            "Replay: 2 stored as new sales; 1 duplicates of stored sales, marked as replayed; 1 still invalid."
-        ]
+        assert messages == ["Replay: 2 stored as new sales; 1 already stored, so marked as replayed; 1 still invalid."]
         assert Sale.objects.count() == 3
 
     def test_a_second_click_stores_nothing(self, admin_client):
