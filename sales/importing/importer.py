@@ -71,7 +71,7 @@ def import_file(
             summary.before = checkpoint.lines
             with closing(prefetch(_validated(file.chunks(checkpoint)))) as chunks:
                 for chunk, checked in chunks:
-                    _store_chunk(chunk, checked, file.name, options, file_import, summary)
+                    _store_chunk(chunk, checked, options, file_import, summary)
                     advance(chunk.done - done)
                     done = chunk.done
             _finish(file_import, options)
@@ -97,17 +97,12 @@ def prefetch(items: Iterator[Item]) -> Generator[Item, None, None]:
 
 
 def _store_chunk(
-    chunk: Chunk,
-    checked: ValidationResult,
-    name: str,
-    options: ImportOptions,
-    file_import: FileImport,
-    summary: ImportSummary,
+    chunk: Chunk, checked: ValidationResult, options: ImportOptions, file_import: FileImport, summary: ImportSummary
 ) -> None:
     if checked.errors and not options.ingest.skip:
         raise chunk.batch.refusal(checked)
     with transaction.atomic():
-        stored = store_batch(chunk.batch, checked, Delivery(options.sender, name, options.ingest))
+        stored = store_batch(chunk.batch, checked, Delivery(options.sender, file_import.name, options.ingest))
         if not options.ingest.dry_run:
             _save_checkpoint(file_import, chunk.end, stored)
     _add_counts(summary, stored)

@@ -1,4 +1,4 @@
-"""Delete old rows from a table in small transactions."""
+"""Delete old rows in small batches."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,20 +8,20 @@ from django.db import connection, transaction
 from django.utils import timezone
 from psycopg import sql
 
-BATCH_SIZE = 5_000  # rows in one transaction: short locks, and an interruption undoes little
+BATCH_SIZE = 5_000  # rows per transaction, so that no lock is held for long and an interruption loses little
 
 
 @dataclass(frozen=True)
 class PurgedTable:
-    """A table whose oldest rows may be deleted."""
+    """A table whose oldest rows are deleted, the indexed column with a row's age, and what to call the rows."""
 
     table: str
-    timestamp_column: str  # tells a row's age; needs an index
-    label: str  # what the rows are, in the plural
+    timestamp: str
+    label: str
 
 
 COUNT = "SELECT count(*) FROM {table} WHERE {timestamp} < %s"
-# Skip locked rows, such as an event that is being replayed; the next purge deletes them.
+# Skip rows that somebody else has locked, such as an event that is being replayed, until the next purge.
 DELETE = """
     DELETE FROM {table} WHERE ctid = ANY (ARRAY(
         SELECT ctid FROM {table} WHERE {timestamp} < %s ORDER BY {timestamp} LIMIT {limit} FOR UPDATE SKIP LOCKED
@@ -29,27 +29,27 @@ DELETE = """
     """
 
 
-def purge_older_than(table: PurgedTable, age: timedelta, *, dry_run: bool) -> str:
-    """Delete the rows older than `age`, or only count them in a dry run. Return a sentence that says how many."""
+def purge_older_than(purged: PurgedTable, age: timedelta, *, dry_run: bool) -> str:
+    """Delete the rows older than `age`, or only count them. Return a sentence that says how many."""
     before = timezone.now() - age
     if dry_run:
-        return f"Would delete {count(table, before):,} {table.label}."
-    return f"Deleted {sum(purge(table, before)):,} {table.label}."
+        return f"Would delete {count(purged, before):,} {purged.label}."
+    return f"Deleted {sum(purge(purged, before)):,} {purged.label}."
 
 
-def count(table: PurgedTable, before: datetime) -> int:
-    """Return the number of rows that `purge` would delete."""
+def count(purged: PurgedTable, before: datetime) -> int:
+    """Count the rows that `purge` would delete."""
     with connection.cursor() as cursor:
-        cursor.execute(_statement(COUNT, table), [before])
+        cursor.execute(_query(COUNT, purged), [before])
         number: int = cursor.fetchone()[0]
     return number
 
 
-def purge(table: PurgedTable, before: datetime) -> Iterator[int]:
-    """Delete the rows from before a time, oldest first. Yield the number of rows after each transaction."""
+def purge(purged: PurgedTable, before: datetime) -> Iterator[int]:
+    """Delete the rows from before `before`, the oldest first. Yield the number of rows after each transaction."""
     while True:
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(_statement(DELETE, table), [before])
+            cursor.execute(_query(DELETE, purged), [before])
             deleted = cursor.rowcount
         if deleted:
             yield deleted
@@ -57,9 +57,6 @@ def purge(table: PurgedTable, before: datetime) -> Iterator[int]:
             return
 
 
-def _statement(template: str, table: PurgedTable) -> sql.Composed:
-    return sql.SQL(template).format(
-        table=sql.Identifier(table.table),
-        timestamp=sql.Identifier(table.timestamp_column),
-        limit=sql.Literal(BATCH_SIZE),
-    )
+def _query(template: str, purged: PurgedTable) -> sql.Composed:
+    names = {"table": sql.Identifier(purged.table), "timestamp": sql.Identifier(purged.timestamp)}
+    return sql.SQL(template).format(**names, limit=sql.Literal(BATCH_SIZE))

@@ -49,16 +49,9 @@ exit codes:
 MAX_LISTED_ERRORS = 20
 
 
-class ModeTexts(NamedTuple):
-    """What the command says in one mode."""
-
-    activity: str  # while it runs
-    on_failure: str  # what is stored when it fails
-    summary_prefix: str
-
-
-IMPORT = ModeTexts("Importing", "Everything before that is stored. Run the command again to continue from there.", "")
-DRY_RUN = ModeTexts("Checking", "Nothing is stored.", "Dry run, nothing stored: ")
+# The activity, what is stored after a failure, and the prefix of the summary.
+IMPORT = ("Importing", "Everything before that is stored. Run the command again to continue from there.", "")
+DRY_RUN = ("Checking", "Nothing is stored.", "Dry run, nothing stored: ")
 
 
 class FileToImport(NamedTuple):
@@ -115,15 +108,15 @@ class Command(BaseCommand):
     def _import(self, file: EventFile, options: ImportOptions, summaries: list[ImportSummary]) -> None:
         summary = ImportSummary(file.name, file.unit)
         summaries.append(summary)
-        texts = DRY_RUN if options.ingest.dry_run else IMPORT
+        activity, on_failure, prefix = DRY_RUN if options.ingest.dry_run else IMPORT
         try:
             with (
-                _translate_errors(file.name, texts.on_failure, file.unit),
-                progress(f"{texts.activity} {file.name}, {file.total_unit}", file.total) as advance,
+                _translate_errors(file.name, on_failure, file.unit),
+                progress(f"{activity} {file.name}, {file.total_unit}", file.total) as advance,
             ):
                 import_file(file, options, summary, advance)
         finally:
-            self.stderr.write(f"{texts.summary_prefix}{summary}", str)
+            self.stderr.write(f"{prefix}{summary}", str)
 
 
 def _parse_arguments(
