@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from sales.ingest.writer import FEW, record_plain_sales, record_sales
 from sales.models import DuplicateJournalEntry, IngestMinute, JournalEntry
-from sales.rejected.replay import find_mistakes
+from sales.rejected.replay import find_errors
 from sales.tests.helpers import refusing, rejected_event, sale_event
 from sales.totals import feedback
 from sales.totals import minutes as ingest_counts
@@ -88,7 +88,7 @@ def test_rehearsals_and_refusals_are_not_counted(api, event):
     post(api, [event | {"EVENT_ID": "e-1"}, event | {"EVENT_ID": "e-1", "BRAND": "other"}])
     record_sales([sale_event(EVENT_ID="e-1")], "shop")
 
-    assert find_mistakes(json.dumps(event | {"EVENT_ID": "e-1"}).encode(), "shop") == []
+    assert find_errors(json.dumps(event | {"EVENT_ID": "e-1"}).encode(), "shop") == []
     assert counts() == (2, 0, 0)
 
 
