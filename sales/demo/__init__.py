@@ -1,7 +1,7 @@
-"""Generate a demo marketplace: its countries and a year of sales, the same for the same arguments.
+"""Generate a demo marketplace for trying things out.
 
-`data` holds the tables that describe the marketplace, `generator` draws countries and sales events from them, and
-`manage.py load_demo` stores them.
+The number of sales and a seed go in; countries and a year of sales events come out, the same for the same arguments.
+Only the command `load_demo` and the benchmarks import it; start in `generator.py`.
 """
 
 from sales.demo.generator import countries, generate_events
