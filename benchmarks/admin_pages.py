@@ -1,10 +1,10 @@
-"""How long the pages of the back office take, at 10,000 sales and at many.
+"""Measure the response times of back-office pages with 10,000 sales and with many.
 
     .venv/bin/python -m benchmarks.admin_pages [SALES] [--rounds N] [--folder LOCAL_DIR]
 
-Each page is asked for as a browser would, by a member of staff who is logged in, without the network: the time is the
-server's. Queries are all that go to the database, without BEGIN and COMMIT. Pages are asked for in turns. --folder
-takes the many sales from a database that has them already, and leaves it there.
+A logged-in staff user requests each page in turn through Django's test client, so times do not include the network.
+"queries" counts all statements except BEGIN, COMMIT and savepoints. With --folder, the larger data set is an existing
+database, which is kept.
 """
 
 import json
@@ -23,7 +23,7 @@ from benchmarks.service import ROOT, Service, note, service
 
 FEW, SALES = 10_000, 10_000_000
 ROUNDS = 15
-LONGEST, MOST_QUERIES, HIGHEST_RATIO = 300, 12, 3
+MAX_MILLISECONDS, MAX_QUERIES, MAX_RATIO = 300, 12, 3
 LIST = "/admin/sales/sale/"
 TRANSACTION = ("BEGIN", "COMMIT", "SAVEPOINT", "RELEASE", "ROLLBACK")
 
@@ -33,7 +33,7 @@ def sales(**filters: str) -> str:
 
 
 def pages() -> dict[str, str]:
-    """What is measured: its name, and its address in the data there are."""
+    """Return the addresses of the measured pages by name, with values from the loaded sales."""
     from django.db.models import Count
 
     from sales.models import Sale
@@ -78,7 +78,7 @@ def pages() -> dict[str, str]:
         "a buyer": f"/admin/sales/buyer/{newest.id_buyer}/",
         "the largest buyer": f"/admin/sales/buyer/{buyers}/",
         "the largest seller": f"/admin/sales/seller/{sellers}/",
-        "brands as they are typed": f"{LIST}brands/?term=zep",
+        "brand autocompletion": f"{LIST}brands/?term=zep",
     }
 
 
@@ -86,8 +86,8 @@ def main() -> None:
     parser = ArgumentParser(prog="python -m benchmarks.admin_pages")
     parser.add_argument("sales", type=int, nargs="?", default=SALES, help="(default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--folder", help="a LOCAL_DIR that has the sales already")
-    parser.add_argument("--measure", action="store_true", help="the database of this environment alone, as JSON")
+    parser.add_argument("--folder", help="an existing LOCAL_DIR with that many sales")
+    parser.add_argument("--measure", action="store_true", help="measure only the current database, and print JSON")
     options = parser.parse_args()
     if options.measure:
         print(json.dumps(measure(options.rounds)))
@@ -102,8 +102,9 @@ def main() -> None:
     print(f"medians of {options.rounds} rounds\n{'':<28}{FEW:>12,}{options.sales:>14,}    ratio  queries")
     for name, (milliseconds, queries) in many.items():
         ratio = milliseconds / few[name][0]
-        words = "" if milliseconds <= LONGEST and queries <= MOST_QUERIES and ratio <= HIGHEST_RATIO else "  !"
-        print(f"{name:<28}{few[name][0]:>9.0f} ms{milliseconds:>11.0f} ms{ratio:>9.1f}{queries:>9}{words}")
+        within_limits = milliseconds <= MAX_MILLISECONDS and queries <= MAX_QUERIES and ratio <= MAX_RATIO
+        mark = "" if within_limits else "  !"
+        print(f"{name:<28}{few[name][0]:>9.0f} ms{milliseconds:>11.0f} ms{ratio:>9.1f}{queries:>9}{mark}")
 
 
 def measure_sales(number: int, rounds: int) -> dict[str, tuple[float, int]]:
@@ -120,17 +121,17 @@ def measure_folder(folder: str, rounds: int) -> dict[str, tuple[float, int]]:
 def measure_with(environment: Mapping[str, str], rounds: int) -> dict[str, tuple[float, int]]:
     command = [sys.executable, "-m", "benchmarks.admin_pages", "--measure", "--rounds", str(rounds)]
     output = subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE).stdout
-    found: dict[str, tuple[float, int]] = json.loads(output)
-    return found
+    results: dict[str, tuple[float, int]] = json.loads(output)
+    return results
 
 
 def measure(rounds: int) -> dict[str, tuple[float, int]]:
-    """The median in milliseconds, and the queries, of each page."""
+    """Return the median time in milliseconds and the number of queries of each page."""
     django.setup()
     from django.db import connection
 
     with connection.cursor() as cursor:
-        cursor.execute("VACUUM (ANALYZE) sales")  # what autovacuum does in its own time
+        cursor.execute("VACUUM (ANALYZE) sales")  # autovacuum would do this later
     get = browser()
     times: dict[str, list[float]] = {}
     queries: dict[str, int] = {}
@@ -139,15 +140,15 @@ def measure(rounds: int) -> dict[str, tuple[float, int]]:
         for name, address in addresses.items():
             start = time.perf_counter()
             get(address)
-            if number:  # the first is warm-up
+            if number:  # the first round is a warm-up
                 times.setdefault(name, []).append((time.perf_counter() - start) * 1000)
     for name, address in addresses.items():
         queries[name] = count_queries(lambda address=address: get(address))
-    return {name: (median(each), queries[name]) for name, each in times.items()}
+    return {name: (median(page_times), queries[name]) for name, page_times in times.items()}
 
 
 def browser() -> Callable[[str], None]:
-    """Asks for pages as a member of staff who may see everything, and not more."""
+    """Return a function that requests a page as a staff user who may view everything and change nothing."""
     from django.contrib.auth.models import Permission, User
     from django.test import Client
 
@@ -159,17 +160,17 @@ def browser() -> Callable[[str], None]:
     def get(address: str) -> None:
         response = client.get(address)
         if response.status_code != 200:
-            raise RuntimeError(f"{address} answered {response.status_code}")
+            raise RuntimeError(f"{address} returned {response.status_code}")
 
     return get
 
 
-def count_queries(ask: Callable[[], None]) -> int:
+def count_queries(request: Callable[[], None]) -> int:
     from django.db import connection
     from django.test.utils import CaptureQueriesContext
 
     with CaptureQueriesContext(connection) as captured:
-        ask()
+        request()
     return sum(not query["sql"].startswith(TRANSACTION) for query in captured)
 
 

@@ -1,4 +1,4 @@
-"""Batches of 5,000 events from two clients: POST /ingest beside DRF with bulk_create, and COPY alone."""
+"""Measure batches of 5,000 events from two clients: POST /ingest, DRF with bulk_create, and COPY alone."""
 
 import http.client
 import json
@@ -13,8 +13,8 @@ from benchmarks.service import Service, note, service
 
 CLIENTS = 2
 BATCH = 5_000
-BATCHES = 20  # in a run, all clients together
-START = 200_000  # demo sales there are before each run
+BATCHES = 20  # per run, for all clients together
+START = 200_000  # demo sales before each run
 TABLES = (
     *("sales", "feedback_journal", "feedback_daily_total", "feedback_total"),
     *("country_journal", "country_daily_total", "country_day"),
@@ -30,10 +30,10 @@ def measure(rounds: int, *, bare: bool) -> None:
             bench = BatchesBench(measured)
             if bare:
                 bench.drop_indexes()
-            # /ingest is last, so that there is something to verify at the end; COPY and DRF keep no feedback.
-            ways = {"COPY": bench.copy, "/drf": bench.post_to("/drf"), "/ingest": bench.post_to("/ingest")}
+            # /ingest runs last, so that verify_feedback checks its totals: COPY and DRF do not update them.
+            methods = {"COPY": bench.copy, "/drf": bench.post_to("/drf"), "/ingest": bench.post_to("/ingest")}
             for number in range(rounds):
-                for name, send in ways.items():
+                for name, send in methods.items():
                     rates[name].append(bench.run(send))
                     note(f"round {number + 1}: {name}: {rates[name][-1]:,.0f} events/s")
         measured.manage("verify_feedback")
@@ -41,7 +41,7 @@ def measure(rounds: int, *, bare: bool) -> None:
 
 
 class BatchesBench:
-    """Sends the same batches, again and again, to a table that is as it was before."""
+    """Send the same batches again and again, each time to the same initial tables."""
 
     def __init__(self, measured: Service) -> None:
         self.measured = measured
@@ -55,7 +55,7 @@ class BatchesBench:
         self.blocks = [b"".join(map(raw_copy.row, batch)) for batch in batches]
 
     def run(self, send: Callable[[int], None]) -> float:
-        """Events/s of all clients at once, each sending its part of the batches."""
+        """Send the batches from all clients at once and return the events/s."""
         self._restore()
         with ThreadPoolExecutor(CLIENTS) as pool:
             start = time.perf_counter()
@@ -63,7 +63,7 @@ class BatchesBench:
             return BATCH * BATCHES / (time.perf_counter() - start)
 
     def drop_indexes(self) -> None:
-        """All but the primary key, to see what the ways in cost by themselves."""
+        """Drop all indexes except the primary key, to measure the methods without index maintenance."""
         names = self.database.execute(
             "SELECT indexname FROM pg_indexes WHERE tablename = 'sales' AND indexname <> 'sales_pkey'"
         ).fetchall()
@@ -99,15 +99,15 @@ def _share(batches: Sequence[bytes], client: int) -> Sequence[bytes]:
 def _post(connection: http.client.HTTPConnection, address: str, body: bytes, headers: dict[str, str]) -> None:
     connection.request("POST", address, body, headers)
     response = connection.getresponse()
-    answer = response.read()
-    if response.status != 201 or json.loads(answer)["accepted"] != BATCH:
-        raise RuntimeError(f"{address} answered {response.status}: {answer[:500]!r}")
+    content = response.read()
+    if response.status != 201 or json.loads(content)["accepted"] != BATCH:
+        raise RuntimeError(f"{address} returned {response.status}: {content[:500]!r}")
 
 
 def report(rates: dict[str, list[float]]) -> None:
     print(f"batches of {BATCH:,}, {CLIENTS} clients")
-    middle = {name: median(each) for name, each in rates.items()}
-    for name, rate in middle.items():
+    medians = {name: median(method_rates) for name, method_rates in rates.items()}
+    for name, rate in medians.items():
         print(f"{name:<16}{rate:>12,.0f} events/s")
-    print(f"/ingest against /drf      {middle['/ingest'] / middle['/drf']:>6.2f}    wanted: at least 10")
-    print(f"/ingest against COPY      {middle['/ingest'] / middle['COPY']:>6.2f}    wanted: at least 0.50")
+    print(f"/ingest / /drf            {medians['/ingest'] / medians['/drf']:>6.2f}    target: at least 10")
+    print(f"/ingest / COPY            {medians['/ingest'] / medians['COPY']:>6.2f}    target: at least 0.50")

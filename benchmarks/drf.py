@@ -1,4 +1,4 @@
-"""The same door as a good Django team would build it with DRF alone: a ModelSerializer and bulk_create."""
+"""An ingest endpoint for comparison, built with DRF alone: a ModelSerializer and bulk_create."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ class SaleSerializer(serializers.ModelSerializer):
     ID_PRODUCT = serializers.CharField(source="id_product", max_length=64)
     ID_BUYER = serializers.CharField(source="id_buyer", max_length=64)
     ID_SELLER = serializers.CharField(source="id_seller", max_length=64)
-    ID_SELLER_COUNTRY = serializers.CharField(source="seller_country_id", max_length=64)  # not looked up: kept anyway
+    ID_SELLER_COUNTRY = serializers.CharField(source="seller_country_id", max_length=64)  # unknown ones are accepted
     ID_BUYER_COUNTRY = serializers.CharField(source="buyer_country_id", max_length=64)
     DATE_PAYMENT = serializers.DateTimeField(source="date_payment")
     BRAND = serializers.CharField(source="brand", max_length=256, allow_null=True, required=False)
@@ -39,7 +39,7 @@ class SaleSerializer(serializers.ModelSerializer):
 
 
 class DRFView(APIView):
-    """Validates and stores a list of events; keeps no feedback."""
+    """Validate and store a list of events, without updating the feedback."""
 
     parser_classes = [JSONParser]
     scope = Scope.INGEST

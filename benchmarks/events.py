@@ -1,7 +1,7 @@
-"""Writes demo sales as clients send them, one JSON object a line: `python -m benchmarks.events NUMBER FILE`.
+"""Write demo events as clients send them, one JSON object per line: `python -m benchmarks.events NUMBER FILE`.
 
-With --random-ids each event has ids of its own, so that the indexes are written all over. With --a-year N they are the
-first of N sales in a year; without, they are a year's.
+With --random-ids, ids are random, so that inserts touch all parts of the indexes. With --a-year N, the events are the
+first of a year with N sales; by default they cover the whole year.
 """
 
 import os
@@ -19,12 +19,12 @@ ID_FIELDS = ("ID_ORDER", "ID_PRODUCT", "ID_BUYER", "ID_SELLER")
 def write_events(number: int, path: Path, *, a_year: int, random_ids: bool) -> None:
     from sales.demo import generate_events  # needs Django set up
 
-    chance = Random(7)
-    encode = msgspec.json.Encoder().encode  # decimals in quotes: exact for every reader
+    rng = Random(7)
+    encode = msgspec.json.Encoder().encode  # writes decimals in quotes, which every reader keeps exact
     with path.open("wb") as file:
         for event in islice(generate_events(a_year, seed=7), number):
-            own = {field: str(chance.randrange(10**7, 10**8)) for field in ID_FIELDS} if random_ids else {}
-            file.write(encode({**event, **own}) + b"\n")
+            ids = {field: str(rng.randrange(10**7, 10**8)) for field in ID_FIELDS} if random_ids else {}
+            file.write(encode({**event, **ids}) + b"\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A large file through `manage.py import_sales`, beside COPY alone of the same rows."""
+"""Measure `manage.py import_sales` with a large file, and COPY alone with the same rows."""
 
 import subprocess
 import sys
@@ -17,11 +17,11 @@ from benchmarks.service import ROOT, Service, note, service
 
 CHUNK = 5_000  # rows in one COPY
 MEGABYTE = 1_000_000
-MARKS = {"a quarter": 1 / 4, "half": 1 / 2, "three quarters": 3 / 4}  # of the time
+MARKS = {"a quarter": 1 / 4, "half": 1 / 2, "three quarters": 3 / 4}  # of the import's duration
 
 
 class Import(NamedTuple):
-    """How long one import took, and its resident memory in bytes, twice a second."""
+    """The duration of one import, and samples of its resident memory in bytes, two per second."""
 
     seconds: float
     memory: list[int]
@@ -34,7 +34,7 @@ def measure(rounds: int, events: int) -> None:
         file = measured.write_events(events)
         rows = measured.folder / "rows.copy"
         raw_copy.write_rows(file, rows)
-        with measured.serving():  # so that the database is up
+        with measured.serving():  # keeps the database running
             for number in range(rounds):
                 copies.append(copy(measured, rows))
                 note(f"round {number + 1}: COPY: {events / copies[-1]:,.0f} events/s")
@@ -44,15 +44,15 @@ def measure(rounds: int, events: int) -> None:
     report(events, copies, imports)
 
 
-def empty(measured: Service) -> None:
+def empty_tables(measured: Service) -> None:
     with measured.connect_database() as connection:
         connection.execute(f"TRUNCATE {', '.join(TABLES)}, file_imports")
         connection.execute("CHECKPOINT")
 
 
 def copy(measured: Service, rows: Path) -> float:
-    """How many seconds COPY takes, chunk after chunk on one connection."""
-    empty(measured)
+    """Store the rows by COPY, chunk by chunk on one connection. Return the seconds."""
+    empty_tables(measured)
     with measured.connect_database() as connection, rows.open("rb") as file:
         start = time.perf_counter()
         while block := b"".join(islice(file, CHUNK)):
@@ -61,28 +61,28 @@ def copy(measured: Service, rows: Path) -> float:
 
 
 def import_sales(measured: Service, file: Path) -> Import:
-    """Run the command from its start to its end, as a shell would."""
-    empty(measured)
+    """Run the command as a process."""
+    empty_tables(measured)
     memory: list[int] = []
     command = [sys.executable, "manage.py", "import_sales", str(file)]
     log = measured.folder / "import.log"
     start = time.perf_counter()
-    with log.open("w") as words:
-        process = subprocess.Popen(command, cwd=ROOT, env=measured.environment, stdout=words, stderr=words)
+    with log.open("w") as output:
+        process = subprocess.Popen(command, cwd=ROOT, env=measured.environment, stdout=output, stderr=output)
     while process.poll() is None:
         memory.append(resident_memory(process.pid))
         with suppress(subprocess.TimeoutExpired):
             process.wait(0.5)
     seconds = time.perf_counter() - start
     if process.returncode:
-        raise RuntimeError(f"import_sales ended with {process.returncode}: {log.read_text()[-2000:]}")
+        raise RuntimeError(f"import_sales exited with {process.returncode}: {log.read_text()[-2000:]}")
     return Import(seconds, memory)
 
 
 def resident_memory(process_id: int) -> int:
-    """Of a process and all it started, in bytes; what they share is counted for each. PostgreSQL is not among them."""
+    """Return the bytes of a process and its children, without PostgreSQL. Shared memory counts once per process."""
     total = 0
-    with suppress(psutil.NoSuchProcess):  # it has just ended
+    with suppress(psutil.NoSuchProcess):  # it has just exited
         first = psutil.Process(process_id)
         for process in (first, *first.children(recursive=True)):
             total += process.memory_info().rss
@@ -98,6 +98,6 @@ def report(events: int, copies: list[float], imports: list[Import]) -> None:
     marks = {name: median(run.memory[int(len(run.memory) * part)] for run in imports) for name, part in MARKS.items()}
     marks["at most"] = max(max(run.memory) for run in imports)
     figures = ", ".join(f"{name} {size / MEGABYTE:,.0f} MB" for name, size in marks.items())
-    print(f"resident memory: {figures}    wanted: flat and under 300 MB")
-    wanted = min(100_000, copied / 2)
-    print(f"import_sales against COPY {imported / copied:>6.2f}    wanted: at least {wanted:,.0f} events/s")
+    print(f"resident memory: {figures}    target: flat and under 300 MB")
+    target = min(100_000, copied / 2)
+    print(f"import_sales / COPY       {imported / copied:>6.2f}    target: at least {target:,.0f} events/s")

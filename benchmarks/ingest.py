@@ -1,10 +1,10 @@
-"""How fast sales come in: single events, batches, and files, each beside what it can be held against.
+"""Measure ingest: single events, batches and files, each compared with a baseline.
 
     .venv/bin/python -m benchmarks.ingest [singles|batches|files] [--rounds N] [--events N] [--bare]
 
-Without a name it measures all three. Single events need the load generator `wrk` (Debian and Ubuntu: apt install wrk).
-Whatever is compared is measured in turns in one run, and the figures are medians of the rounds. Absolute figures are
-the machine's, on which load and database run too; the ratios are what counts. Each part ends with verify_feedback.
+By default, all three are measured. Single events need the load generator `wrk` (Debian and Ubuntu: apt install wrk).
+The compared methods take turns in one run, and the results are medians of the rounds. Compare the ratios: the absolute
+numbers depend on the machine, which also runs the load and the database. Each part ends with verify_feedback.
 """
 
 import os
@@ -19,8 +19,8 @@ def main() -> None:
     parser = ArgumentParser(prog="python -m benchmarks.ingest")
     parser.add_argument("part", nargs="?", choices=PARTS)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--events", type=int, default=2_000_000, help="in the file (default: %(default)s)")
-    parser.add_argument("--bare", action="store_true", help="batches into a table without its secondary indexes")
+    parser.add_argument("--events", type=int, default=2_000_000, help="events in the file (default: %(default)s)")
+    parser.add_argument("--bare", action="store_true", help="measure batches without the secondary indexes")
     options = parser.parse_args()
     print(f"{os.cpu_count()} processors, load before: {os.getloadavg()[0]:.2f}")
     if options.part in (None, "singles"):

@@ -1,4 +1,4 @@
-"""The yardstick: events written by COPY alone, their rows prepared beforehand."""
+"""The baseline: store prepared rows by COPY alone."""
 
 import json
 from pathlib import Path
@@ -8,12 +8,12 @@ import psycopg
 COLUMNS = (
     *("id_order", "id_product", "id_buyer", "id_seller", "id_seller_country", "id_buyer_country"),
     *("date_payment", "brand", "category", "revenue"),
-)  # an event's fields in lower case
-COPY = f"COPY sales ({', '.join(COLUMNS)}) FROM STDIN"  # ids come from the sequence
+)  # the fields of an event, in lower case
+COPY = f"COPY sales ({', '.join(COLUMNS)}) FROM STDIN"  # the sequence assigns the ids
 
 
 def row(event_line: str) -> bytes:
-    """An event as a JSON line -> its row in COPY's text format. Demo events hold nothing that needs escaping."""
+    """Convert an event from a JSON line to COPY's text format. Demo events need no escaping."""
     event = json.loads(event_line)
     return "\t".join("\\N" if (value := event[name.upper()]) is None else value for name in COLUMNS).encode() + b"\n"
 
@@ -24,6 +24,6 @@ def write_rows(events: Path, rows: Path) -> None:
 
 
 def copy_block(connection: psycopg.Connection, block: bytes) -> None:
-    """Store rows in a transaction of their own."""
+    """Store rows in one transaction."""
     with connection.transaction(), connection.cursor() as cursor, cursor.copy(COPY) as copy:
         copy.write(block)

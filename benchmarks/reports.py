@@ -1,12 +1,11 @@
-"""How long the reports take, beside the queries that a small service would write for the same questions.
+"""Measure the reports, and compare them with the straightforward queries for the same results.
 
     .venv/bin/python -m benchmarks.reports [SALES] [--rounds N] [--plans] [--folder LOCAL_DIR]
 
-The queries of benchmarks/original_sql join the names of the countries to every sale and add up by name, and add up
-each week for itself. They run as the reports do: by the same runner, on the same connection, tables and indexes, one
-after the other in turns. Then an export of all columns as CSV, beside COPY alone, and the memory of run_report.
---folder takes the sales from a database that has them already, and leaves it there.
-Absolute times are the machine's; the ratios of the medians are what counts.
+The queries in benchmarks/original_sql join country names to every sale and sum by name, and sum each week separately.
+They take turns with the reports, and use the same runner, connection, tables and indexes. The benchmark then compares
+an export of all columns as CSV with COPY alone, and measures the peak memory of run_report. With --folder, it uses an
+existing database, which is kept. Compare the ratios of the medians: the absolute times depend on the machine.
 """
 
 import os
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
 SALES = 10_000_000
 ROUNDS = 9
-WANTED = 0.5  # of the time of the original, at most
+MAX_RATIO = 0.5  # of the report's time to the original's
 EXPORTED = 2_000_000
 REPORTS, ORIGINALS = ROOT / "sql", ROOT / "benchmarks" / "original_sql"
 ALL_COLUMNS = """
@@ -45,7 +44,7 @@ PAIRS = {
 
 
 class Run(NamedTuple):
-    """What a report or original gave, and how long it took from its start to its last row, in seconds."""
+    """The result of a report or an original query, and the seconds from its start to its last row."""
 
     seconds: float
     columns: list[str]
@@ -56,8 +55,8 @@ def main() -> None:
     parser = ArgumentParser(prog="python -m benchmarks.reports")
     parser.add_argument("sales", type=int, nargs="?", default=SALES, help="(default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--folder", help="a LOCAL_DIR that has the sales already")
-    parser.add_argument("--plans", action="store_true", help="show each query's plan, and where its time goes")
+    parser.add_argument("--folder", help="an existing LOCAL_DIR with that many sales")
+    parser.add_argument("--plans", action="store_true", help="show the execution plan of each query")
     options = parser.parse_args()
     print(f"{os.cpu_count()} processors, load before: {os.getloadavg()[0]:.2f}")
     with nullcontext(Service(options.folder, {})) if options.folder else service() as measured:
@@ -75,60 +74,60 @@ def main() -> None:
 
 
 def use_database(measured: Service) -> None:
-    """Let this process use the database that is measured, through the project's own settings."""
+    """Connect this process to the measured database, through the project's settings."""
     os.environ.update(measured.environment)
     django.setup()
     from django.db import connection
 
-    connection.ensure_connection()  # keeps the server up
+    connection.ensure_connection()  # keeps the database running
 
 
 def load(measured: Service, sales: int) -> None:
-    """Fill the tables as they fill by themselves: batch after batch. Autovacuum's work is done at once."""
+    """Load demo sales in batches, then vacuum, as autovacuum would do later."""
     measured.manage("load_demo", "--sales", str(sales))
     with measured.connect_database() as database:
-        clean(database)
+        vacuum(database)
 
 
-def clean(database: psycopg.Connection) -> None:
+def vacuum(database: psycopg.Connection) -> None:
     for table in ("sales", "country", "country_daily_total", "country_journal"):
         database.execute(f"VACUUM (ANALYZE) {table}")
     database.execute("CHECKPOINT")
 
 
 def compare(name: str, originals: tuple[str, ...], rounds: int) -> None:
-    """Run a report and its originals in turns, and print the medians."""
+    """Run a report and its original queries in turns, and print the medians."""
     times: dict[Path, list[float]] = {path: [] for path in paths(name, originals)}
     for number in range(rounds + 1):
         runs = {path: run(path) for path in times}
-        report, *others = runs.values()
-        for other in others:
-            check(report, other)
-        for path, each in runs.items():
-            if number:  # the first is warm-up
-                times[path].append(each.seconds)
-    ours, *theirs = (median(each) for each in times.values())
+        report_run, *original_runs = runs.values()
+        for original_run in original_runs:
+            check(report_run, original_run)
+        for path, path_run in runs.items():
+            if number:  # the first round is a warm-up
+                times[path].append(path_run.seconds)
+    ours, *theirs = (median(seconds) for seconds in times.values())
     for original, seconds in zip(originals, theirs, strict=True):
         print(
             f"{original:<36}{ours * 1000:>8.0f} ms  original {seconds * 1000:>8.0f} ms  ratio {ours / seconds:.2f}"
-            f"    wanted: at most {WANTED:.2f}"
+            f"    target: at most {MAX_RATIO:.2f}"
         )
 
 
 def compare_export(measured: Service, rows: int, rounds: int) -> None:
-    """Export sales as CSV and by COPY alone in turns; print the medians, and what memory run_report took."""
+    """Export sales as CSV and by COPY in turns. Print the medians and the peak memory of run_report."""
     path = measured.folder / "export" / "all_sales.sql"
     path.parent.mkdir(exist_ok=True)
     path.write_text(f'/*\ntitle = "All"\ndescription = "All."\n*/\n{ALL_COLUMNS} LIMIT {rows}\n')
-    ways = {"export": partial(export, path), "COPY": partial(copy, f"{ALL_COLUMNS} LIMIT {rows}")}
-    times: dict[str, list[float]] = {name: [] for name in ways}
+    methods = {"export": partial(export, path), "COPY": partial(copy, f"{ALL_COLUMNS} LIMIT {rows}")}
+    times: dict[str, list[float]] = {name: [] for name in methods}
     for number in range(rounds + 1):
-        for name, way in ways.items():
+        for name, method in methods.items():
             start = time.perf_counter()
-            way()
+            method()
             if number:
                 times[name].append(time.perf_counter() - start)
-    ours, theirs = (median(each) for each in times.values())
+    ours, theirs = (median(seconds) for seconds in times.values())
     print(f"{rows:,} rows as CSV{ours:>18.2f} s   COPY{theirs:>10.2f} s   ratio {ours / theirs:.2f}")
     command = [sys.executable, "manage.py", "run_report", path.stem, "--format", "csv", "--output", "-", "--quiet"]
     environment = measured.environment | {"SQL_DIR": str(path.parent)}
@@ -136,7 +135,7 @@ def compare_export(measured: Service, rows: int, rounds: int) -> None:
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise RuntimeError("run_report failed")
-    print(f"run_report's memory at its peak: {usage.ru_maxrss / 1024:.0f} MiB")  # Linux counts in KiB
+    print(f"peak memory of run_report: {usage.ru_maxrss / 1024:.0f} MiB")  # Linux reports KiB
 
 
 def export(path: Path) -> None:
@@ -167,7 +166,7 @@ def paths(name: str, originals: tuple[str, ...]) -> list[Path]:
 
 
 def run(path: Path) -> Run:
-    """One query, by the runner of reports, to its last row."""
+    """Run one query to its last row, as a report."""
     from analytics.running import runner
 
     report = _read(path)
@@ -178,7 +177,7 @@ def run(path: Path) -> Run:
 
 
 def check(report: Run, original: Run) -> None:
-    """What the original says must be in the report; shares differ, since it drops countries without a name."""
+    """Raise RuntimeError unless the report contains the original's rows, compared by the columns they share."""
     shared = [name for name in report.columns if name in original.columns]
     ours, theirs = (
         {tuple(row[run.columns.index(name)] for name in shared) for row in run.rows} for run in (report, original)
@@ -188,7 +187,7 @@ def check(report: Run, original: Run) -> None:
 
 
 def plan(path: Path) -> str:
-    """The plan of a query as the runner runs it: inside of another SELECT, in a read-only snapshot."""
+    """Return the plan of a query as the runner executes it: inside another SELECT, in a read-only snapshot."""
     from django.db import connections, transaction
 
     report = _read(path)

@@ -1,4 +1,4 @@
-"""The service under measurement: its own database in a temporary folder, its own port."""
+"""Start the measured service with its own database in a temporary folder and its own port."""
 
 import http.client
 import os
@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 class Service:
-    """Runs management commands, and gunicorn while `serving`. Its `folder` has room for a benchmark's files."""
+    """Run management commands and, in `serving`, gunicorn. A benchmark may put its files into `folder`."""
 
     def __init__(self, folder: str, settings: Mapping[str, str]) -> None:
         self.folder = Path(folder)
@@ -40,13 +40,13 @@ class Service:
         self._run("manage.py", *arguments)
 
     def write_events(self, number: int, *options: str) -> Path:
-        """A file of that many events (benchmarks.events)."""
+        """Write a file with this many events by benchmarks.events, and return its path."""
         path = self.folder / f"{number}{''.join(options)}.ndjson"
         self._run("-m", "benchmarks.events", str(number), str(path), *options)
         return path
 
     def make_key(self) -> str:
-        """An API key that may do all that is measured."""
+        """Create an API key that may do everything that is measured."""
         command = ["create_api_key", "bench", "--scope", "ingest", "--scope", "read"]
         return self._run("manage.py", *command, stdout=subprocess.PIPE).strip()
 
@@ -56,17 +56,17 @@ class Service:
 
     @contextmanager
     def serving(self) -> Iterator[psutil.Process]:
-        """gunicorn's first process, while it serves. The database is up as long."""
+        """Run gunicorn, which also keeps the database running. Yield its main process."""
         command = [sys.executable, "-m", "gunicorn", "--config", "python:salesengine.gunicorn", "salesengine.wsgi"]
         gunicorn = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=subprocess.DEVNULL)
         try:
-            self._wait_until_it_answers()
+            self._wait_until_ready()
             yield psutil.Process(gunicorn.pid)
         finally:
             gunicorn.terminate()
             gunicorn.wait()
 
-    def _wait_until_it_answers(self) -> None:
+    def _wait_until_ready(self) -> None:
         for _ in range(200):
             try:
                 self.connect().request("GET", "/healthz")
@@ -80,20 +80,20 @@ class Service:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
 
     def connect_database(self) -> psycopg.Connection:
-        """A connection of our own, in autocommit mode, while the service is `serving`."""
+        """Return a new connection in autocommit mode. Works only while the service is `serving`."""
         sockets = str(embedded.socket_dir(self.folder))
         return psycopg.connect(
             host=sockets, port=embedded.PORT, user=embedded.DATABASE, dbname=embedded.DATABASE, autocommit=True
         )
 
     def postmaster(self) -> psutil.Process:
-        """PostgreSQL's first process."""
+        """Return PostgreSQL's main process."""
         return psutil.Process(int((self.folder / "postgres" / "postmaster.pid").read_text().split()[0]))
 
 
 @contextmanager
 def service(**settings: str) -> Iterator[Service]:
-    """A service with an empty, prepared database; both are gone at the end."""
+    """Yield a service with an empty, prepared database. Delete both at the end."""
     folder = tempfile.mkdtemp(prefix="salesengine-benchmark-")
     try:
         measured = Service(folder, settings)
@@ -104,24 +104,24 @@ def service(**settings: str) -> Iterator[Service]:
 
 
 def seconds(connection: http.client.HTTPConnection, address: str) -> float:
-    """How long one GET takes, from the request to the last byte of the answer."""
+    """Return how many seconds one GET takes, from the request to the last byte of the response."""
     start = time.perf_counter()
     connection.request("GET", address)
     response = connection.getresponse()
     response.read()
     elapsed = time.perf_counter() - start
     if response.status != 200:
-        raise RuntimeError(f"{address} answered {response.status}")
+        raise RuntimeError(f"{address} returned {response.status}")
     return elapsed
 
 
-def cpu_seconds(first: psutil.Process) -> float:
-    """What a process, the processes it started, and those of them that have ended, have used so far."""
-    ended = first.cpu_times()
-    living = [process.cpu_times() for process in (first, *first.children(recursive=True))]
-    return sum(times.user + times.system for times in living) + ended.children_user + ended.children_system
+def cpu_seconds(process: psutil.Process) -> float:
+    """Return the CPU time of a process and its children so far, running and exited ones."""
+    exited = process.cpu_times()
+    running = [running.cpu_times() for running in (process, *process.children(recursive=True))]
+    return sum(times.user + times.system for times in running) + exited.children_user + exited.children_system
 
 
 def note(text: str) -> None:
-    """Tell whoever waits how far it is; results alone go to standard output."""
+    """Print progress to standard error. Standard output holds only the results."""
     print(text, file=sys.stderr, flush=True)

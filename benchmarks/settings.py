@@ -1,4 +1,4 @@
-"""The project's settings, with an endpoint that does nothing beside its own."""
+"""The project's settings with the benchmarks' endpoints added."""
 
 from salesengine.settings import *  # noqa: F403
 

@@ -1,12 +1,12 @@
-"""What the totals by country cost ingest: events through POST /ingest, half of the requests without the totals.
+"""Measure how much the totals by country slow down ingest: POST /ingest with and without them.
 
     .venv/bin/python -m benchmarks.totals_cost [--rounds N]
 
-One client, which waits for each answer: what takes longer is work. Which requests have them is drawn for each, so that
-all else that happens on the machine happens to both. Every 20,000th sale or so a request waits for a fold, too.
+One client waits for each response, so longer times mean more work. Whether a request updates the totals is random, so
+that other load on the machine affects both cases alike. About every 20,000 sales, a request also waits for a fold.
 
-The events are those of a market of ten million sales a year, in the order of payment; of a history that has fewer,
-each sum is of fewer sales, so there are more of them.
+The events are those of a marketplace with ten million sales a year, ordered by payment. In a smaller marketplace, a
+batch covers more days, so it needs more totals.
 """
 
 import os
@@ -24,16 +24,16 @@ import django
 
 from benchmarks.service import Service, note, service
 
-START = 200_000  # demo sales there are before
+START = 200_000  # demo sales before the first run
 ROUNDS = 7
 
 
 class Kind(NamedTuple):
-    """Which events are sent, and how: so many requests of so many events, of a market of so many sales a year."""
+    """A kind of load."""
 
-    size: int
+    size: int  # events per request
     requests: int
-    a_year: int = 10_000_000
+    a_year: int = 10_000_000  # sales per year in the marketplace that the events come from
 
 
 KINDS = {
@@ -54,34 +54,34 @@ def main() -> None:
         django.setup()
         from django.db import connection
 
-        connection.ensure_connection()  # keeps the server up
+        connection.ensure_connection()  # keeps the database running
         for name, kind in KINDS.items():
             bodies = requests(measured, kind)
             costs = [cost(bodies, seed) for seed in range(rounds)]
-            note(f"{name}: {', '.join(f'{100 * each:.1f}' for each in costs)} %")
-            print(f"{name:<30}{100 * mean(costs):>6.1f} % more time with the totals    wanted: under 5 %")
+            note(f"{name}: {', '.join(f'{100 * ratio:.1f}' for ratio in costs)} %")
+            print(f"{name:<30}{100 * mean(costs):>6.1f} % more time with the totals    target: under 5 %")
 
 
 def requests(measured: Service, kind: Kind) -> list[bytes]:
-    """The bodies of the requests."""
+    """Return the bodies of the requests."""
     path = measured.write_events(kind.size * kind.requests, "--random-ids", "--a-year", str(kind.a_year))
     lines = path.read_text().splitlines()
     return [f"[{','.join(lines[start : start + kind.size])}]".encode() for start in range(0, len(lines), kind.size)]
 
 
 def cost(bodies: list[bytes], seed: int) -> float:
-    """How much more time a request takes with the totals than without."""
+    """Return how much longer a request takes with the totals than without, as a fraction."""
     from django.test import Client
 
-    client, chance = Client(SERVER_NAME="localhost"), Random(seed)
+    client, rng = Client(SERVER_NAME="localhost"), Random(seed)
     seconds: dict[bool, list[float]] = {True: [], False: []}
     for body in bodies:
-        wanted = chance.random() < 0.5
+        with_totals = rng.random() < 0.5
         content = body if body.count(b"ID_ORDER") > 1 else body[1:-1]
-        with nullcontext() if wanted else without_totals():
+        with nullcontext() if with_totals else without_totals():
             start = time.perf_counter()
             status = client.post("/ingest", content, content_type="application/json").status_code
-            seconds[wanted].append(time.perf_counter() - start)
+            seconds[with_totals].append(time.perf_counter() - start)
         if status != 201:
             raise RuntimeError("not stored")
     return mean(seconds[True]) / mean(seconds[False]) - 1
@@ -94,7 +94,7 @@ def without_totals() -> Iterator[None]:
 
     store_few = re.sub(r", noted_by_country AS \(.*?\n    \)", "", services.STORE_FEW, flags=re.DOTALL)
     if store_few == services.STORE_FEW:
-        raise RuntimeError("the statement is not as it was")
+        raise RuntimeError("sales.ingest.writer.STORE_FEW has changed: adapt this benchmark")
     with (
         patch.object(services, "STORE_FEW", store_few),
         patch.object(country_folding, "APPEND_TO_JOURNAL", f"EXPLAIN {country_folding.APPEND_TO_JOURNAL}"),  # of COPY

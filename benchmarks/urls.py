@@ -12,14 +12,14 @@ from salesengine.http.renderers import encode_json
 
 
 class NothingView(APIView):
-    """What every answer costs at least: the server, Django, the rights, and an empty list as JSON."""
+    """Return an empty list: the minimum that any response costs."""
 
     def get(self, request: Request) -> Response:
         return Response([])
 
 
 class ParseView(APIView):
-    """What /ingest does but for the key and the database: reads, validates, and answers as if it had stored."""
+    """Do what /ingest does, except for the API key and the database: parse, validate and respond."""
 
     authentication_classes = ()
     permission_classes = ()

@@ -1,4 +1,4 @@
-"""Load by `wrk`: as many POSTs of single events as go through, each with ids of its own."""
+"""Generate load with `wrk`: POST single events with random ids, as many as possible."""
 
 import json
 import subprocess
@@ -9,8 +9,8 @@ from time import time_ns
 
 from benchmarks.events import ID_FIELDS
 
-TIMEOUT = 2  # seconds, after which wrk counts a time-out
-ANY_ID = "#" * 8  # stands in a prepared event where eight random digits go
+TIMEOUT = 2  # seconds until wrk counts a request as timed out
+ANY_ID = "#" * 8  # placeholder for eight random digits in a prepared event
 
 SCRIPT = f"""
 local templates = {{}}
@@ -41,7 +41,7 @@ end
 function done(summary, latency)
     local errors = summary.errors
     io.write(string.format(
-        '\\n{{"seconds": %f, "answers": %d, "refused": %d, "timeouts": %d, "broken": %d, "p50": %f, "p99": %f, "max": %f}}\\n',
+        '\\n{{"seconds": %f, "responses": %d, "refused": %d, "timeouts": %d, "broken": %d, "p50": %f, "p99": %f, "max": %f}}\\n',
         summary.duration / 1e6, summary.requests, errors.status, errors.timeout,
         errors.connect + errors.read + errors.write,
         latency:percentile(50) / 1e3, latency:percentile(99) / 1e3, latency.max / 1e3))
@@ -50,12 +50,12 @@ end
 
 
 @dataclass
-class Outcome:
-    """What wrk counted in one run; latencies in milliseconds."""
+class LoadResult:
+    """The counts of one run of wrk; latencies are in milliseconds."""
 
     seconds: float
-    answers: int
-    refused: int  # of the answers: their status is 400 or more
+    responses: int
+    refused: int  # responses with a status of 400 or more
     timeouts: int
     broken: int  # connections
     p50: float
@@ -65,11 +65,11 @@ class Outcome:
 
     @property
     def rate(self) -> float:
-        return self.answers / self.seconds
+        return self.responses / self.seconds
 
 
 class Wrk:
-    """Posts events like those in a file of JSON lines."""
+    """Post events like those in a file of JSON lines."""
 
     def __init__(self, folder: Path, events: Path, origin: str, key: str) -> None:
         self.origin, self.key = origin, key
@@ -79,7 +79,7 @@ class Wrk:
             for line in lines:
                 templates.write(json.dumps(json.loads(line) | dict.fromkeys(ID_FIELDS, ANY_ID)) + "\n")
 
-    def post(self, address: str, clients: int, seconds: int) -> Outcome:
+    def post(self, address: str, clients: int, seconds: int) -> LoadResult:
         command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--timeout", f"{TIMEOUT}s", "-s", self.script]
         seed = str(time_ns() % 2**31)
         before = getrusage(RUSAGE_CHILDREN)
@@ -87,4 +87,4 @@ class Wrk:
         output = subprocess.run(arguments, capture_output=True, text=True, check=True).stdout
         after = getrusage(RUSAGE_CHILDREN)
         used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        return Outcome(**json.loads(output.splitlines()[-1]), cpu_seconds=used)
+        return LoadResult(**json.loads(output.splitlines()[-1]), cpu_seconds=used)

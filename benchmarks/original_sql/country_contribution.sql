@@ -1,6 +1,6 @@
 /*
 title = "Contribution of each seller country, shares by window"
-description = "Names joined to every sale, countries added up by name."
+description = "Joins country names to every sale, then sums by name."
 */
 SELECT
     country.country_name,

@@ -1,6 +1,6 @@
 /*
 title = "Contribution of each seller country, shares by subqueries"
-description = "As the other one, but each total is looked up in a subquery."
+description = "Like country_contribution, but each total is a subquery."
 */
 SELECT
     country.country_name,

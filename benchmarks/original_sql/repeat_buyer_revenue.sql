@@ -1,6 +1,6 @@
 /*
 title = "Revenue from repeat buyers"
-description = "Each week added up by buyer, then joined."
+description = "Sums each week by buyer, then joins the weeks."
 */
 WITH week_1 AS (
     SELECT id_buyer, SUM(revenue) AS revenue

@@ -1,6 +1,6 @@
 /*
 title = "Strongest relationship between two countries"
-description = "Both names joined to every sale, pairs added up by name."
+description = "Joins both country names to every sale, then sums by pair of names."
 */
 SELECT
     LEAST(seller_country.country_name, buyer_country.country_name) AS country_1,

@@ -1,4 +1,4 @@
-"""Staff find rejected events here, mend them and replay them. What they sent stays as it came."""
+"""Find, edit and replay rejected events in the back office. What the sender sent is never changed."""
 
 from typing import Any
 
@@ -16,8 +16,8 @@ from unfold.contrib.filters.admin import DropdownFilter
 
 from sales.backoffice.distinct_values import distinct_values
 from sales.models import RejectedEvent
-from sales.rejected.display import current_text, in_words
-from sales.rejected.replay import ReplayResult, find_mistakes, mend, replay
+from sales.rejected.display import current_text, error_sentence
+from sales.rejected.replay import FIXED, ReplayResult, find_errors, replay, save_edit
 from salesengine.backoffice.base import MAX_LISTED_ROWS, DayRangeFilter, ModelAdmin, NewestRowsPaginator, ValuesFilter
 
 Fields = tuple[str | tuple[str, ...], ...]
@@ -37,7 +37,7 @@ class StateFilter(DropdownFilter):  # type: ignore[misc]  # unfold has no types
 
 
 class KnownValuesFilter(ValuesFilter):
-    """A filter by the values there are in a column that has an index."""
+    """A filter whose choices are the distinct values of an indexed column."""
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [(value, value) for value in distinct_values("rejected_events", self.parameter_name)]
@@ -47,14 +47,22 @@ class ReasonFilter(KnownValuesFilter):
     title = "error"
     parameter_name = "reason"
 
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(value, reason_label(value)) for value, _ in super().lookups(request, model_admin)]
+
 
 class SenderFilter(KnownValuesFilter):
     title = "sender"
     parameter_name = "sender"
 
 
+def reason_label(reason: str) -> str:
+    """Return the text that pages show for a stored reason."""
+    return "fixed" if reason == FIXED else reason
+
+
 class JSONText(forms.CharField):
-    """JSON as it was typed, in which browsers have made every end of line CR LF."""
+    """JSON exactly as typed, with the line ends that browsers convert to CR LF converted back."""
 
     def to_python(self, value: str | None) -> str:
         return (super().to_python(value) or "").replace("\r\n", "\n")
@@ -83,22 +91,22 @@ class RejectedEventForm(forms.ModelForm[RejectedEvent]):
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean()
         if "_check" in self.data and "mended" in self.cleaned_data:
-            # Untouched, it is replayed as it came, also where not all of that can be shown.
-            as_it_came = self.instance.mended is None and not self.has_changed()
-            text = bytes(self.instance.content) if as_it_came else self.cleaned_data["mended"].encode()
-            self.instance.errors = find_mistakes(text, self.instance.sender)
+            # A replay of unedited text uses the original bytes, which the form may not show exactly.
+            is_original = self.instance.mended is None and not self.has_changed()
+            text = bytes(self.instance.content) if is_original else self.cleaned_data["mended"].encode()
+            self.instance.errors = find_errors(text, self.instance.sender)
         return cleaned
 
     def is_valid(self) -> bool:
-        """What is only to be checked is shown again, as what has mistakes, and not saved."""
+        """Return False for a check too, so that the form is shown again and nothing is saved."""
         return super().is_valid() and "_check" not in self.data
 
 
 class RejectedEventAdmin(ModelAdmin[RejectedEvent]):
-    """Nothing but `mended` is ever written here, and that by `sales.rejected.replay`, which locks the row."""
+    """Pages that write only the edited text, and only through `sales.rejected.replay`, which locks the row."""
 
     form = RejectedEventForm
-    list_display = ("received_at", "reason", "state", "sender", "source", "position")
+    list_display = ("received_at", "error", "state", "sender", "source", "position")
     list_filter = (
         StateFilter,
         ReasonFilter,
@@ -106,7 +114,7 @@ class RejectedEventAdmin(ModelAdmin[RejectedEvent]):
         ("received_at", DayRangeFilter),
     )
     search_fields = ("source__exact",)
-    search_help_text = f"A whole request id or file name. The list holds the newest {MAX_LISTED_ROWS:,} that match."
+    search_help_text = f"A complete request id or file name. The list shows the newest {MAX_LISTED_ROWS:,} matches."
     ordering = ("-received_at", "-id")
     sortable_by = ("received_at",)
     paginator = NewestRowsPaginator
@@ -115,7 +123,7 @@ class RejectedEventAdmin(ModelAdmin[RejectedEvent]):
     class Media:
         css = {"all": ["sales/rejected.css"]}
 
-    # Who may do what
+    # Permissions
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -124,17 +132,21 @@ class RejectedEventAdmin(ModelAdmin[RejectedEvent]):
         return super().has_change_permission(request, obj) and (obj is None or obj.replayed_at is None)
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        """Many are deleted by `manage.py purge_rejected`, one by one who has the permission for it."""
+        """Remove bulk deletion: `manage.py purge_rejected` does that."""
         return {name: action for name, action in super().get_actions(request).items() if name != "delete_selected"}
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """The filters' own comparisons; others, such as a regex or a year 0, could fail or read every event."""
+        """Allow only the filters' own lookups. Others, such as a regex or a year 0, could fail or read every event."""
         return lookup in {"state", "reason", "sender", "received_at_from", "received_at_to"}
 
     # The list
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[RejectedEvent]:
-        return super().get_queryset(request).defer("content", "mended", "errors")  # of any size
+        return super().get_queryset(request).defer("content", "mended", "errors")  # may be large
+
+    @admin.display(description="error")
+    def error(self, rejected: RejectedEvent) -> str:
+        return reason_label(rejected.reason)
 
     @admin.display(description="state")
     def state(self, rejected: RejectedEvent) -> str:
@@ -145,9 +157,10 @@ class RejectedEventAdmin(ModelAdmin[RejectedEvent]):
         waiting = list(queryset.filter(replayed_at=None).values_list("pk", flat=True)[:MAX_LISTED_ROWS])
         self.replay(request, waiting)
         if len(waiting) == MAX_LISTED_ROWS:
-            self.message_user(request, f"These were the newest {MAX_LISTED_ROWS:,}: select again to replay others.")
+            note = f"Only the newest {MAX_LISTED_ROWS:,} were replayed. Select again to replay the others."
+            self.message_user(request, note)
 
-    # The page of one
+    # The page of one event
 
     def get_fields(self, request: HttpRequest, obj: RejectedEvent | None = None) -> Fields:
         may_change = self.has_change_permission(request, obj)
@@ -155,24 +168,24 @@ class RejectedEventAdmin(ModelAdmin[RejectedEvent]):
         if obj and obj.replayed_at:
             sale = "sale" if request.user.has_perm("sales.view_sale") else "sale_id"
             return ("event", sale, "replayed_at", "replayed_by", *FACTS, *history)
-        return (("mended" if may_change else "event", "mistakes"), *FACTS, *history)
+        return (("mended" if may_change else "event", "errors_found"), *FACTS, *history)
 
     def get_readonly_fields(self, request: HttpRequest, obj: RejectedEvent | None = None) -> list[str]:
         return [name for name in flatten(self.get_fields(request, obj)) if name != "mended"]
 
-    @admin.display(description="what is wrong")
-    def mistakes(self, rejected: RejectedEvent) -> str:
+    @admin.display(description="errors")
+    def errors_found(self, rejected: RejectedEvent) -> str:
         if not rejected.errors:
-            return "Nothing any more: it can be replayed."
-        items = format_html_join("", "<li>{}</li>", ((in_words(error),) for error in rejected.errors))
-        return format_html('<ul class="event-mistakes">{}</ul>', items)
+            return "None: the event can be replayed."
+        items = format_html_join("", "<li>{}</li>", ((error_sentence(error),) for error in rejected.errors))
+        return format_html('<ul class="event-errors">{}</ul>', items)
 
     @admin.display(description="event")
     def event(self, rejected: RejectedEvent) -> SafeString:
         text, note = current_text(rejected)
         return format_html('<pre class="event-text">{}</pre>{}', text, note)
 
-    @admin.display(description="as it came")
+    @admin.display(description="original event")
     def original(self, rejected: RejectedEvent) -> SafeString:
         text, note = current_text(RejectedEvent(content=rejected.content))
         return format_html('<pre class="event-text">{}</pre>{}', text, note)
@@ -185,7 +198,7 @@ class RejectedEventAdmin(ModelAdmin[RejectedEvent]):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Its second click finds an event replayed: that is no forbidden change, but done."""
+        """Answer a second click on Replay with a message instead of "forbidden": the event was replayed meanwhile."""
         if request.method == "POST" and super().has_change_permission(request):
             rejected = self.get_object(request, unquote(object_id))
             if rejected is not None and rejected.replayed_at is not None:
@@ -194,50 +207,50 @@ class RejectedEventAdmin(ModelAdmin[RejectedEvent]):
         return super().change_view(request, object_id, form_url, extra_context)
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], **options: Any) -> HttpResponse:  # type: ignore[override]
-        """Say what a check found; the event's own list of mistakes is by then that of the text that was checked."""
+        """Show the result of a check: the form has set the event's errors to those of the checked text."""
         if "_check" in request.POST and not context["errors"]:
-            if mistakes := context["original"].errors:
-                words = f"{len(mistakes)} mistake{'' if len(mistakes) == 1 else 's'} found. Nothing was stored."
-                self.message_user(request, words, messages.WARNING)
+            if errors := context["original"].errors:
+                message = f"{len(errors)} error{'' if len(errors) == 1 else 's'} found. Nothing was stored."
+                self.message_user(request, message, messages.WARNING)
             else:
-                self.message_user(request, "No mistakes found. Nothing was stored.", messages.SUCCESS)
+                self.message_user(request, "No errors found. Nothing was stored.", messages.SUCCESS)
         return super().render_change_form(request, context, **options)
 
     def save_model(self, request: HttpRequest, obj: RejectedEvent, form: Any, change: bool) -> None:
-        """Unchanged text is not kept a second time."""
-        is_kept = not form.has_changed() or mend(obj.pk, obj.mended or "")
-        if not is_kept:
+        """Save the text if it was edited."""
+        is_saved = not form.has_changed() or save_edit(obj.pk, obj.mended or "")
+        if not is_saved:
             self.message_outcome(request, ReplayResult(gone=1))
         elif "_replay" not in request.POST:
-            self.message_user(request, "Saved. It is not replayed yet.", messages.SUCCESS)
+            self.message_user(request, "Saved. The event has not been replayed yet.", messages.SUCCESS)
 
     def response_change(self, request: HttpRequest, obj: RejectedEvent) -> HttpResponse:
-        """Replay, where asked for, in the transaction that saved the text; then show what became of it."""
+        """Replay the event, if requested, in the transaction that saved the text. Then show the event again."""
         if "_replay" in request.POST:
             self.replay(request, [obj.pk])
         return HttpResponseRedirect(request.get_full_path())
 
     def replay(self, request: HttpRequest, ids: list[int]) -> None:
-        """Replay these events and say what became of them, here and in the log: one entry, however many there are."""
-        said = self.message_outcome(request, replay(ids, request.user.get_username()))
+        """Replay events, show the outcome, and write one entry to the audit log."""
+        message = self.message_outcome(request, replay(ids, request.user.get_username()))
         LogEntry.objects.create(
-            user_id=request.user.pk or 0,  # staff are somebody
+            user_id=request.user.pk or 0,  # never 0: staff are logged in
             content_type=ContentType.objects.get_for_model(RejectedEvent),
             object_id=str(ids[0]) if len(ids) == 1 else None,
             object_repr=f"{len(ids):,} event{'' if len(ids) == 1 else 's'}",
             action_flag=CHANGE,
-            change_message=said,
+            change_message=message,
         )
 
     def message_outcome(self, request: HttpRequest, outcome: ReplayResult) -> str:
-        words = (
+        parts = (
             (outcome.stored, "stored as new sales"),
-            (outcome.duplicates, "stored before, so counted as replayed"),
-            (outcome.wrong, "still wrong"),
-            (outcome.gone, "replayed earlier, or deleted"),
+            (outcome.duplicates, "already stored, so marked as replayed"),
+            (outcome.invalid, "still invalid"),
+            (outcome.gone, "already replayed or deleted"),
         )
-        said = "; ".join(f"{number:,} {what}" for number, what in words if number)
-        level = messages.WARNING if outcome.wrong or outcome.gone else messages.SUCCESS
-        message = f"Replay: {said or 'none of them was waiting'}."
+        counts = "; ".join(f"{number:,} {label}" for number, label in parts if number)
+        level = messages.WARNING if outcome.invalid or outcome.gone else messages.SUCCESS
+        message = f"Replay: {counts or 'no selected event was waiting'}."
         self.message_user(request, message, level)
         return message

@@ -1,4 +1,4 @@
-"""What the columns of a file are called, and which field of an event each of them is."""
+"""Map the column names of a file to the fields of an event."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -9,66 +9,66 @@ FIELDS = frozenset(SaleEvent.__annotations__)
 REQUIRED = SaleEvent.__required_keys__
 
 
-class Columns:
-    """Their names -> our fields: in any case, with blanks around them, and as `--map` says."""
+class ColumnMapping:
+    """The event field of each column. Names match in any case, with blanks around them, and as `--map` says."""
 
     def __init__(self, mappings: Iterable[str] = ()) -> None:
-        """`mappings` are "theirs=OURS", or "theirs=" for a column to drop. Raises ValueError, in plain words."""
+        """Read mappings such as "theirs=OURS", or "theirs=" to drop a column. Raises ValueError."""
         self.mapped: dict[str, str | None] = {}
         for mapping in mappings:
             theirs, sign, ours = mapping.rpartition("=")
-            name, field = _plain(theirs), _plain(ours)
+            name, field = _normalize(theirs), _normalize(ours)
             if not sign or not name:
-                raise ValueError(f"{mapping!r} is not of the form theirs=OURS")
+                raise ValueError(f"{mapping!r} must have the form THEIRS=OURS")
             if field and field not in FIELDS:
-                raise ValueError(f"{ours!r} is no field of a sale event; the fields are {_listed(FIELDS)}")
+                raise ValueError(f"{ours!r} is not a field of a sale event; the fields are {_join(FIELDS)}")
             if name in self.mapped:
                 raise ValueError(f"{theirs!r} is mapped twice")
             self.mapped[name] = field or None
 
     def __str__(self) -> str:
-        """The same for the same mappings, in whatever order and case they were given."""
+        """Return the same text for the same mappings, whatever their order and case."""
         return " ".join(f"{theirs}={ours or ''}" for theirs, ours in sorted(self.mapped.items()))
 
     def field(self, name: str) -> str | None:
-        """The field that a column is; None for one to drop, and the name itself for one that is none."""
-        plain = _plain(name)
-        return self.mapped.get(plain, plain if plain in FIELDS else name)
+        """Return the field of a column: None for a dropped column, the name itself for an unknown one."""
+        normalized = _normalize(name)
+        return self.mapped.get(normalized, normalized if normalized in FIELDS else name)
 
-    def of_header(self, names: Sequence[str]) -> list[str | None]:
-        """The field of each column, None for those to drop. Raises ValueError, in plain words."""
+    def header_fields(self, names: Sequence[str]) -> list[str | None]:
+        """Return the field of each column of a header, None for dropped columns. Raises ValueError."""
         fields = [self.field(name) for name in names]
-        for place, (name, field) in enumerate(zip(names, fields, strict=True)):
+        for index, (name, field) in enumerate(zip(names, fields, strict=True)):
             if field is not None and field not in FIELDS:
                 raise ValueError(
-                    f"the column {name!r:.80} is no field of a sale event; --map '{name:.80}=OURS' says which it is, "
-                    f"--map '{name:.80}=' drops it; the fields are {_listed(FIELDS)}"
+                    f"the column {name!r:.80} is not a field of a sale event; map it with --map '{name:.80}=OURS' "
+                    f"or drop it with --map '{name:.80}='; the fields are {_join(FIELDS)}"
                 )
-            if field is not None and field in fields[:place]:
-                raise ValueError(f"the columns {names[fields.index(field)]!r} and {name!r} would both be {field}")
+            if field is not None and field in fields[:index]:
+                raise ValueError(f"the columns {names[fields.index(field)]!r} and {name!r} both map to {field}")
         if missing := REQUIRED - set(fields):
-            raise ValueError(f"there is no column for {_listed(missing)}; --map theirs=OURS renames one")
+            raise ValueError(f"no column maps to {_join(missing)}; map one with --map THEIRS=OURS")
         return fields
 
     def rename(self, value: Any) -> Any:
-        """A parsed JSON value with our names; those that are exactly ours already are left alone."""
+        """Return a parsed JSON object with our field names, or a NotJSON when two names mean the same field."""
         if not isinstance(value, dict) or (not self.mapped and value.keys() <= FIELDS):
             return value
         renamed: dict[str, Any] = {}
         for name, content in value.items():
             field = self.field(name)
             if field in renamed:
-                return NotJSON(f"has {field} twice, by different names")
+                return NotJSON(f"has {field} twice, under different names")
             if field is not None:
                 renamed[field] = content
         return renamed
 
 
-def _plain(name: str) -> str:
+def _normalize(name: str) -> str:
     return name.strip().upper()
 
 
-def _listed(fields: Iterable[str]) -> str:
-    """Fields in the order of an event."""
+def _join(fields: Iterable[str]) -> str:
+    """List fields in the order of an event."""
     wanted = set(fields)
     return ", ".join(field for field in SaleEvent.__annotations__ if field in wanted)

@@ -1,4 +1,4 @@
-"""CSV: RFC 4180 in UTF-8, with a header. An empty cell is null where a field may be null."""
+"""Read CSV: RFC 4180 in UTF-8, with a header. An empty cell is null where the field may be null."""
 
 import csv
 import io
@@ -6,89 +6,93 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from sales.importing.columns import Columns
-from sales.importing.sources import BOM, MAX_LINE, START, ImportFileError, Lines, new_digest
+from sales.importing.columns import ColumnMapping
+from sales.importing.sources import BOM, MAX_LINE, START, ImportFileError, LineReader, new_hash
 from sales.ingest.batches import Batch
 from sales.ingest.schema import NotJSON
 from salesengine.http.renderers import encode_json
 
 MAY_BE_EMPTY = ("BRAND", "CATEGORY", "EVENT_ID")
 
-Row = list[str] | NotJSON  # its cells, or what is wrong with it
+Row = list[str] | NotJSON  # the cells of a row, or why it cannot be read
 
 
-def read_csv(content: io.BufferedReader, columns: Columns, delimiter: str) -> Callable[[Lines], Iterator[Batch]]:
-    """Look at the header, and give what reads the rows. Raises FileFailed."""
+def open_csv(
+    content: io.BufferedReader, columns: ColumnMapping, delimiter: str
+) -> Callable[[LineReader], Iterator[Batch]]:
+    """Check the header and return the function that reads the rows. Raises ImportFileError."""
     content.seek(0)
-    header, _ = next(_rows(Lines(content, START, new_digest()), delimiter), ([], 0))
+    header, _ = next(_rows(LineReader(content, START, new_hash()), delimiter), ([], 0))
     if isinstance(header, NotJSON):
-        raise ImportFileError(f"has no header that can be read: it {header.reason}")
+        raise ImportFileError(f"has no readable header: it {header.reason}")
     if not header:
         raise ImportFileError("has no header in its first line")
     try:
-        fields = columns.of_header(header)
+        fields = columns.header_fields(header)
     except ValueError as error:
-        raise ImportFileError(f"cannot be taken: {error}") from None
+        raise ImportFileError(f"cannot be imported: {error}") from None
     return partial(csv_batches, fields=fields, delimiter=delimiter)
 
 
-def csv_batches(lines: Lines, fields: Sequence[str | None], delimiter: str) -> Iterator[Batch]:
-    """The rows that follow; empty lines are passed over."""
+def csv_batches(lines: LineReader, fields: Sequence[str | None], delimiter: str) -> Iterator[Batch]:
+    """Yield the remaining rows, one batch per chunk, without empty lines."""
     rows = _rows(lines, delimiter)
-    if lines.place == START:
+    if lines.checkpoint == START:
         next(rows)  # the header
-    header_lines = len(lines.raw)
+    header_lines = len(lines.chunk)
     while True:
-        values, places = [], []
-        for row, place in rows:
+        values, starts = [], []
+        for row, start in rows:
             if row:
                 values.append(_value(row, fields, delimiter))
-                places.append(place)
-            if lines.is_chunk:
+                starts.append(start)
+            if lines.is_chunk_full:
                 break
-        if len(lines.raw) == header_lines:
+        if len(lines.chunk) == header_lines:
             return
-        numbers = [lines.place.lines + place + 1 for place in places]
-        yield Batch(values, partial(_texts, values, places, lines.raw), lines=numbers)
+        line_numbers = [lines.checkpoint.lines + start + 1 for start in starts]
+        yield Batch(values, partial(_texts, values, starts, lines.chunk), lines=line_numbers)
         header_lines = 0
 
 
-def _rows(lines: Lines, delimiter: str) -> Iterator[tuple[Row, int]]:
-    """Each row, and where it starts among the lines of the chunk."""
-    texts = _Texts(lines)
-    reader = csv.reader(texts, delimiter=delimiter, strict=True)
+def _rows(lines: LineReader, delimiter: str) -> Iterator[tuple[Row, int]]:
+    """Yield each row and the index of its first line in the chunk."""
+    decoded = _DecodedLines(lines)
+    reader = csv.reader(decoded, delimiter=delimiter, strict=True)
     while True:
-        place, texts.row_start, texts.are_utf8 = len(lines.raw), lines.size, True
+        start, decoded.row_start, decoded.row_is_utf8 = len(lines.chunk), lines.chunk_size, True
         try:
             row: Row = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            row = NotJSON(f"is not valid CSV: {error}; a quote inside a quoted value is written twice")
-        yield (row if texts.are_utf8 else NotJSON("is not in UTF-8; save the file in that encoding")), place
+            row = NotJSON(f"is not valid CSV: {error}; write a quote inside a quoted value twice")
+        yield (row if decoded.row_is_utf8 else NotJSON("is not UTF-8; save the file in that encoding")), start
 
 
-class _Texts:
+class _DecodedLines:
     """The lines as text, for csv.reader."""
 
-    def __init__(self, lines: Lines) -> None:
-        self.lines, self.each = lines, iter(lines)
-        self.row_start = 0
-        self.are_utf8 = True  # those of the row that is being read
+    def __init__(self, lines: LineReader) -> None:
+        self.lines, self.iterator = lines, iter(lines)
+        self.row_start = 0  # byte at which the current row starts in the chunk
+        self.row_is_utf8 = True
 
     def __iter__(self) -> Iterator[str]:
         return self
 
     def __next__(self) -> str:
-        line = next(self.each)
-        if self.lines.size - self.row_start > MAX_LINE:
-            raise ImportFileError(f"has a row of more than {MAX_LINE:,} bytes, up to line {self.lines.number:,}")
-        if self.lines.number == 1:
+        line = next(self.iterator)
+        if self.lines.chunk_size - self.row_start > MAX_LINE:
+            raise ImportFileError(
+                f"has a row of more than {MAX_LINE:,} bytes, which extends to line {self.lines.line_number:,}"
+            )
+        if self.lines.line_number == 1:
             line = line.removeprefix(BOM)
         try:
             return line.decode()
         except UnicodeDecodeError:
-            self.are_utf8 = False
+            self.row_is_utf8 = False
             return line.decode(errors="replace")
 
 
@@ -97,21 +101,24 @@ def _value(row: Row, fields: Sequence[str | None], delimiter: str) -> Any:
         return row
     if len(row) != len(fields):
         return NotJSON(
-            f"has {len(row)} values, and the header has {len(fields)}; "
-            f"a value that holds {delimiter!r} needs quotes around it"
+            f"has {len(row)} values, but the header has {len(fields)}; "
+            f"put quotes around a value that contains {delimiter!r}"
         )
     value: dict[str | None, str | None] = dict(zip(fields, row, strict=True))
-    value.pop(None, None)  # columns to drop
+    value.pop(None, None)  # dropped columns
     for field in MAY_BE_EMPTY:
         if value.get(field) == "":
             value[field] = None
     return value
 
 
-def _texts(values: Sequence[Any], places: Sequence[int], raw: Sequence[bytes]) -> list[bytes]:
-    """What came: a row that makes sense as JSON with our names, since a row says nothing without its header."""
-    ends = [*places[1:], len(raw)]
+def _texts(values: Sequence[Any], starts: Sequence[int], chunk: Sequence[bytes]) -> list[bytes]:
+    """Return each event as text to store when it is rejected.
+
+    A readable row becomes JSON with our field names, because a row means nothing without its header.
+    """
+    ends = [*starts[1:], len(chunk)]
     return [
-        b"".join(raw[place:end]).rstrip(b"\r\n") if isinstance(value, NotJSON) else encode_json(value)
-        for value, place, end in zip(values, places, ends, strict=True)
+        b"".join(chunk[start:end]).rstrip(b"\r\n") if isinstance(value, NotJSON) else encode_json(value)
+        for value, start, end in zip(values, starts, ends, strict=True)
     ]

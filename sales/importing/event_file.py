@@ -1,4 +1,4 @@
-"""What the importer needs of a file of events, in whatever format."""
+"""Describe a file of events as the importer sees it, whatever the file's format."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -10,29 +10,29 @@ from sales.ingest.batches import Batch
 
 @dataclass(frozen=True)
 class Chunk:
-    """Events that are stored together."""
+    """Events that are stored in one transaction."""
 
     batch: Batch
     end: Checkpoint
-    done: int  # how much of the file's `total` is read
+    done: int  # how much of the file's `total` has been read
 
 
 class EventFile(Protocol):
     """An open file of events."""
 
     name: str
-    unit: str  # where an event stands: in a line, in a row
-    counts: str  # what `total` counts
-    total: int | None  # how much there is to read, if that is known
+    unit: str  # what an event's number counts: "line" or "row"
+    total_unit: str  # what `total` counts: "bytes" or "rows"
+    total: int | None  # how much there is to read, if known
 
-    def head(self) -> bytes:
-        """The first of it: the same for the same file, also when it has grown."""
+    def identity(self) -> bytes:
+        """Return bytes that identify the file. A text file keeps its identity when it grows."""
         ...
 
-    def taken(self, places: Iterable[Checkpoint]) -> Checkpoint:
-        """The last of the places that exactly this file was taken to; START if none."""
+    def latest_checkpoint(self, checkpoints: Iterable[Checkpoint]) -> Checkpoint:
+        """Return the last of the checkpoints that fits this file's content; START if none does."""
         ...
 
-    def chunks(self, place: Checkpoint) -> Iterator[Chunk]:
-        """What follows the place that `taken` said. Raises FileFailed."""
+    def chunks(self, start: Checkpoint) -> Iterator[Chunk]:
+        """Yield the events after `start`, which `latest_checkpoint` returned. Raises ImportFileError."""
         ...

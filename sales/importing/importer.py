@@ -1,4 +1,4 @@
-"""Files into the database: chunk by chunk, each in one transaction with the place where it ends."""
+"""Import files into the database chunk by chunk. One transaction stores a chunk and the checkpoint at its end."""
 
 import hashlib
 import time
@@ -19,7 +19,7 @@ from sales.models import FileImport
 
 Item = TypeVar("Item")
 
-LOCK_TIMEOUT = 10  # seconds for another import of the same file to end: one that was killed leaves its lock soon
+LOCK_TIMEOUT = 10  # seconds to wait for another import of the same file; a killed import frees its lock soon
 
 
 @dataclass(frozen=True)
@@ -27,18 +27,18 @@ class ImportOptions:
     """How files are imported."""
 
     sender: str
-    reading: str  # the form, and what the columns are called
-    options: IngestOptions
-    again: bool = False  # also what was imported before
+    reading: str  # the format and the column mapping, as FileImport stores them
+    ingest: IngestOptions
+    again: bool = False  # import even what was imported earlier
 
 
 @dataclass
 class ImportSummary:
-    """What became of a file so far."""
+    """The result of importing one file so far."""
 
     file: str
-    unit: str  # of `before`: lines or rows
-    before: int = 0  # taken by imports before this one
+    unit: str  # what `before` counts: "line" or "row"
+    before: int = 0  # skipped, because earlier imports stored them
     accepted: int = 0
     duplicate: int = 0
     rejected: int = 0
@@ -47,118 +47,128 @@ class ImportSummary:
     def __str__(self) -> str:
         events = self.accepted + self.duplicate + self.rejected
         if self.before and not events:
-            return f"{self.file}: nothing to do, all {self.before:,} {self.unit}s were imported before"
-        after = f", after the {self.before:,} {self.unit}s that were imported before" if self.before else ""
+            return f"{self.file}: nothing to do, all {self.before:,} {self.unit}s were imported earlier"
+        skipped = f", skipped {self.before:,} {self.unit}s imported earlier" if self.before else ""
         return (
             f"{self.file}: {self.accepted:,} accepted, {self.duplicate:,} duplicate, {self.rejected:,} rejected "
-            f"in {self.seconds:,.1f} s, {events / max(self.seconds, 0.001):,.0f} events/s{after}"
+            f"in {self.seconds:,.1f} s, {events / max(self.seconds, 0.001):,.0f} events/s{skipped}"
         )
 
 
-def import_file(file: EventFile, how: ImportOptions, outcome: ImportSummary, advance: Callable[[int], None]) -> None:
-    """Take in what was not taken before. `outcome` is kept up, also where this raises.
+def import_file(
+    file: EventFile, options: ImportOptions, summary: ImportSummary, advance: Callable[[int], None]
+) -> None:
+    """Import what earlier imports have not stored. Update `summary` as chunks are stored, and call `advance` with the
+    amount read.
 
-    Raises FileFailed, InvalidEvents and EventConflict (unless bad events are skipped), and django.db.Error; all that
-    was taken up to there stays.
+    Raises ImportFileError, InvalidEvents and EventConflict (unless bad events are skipped), and django.db.Error. The
+    chunks before the failure stay stored.
     """
     start, done = time.monotonic(), 0
     try:
-        with _alone(file, how):
-            place, kept = _begin(file, how)
-            outcome.before = place.lines
-            with closing(one_ahead(_checked(file.chunks(place)))) as chunks:
+        with _exclusive_lock(file, options):
+            checkpoint, file_import = _resume(file, options)
+            summary.before = checkpoint.lines
+            with closing(prefetch(_validated(file.chunks(checkpoint)))) as chunks:
                 for chunk, checked in chunks:
-                    _take(chunk, checked, file.name, how, kept, outcome)
+                    _store_chunk(chunk, checked, options, file_import, summary)
                     advance(chunk.done - done)
                     done = chunk.done
-            _finish(kept, how)
+            _finish(file_import, options)
     finally:
-        outcome.seconds = round(time.monotonic() - start, 3)
+        summary.seconds = round(time.monotonic() - start, 3)
 
 
 # Chunks
 
 
-def _checked(chunks: Iterable[Chunk]) -> Iterator[tuple[Chunk, ValidationResult]]:
+def _validated(chunks: Iterable[Chunk]) -> Iterator[tuple[Chunk, ValidationResult]]:
     for chunk in chunks:
         yield chunk, validate_events(chunk.batch.values)
 
 
-def one_ahead(items: Iterator[Item]) -> Generator[Item, None, None]:
-    """The same items; each is made in a thread while the one before is worked on."""
-    with ThreadPoolExecutor(1) as maker:
-        coming = maker.submit(next, items, None)
-        while (item := coming.result()) is not None:
-            coming = maker.submit(next, items, None)
+def prefetch(items: Iterator[Item]) -> Generator[Item, None, None]:
+    """Yield the same items, computing the next one in a thread while the caller works on the current one."""
+    with ThreadPoolExecutor(1) as executor:
+        upcoming = executor.submit(next, items, None)
+        while (item := upcoming.result()) is not None:
+            upcoming = executor.submit(next, items, None)
             yield item
 
 
-def _take(
-    chunk: Chunk, checked: ValidationResult, name: str, how: ImportOptions, kept: FileImport, outcome: ImportSummary
+def _store_chunk(
+    chunk: Chunk, checked: ValidationResult, options: ImportOptions, file_import: FileImport, summary: ImportSummary
 ) -> None:
-    if checked.errors and not how.options.skip:
+    if checked.errors and not options.ingest.skip:
         raise chunk.batch.refusal(checked)
     with transaction.atomic():
-        taken = store_batch(chunk.batch, checked, Delivery(how.sender, name, how.options))
-        if not how.options.dry_run:
-            _keep_place(kept, chunk.end, taken)
-    for what, number in taken.counts().items():
-        setattr(outcome, what, getattr(outcome, what) + number)
+        stored = store_batch(chunk.batch, checked, Delivery(options.sender, file_import.name, options.ingest))
+        if not options.ingest.dry_run:
+            _save_checkpoint(file_import, chunk.end, stored)
+    _add_counts(summary, stored)
 
 
-# The place
+def _add_counts(totals: FileImport | ImportSummary, stored: StoredBatch) -> None:
+    for name, number in stored.counts().items():
+        setattr(totals, name, getattr(totals, name) + number)
 
 
-def _begin(file: EventFile, how: ImportOptions) -> tuple[Checkpoint, FileImport]:
-    """Where the file was, and what is kept about it from here on."""
-    known = FileImport.objects.filter(sender=how.sender, reading=how.reading)
-    if how.again:
+# Checkpoints
+
+
+def _resume(file: EventFile, options: ImportOptions) -> tuple[Checkpoint, FileImport]:
+    """Return the checkpoint to start from and the FileImport to update."""
+    known = FileImport.objects.filter(sender=options.sender, reading=options.reading)
+    if options.again:
         known = known.filter(is_again=True, finished_at=None)
-    imports = {Checkpoint(each.size, each.lines, bytes(each.digest)): each for each in known.order_by("pk")}
-    place = file.taken(imports)
-    if place != START and imports[place].finished_at is None and imports[place].name == file.name:
-        return place, imports[place]
-    # A finished import is left as it is: a copy of the file as it was then is known by it.
-    new = FileImport(sender=how.sender, reading=how.reading, name=file.name, is_again=how.again)
-    _go_to(new, place)
-    return place, new
+    imports = {Checkpoint(row.size, row.lines, bytes(row.digest)): row for row in known.order_by("pk")}
+    checkpoint = file.latest_checkpoint(imports)
+    if checkpoint != START and imports[checkpoint].finished_at is None and imports[checkpoint].name == file.name:
+        return checkpoint, imports[checkpoint]
+    # A finished import is never changed, so that a copy of the file as it was then is still recognized.
+    new = FileImport(sender=options.sender, reading=options.reading, name=file.name, is_again=options.again)
+    _set_checkpoint(new, checkpoint)
+    return checkpoint, new
 
 
-def _go_to(kept: FileImport, place: Checkpoint) -> None:
-    kept.size, kept.lines, kept.digest = place.size, place.lines, place.digest
+def _set_checkpoint(file_import: FileImport, checkpoint: Checkpoint) -> None:
+    file_import.size, file_import.lines = checkpoint.size, checkpoint.lines
+    file_import.digest = checkpoint.fingerprint
 
 
-def _keep_place(kept: FileImport, place: Checkpoint, taken: StoredBatch) -> None:
-    _go_to(kept, place)
-    for what, number in taken.counts().items():
-        setattr(kept, what, getattr(kept, what) + number)
-    kept.save()
+def _save_checkpoint(file_import: FileImport, checkpoint: Checkpoint, stored: StoredBatch) -> None:
+    _set_checkpoint(file_import, checkpoint)
+    _add_counts(file_import, stored)
+    file_import.save()
 
 
-def _finish(kept: FileImport, how: ImportOptions) -> None:
-    if kept.pk is not None and not how.options.dry_run:
-        kept.finished_at = timezone.now()
-        kept.save()
+def _finish(file_import: FileImport, options: ImportOptions) -> None:
+    if file_import.pk is not None and not options.ingest.dry_run:
+        file_import.finished_at = timezone.now()
+        file_import.save()
+
+
+# The lock
 
 
 @contextmanager
-def _alone(file: EventFile, how: ImportOptions) -> Iterator[None]:
-    """Let no other import of the same file by this sender run. Raises FileFailed when one does."""
-    key = hashlib.blake2b(how.sender.encode() + b"\0" + file.head(), digest_size=8).digest()
-    lock = [int.from_bytes(key, signed=True)]
+def _exclusive_lock(file: EventFile, options: ImportOptions) -> Iterator[None]:
+    """Prevent other imports of the same file by the same sender. Raises ImportFileError if one is running."""
+    key = hashlib.blake2b(options.sender.encode() + b"\0" + file.identity(), digest_size=8).digest()
+    parameters = [int.from_bytes(key, signed=True)]
     deadline = time.monotonic() + LOCK_TIMEOUT
-    while not _ask("SELECT pg_try_advisory_lock(%s)", lock):
+    while not _call_lock_function("SELECT pg_try_advisory_lock(%s)", parameters):
         if time.monotonic() > deadline:
-            raise ImportFileError("is being imported already, by another process")
+            raise ImportFileError("is already being imported by another process")
         time.sleep(0.2)
     try:
         yield
     finally:
-        with suppress(Error):  # a connection that died has left the lock
-            _ask("SELECT pg_advisory_unlock(%s)", lock)
+        with suppress(Error):  # a lost connection has released the lock
+            _call_lock_function("SELECT pg_advisory_unlock(%s)", parameters)
 
 
-def _ask(query: str, parameters: Sequence[int]) -> bool:
+def _call_lock_function(statement: str, parameters: Sequence[int]) -> bool:
     with connection.cursor() as cursor:
-        cursor.execute(query, parameters)
+        cursor.execute(statement, parameters)
         return bool(cursor.fetchone()[0])

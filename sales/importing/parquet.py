@@ -1,4 +1,4 @@
-"""Parquet: columns of types -> values as JSON has them, exact."""
+"""Read Parquet: convert typed columns to the values that JSON would hold, exactly."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 
-from sales.importing.columns import Columns
+from sales.importing.columns import ColumnMapping
 from sales.importing.event_file import Chunk
-from sales.importing.sources import CHUNK, PIECE, START, STDIN, Checkpoint, ImportFileError, in_plain_words
+from sales.importing.sources import CHUNK, READ_SIZE, START, STDIN, Checkpoint, ImportFileError, translate_read_errors
 from sales.ingest.batches import Batch
 from salesengine.http.renderers import encode_json
 
@@ -26,60 +26,60 @@ WRITTEN_OUT: dict[str, Callable[[Any], bool]] = {
 
 
 @contextmanager
-def open_parquet(file: str, columns: Columns) -> Iterator["ParquetFile"]:
-    """Open a file and look at its columns. Raises FileFailed."""
+def open_parquet(file: str, columns: ColumnMapping) -> Iterator["ParquetFile"]:
+    """Open a file and check its columns. Raises ImportFileError."""
     if file == STDIN:
-        raise ImportFileError("cannot be read from standard input as Parquet, whose columns are found from its end")
+        raise ImportFileError("cannot be read from standard input: Parquet is read from the end of the file")
     with ExitStack() as stack:
-        with in_plain_words(), _refusing_what_is_broken():
-            digest = _digest(Path(file))
-            # A buffer for each column, in place of whole columns: a row group may be as large as the file.
-            rows = stack.enter_context(parquet.ParquetFile(file, buffer_size=PIECE, pre_buffer=False))
-        yield ParquetFile(file, rows, columns, digest)
+        with translate_read_errors(), _translate_parquet_errors():
+            fingerprint = _fingerprint(Path(file))
+            # Buffer each column instead of reading whole columns: a row group may be as large as the file.
+            rows = stack.enter_context(parquet.ParquetFile(file, buffer_size=READ_SIZE, pre_buffer=False))
+        yield ParquetFile(file, rows, columns, fingerprint)
 
 
 @contextmanager
-def _refusing_what_is_broken() -> Iterator[None]:
+def _translate_parquet_errors() -> Iterator[None]:
     try:
         yield
     except pa.ArrowException as error:
-        raise ImportFileError(f"is no Parquet file that can be read: {error}") from None
+        raise ImportFileError(f"is not a readable Parquet file: {error}") from None
 
 
 class ParquetFile:
-    """An open Parquet file. A place in it is a row, and the digest always that of the whole file."""
+    """An open Parquet file. Its checkpoints count rows, and hold the size and fingerprint of the whole file."""
 
-    unit, counts = "row", "rows"
+    unit, total_unit = "row", "rows"
 
-    def __init__(self, name: str, rows: Any, columns: Columns, digest: bytes) -> None:
-        self.name, self.rows, self.digest = name, rows, digest
+    def __init__(self, name: str, rows: Any, columns: ColumnMapping, fingerprint: bytes) -> None:
+        self.name, self.rows, self.fingerprint = name, rows, fingerprint
         self.total = rows.metadata.num_rows
         self.size = Path(name).stat().st_size
         names = rows.schema_arrow.names
         try:
-            fields = columns.of_header(names)
+            fields = columns.header_fields(names)
         except ValueError as error:
-            raise ImportFileError(f"cannot be taken: {error}") from None
+            raise ImportFileError(f"cannot be imported: {error}") from None
         self.fields = {name: field for name, field in zip(names, fields, strict=True) if field is not None}
 
-    def head(self) -> bytes:
-        return self.digest
+    def identity(self) -> bytes:
+        return self.fingerprint
 
-    def taken(self, places: Iterable[Checkpoint]) -> Checkpoint:
-        known = (place for place in places if place.digest == self.digest)
-        return max(known, key=lambda place: place.lines, default=START)
+    def latest_checkpoint(self, checkpoints: Iterable[Checkpoint]) -> Checkpoint:
+        known = (checkpoint for checkpoint in checkpoints if checkpoint.fingerprint == self.fingerprint)
+        return max(known, key=lambda checkpoint: checkpoint.lines, default=START)
 
-    def chunks(self, place: Checkpoint) -> Iterator[Chunk]:
-        row = place.lines
-        with in_plain_words(), _refusing_what_is_broken():
-            for records in self._records_after(row):
+    def chunks(self, start: Checkpoint) -> Iterator[Chunk]:
+        row = start.lines
+        with translate_read_errors(), _translate_parquet_errors():
+            for records in self._record_batches(row):
                 values = _values(records.rename_columns([self.fields[name] for name in records.schema.names]))
                 batch = Batch(values, partial(_texts, values), lines=range(row + 1, row + len(values) + 1))
                 row += len(values)
-                yield Chunk(batch, Checkpoint(self.size, row, self.digest), row)
+                yield Chunk(batch, Checkpoint(self.size, row, self.fingerprint), row)
 
-    def _records_after(self, row: int) -> Iterator[Any]:
-        """Batches of records; row groups that were taken are not read."""
+    def _record_batches(self, row: int) -> Iterator[Any]:
+        """Yield the record batches that follow the first `row` rows, without reading row groups before them."""
         groups = list(range(self.rows.num_row_groups))
         while groups and (size := self.rows.metadata.row_group(groups[0]).num_rows) <= row:
             row -= size
@@ -90,7 +90,7 @@ class ParquetFile:
             row = max(0, row - len(records))
 
 
-def _digest(file: Path) -> bytes:
+def _fingerprint(file: Path) -> bytes:
     with file.open("rb") as content:
         return hashlib.file_digest(content, partial(hashlib.blake2b, digest_size=32)).digest()
 
@@ -101,12 +101,13 @@ def _values(records: Any) -> list[dict[str, Any]]:
 
 
 def _column(field: str, column: Any) -> list[Any]:
-    """Numbers of ids become text, binary fractions the shortest decimal that reads back as the same; times are UTC."""
+    """Return a column's values: integer ids as text, floats as the shortest decimal that reads back the same, times
+    in UTC."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         return _column(field, column.dictionary_decode())
     if pa.types.is_timestamp(kind):
-        column = column.cast(pa.timestamp("us"), safe=False)  # finer than that is cut off, as in JSON
+        column = column.cast(pa.timestamp("us"), safe=False)  # truncates nanoseconds, as for JSON
     if WRITTEN_OUT.get(field, pa.types.is_integer)(kind):
         column = column.cast(pa.string())
     values: list[Any] = column.to_pylist()

@@ -1,4 +1,4 @@
-"""Files that events come in: FILE -> its content, unpacked, from any place on."""
+"""Open files, pipes and standard input, decompress them, and read their lines from any checkpoint on."""
 
 import gzip
 import hashlib
@@ -15,25 +15,25 @@ from typing import IO, Any
 from typing_extensions import Buffer
 
 CHUNK = 5_000  # events
-CHUNK_BYTES = 8_000_000  # a chunk ends at the one or the other: memory is bounded, whatever the file holds
+CHUNK_BYTES = 8_000_000  # a chunk ends at either limit, so memory is bounded
 MAX_LINE = 1_000_000  # bytes of one event
-PIECE = 1_000_000  # bytes that are read at once where nothing is parsed
+READ_SIZE = 1_000_000  # bytes per read where nothing is parsed
 GZIP = b"\x1f\x8b"
 BOM = b"\xef\xbb\xbf"
 STDIN = "-"
 
 
-class ImportFileError(Exception):  # what happened, as in the other apps
-    """A file cannot be read, or not any further; the text says why, in plain words, after the file's name."""
+class ImportFileError(Exception):
+    """A file cannot be read. The message continues a sentence that begins with the file's name."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """How far a file was taken: so much of its content, and the digest of exactly that."""
+    """How far a file has been imported, and the fingerprint of its content up to there."""
 
-    size: int = 0  # bytes, unpacked; of a Parquet file always the whole
-    lines: int = 0  # or rows
-    digest: bytes = b""
+    size: int = 0  # bytes, decompressed; for Parquet always the size of the whole file
+    lines: int = 0  # for Parquet rows
+    fingerprint: bytes = b""
 
 
 START = Checkpoint()
@@ -41,54 +41,54 @@ START = Checkpoint()
 
 @dataclass(frozen=True)
 class Source:
-    """An open file: `content` is unpacked; `packed` is the file itself, and tells how far it was read."""
+    """An open file."""
 
     name: str
-    packed: io.BufferedReader
-    content: io.BufferedReader
-    total: int | None  # bytes of `packed`, if that is known
+    raw: io.BufferedReader  # the file itself; its position shows how much has been read
+    content: io.BufferedReader  # decompressed
+    total: int | None  # bytes of `raw`, if known
 
-    def keep_no_more(self) -> None:
-        """From here on nothing is read twice, so that standard input need not be kept any longer."""
-        if isinstance(self.packed.raw, _Replayable):
-            self.packed.raw.recording = False
+    def stop_recording(self) -> None:
+        """Stop recording a pipe, because nothing is read twice from here on."""
+        if isinstance(self.raw.raw, _RewindableStream):
+            self.raw.raw.recording = False
 
 
 @contextmanager
 def open_source(file: str) -> Iterator[Source]:
-    """Open a file or a pipe, plain or packed by gzip; - is standard input. Raises FileFailed."""
+    """Open a file or a pipe, plain or compressed with gzip; "-" is standard input. Raises ImportFileError."""
     with ExitStack() as stack:
-        with in_plain_words():
-            packed, total = _open(file, stack)
-            is_packed = packed.read(len(GZIP)) == GZIP
-            packed.seek(0)
-        if file.lower().endswith(".gz") and not is_packed:
-            raise ImportFileError("is named .gz and is not packed by gzip")
-        content = io.BufferedReader(gzip.GzipFile(fileobj=packed)) if is_packed else packed
-        yield Source("standard input" if file == STDIN else file, packed, content, total)  # type: ignore[arg-type]
+        with translate_read_errors():
+            raw, total = _open(file, stack)
+            is_gzip = raw.read(len(GZIP)) == GZIP
+            raw.seek(0)
+        if file.lower().endswith(".gz") and not is_gzip:
+            raise ImportFileError("is named .gz but is not compressed with gzip")
+        content = io.BufferedReader(gzip.GzipFile(fileobj=raw)) if is_gzip else raw
+        yield Source("standard input" if file == STDIN else file, raw, content, total)  # type: ignore[arg-type]
 
 
 def _open(file: str, stack: ExitStack) -> tuple[io.BufferedReader, int | None]:
-    """The file, which the stack closes, and its size, if that is known."""
+    """Return the file, which the stack closes, and its size in bytes, if known."""
     opened: Any = sys.stdin.buffer if file == STDIN else stack.enter_context(Path(file).open("rb"))  # noqa: SIM115
     if file != STDIN and opened.seekable():
         return opened, Path(file).stat().st_size
-    return stack.enter_context(io.BufferedReader(_Replayable(opened))), None
+    return stack.enter_context(io.BufferedReader(_RewindableStream(opened))), None
 
 
 @contextmanager
-def in_plain_words() -> Iterator[None]:
-    """Raises FileFailed for what may go wrong in reading."""
+def translate_read_errors() -> Iterator[None]:
+    """Raise ImportFileError for errors in reading or decompressing a file."""
     try:
         yield
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise ImportFileError(f"is damaged, its gzip packing is broken: {error}") from None
+        raise ImportFileError(f"is a damaged gzip file: {error}") from None
     except OSError as error:
         raise ImportFileError(f"cannot be read: {error.strerror or error}") from None
 
 
-class _Replayable(io.RawIOBase):
-    """Standard input or a pipe, which can be read from its beginning again as long as it is recorded (on disk)."""
+class _RewindableStream(io.RawIOBase):
+    """Standard input or a pipe that can be read again from its start, because what is read is recorded on disk."""
 
     def __init__(self, source: IO[bytes]) -> None:
         self.source = source
@@ -108,7 +108,7 @@ class _Replayable(io.RawIOBase):
         elif whence == io.SEEK_CUR:
             self.position += offset
         else:
-            raise io.UnsupportedOperation("standard input has no end yet")
+            raise io.UnsupportedOperation("cannot seek from the end of a pipe")
         return self.position
 
     def readinto(self, buffer: Buffer) -> int:
@@ -129,76 +129,80 @@ class _Replayable(io.RawIOBase):
         super().close()
 
 
-def new_digest() -> "hashlib.blake2b":
+def new_hash() -> "hashlib.blake2b":
     return hashlib.blake2b(digest_size=32)
 
 
-def longest_prefix(content: io.BufferedReader, places: Iterable[Checkpoint]) -> tuple[Checkpoint, "hashlib.blake2b"]:
-    """The last of the places that this content was taken to, and the state of the digest there."""
-    digest = new_digest()
-    best = START, digest.copy()
+def latest_checkpoint(
+    content: io.BufferedReader, checkpoints: Iterable[Checkpoint]
+) -> tuple[Checkpoint, "hashlib.blake2b"]:
+    """Return the last checkpoint whose fingerprint fits this content, and the hash of the content up to there."""
+    content_hash = new_hash()
+    best = START, content_hash.copy()
     content.seek(0)
     size = 0
-    for place in sorted(places, key=lambda place: place.size):
-        while size < place.size and (piece := content.read(min(PIECE, place.size - size))):
-            digest.update(piece)
-            size += len(piece)
-        if size < place.size:
+    for checkpoint in sorted(checkpoints, key=lambda checkpoint: checkpoint.size):
+        while size < checkpoint.size and (block := content.read(min(READ_SIZE, checkpoint.size - size))):
+            content_hash.update(block)
+            size += len(block)
+        if size < checkpoint.size:
             break
-        if digest.digest() == place.digest:
-            best = place, digest.copy()
+        if content_hash.digest() == checkpoint.fingerprint:
+            best = checkpoint, content_hash.copy()
     return best
 
 
-class Lines:
-    """The lines of a text from a place on, counted and hashed as they are read."""
+class LineReader:
+    """Read the lines of a text after a checkpoint, in chunks; count and hash them."""
 
-    def __init__(self, content: io.BufferedReader, place: Checkpoint, digest: "hashlib.blake2b") -> None:
-        _refuse_half_a_line(content, place)
-        self.content, self.place, self.digest = content, place, digest
-        self.raw: list[bytes] = []  # of the chunk that is being read
-        self.size = 0  # of these, in bytes
-
-    @property
-    def number(self) -> int:
-        """How many lines were read, from the first one of the file on."""
-        return self.place.lines + len(self.raw)
+    def __init__(self, content: io.BufferedReader, start: Checkpoint, content_hash: "hashlib.blake2b") -> None:
+        """`content_hash` is the hash of the content up to `start`. Raises ImportFileError."""
+        _seek_to(content, start)
+        self.content, self.hash = content, content_hash
+        self.checkpoint = start  # where the current chunk begins
+        self.chunk: list[bytes] = []  # the lines read since then
+        self.chunk_size = 0  # their bytes
 
     @property
-    def is_chunk(self) -> bool:
-        return len(self.raw) >= CHUNK or self.size >= CHUNK_BYTES
+    def line_number(self) -> int:
+        """Return the number of the last line read, counted from 1 at the start of the file."""
+        return self.checkpoint.lines + len(self.chunk)
+
+    @property
+    def is_chunk_full(self) -> bool:
+        return len(self.chunk) >= CHUNK or self.chunk_size >= CHUNK_BYTES
 
     def __iter__(self) -> Iterator[bytes]:
         while line := self.content.readline(MAX_LINE + 1):
             if len(line) > MAX_LINE:
                 raise ImportFileError(
-                    f"has more than {MAX_LINE:,} bytes in line {self.number + 1:,}, too long for an event"
+                    f"has more than {MAX_LINE:,} bytes in line {self.line_number + 1:,}, which is too long for an event"
                 )
-            self.raw.append(line)
-            self.size += len(line)
+            self.chunk.append(line)
+            self.chunk_size += len(line)
             yield line
 
-    def next_chunk(self) -> list[bytes]:
-        """As many lines as a chunk has; none at the end."""
-        each = iter(self)
-        while not self.is_chunk and next(each, None):
+    def read_chunk(self) -> list[bytes]:
+        """Read lines until the chunk is full and return it; it is empty at the end of the file."""
+        lines = iter(self)
+        while not self.is_chunk_full and next(lines, None):
             pass
-        return self.raw
+        return self.chunk
 
     def end_chunk(self) -> Checkpoint:
-        """Where the file was read to; the next chunk begins there."""
-        self.digest.update(b"".join(self.raw))
-        self.place = Checkpoint(self.place.size + self.size, self.number, self.digest.digest())
-        self.raw, self.size = [], 0
-        return self.place
+        """Start a new chunk and return the checkpoint where it begins."""
+        self.hash.update(b"".join(self.chunk))
+        self.checkpoint = Checkpoint(self.checkpoint.size + self.chunk_size, self.line_number, self.hash.digest())
+        self.chunk, self.chunk_size = [], 0
+        return self.checkpoint
 
 
-def _refuse_half_a_line(content: io.BufferedReader, place: Checkpoint) -> None:
-    """Go to the place, unless a last line was taken there that was still being written. Raises FileFailed."""
-    content.seek(max(place.size - 1, 0))
-    if place.size and content.read(1) != b"\n" and content.read(1) not in (b"", b"\r", b"\n"):
+def _seek_to(content: io.BufferedReader, checkpoint: Checkpoint) -> None:
+    """Go to a checkpoint. Raises ImportFileError when the last imported line was incomplete and has grown since."""
+    content.seek(max(checkpoint.size - 1, 0))
+    if checkpoint.size and content.read(1) != b"\n" and content.read(1) not in (b"", b"\r", b"\n"):
         raise ImportFileError(
-            f"was imported up to line {place.lines:,}, when that line had no end yet: what follows it now cannot be "
-            "told from it. --again imports all of the file once more"
+            f"was imported up to line {checkpoint.lines:,} while that line was incomplete, and the line has grown "
+            "since. The import cannot continue in the middle of a line; --again imports the whole file once more"
         )
-    content.seek(place.size)
+    content.seek(checkpoint.size)

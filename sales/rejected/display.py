@@ -1,4 +1,4 @@
-"""Show rejected events to staff."""
+"""Format rejected events for the back office."""
 
 from contextlib import suppress
 
@@ -9,27 +9,27 @@ from sales.ingest.rejection import REPLACEMENT
 from sales.ingest.schema import EventError
 from sales.models import RejectedEvent
 
-LONGEST_SHOWN = 100_000  # bytes; no event needs a tenth of it
+MAX_SHOWN_BYTES = 100_000  # ten times what any valid event needs
 
 
-def in_words(error: EventError) -> str:
-    """An error as a sentence about the event; names of fields may be of any length, as they are the sender's."""
+def error_sentence(error: EventError) -> str:
+    """Return an error as a sentence. Shorten the field's name, because senders may send one of any length."""
     field = str(error["pointer"]).removeprefix("/")
     return f"{Truncator(field).chars(100) or 'The event'} {error['detail']}."
 
 
 def current_text(rejected: RejectedEvent) -> tuple[str, str]:
-    """The event as it would be replayed, laid out for reading if it is JSON, and a note on what cannot be shown.
+    """Return the text that a replay would use, and a note if not all of it can be shown.
 
-    Mended text is shown as it was typed.
+    JSON is indented for reading; text that staff edited is returned as they typed it.
     """
     if rejected.mended is not None:
         return rejected.mended, ""
     content = bytes(rejected.content)
-    if len(content) > LONGEST_SHOWN:
-        return "", f"It came with {len(content):,} bytes, too many to show. Write it anew."
-    with suppress(msgspec.DecodeError, RecursionError):  # it is no JSON
-        content = msgspec.json.format(content, indent=2)  # which moves spaces alone: numbers stay as they are typed
+    if len(content) > MAX_SHOWN_BYTES:
+        return "", f"The event has {len(content):,} bytes, too many to show. Enter a new text to replace it."
+    with suppress(msgspec.DecodeError, RecursionError):  # not JSON
+        content = msgspec.json.format(content, indent=2)  # changes only white space, so numbers keep their digits
     text = content.decode(errors="replace").replace("\0", REPLACEMENT).replace("\r\n", "\n")
-    note = f"{REPLACEMENT} stands for what is no character in UTF-8, or NUL." if REPLACEMENT in text else ""
+    note = f"{REPLACEMENT} stands for bytes that are not UTF-8, or for NUL." if REPLACEMENT in text else ""
     return text, note

@@ -1,4 +1,4 @@
-"""Rejected events sent again, mended or not: each is stored once, however often and by however many it is asked for."""
+"""Edit rejected events and replay them. Each event is stored once, however often and by however many users."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,46 +14,46 @@ from sales.ingest.service import CONFLICT
 from sales.ingest.writer import record_sales
 from sales.models import RejectedEvent
 
-AT_ONCE = 1_000  # events in one transaction: few enough to lose little when it breaks off, enough to be quick
-IN_MEMORY = 50  # of them that are in memory as they came, since each may have the size of a whole request
-MENDED = "mended"  # in place of the reason of events in which no mistake is left
+BATCH_SIZE = 1_000  # events in one transaction: a failure undoes few, and many share the cost of a commit
+FETCH_SIZE = 50  # events in memory as they were sent, each as large as a request may be
+FIXED = "mended"  # the stored reason of an event without errors
 
 
 @dataclass
 class ReplayResult:
-    """How many of the events asked for came to what."""
+    """The number of replayed events by outcome."""
 
     stored: int = 0
-    duplicates: int = 0  # stored before, by their EVENT_ID
-    wrong: int = 0
-    gone: int = 0  # replayed before, or purged
+    duplicates: int = 0  # their EVENT_ID was stored earlier
+    invalid: int = 0
+    gone: int = 0  # replayed earlier, or deleted
 
 
 @dataclass
-class _Work:
-    """What the rows of one transaction hold."""
+class _LockedEvents:
+    """The waiting events of one transaction."""
 
-    events: dict[str, dict[int, SaleEvent]] = field(default_factory=dict)  # sender -> id of the row -> event
-    wrong: dict[int, Sequence[EventError]] = field(default_factory=dict)
-    seen: int = 0
+    valid: dict[str, dict[int, SaleEvent]] = field(default_factory=dict)  # by sender, then by row id
+    errors: dict[int, Sequence[EventError]] = field(default_factory=dict)  # of invalid events, by row id
+    count: int = 0
 
 
 def replay(ids: Iterable[int], user: str) -> ReplayResult:
-    """Store rejected events as sales of their original senders, oldest first; what is still wrong keeps waiting.
+    """Store rejected events as sales of their original senders, oldest first. Invalid events stay rejected.
 
-    `ids` are those of the rows. AT_ONCE of them share a transaction: when one breaks off, those before it are done and
-    say so, and it and those after it wait as before. Within a transaction of the caller's, all are part of it.
-    Raises django.db.Error when the database refuses or is away.
+    `ids` are row ids. Each BATCH_SIZE of them share a transaction; when one fails, the transactions before it stay
+    committed. Inside a transaction of the caller, all belong to that one.
+    Raises django.db.Error when the database fails or is unavailable.
     """
-    outcome: Counter[str] = Counter()
+    outcomes: Counter[str] = Counter()
     ordered = sorted(set(ids))
-    for start in range(0, len(ordered), AT_ONCE):
-        outcome.update(_replay_some(ordered[start : start + AT_ONCE], user))
-    return ReplayResult(**outcome)
+    for start in range(0, len(ordered), BATCH_SIZE):
+        outcomes.update(_replay_batch(ordered[start : start + BATCH_SIZE], user))
+    return ReplayResult(**outcomes)
 
 
-def find_mistakes(text: bytes, sender: str) -> Sequence[EventError]:
-    """What would be wrong with the event if it were replayed now, a conflict with a sale of its EVENT_ID included."""
+def find_errors(text: bytes, sender: str) -> Sequence[EventError]:
+    """Return the errors that a replay of this text would find, including a conflict with an EVENT_ID already stored."""
     [value] = parse_each([text])
     event = validate_event(value)
     if isinstance(event, list):
@@ -64,74 +64,79 @@ def find_mistakes(text: bytes, sender: str) -> Sequence[EventError]:
     return [CONFLICT] if recorded.conflicts else []
 
 
-def mend(pk: int, text: str) -> bool:
-    """Keep what staff made of an event, right or not, for the next replay; False when it has been replayed already."""
+def save_edit(pk: int, text: str) -> bool:
+    """Save the edited text of an event, valid or not, for the next replay. Return False if it was replayed already."""
     with transaction.atomic():
         row = RejectedEvent.objects.select_for_update().filter(pk=pk, replayed_at=None).first()
         if row is None:
             return False
-        mistakes = find_mistakes(text.encode(), row.sender)
+        errors = find_errors(text.encode(), row.sender)
         row.mended = text
-        row.reason = reason_of(mistakes) if mistakes else MENDED
-        row.errors = storable(mistakes)
+        row.reason = reason_of(errors) if errors else FIXED
+        row.errors = storable(errors)
         row.save(update_fields=("mended", "reason", "errors"))
     return True
 
 
-def _replay_some(ids: Sequence[int], user: str) -> Mapping[str, int]:
+def _replay_batch(ids: Sequence[int], user: str) -> Mapping[str, int]:
     with transaction.atomic():
-        work = _lock(ids)
-        sales: dict[int, int] = {}
+        locked = _lock_waiting(ids)
+        sale_ids: dict[int, int] = {}
         duplicates = 0
-        # One order for all, so that no two transactions wait for each other's EVENT_IDs.
-        for sender, events in sorted(work.events.items()):
+        # All transactions go through the senders in the same order, so that EVENT_IDs cannot deadlock.
+        for sender, events in sorted(locked.valid.items()):
             recorded = record_sales(list(events.values()), sender)
             duplicates += len(recorded.duplicates)
-            for place, pk in enumerate(events):
-                if place in recorded.conflicts:
-                    work.wrong[pk] = [CONFLICT]
+            for index, pk in enumerate(events):
+                if index in recorded.conflicts:
+                    locked.errors[pk] = [CONFLICT]
                 else:
-                    sales[pk] = recorded.ids[place]
-        _settle(sales, user)
-        _note_mistakes(work.wrong)
-    gone = len(ids) - work.seen
-    return {"stored": len(sales) - duplicates, "duplicates": duplicates, "wrong": len(work.wrong), "gone": gone}
+                    sale_ids[pk] = recorded.ids[index]
+        _mark_replayed(sale_ids, user)
+        _update_errors(locked.errors)
+    return {
+        "stored": len(sale_ids) - duplicates,
+        "duplicates": duplicates,
+        "invalid": len(locked.errors),
+        "gone": len(ids) - locked.count,
+    }
 
 
-def _lock(ids: Sequence[int]) -> _Work:
-    """The events that still wait, which nobody else can replay before the transaction ends.
+def _lock_waiting(ids: Sequence[int]) -> _LockedEvents:
+    """Lock and return the events that nobody has replayed yet.
 
-    Whoever comes second waits here, and then no longer finds them: PostgreSQL looks at a row it had to wait for again.
+    A second replay of the same events waits here and then finds none, because PostgreSQL checks the condition again on
+    rows that it had to wait for.
     """
     waiting = RejectedEvent.objects.select_for_update().filter(pk__in=ids, replayed_at=None).order_by("pk")
-    work = _Work()
-    for pk, sender, content, mended in waiting.values_list("pk", "sender", "content", "mended").iterator(IN_MEMORY):
-        [value] = parse_each([bytes(content) if mended is None else mended.encode()])
+    locked = _LockedEvents()
+    for pk, sender, content, edited in waiting.values_list("pk", "sender", "content", "mended").iterator(FETCH_SIZE):
+        [value] = parse_each([bytes(content) if edited is None else edited.encode()])
         event = validate_event(value)
         if isinstance(event, list):
-            work.wrong[pk] = event
+            locked.errors[pk] = event
         else:
-            work.events.setdefault(sender, {})[pk] = event
-        work.seen += 1
-    return work
+            locked.valid.setdefault(sender, {})[pk] = event
+        locked.count += 1
+    return locked
 
 
-def _settle(sales: Mapping[int, int], user: str) -> None:
-    """Note the sales (row -> sale) of events that are stored."""
+def _mark_replayed(sale_ids: Mapping[int, int], user: str) -> None:
+    """Save the sale of each stored event, given as row id -> sale id."""
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            UPDATE rejected_events SET replayed_at = now(), replayed_by = %s, sale_id = settled.sale_id
-            FROM unnest(%s::bigint[], %s::bigint[]) AS settled (id, sale_id) WHERE rejected_events.id = settled.id
+            UPDATE rejected_events SET replayed_at = now(), replayed_by = %s, sale_id = stored.sale_id
+            FROM unnest(%s::bigint[], %s::bigint[]) AS stored (id, sale_id) WHERE rejected_events.id = stored.id
             """,
-            [user, list(sales), list(sales.values())],
+            [user, list(sale_ids), list(sale_ids.values())],
         )
 
 
-def _note_mistakes(wrong: Mapping[int, Sequence[EventError]]) -> None:
-    """Keep what is wrong now, where that is not what was wrong before."""
-    reasons = [reason_of(those) for those in wrong.values()]
-    errors = [Jsonb(storable(those)) for those in wrong.values()]
+def _update_errors(errors: Mapping[int, Sequence[EventError]]) -> None:
+    """Save the errors of invalid events where they have changed."""
+    reasons = [reason_of(event_errors) for event_errors in errors.values()]
+    stored_errors = [Jsonb(storable(event_errors)) for event_errors in errors.values()]
     with connection.cursor() as cursor:
         cursor.execute(
             """
@@ -139,5 +144,5 @@ def _note_mistakes(wrong: Mapping[int, Sequence[EventError]]) -> None:
             FROM unnest(%s::bigint[], %s::text[], %s::jsonb[]) AS found (id, reason, errors)
             WHERE rejected_events.id = found.id AND rejected_events.errors <> found.errors
             """,
-            [list(wrong), reasons, errors],
+            [list(errors), reasons, stored_errors],
         )

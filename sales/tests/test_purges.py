@@ -1,4 +1,4 @@
-"""What was kept long enough is deleted, a little at a time."""
+"""The purge commands delete old rows in small transactions."""
 
 from datetime import timedelta
 from io import StringIO
@@ -12,36 +12,36 @@ from sales.management.commands.purge_rejected import REJECTED_EVENTS
 from sales.models import IdempotencyKey, RejectedEvent, Sale
 from sales.rejected import replay
 from sales.tests.helpers import rejected_event
-from salesengine.operations import purging as purges
+from salesengine.operations import purging
 from salesengine.tests.clients import post
 
 
 def aged(row, **age):
-    """The row, made older; it came now."""
-    moment = timezone.now() - timedelta(**age)
+    """Make a new row this much older."""
+    timestamp = timezone.now() - timedelta(**age)
     field = "received_at" if isinstance(row, RejectedEvent) else "created_at"
-    type(row).objects.filter(pk=row.pk).update(**{field: moment})
+    type(row).objects.filter(pk=row.pk).update(**{field: timestamp})
     return row
 
 
 def run(*arguments):
-    """What the command says on standard error; nothing goes to standard output."""
-    said, data = StringIO(), StringIO()
-    call_command(*arguments, stderr=said, stdout=data)
-    assert data.getvalue() == ""
-    return said.getvalue()
+    """Run a command, which must leave standard output empty. Return its standard error."""
+    error, output = StringIO(), StringIO()
+    call_command(*arguments, stderr=error, stdout=output)
+    assert output.getvalue() == ""
+    return error.getvalue()
 
 
 @pytest.mark.django_db
-class TestRejected:
-    def test_old_ones_go_and_younger_ones_stay(self):
+class TestRejectedEvents:
+    def test_only_old_events_are_deleted(self):
         aged(rejected_event(), days=90, seconds=1)
         younger = aged(rejected_event(), days=89, hours=23)
 
         assert run("purge_rejected", "--older-than", "90d") == "Deleted 1 rejected events.\n"
         assert RejectedEvent.objects.get() == younger
 
-    def test_the_sale_of_a_replayed_one_stays(self):
+    def test_the_sale_of_a_deleted_event_stays(self):
         rejected = aged(rejected_event(), days=2)
         replay.replay([rejected.pk], "ann")
 
@@ -54,17 +54,17 @@ class TestRejected:
         assert run("purge_rejected", "--older-than", "1d", "--dry-run") == "Would delete 1 rejected events.\n"
         assert RejectedEvent.objects.count() == 1
 
-    def test_more_than_one_transaction_holds_go(self, monkeypatch):
-        monkeypatch.setattr(purges, "AT_ONCE", 3)
+    def test_many_events_are_deleted_in_several_transactions(self, monkeypatch):
+        monkeypatch.setattr(purging, "BATCH_SIZE", 3)
         for _ in range(7):
             aged(rejected_event(), days=2)
 
-        assert list(purges.purge(REJECTED_EVENTS, timezone.now() - timedelta(days=1))) == [3, 3, 1]
+        assert list(purging.purge(REJECTED_EVENTS, timezone.now() - timedelta(days=1))) == [3, 3, 1]
 
     @pytest.mark.parametrize(
         "arguments", [[], ["--older-than", "soon"], ["--older-than", "90"], ["--older-than", "0d"]]
     )
-    def test_an_age_that_is_none_is_refused(self, arguments):
+    def test_an_invalid_age_is_refused(self, arguments):
         rejected_event()
 
         with pytest.raises(CommandError):
@@ -79,7 +79,7 @@ class TestIdempotencyKeys:
         post(api, event, **{"Idempotency-Key": "k-1"})
         return IdempotencyKey.objects.get()
 
-    def test_keys_are_kept_for_24_hours(self, key):
+    def test_keys_are_stored_for_24_hours(self, key):
         aged(key, hours=23, minutes=59)
         assert run("purge_idempotency_keys") == "Deleted 0 Idempotency-Keys.\n"
 
@@ -90,10 +90,10 @@ class TestIdempotencyKeys:
         assert not IdempotencyKey.objects.exists()
 
     def test_less_than_24_hours_is_refused(self, key):
-        with pytest.raises(CommandError, match="“23h” is too short: keys are kept for at least 24 hours"):
+        with pytest.raises(CommandError, match="“23h” is too short: keys are stored for at least 24 hours"):
             run("purge_idempotency_keys", "--older-than", "23h")
 
-    def test_a_request_that_comes_again_after_the_purge_is_a_new_one(self, api, event, key):
+    def test_a_request_repeated_after_the_purge_is_a_new_one(self, api, event, key):
         aged(key, days=2)
         run("purge_idempotency_keys")
 
@@ -104,16 +104,16 @@ class TestIdempotencyKeys:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_is_being_replayed_is_left_for_the_next_purge():
+def test_an_event_that_is_being_replayed_is_not_deleted():
     replayed, _ = (aged(rejected_event(), days=2) for _ in range(2))
 
     second = connection.copy()
     with second.cursor() as cursor:
         second.set_autocommit(False)
         cursor.execute("SELECT 1 FROM rejected_events WHERE id = %s FOR UPDATE", [replayed.pk])
-        said = run("purge_rejected", "--older-than", "1d")
+        message = run("purge_rejected", "--older-than", "1d")
         second.rollback()
     second.close()
 
-    assert said == "Deleted 1 rejected events.\n"
+    assert message == "Deleted 1 rejected events.\n"
     assert RejectedEvent.objects.get() == replayed

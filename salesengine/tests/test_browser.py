@@ -285,7 +285,7 @@ def test_a_rejected_event_is_mended_and_replayed(page):
     text = page.get_by_label("Event")
     text.fill(text.input_value().replace('"much"', "12.50"))
     page.get_by_role("button", name="Check").click()
-    expect(page.get_by_text("No mistakes found.")).to_be_visible()
+    expect(page.get_by_text("No errors found.")).to_be_visible()
     page.get_by_role("button", name="Replay").click()
     expect(page.get_by_text("1 stored as new sales")).to_be_visible()
 

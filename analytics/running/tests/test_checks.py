@@ -148,7 +148,7 @@ def test_without_a_database_the_files_alone_are_checked(sql_dir, monkeypatch):
 
 
 def test_the_example_in_the_readme_is_a_good_report(sql_dir):
-    readme = Path(settings.BASE_DIR, "README.md").read_text()
+    readme = Path(settings.BASE_DIR, "docs/reports.md").read_text()
     (example,) = re.findall(r"```sql\n(/\*.*?)```", readme, re.DOTALL)
     (sql_dir / "sales_of_each_day.sql").write_text(example)
     call_command("check")

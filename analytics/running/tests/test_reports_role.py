@@ -19,7 +19,7 @@ from sales.tests.helpers import sale_event
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 
-README = Path(settings.BASE_DIR, "README.md").read_text()
+README = Path(settings.BASE_DIR, "docs/deployment.md").read_text()
 (GRANTS,) = re.findall(r"```sql\n(CREATE ROLE reports.*?)```", README, re.DOTALL)
 
 

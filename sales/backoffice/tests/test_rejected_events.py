@@ -1,18 +1,17 @@
-"""Staff find rejected events, mend them, and replay them."""
+"""Staff find, edit and replay rejected events in the back office."""
 
 import json
 import re
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import Permission, User
 
-from sales.backoffice import rejected_events as rejected_admin
+from sales.backoffice import rejected_events
 from sales.ingest.schema import EXAMPLE
 from sales.ingest.writer import record_sales
 from sales.models import RejectedEvent, Sale
 from sales.tests.helpers import EVENT, rejected_event, sale_event
-from salesengine.tests.clients import post
+from salesengine.tests.clients import post, staff_client
 
 pytestmark = pytest.mark.django_db
 LIST = "/admin/sales/rejectedevent/"
@@ -26,7 +25,7 @@ def page_of(client, rejected):
 
 
 def submit(client, rejected, button, text=None):
-    """Press a button on the page of an event; the page that then shows."""
+    """Press a button on an event's page and return the page that follows."""
     shown = client.get(f"{LIST}{rejected.pk}/change/").context["adminform"].form.initial.get("mended", "")
     data = {"mended": (shown if text is None else text).replace("\n", "\r\n"), button: "1"}
     response = client.post(f"{LIST}{rejected.pk}/change/", data, follow=True)
@@ -41,45 +40,32 @@ def replay_selected(client, rows, **query):
     return [str(message) for message in response.context["messages"]]
 
 
-def found(client, **query):
+def listed(client, **query):
     response = client.get(LIST, query)
     assert response.status_code == 200
     return list(response.context["cl"].result_list)
 
 
-@pytest.fixture
-def staff(client):
-    """A client of somebody with the permissions that are named."""
-
-    def log_in(*permissions):
-        user = User.objects.create_user("ann", is_staff=True)
-        user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-        client.force_login(user)
-        return client
-
-    return log_in
-
-
 class TestList:
-    def test_what_is_skipped_is_there_and_the_newest_first(self, admin_client, api, event):
+    def test_skipped_events_are_listed_newest_first(self, admin_client, api, event):
         post(api, [event, {}], query="?on_error=skip")
         post(api, [event, 7], query="?on_error=skip")
 
-        assert [row.reason for row in found(admin_client)] == [
+        assert [row.reason for row in listed(admin_client)] == [
             "must be an object with the fields of a sale event",
             "ID_ORDER is required",
         ]
 
-    def test_filters_leave_the_events_that_match(self, admin_client):
+    def test_filters_select_the_matching_events(self, admin_client):
         shop, warehouse = rejected_event(sender="shop"), rejected_event("{", sender="warehouse", reason="no JSON")
         submit(admin_client, shop, "_replay")
 
-        assert found(admin_client, sender="shop") == found(admin_client, state="replayed") == [shop]
-        assert found(admin_client, reason="no JSON") == found(admin_client, state="waiting") == [warehouse]
-        assert found(admin_client, sender="shop", state="waiting") == []
-        assert found(admin_client, received_at_from="2100-01-01") == []
+        assert listed(admin_client, sender="shop") == listed(admin_client, state="replayed") == [shop]
+        assert listed(admin_client, reason="no JSON") == listed(admin_client, state="waiting") == [warehouse]
+        assert listed(admin_client, sender="shop", state="waiting") == []
+        assert listed(admin_client, received_at_from="2100-01-01") == []
 
-    def test_the_filters_offer_what_there_is(self, admin_client):
+    def test_the_filters_offer_the_existing_values(self, admin_client):
         for sender, reason in (("shop", "a"), ("shop", "b"), ("warehouse", "a")):
             rejected_event(sender=sender, reason=reason)
 
@@ -88,11 +74,19 @@ class TestList:
         assert specs["sender"] == [("shop", "shop"), ("warehouse", "warehouse")]
         assert specs["error"] == [("a", "a"), ("b", "b")]
 
-    def test_the_search_finds_a_whole_source(self, admin_client):
+    def test_an_event_without_errors_is_listed_as_fixed(self, admin_client):
+        submit(admin_client, rejected_event(WRONG), "_save", EVENT)
+
+        response = admin_client.get(LIST)
+
+        assert re.search(r"field-error[^>]*>\s*fixed\s*<", response.content.decode())
+        assert response.context["cl"].filter_specs[1].lookup_choices == [("mended", "fixed")]
+
+    def test_the_search_matches_a_complete_source(self, admin_client):
         file, _ = rejected_event(source="sales.csv"), rejected_event(source="other")
 
-        assert found(admin_client, q="sales.csv") == [file]
-        assert found(admin_client, q="sales") == []
+        assert listed(admin_client, q="sales.csv") == [file]
+        assert listed(admin_client, q="sales") == []
 
     @pytest.mark.parametrize(
         "query",
@@ -107,19 +101,19 @@ class TestList:
             "id=x",
         ],
     )
-    def test_an_address_that_makes_no_sense_is_no_failure(self, admin_client, query):
+    def test_an_invalid_address_does_not_fail(self, admin_client, query):
         rejected_event()
 
         assert admin_client.get(f"{LIST}?{query}").status_code < 500
 
-    def test_a_page_takes_a_fixed_number_of_queries(self, admin_client, django_assert_max_num_queries):
+    def test_the_list_needs_a_fixed_number_of_queries(self, admin_client, django_assert_max_num_queries):
         for number in range(60):
             rejected_event(sender=str(number))
 
         with django_assert_max_num_queries(10):
-            assert len(found(admin_client)) == 50
+            assert len(listed(admin_client)) == 50
 
-    def test_it_goes_back_a_bounded_number_of_events(self, admin_client, monkeypatch):
+    def test_the_list_shows_a_limited_number_of_events(self, admin_client, monkeypatch):
         monkeypatch.setattr("salesengine.backoffice.base.MAX_LISTED_ROWS", 3)
         for _ in range(5):
             rejected_event()
@@ -128,7 +122,7 @@ class TestList:
 
 
 class TestPage:
-    def test_it_says_what_is_wrong_beside_the_event(self, admin_client, api):
+    def test_the_page_shows_the_errors_and_the_event(self, admin_client, api):
         post(api, f"[{WRONG}]", query="?on_error=skip")
 
         page = page_of(admin_client, RejectedEvent.objects.get())
@@ -136,7 +130,7 @@ class TestPage:
         assert "<li>REVENUE must be a number, such as 57.27456.</li>" in page
         assert "&quot;ID_ORDER&quot;: &quot;34033734&quot;,\n" in page
 
-    def test_markup_in_what_was_sent_is_text(self, admin_client):
+    def test_markup_in_an_event_is_escaped(self, admin_client):
         page = page_of(
             admin_client, rejected_event('"</textarea><script>"', errors=[{"pointer": "/<b>", "detail": ""}])
         )
@@ -145,41 +139,41 @@ class TestPage:
         assert "<b>" not in page
 
     @pytest.mark.parametrize("content", [b"\xff\x00{", b"[" * 5_000, b'"' + b"x" * 1_000_000, b""])
-    def test_whatever_was_sent_can_be_looked_at(self, admin_client, content):
+    def test_any_content_can_be_viewed(self, admin_client, content):
         page_of(admin_client, rejected_event(content))
 
-    def test_a_check_finds_mistakes_and_stores_nothing(self, admin_client):
+    def test_a_check_finds_errors_and_stores_nothing(self, admin_client):
         rejected = rejected_event(WRONG)
 
         page = submit(admin_client, rejected, "_check", '{"REVENUE": 1.50}')
 
-        assert "7 mistakes found. Nothing was stored." in page
+        assert "7 errors found. Nothing was stored." in page
         assert "<li>ID_ORDER is required.</li>" in page
         assert "{&quot;REVENUE&quot;: 1.50}" in page
         assert RejectedEvent.objects.get().mended is None
 
-    def test_a_check_finds_a_good_event_good_and_stores_nothing(self, admin_client):
+    def test_a_check_of_a_valid_event_finds_no_errors_and_stores_nothing(self, admin_client):
         page = submit(admin_client, rejected_event(WRONG), "_check", EVENT)
 
-        assert "No mistakes found. Nothing was stored." in page
+        assert "No errors found. Nothing was stored." in page
         assert (RejectedEvent.objects.get().mended, Sale.objects.count()) == (None, 0)
 
-    def test_a_check_of_untouched_text_looks_at_what_came_and_not_at_what_can_be_shown(self, admin_client):
+    def test_unedited_text_is_checked_and_replayed_as_the_original_bytes(self, admin_client):
         rejected = rejected_event(EVENT.encode().replace(b"Dsquared2", b"\xff"))
 
-        assert "1 mistake found." in submit(admin_client, rejected, "_check")
-        assert "Replay: 1 still wrong." in submit(admin_client, rejected, "_replay")
+        assert "1 error found." in submit(admin_client, rejected, "_check")
+        assert "Replay: 1 still invalid." in submit(admin_client, rejected, "_replay")
 
-    def test_what_is_saved_is_kept_as_it_was_typed(self, admin_client):
+    def test_saved_text_is_stored_exactly_as_typed(self, admin_client):
         rejected, typed = rejected_event(WRONG), ' {"REVENUE": 1.500,\n\n"x"  : 1E+3}\n'
 
         page = submit(admin_client, rejected, "_save", typed)
 
-        assert "Saved. It is not replayed yet." in page
+        assert "Saved. The event has not been replayed yet." in page
         assert RejectedEvent.objects.get().mended == typed
         assert LogEntry.objects.get().object_id == str(rejected.pk)
 
-    def test_a_replay_saves_and_stores_and_leads_to_the_sale(self, admin_client):
+    def test_a_replay_saves_the_text_stores_the_sale_and_links_to_it(self, admin_client):
         rejected = rejected_event(WRONG)
 
         page = submit(admin_client, rejected, "_replay", EVENT.replace('"57.27456"', "57.2745600"))
@@ -188,66 +182,66 @@ class TestPage:
         assert "Replay: 1 stored as new sales." in page
         assert f'href="/admin/sales/sale/{sale.pk}/change/"' in page
         assert "57.2745600" in page  # the text that was replayed
-        assert "much" in page  # what came
+        assert "much" in page  # the original
         assert "<textarea" not in page
         assert 'name="_replay"' not in page
         assert RejectedEvent.objects.get().replayed_by == "admin"
 
-    def test_a_replay_of_what_is_wrong_keeps_the_text(self, admin_client):
+    def test_a_replay_of_invalid_text_saves_the_text(self, admin_client):
         page = submit(admin_client, rejected_event(WRONG), "_replay", "{}")
 
-        assert "Replay: 1 still wrong." in page
+        assert "Replay: 1 still invalid." in page
         assert "<li>REVENUE is required.</li>" in page
         assert RejectedEvent.objects.get().mended == "{}"
 
-    def test_text_that_was_not_touched_is_not_kept_twice(self, admin_client):
+    def test_unedited_text_is_not_stored_twice(self, admin_client):
         submit(admin_client, rejected_event(EVENT), "_replay")
 
         assert RejectedEvent.objects.get().mended is None
         assert Sale.objects.count() == 1
 
-    def test_a_second_click_is_told_so_and_stores_nothing(self, admin_client):
+    def test_a_second_click_shows_a_message_and_stores_nothing(self, admin_client):
         rejected = rejected_event()
         submit(admin_client, rejected, "_replay")
 
         response = admin_client.post(f"{LIST}{rejected.pk}/change/", {"mended": "{}", "_replay": "1"}, follow=True)
 
-        assert "Replay: 1 replayed earlier, or deleted." in response.content.decode()
+        assert "Replay: 1 already replayed or deleted." in response.content.decode()
         assert (Sale.objects.count(), RejectedEvent.objects.get().mended) == (1, None)
 
-    def test_an_empty_text_is_asked_for(self, admin_client):
+    def test_an_empty_text_is_refused(self, admin_client):
         assert "This field is required." in submit(admin_client, rejected_event(WRONG), "_replay", "")
         assert RejectedEvent.objects.get().mended is None
 
 
-class TestReplayOfMany:
-    def test_it_tells_what_became_of_them(self, admin_client):
+class TestReplayOfSelectedEvents:
+    def test_the_message_counts_every_outcome(self, admin_client):
         record_sales([sale_event(EVENT_ID="e-1")], "shop")
         rows = [rejected_event(), rejected_event(), rejected_event({**EXAMPLE, "EVENT_ID": "e-1"}), rejected_event("{")]
 
-        said = replay_selected(admin_client, rows)
+        messages = replay_selected(admin_client, rows)
 
-        assert said == ["Replay: 2 stored as new sales; 1 stored before, so counted as replayed; 1 still wrong."]
+        assert messages == ["Replay: 2 stored as new sales; 1 already stored, so marked as replayed; 1 still invalid."]
         assert Sale.objects.count() == 3
 
     def test_a_second_click_stores_nothing(self, admin_client):
         rows = [rejected_event(), rejected_event()]
         replay_selected(admin_client, rows)
 
-        assert replay_selected(admin_client, rows) == ["Replay: none of them was waiting."]
+        assert replay_selected(admin_client, rows) == ["Replay: no selected event was waiting."]
         assert Sale.objects.count() == 2
 
-    def test_all_that_match_can_be_selected(self, admin_client):
+    def test_all_matching_events_can_be_selected(self, admin_client):
         rows = [rejected_event() for _ in range(60)]
 
         assert replay_selected(admin_client, rows[:1], select_across="1") == ["Replay: 60 stored as new sales."]
 
-    def test_one_click_replays_a_bounded_number(self, admin_client, monkeypatch):
-        monkeypatch.setattr(rejected_admin, "MAX_LISTED_ROWS", 3)
+    def test_one_click_replays_a_limited_number(self, admin_client, monkeypatch):
+        monkeypatch.setattr(rejected_events, "MAX_LISTED_ROWS", 3)
         rows = [rejected_event() for _ in range(5)]
 
-        said = replay_selected(admin_client, rows, select_across="1")
-        assert said[1:] == ["These were the newest 3: select again to replay others."]
+        messages = replay_selected(admin_client, rows, select_across="1")
+        assert messages[1:] == ["Only the newest 3 were replayed. Select again to replay the others."]
         assert Sale.objects.count() == 3
 
         replay_selected(admin_client, rows, select_across="1")
@@ -255,8 +249,8 @@ class TestReplayOfMany:
 
 
 class TestPermissions:
-    def test_who_may_look_cannot_change(self, staff):
-        client, rejected = staff("view_rejectedevent"), rejected_event()
+    def test_view_permission_does_not_allow_editing_or_replay(self):
+        client, rejected = staff_client("view_rejectedevent"), rejected_event()
 
         page = page_of(client, rejected)
 
@@ -266,14 +260,14 @@ class TestPermissions:
         replay_selected(client, [rejected])
         assert not Sale.objects.exists()
 
-    def test_who_may_change_can_replay_and_not_delete(self, staff):
-        client, rejected = staff("view_rejectedevent", "change_rejectedevent"), rejected_event()
+    def test_change_permission_allows_replay_but_not_deletion(self):
+        client, rejected = staff_client("view_rejectedevent", "change_rejectedevent"), rejected_event()
 
         assert "Replay: 1 stored" in submit(client, rejected, "_replay")
         assert client.post(f"{LIST}{rejected.pk}/delete/", {"post": "yes"}).status_code == 403
 
-    def test_who_may_delete_deletes_one_after_confirming_it(self, staff):
-        client = staff("view_rejectedevent", "change_rejectedevent", "delete_rejectedevent")
+    def test_delete_permission_allows_deletion_of_one_event_after_confirmation(self):
+        client = staff_client("view_rejectedevent", "change_rejectedevent", "delete_rejectedevent")
         rejected = rejected_event()
 
         assert f"{LIST}{rejected.pk}/delete/" in page_of(client, rejected)
@@ -282,12 +276,12 @@ class TestPermissions:
         client.post(f"{LIST}{rejected.pk}/delete/", {"post": "yes"})
         assert not RejectedEvent.objects.exists()
 
-    def test_nobody_deletes_many_or_adds(self, admin_client):
+    def test_bulk_deletion_and_adding_are_not_possible(self, admin_client):
         rejected = rejected_event()
 
         replay_selected(admin_client, [rejected], action="delete_selected", post="yes")
         assert admin_client.get(f"{LIST}add/").status_code == 403
         assert RejectedEvent.objects.exists()
 
-    def test_others_see_nothing(self, staff):
-        assert staff().get(LIST).status_code == 403
+    def test_staff_without_permissions_are_refused(self):
+        assert staff_client().get(LIST).status_code == 403

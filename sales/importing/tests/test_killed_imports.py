@@ -1,4 +1,4 @@
-"""import_sales, killed at random moments and started again: every event of the file once."""
+"""An import that is killed at random times and run again stores every event of its file once."""
 
 import gzip
 import os
@@ -16,7 +16,7 @@ from salesengine.tests.servers import ROOT, connect_database
 
 pytestmark = pytest.mark.slow
 
-# File, how often it is killed, and how many events there are: enough that no import ends before it is killed.
+# File, number of kills, number of events. The files are large enough that no import ends before it is killed.
 FILES = [("killed.ndjson", 20, 400_000), ("killed.csv.gz", 5, 160_000), ("killed.parquet", 5, 160_000)]
 NAMES = ("ID_ORDER", "ID_PRODUCT", "ID_BUYER", "ID_SELLER", "ID_SELLER_COUNTRY", "ID_BUYER_COUNTRY")
 
@@ -38,9 +38,9 @@ def command(server_dir):
     return command
 
 
-def rows(form, number):
-    """No two of them are the same, and nothing but the place in the file says which were stored."""
-    return [(f"{form}-{place}", "1", "2", "3", "203", "170", place) for place in range(number)]
+def rows(prefix, number):
+    """Return different rows without EVENT_ID, so that only the checkpoint tells which ones are stored."""
+    return [(f"{prefix}-{index}", "1", "2", "3", "203", "170", index) for index in range(number)]
 
 
 def write(path, rows):
@@ -53,50 +53,52 @@ def write(path, rows):
         lines = (f"{','.join(row[:6])},{row[6]},2021-01-07\n" for row in rows)
         path.write_bytes(gzip.compress((",".join(NAMES) + ",REVENUE,DATE_PAYMENT\n" + "".join(lines)).encode(), 1))
     else:
-        form = "{" + "".join(f'"{name}":"%s",' for name in NAMES) + '"REVENUE":%s,"DATE_PAYMENT":"2021-01-07"}\n'
-        path.write_text("".join(form % row for row in rows))
+        template = "{" + "".join(f'"{name}":"%s",' for name in NAMES) + '"REVENUE":%s,"DATE_PAYMENT":"2021-01-07"}\n'
+        path.write_text("".join(template % row for row in rows))
 
 
-def place(database):
+def imported_lines(database):
     return database.execute("SELECT coalesce(sum(lines), 0) FROM file_imports").fetchone()[0]
 
 
-def kill_at_random(process, database, chance):
-    """Mostly while it writes, now and then before; whether it was killed before it ended."""
-    begun_at = place(database)
-    deadline = time.monotonic() + chance.choice((0.5, 30, 30, 30))
-    while place(database) == begun_at and process.poll() is None and time.monotonic() < deadline:
+def kill_at_random(process, database, rng):
+    """Kill an import, mostly while it writes and sometimes before. Return whether it was still running."""
+    lines_before = imported_lines(database)
+    deadline = time.monotonic() + rng.choice((0.5, 30, 30, 30))
+    while imported_lines(database) == lines_before and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.002)
-    time.sleep(chance.uniform(0, 0.15))
+    time.sleep(rng.uniform(0, 0.15))
     process.kill()
     return process.wait() != 0
 
 
 @pytest.mark.parametrize(("name", "kills", "number"), FILES)
-def test_an_import_killed_at_random_moments_stores_every_event_once(tmp_path, database, command, name, kills, number):
-    chance = random.Random(name)
-    form = name.removeprefix("killed.")
-    sent = rows(form, number)
+def test_an_import_that_is_killed_at_random_times_stores_every_event_once(
+    tmp_path, database, command, name, kills, number
+):
+    rng = random.Random(name)
+    prefix = name.removeprefix("killed.")
+    sent = rows(prefix, number)
     write(tmp_path / name, sent)
-    call = ("import_sales", str(tmp_path / name))
+    arguments = ("import_sales", str(tmp_path / name))
 
-    killed = [kill_at_random(command(*call), database, chance) for _ in range(kills)]
-    stored_before = count(database, form)
+    killed = [kill_at_random(command(*arguments), database, rng) for _ in range(kills)]
+    stored_count = count_stored(database, prefix)
 
     assert killed == [True] * kills
-    assert 0 < stored_before < len(sent)
-    assert command(*call).wait() == 0
-    assert stored(database, form) == {(*row[:6], Decimal(row[6])) for row in sent}
-    assert count(database, form) == len(sent)
-    assert command(*call).wait() == 0
-    assert count(database, form) == len(sent)
+    assert 0 < stored_count < len(sent)
+    assert command(*arguments).wait() == 0
+    assert stored_rows(database, prefix) == {(*row[:6], Decimal(row[6])) for row in sent}
+    assert count_stored(database, prefix) == len(sent)
+    assert command(*arguments).wait() == 0
+    assert count_stored(database, prefix) == len(sent)
     assert command("verify_feedback").wait() == 0
 
 
-def count(database, form):
-    return database.execute("SELECT count(*) FROM sales WHERE id_order LIKE %s", [f"{form}-%"]).fetchone()[0]
+def count_stored(database, prefix):
+    return database.execute("SELECT count(*) FROM sales WHERE id_order LIKE %s", [f"{prefix}-%"]).fetchone()[0]
 
 
-def stored(database, form):
+def stored_rows(database, prefix):
     names = ", ".join(NAMES)
-    return set(database.execute(f"SELECT {names}, revenue FROM sales WHERE id_order LIKE %s", [f"{form}-%"]))
+    return set(database.execute(f"SELECT {names}, revenue FROM sales WHERE id_order LIKE %s", [f"{prefix}-%"]))

@@ -18,35 +18,35 @@ BATCH = 5_000
 
 class Command(BaseCommand):
     help = (
-        "Load an invented marketplace: its countries, and sales paid from July 2020 to June 2021. The same numbers "
+        "Load a demo marketplace: its countries, and sales paid from July 2020 to June 2021. The same arguments "
         "always give the same sales. Example: manage.py load_demo --sales 1000000"
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--sales", type=int, default=50_000, metavar="N", help="how many (default: %(default)s)")
         parser.add_argument(
-            "--seed", type=int, default=1, help="another one, another marketplace (default: %(default)s)"
+            "--sales", type=int, default=50_000, metavar="N", help="number of sales (default: %(default)s)"
         )
-        parser.add_argument("--append", action="store_true", help="load them even if there are sales already")
+        parser.add_argument("--seed", type=int, default=1, help="another seed makes other sales (default: %(default)s)")
+        parser.add_argument("--append", action="store_true", help="load even if the database has sales already")
 
     def handle(self, *, sales: int, seed: int, append: bool, **options: Any) -> None:
         if sales < 1:
             raise CommandError(f"--sales must be at least 1, not {sales}.")
         if Sale.objects.exists() and not append:
             raise CommandError(
-                "There are sales already, and sales can never be deleted: demo sales would stay among them for good. "
-                "load_demo --append adds them anyway."
+                "The database has sales already. Demo sales would be mixed with them for good, because sales can never "
+                "be deleted. Use --append to add them anyway."
             )
         start = time.monotonic()
-        with transaction.atomic():  # interrupted, it leaves nothing behind: sales could not be deleted
+        with transaction.atomic():  # all or nothing, because sales cannot be deleted
             store_countries(demo.countries())
             _load_sales(sales, seed)
         seconds = time.monotonic() - start
-        self.stderr.write(f"Loaded {sales:,} demo sales in {seconds:,.1f} s: {sales / seconds:,.0f} a second.", str)
+        self.stderr.write(f"Loaded {sales:,} demo sales in {seconds:,.1f} s: {sales / seconds:,.0f} sales/s.", str)
 
 
 def _load_sales(sales: int, seed: int) -> None:
-    """Store the sales, and leave the journals empty."""
+    """Store the sales and fold all journal entries."""
     events = demo.generate_events(sales, seed)
     with progress("Loading sales", sales) as advance:
         while batch := list(islice(events, BATCH)):

@@ -10,13 +10,13 @@ from salesengine.operations.progress import progress
 
 class Command(BaseCommand):
     help = (
-        "Add up every sale again and compare with the figures that feedback and the reports by country answer from. "
-        "Nothing is printed and the exit code is 0 when all agree; otherwise each difference is printed and the exit "
-        "code is 1. Sales may come in meanwhile."
+        "Add up all sales and compare the result with the stored totals of feedback and of the reports by country. If "
+        "they agree, standard output stays empty and the exit code is 0. Otherwise each difference is printed and the "
+        "exit code is 1. Sales can be stored while the command runs."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--repair", action="store_true", help="build the figures anew from the sales, then verify")
+        parser.add_argument("--repair", action="store_true", help="rebuild the totals from the sales, then verify")
 
     def handle(self, *args: Any, repair: bool, **options: Any) -> None:
         sales = feedback.watermark().sales
@@ -34,7 +34,7 @@ class Command(BaseCommand):
         for line in lines:
             self.stdout.write(line)
         if number := len(lines):
-            raise CommandError(f"{number} figures differ from the sales; verify_feedback --repair builds them anew.")
+            raise CommandError(f"{number} figures differ from the sales. Run verify_feedback --repair to rebuild them.")
         self.stderr.write(f"Feedback agrees with all {feedback.watermark().sales:,} sales.")
 
 

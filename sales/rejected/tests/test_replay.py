@@ -1,4 +1,4 @@
-"""Rejected events are kept as they came, and replayed once."""
+"""Rejected events are stored exactly as sent, can be edited, and are replayed once."""
 
 import json
 import threading
@@ -13,14 +13,14 @@ from sales.ingest.writer import record_sales
 from sales.models import EventId, RejectedEvent, Sale
 from sales.rejected import replay
 from sales.rejected.display import current_text
-from sales.rejected.replay import MENDED, ReplayResult, find_mistakes, mend
+from sales.rejected.replay import FIXED, ReplayResult, find_errors, save_edit
 from sales.tests.helpers import EVENT, rejected_event, sale_event
 from sales.totals import feedback_verification
 from salesengine.tests.clients import post
 
 
 @pytest.mark.django_db
-class TestKeeping:
+class TestStoringRejectedEvents:
     @pytest.mark.parametrize(
         "text",
         [
@@ -31,12 +31,12 @@ class TestKeeping:
             b"[" * 150 + b"]" * 150,
         ],
     )
-    def test_whatever_came_is_kept_as_it_came(self, api, text):
+    def test_any_text_is_stored_exactly_as_sent(self, api, text):
         assert post(api, b"[" + text + b"]", query="?on_error=skip").status_code == 207
 
         assert bytes(RejectedEvent.objects.get().content) == text
 
-    def test_a_field_of_any_name_in_a_good_event_is_kept(self, api, event):
+    def test_an_event_with_an_extra_field_of_any_name_is_stored(self, api, event):
         names = ["\0", "x" * 100_000, "\N{PILE OF POO}"]
 
         assert post(api, [event | {name: 1} for name in names], query="?on_error=skip").status_code == 207
@@ -54,17 +54,17 @@ class TestKeeping:
         (dict.fromkeys(map(str, range(17))), "must have only the fields of a sale event"),
     ],
 )
-def test_the_reason_is_the_same_for_the_same_mistake(value, reason):
+def test_the_same_error_gives_the_same_reason(value, reason):
     assert reason_of(validate_event(value)) == reason
 
 
-def test_a_reason_is_short():
+def test_a_reason_is_truncated():
     assert len(reason_of(validate_event({**EXAMPLE, "CATEGORY": "toys"}))) == LONGEST_REASON
 
 
 @pytest.mark.django_db
 class TestReplay:
-    def test_an_event_that_is_good_by_now_is_stored(self):
+    def test_an_event_that_is_valid_now_is_stored(self):
         rejected = rejected_event()
 
         assert replay.replay([rejected.pk], "ann") == ReplayResult(stored=1)
@@ -75,53 +75,53 @@ class TestReplay:
         assert rejected.replayed_at is not None
         assert (sale.id_order, str(sale.revenue)[:8]) == (EXAMPLE["ID_ORDER"], "57.27456")
 
-    def test_it_is_stored_once_however_often_it_is_asked_for(self):
+    def test_it_is_stored_once_however_often_it_is_replayed(self):
         rejected = rejected_event()
 
-        outcomes = [replay.replay([rejected.pk, rejected.pk], "ann") for _ in range(3)]
+        results = [replay.replay([rejected.pk, rejected.pk], "ann") for _ in range(3)]
 
-        assert outcomes == [ReplayResult(stored=1), ReplayResult(gone=1), ReplayResult(gone=1)]
+        assert results == [ReplayResult(stored=1), ReplayResult(gone=1), ReplayResult(gone=1)]
         assert Sale.objects.count() == 1
 
-    def test_what_is_mended_is_replayed_and_what_came_stays(self):
+    def test_the_edited_text_is_replayed_and_the_original_stays(self):
         rejected = rejected_event({**EXAMPLE, "REVENUE": "much"})
-        mended = EVENT.replace('"57.27456"', "0.10000000000000000001")
+        edited = EVENT.replace('"57.27456"', "0.10000000000000000001")
 
-        assert mend(rejected.pk, mended)
+        assert save_edit(rejected.pk, edited)
         assert replay.replay([rejected.pk], "ann") == ReplayResult(stored=1)
 
         rejected.refresh_from_db()
         assert json.loads(bytes(rejected.content))["REVENUE"] == "much"
-        assert rejected.mended == mended
+        assert rejected.mended == edited
         assert f"{Sale.objects.get().revenue:f}" == "0.10000000000000000001"
 
-    def test_what_is_still_wrong_keeps_waiting_with_what_is_wrong_now(self):
+    def test_an_event_that_is_still_invalid_keeps_waiting_with_its_current_errors(self):
         rejected = rejected_event({**EXAMPLE, "REVENUE": "much"}, reason="old", errors=[])
 
-        assert replay.replay([rejected.pk], "ann") == ReplayResult(wrong=1)
+        assert replay.replay([rejected.pk], "ann") == ReplayResult(invalid=1)
 
         rejected.refresh_from_db()
         assert (rejected.replayed_at, rejected.replayed_by, rejected.reason) == (None, None, "REVENUE must be a number")
         assert rejected.errors == [{"pointer": "/REVENUE", "detail": "must be a number, such as 57.27456"}]
         assert not Sale.objects.exists()
 
-    def test_good_ones_are_stored_and_bad_ones_are_not_in_one_go(self):
+    def test_one_replay_stores_the_valid_events_and_leaves_the_others(self):
         rows = [rejected_event(content) for content in (EVENT, "{", b"\xff", {}, {**EXAMPLE, "\0": 1}, EVENT)]
 
-        assert replay.replay([row.pk for row in rows], "ann") == ReplayResult(stored=2, wrong=4)
+        assert replay.replay([row.pk for row in rows], "ann") == ReplayResult(stored=2, invalid=4)
         assert Sale.objects.count() == 2
 
-    def test_it_is_sent_again_by_its_first_sender(self):
+    def test_it_is_stored_as_an_event_of_its_original_sender(self):
         event = {**EXAMPLE, "EVENT_ID": "e-1"}
-        of_shop, of_warehouse = rejected_event(event, "shop"), rejected_event(event, "warehouse")
+        shop_row, warehouse_row = rejected_event(event, "shop"), rejected_event(event, "warehouse")
         first = record_sales([sale_event(EVENT_ID="e-1")], "shop").ids
 
-        assert replay.replay([of_warehouse.pk, of_shop.pk], "ann") == ReplayResult(stored=1, duplicates=1)
+        assert replay.replay([warehouse_row.pk, shop_row.pk], "ann") == ReplayResult(stored=1, duplicates=1)
 
-        of_shop.refresh_from_db()
-        of_warehouse.refresh_from_db()
-        assert of_shop.sale_id == first[0] != of_warehouse.sale_id
-        assert None not in (of_shop.replayed_at, of_warehouse.sale_id)
+        shop_row.refresh_from_db()
+        warehouse_row.refresh_from_db()
+        assert shop_row.sale_id == first[0] != warehouse_row.sale_id
+        assert None not in (shop_row.replayed_at, warehouse_row.sale_id)
 
     def test_the_same_event_rejected_twice_is_one_sale(self):
         rows = [rejected_event({**EXAMPLE, "EVENT_ID": "e-1"}) for _ in range(2)]
@@ -133,56 +133,56 @@ class TestReplay:
         record_sales([sale_event(EVENT_ID="e-1", REVENUE=1)], "shop")
         rejected = rejected_event({**EXAMPLE, "EVENT_ID": "e-1"})
 
-        assert replay.replay([rejected.pk], "ann") == ReplayResult(wrong=1)
+        assert replay.replay([rejected.pk], "ann") == ReplayResult(invalid=1)
 
         rejected.refresh_from_db()
         assert (rejected.replayed_at, rejected.reason) == (None, "EVENT_ID was sent before with other contents")
 
-    def test_of_two_versions_the_one_that_came_first_is_stored(self, monkeypatch):
-        monkeypatch.setattr(replay, "AT_ONCE", 1)
+    def test_the_older_of_two_versions_of_an_event_is_stored(self, monkeypatch):
+        monkeypatch.setattr(replay, "BATCH_SIZE", 1)
         first, second = (rejected_event({**EXAMPLE, "EVENT_ID": "e-1", "ID_ORDER": order}) for order in "12")
 
-        assert replay.replay([second.pk, first.pk], "ann") == ReplayResult(stored=1, wrong=1)
+        assert replay.replay([second.pk, first.pk], "ann") == ReplayResult(stored=1, invalid=1)
         assert Sale.objects.get().id_order == "1"
 
-    def test_an_event_that_is_gone_is_no_failure(self):
+    def test_a_deleted_event_is_counted_as_gone(self):
         assert replay.replay([10**9], "ann") == ReplayResult(gone=1)
 
-    def test_more_than_fit_into_one_transaction_are_all_replayed(self, monkeypatch):
-        monkeypatch.setattr(replay, "AT_ONCE", 3)
-        monkeypatch.setattr(replay, "IN_MEMORY", 2)
+    def test_events_for_several_transactions_are_all_replayed(self, monkeypatch):
+        monkeypatch.setattr(replay, "BATCH_SIZE", 3)
+        monkeypatch.setattr(replay, "FETCH_SIZE", 2)
         rows = [rejected_event(EVENT if number % 3 else "{") for number in range(10)]
 
-        assert replay.replay([row.pk for row in rows], "ann") == ReplayResult(stored=6, wrong=4)
+        assert replay.replay([row.pk for row in rows], "ann") == ReplayResult(stored=6, invalid=4)
 
 
 @pytest.mark.django_db
-class TestMending:
-    def test_what_is_saved_is_looked_at_for_mistakes(self):
+class TestEditing:
+    def test_saved_text_is_checked_for_errors(self):
         rejected = rejected_event("{}")
 
-        assert mend(rejected.pk, "{")
+        assert save_edit(rejected.pk, "{")
         rejected.refresh_from_db()
         assert (rejected.mended, rejected.reason) == ("{", "is not valid JSON in UTF-8")
 
-        assert mend(rejected.pk, EVENT)
+        assert save_edit(rejected.pk, EVENT)
         rejected.refresh_from_db()
-        assert (rejected.mended, rejected.reason, rejected.errors) == (EVENT, MENDED, [])
+        assert (rejected.mended, rejected.reason, rejected.errors) == (EVENT, FIXED, [])
         assert not Sale.objects.exists()
 
-    def test_what_is_replayed_cannot_be_mended(self):
+    def test_a_replayed_event_cannot_be_edited(self):
         rejected = rejected_event()
         replay.replay([rejected.pk], "ann")
 
-        assert not mend(rejected.pk, "{}")
+        assert not save_edit(rejected.pk, "{}")
         assert RejectedEvent.objects.get().mended is None
 
-    def test_a_conflict_is_a_mistake_and_looking_stores_nothing(self):
+    def test_a_conflict_is_an_error_and_checking_stores_nothing(self):
         record_sales([sale_event(EVENT_ID="e-1", REVENUE=1)], "shop")
         text = json.dumps({**EXAMPLE, "EVENT_ID": "e-1"}).encode()
 
-        assert [error["pointer"] for error in find_mistakes(text, "shop")] == ["/EVENT_ID"]
-        assert find_mistakes(text, "warehouse") == []
+        assert [error["pointer"] for error in find_errors(text, "shop")] == ["/EVENT_ID"]
+        assert find_errors(text, "warehouse") == []
         assert Sale.objects.count() == EventId.objects.count() == 1
 
 
@@ -196,7 +196,7 @@ class TestMending:
         (b'"' + b"x" * 200_000, ""),
     ],
 )
-def test_json_is_laid_out_and_anything_else_is_shown_as_it_came(content, shown):
+def test_json_is_indented_and_any_other_text_is_shown_as_sent(content, shown):
     text, note = current_text(RejectedEvent(content=content))
 
     assert text == shown
@@ -205,37 +205,37 @@ def test_json_is_laid_out_and_anything_else_is_shown_as_it_came(content, shown):
 
 @pytest.mark.django_db(transaction=True)
 class TestConcurrency:
-    def test_many_who_click_at_once_store_each_event_once(self, monkeypatch):
-        monkeypatch.setattr(replay, "AT_ONCE", 7)
+    def test_concurrent_replays_store_each_event_once(self, monkeypatch):
+        monkeypatch.setattr(replay, "BATCH_SIZE", 7)
         events = [{**EXAMPLE, "EVENT_ID": f"e-{number % 30}"} if number % 2 else EXAMPLE for number in range(60)]
         ids = [rejected_event(event, sender=f"shop {number % 3}").pk for number, event in enumerate(events)]
         barrier = threading.Barrier(8)
 
-        def click(number):
+        def replay_all(number):
             barrier.wait()
-            outcome = replay.replay(ids[number:] + ids[:number], f"user {number}")
+            result = replay.replay(ids[number:] + ids[:number], f"user {number}")
             connection.close()
-            return outcome
+            return result
 
         with ThreadPoolExecutor(8) as users:
-            outcomes = list(users.map(click, range(8)))
+            results = list(users.map(replay_all, range(8)))
 
-        # The odd numbers below 30 and from 30 on share their EVENT_IDs, and their senders too: 30 is divisible by 3.
-        assert sum(outcome.stored for outcome in outcomes) == Sale.objects.count() == 45
-        assert sum(outcome.duplicates for outcome in outcomes) == 15
-        assert sum(outcome.gone for outcome in outcomes) == 7 * 60
+        # Odd numbers n and n + 30 share their EVENT_ID, and also their sender, because 30 is divisible by 3.
+        assert sum(result.stored for result in results) == Sale.objects.count() == 45
+        assert sum(result.duplicates for result in results) == 15
+        assert sum(result.gone for result in results) == 7 * 60
         assert not RejectedEvent.objects.filter(sale_id=None).exists()
         assert feedback_verification.verify() == []
 
-    def test_a_crash_between_storing_and_noting_it_leaves_nothing(self, monkeypatch):
+    def test_a_crash_before_the_commit_stores_nothing(self, monkeypatch):
         rejected = rejected_event()
-        settle = replay._settle
+        mark_replayed = replay._mark_replayed
 
         def crash(*arguments):
-            settle(*arguments)
+            mark_replayed(*arguments)
             raise SystemExit
 
-        monkeypatch.setattr(replay, "_settle", crash)
+        monkeypatch.setattr(replay, "_mark_replayed", crash)
         with pytest.raises(SystemExit):
             replay.replay([rejected.pk], "ann")
         monkeypatch.undo()
@@ -244,21 +244,21 @@ class TestConcurrency:
         assert replay.replay([rejected.pk], "ann") == ReplayResult(stored=1)
         assert Sale.objects.count() == 1
 
-    def test_mending_waits_for_a_replay_and_then_changes_nothing(self):
-        """Saved over the note that it was replayed, the event would be stored a second time."""
+    def test_an_edit_waits_for_a_replay_and_then_changes_nothing(self):
+        """An edit that overwrote the replayed state would let the event be stored a second time."""
         rejected = rejected_event()
 
-        def mend_meanwhile():
-            kept = mend(rejected.pk, "{}")
+        def edit():
+            saved = save_edit(rejected.pk, "{}")
             connection.close()
-            return kept
+            return saved
 
         with ThreadPoolExecutor(1) as colleague:
             with replay.transaction.atomic():
                 replay.replay([rejected.pk], "ann")
-                kept = colleague.submit(mend_meanwhile)
-                assert not wait([kept], timeout=0.5).done
-            assert kept.result() is False
+                saved = colleague.submit(edit)
+                assert not wait([saved], timeout=0.5).done
+            assert saved.result() is False
 
         assert replay.replay([rejected.pk], "ann") == ReplayResult(gone=1)
         assert RejectedEvent.objects.get().mended is None

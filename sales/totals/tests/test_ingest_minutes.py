@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from sales.ingest.writer import FEW, record_plain_sales, record_sales
 from sales.models import DuplicateJournalEntry, IngestMinute, JournalEntry
-from sales.rejected.replay import find_mistakes
+from sales.rejected.replay import find_errors
 from sales.tests.helpers import refusing, rejected_event, sale_event
 from sales.totals import feedback_folding, feedback_verification, ingest_minutes
 from sales.totals.ingest_minutes import RETENTION, counts_since
@@ -87,7 +87,7 @@ def test_dry_runs_and_refused_requests_are_not_counted(api, event):
     post(api, [event | {"EVENT_ID": "e-1"}, event | {"EVENT_ID": "e-1", "BRAND": "other"}])
     record_sales([sale_event(EVENT_ID="e-1")], "shop")
 
-    assert find_mistakes(json.dumps(event | {"EVENT_ID": "e-1"}).encode(), "shop") == []
+    assert find_errors(json.dumps(event | {"EVENT_ID": "e-1"}).encode(), "shop") == []
     assert counts() == (2, 0, 0)
 
 

@@ -1,0 +1,145 @@
+"""A file is imported once, and an import that failed continues at its last checkpoint."""
+
+import gzip
+
+import pytest
+from django.db import connection
+
+from sales.importing import importer
+from sales.importing.tests.imports import csv_text, events, failing, import_sales, ndjson, orders, stored_orders
+from sales.models import FileImport, Sale
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("small_chunks")]
+
+
+def test_a_file_that_was_imported_under_another_name_is_not_imported_again(path, capsys):
+    path.write_text(ndjson(events(0, 10)))
+    import_sales(path)
+
+    path.rename(path.with_name("other.jsonl"))
+    import_sales(path.with_name("other.jsonl"))
+
+    assert "other.jsonl: nothing to do, all 10 lines were imported earlier\n" in capsys.readouterr().err
+    assert Sale.objects.count() == 10
+
+
+def test_a_compressed_copy_is_the_same_file(path):
+    path.write_text(ndjson(events(0, 10)))
+    import_sales(path)
+
+    compressed = path.with_name("a.ndjson.gz")
+    compressed.write_bytes(gzip.compress(path.read_bytes()))
+    import_sales(compressed)
+
+    assert Sale.objects.count() == 10
+
+
+def test_only_the_new_lines_of_a_grown_file_are_imported_and_older_copies_stay_known(path):
+    for stop in (3, 10, 10, 17, 10, 3, 17):
+        path.write_text(ndjson(events(0, stop)))
+        import_sales(path)
+
+    assert stored_orders() == orders(range(17))
+    assert FileImport.objects.exclude(finished_at=None).count() == FileImport.objects.count() == 3
+
+
+def test_the_same_content_from_another_sender_or_with_other_columns_is_another_import(tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text(csv_text(events(0, 3)) + "\n")
+
+    import_sales(file)
+    import_sales(file, "--sender", "shop")
+    import_sales(file, "--map", "brand=")
+    import_sales(file, "--map", "brand=")
+
+    assert Sale.objects.count() == 9
+
+
+def test_again_imports_a_file_once_more_and_resumes_at_its_own_checkpoint(path, capsys):
+    path.write_text(ndjson(events(0, 10)))
+    import_sales(path)
+    import_sales(path, "--again")
+    assert stored_orders() == orders(range(10), range(10))
+
+    path.write_text(ndjson(events(0, 10)) + "{\n")
+    with failing(1):
+        import_sales(path, "--again")
+    path.write_text(ndjson(events(0, 11)))
+    import_sales(path, "--again")
+    assert "3 accepted, 0 duplicate, 0 rejected" in capsys.readouterr().err
+    assert stored_orders() == orders(range(10), range(10), range(11))
+
+
+def test_a_file_whose_imported_lines_have_changed_is_another_file(path):
+    path.write_text(ndjson(events(0, 10)))
+    import_sales(path)
+    path.write_text(ndjson(events(100, 101), events(1, 10)))
+    import_sales(path)
+    assert Sale.objects.count() == 20
+
+
+def test_an_import_that_fails_between_chunks_resumes_there(tmp_path):
+    compressed = gzip.compress(ndjson(events(0, 400)).encode())
+    file = tmp_path / "a.ndjson.gz"
+    file.write_bytes(compressed[:-8])
+
+    with failing(1, "is a damaged gzip file"):
+        import_sales(file)
+    stored = Sale.objects.count()
+    assert 0 < stored < 400
+    assert stored % 4 == 0
+
+    file.write_bytes(compressed)
+    import_sales(file)
+    assert stored_orders() == orders(range(400))
+
+
+def test_a_chunk_is_stored_together_with_its_checkpoint(path, monkeypatch):
+    path.write_text(ndjson(events(0, 10)))
+    save_checkpoint = importer._save_checkpoint
+
+    def interrupt_second_chunk(file_import, checkpoint, stored):
+        if checkpoint.lines > 4:
+            raise KeyboardInterrupt
+        save_checkpoint(file_import, checkpoint, stored)
+
+    with (
+        monkeypatch.context() as patch,
+        failing(130, "Interrupted. Everything before that is stored. Run the command again to continue from there."),
+    ):
+        patch.setattr(importer, "_save_checkpoint", interrupt_second_chunk)
+        import_sales(path)
+    assert stored_orders() == orders(range(4))
+
+    import_sales(path)
+    assert stored_orders() == orders(range(10))
+    assert FileImport.objects.get().accepted == 10
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_file_that_another_process_is_importing_is_refused(path, monkeypatch):
+    monkeypatch.setattr(importer, "LOCK_TIMEOUT", 0.3)
+    path.write_text(ndjson(events(0, 10)))
+    other = connection.copy()
+    other.inc_thread_sharing()
+    call_lock_function, locked = importer._call_lock_function, []
+
+    def lock_elsewhere_first(statement, parameters):
+        if not locked:
+            with other.cursor() as cursor:
+                cursor.execute(statement, parameters)
+            locked.append(parameters)
+        return call_lock_function(statement, parameters)
+
+    monkeypatch.setattr(importer, "_call_lock_function", lock_elsewhere_first)
+    try:
+        with failing(1, "is already being imported by another process"):
+            import_sales(path)
+    finally:
+        with other.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock_all()")
+        other.close()
+    assert not Sale.objects.exists()
+
+    import_sales(path)
+    assert Sale.objects.count() == 10
