@@ -13,18 +13,18 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = environ.Env()
 
-SWITCH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+BOOLEANS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 
-def read_switch(name: str, default: bool) -> bool:
+def read_bool(name: str, default: bool) -> bool:
     """On or off; anything else is an error, so that a typing mistake never switches a safeguard off."""
     text = env(name, default=str(default)).strip().lower()
-    if text not in SWITCH:
+    if text not in BOOLEANS:
         raise ImproperlyConfigured(f"{name} is {text!r}, which is neither on nor off: write true or false")
-    return SWITCH[text]
+    return BOOLEANS[text]
 
 
-def read_number(name: str, default: int) -> int:
+def read_int(name: str, default: int) -> int:
     text = env(name, default=str(default))
     if not text.strip().isdecimal():
         raise ImproperlyConfigured(f"{name} is {text!r}, which is no whole number")
@@ -45,8 +45,8 @@ def read_database(name: str) -> dict[str, Any]:
 
 SECONDS = {"second": 1, "minute": 60, "hour": 60 * 60, "day": 24 * 60 * 60}
 RATE = re.compile(rf"([0-9]+)/({'|'.join(SECONDS)})")
-LOCAL_MEMORY = "django.core.cache.backends.locmem.LocMemCache"
-REDIS = "django.core.cache.backends.redis.RedisCache"
+MEMORY_CACHE = "django.core.cache.backends.locmem.LocMemCache"
+REDIS_CACHE = "django.core.cache.backends.redis.RedisCache"
 CACHE_TIMEOUT = 0.5  # seconds for an answer of the cache, which requests wait for
 
 
@@ -67,12 +67,14 @@ def cache_config(url: str) -> dict[str, Any]:
     """One entry of CACHES: the Redis at `url`, or without one the memory of each process."""
     if not url:
         # As many senders can be counted at once; Django's default is 300 entries.
-        return {"BACKEND": LOCAL_MEMORY, "OPTIONS": {"MAX_ENTRIES": 10_000}}
+        return {"BACKEND": MEMORY_CACHE, "OPTIONS": {"MAX_ENTRIES": 10_000}}
     if not url.startswith(("redis://", "rediss://")):
         raise ImproperlyConfigured("CACHE_URL must name a Redis: redis://host:6379/0, or rediss:// for TLS")
     config: dict[str, Any] = environ.Env.cache_url_config(url)
     quick = {"socket_timeout": CACHE_TIMEOUT, "socket_connect_timeout": CACHE_TIMEOUT}
-    return {"KEY_PREFIX": "salesengine"} | config | {"BACKEND": REDIS, "OPTIONS": quick | config.get("OPTIONS", {})}
+    return (
+        {"KEY_PREFIX": "salesengine"} | config | {"BACKEND": REDIS_CACHE, "OPTIONS": quick | config.get("OPTIONS", {})}
+    )
 
 
 def secret_key(local_dir: Path) -> str:

@@ -18,10 +18,10 @@ from salesengine.environment import (
     cache_config,
     env,
     parse_rate,
+    read_bool,
     read_database,
+    read_int,
     read_list,
-    read_number,
-    read_switch,
     secret_key,
 )
 
@@ -35,7 +35,7 @@ env.read_env(env("ENV_FILE", default=str(BASE_DIR / ".env")))
 DATABASE_URL = env("DATABASE_URL", default="")
 LOCAL_DIR = Path(env("LOCAL_DIR", default=str(BASE_DIR / ".local"))).resolve()
 IS_LOCAL = not DATABASE_URL
-DEBUG = read_switch("DEBUG", default=False)
+DEBUG = read_bool("DEBUG", default=False)
 
 if IS_LOCAL:
     SECRET_KEY = env("SECRET_KEY", default="") or secret_key(LOCAL_DIR)
@@ -50,23 +50,23 @@ else:
 # Serving (salesengine/gunicorn.py)
 
 HOST = env("HOST", default="127.0.0.1")
-PORT = read_number("PORT", default=8000)
-WEB_CONCURRENCY = read_number("WEB_CONCURRENCY", default=2)
-WEB_THREADS = read_number("WEB_THREADS", default=16)
+PORT = read_int("PORT", default=8000)
+WEB_CONCURRENCY = read_int("WEB_CONCURRENCY", default=2)
+WEB_THREADS = read_int("WEB_THREADS", default=16)
 
 # API
 
 IS_PRIVATE = IS_LOCAL and HOST in {"127.0.0.1", "localhost", "[::1]"}
-API_KEY_REQUIRED = read_switch("API_KEY_REQUIRED", default=not IS_PRIVATE)
-INGEST_MAX_BYTES = read_number("INGEST_MAX_BYTES", default=10_000_000)
-INGEST_MAX_EXPANDED_BYTES = read_number("INGEST_MAX_EXPANDED_BYTES", default=20_000_000)
-INGEST_MAX_EVENTS = read_number("INGEST_MAX_EVENTS", default=50_000)
+API_KEY_REQUIRED = read_bool("API_KEY_REQUIRED", default=not IS_PRIVATE)
+INGEST_MAX_BYTES = read_int("INGEST_MAX_BYTES", default=10_000_000)
+INGEST_MAX_EXPANDED_BYTES = read_int("INGEST_MAX_EXPANDED_BYTES", default=20_000_000)
+INGEST_MAX_EVENTS = read_int("INGEST_MAX_EVENTS", default=50_000)
 RATE_LIMIT = parse_rate(env("RATE_LIMIT", default=""))
 CACHES = {"default": cache_config(env("CACHE_URL", default=""))}  # what RATE_LIMIT is counted in
 
 # Reports
 
-REPORTS_TIMEOUT = read_number("REPORTS_TIMEOUT", default=60)
+REPORTS_TIMEOUT = read_int("REPORTS_TIMEOUT", default=60)
 SQL_DIR = Path(env("SQL_DIR", default="") or BASE_DIR / "sql").resolve()
 
 # Database
@@ -145,8 +145,8 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "salesengine.http.request_ids.RequestIDs",
-    "salesengine.http.middleware.UnreadBodies",
+    "salesengine.http.request_ids.RequestIDMiddleware",
+    "salesengine.http.middleware.UnreadBodyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -156,7 +156,7 @@ MIDDLEWARE = [
     "salesengine.accounts.login.SecondFactorMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "salesengine.http.middleware.DatabaseErrorPages",
+    "salesengine.http.middleware.DatabaseErrorMiddleware",
     "axes.middleware.AxesMiddleware",  # in place of an answer to who is locked out
 ]
 
@@ -193,7 +193,7 @@ AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "salesengine.a
 OTP_TOTP_ISSUER = "Sales Engine"  # what the app on a phone calls the service
 
 # Who fails to log in too often waits. Counted by name and address, so that nobody locks out others from elsewhere.
-TRUSTED_PROXY_COUNT = read_number("TRUSTED_PROXY_COUNT", default=0)
+TRUSTED_PROXY_COUNT = read_int("TRUSTED_PROXY_COUNT", default=0)
 if "PROXIES" in env.ENVIRON:
     raise ImproperlyConfigured("PROXIES is now called TRUSTED_PROXY_COUNT: rename it")
 AXES_FAILURE_LIMIT = 5
@@ -211,7 +211,7 @@ AXES_VERBOSE = False
 
 # A log-in lasts a working day, counted from it and not from the last click: no page has to write to the database for
 # that, and a stolen cookie ends as soon. Closing the browser does not end it, since phones close theirs all the time.
-SESSION_COOKIE_AGE = 60 * 60 * read_number("SESSION_HOURS", default=12)
+SESSION_COOKIE_AGE = 60 * 60 * read_int("SESSION_HOURS", default=12)
 
 # Back office
 
@@ -276,9 +276,9 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not IS_LOCAL
 SESSION_COOKIE_HTTPONLY = True
 CSRF_COOKIE_HTTPONLY = False  # the script of /docs reads it, so that staff can try the API
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
-SECURE_HSTS_SECONDS = 0 if IS_LOCAL else read_number("SECURE_HSTS_SECONDS", default=31_536_000)
+SECURE_HSTS_SECONDS = 0 if IS_LOCAL else read_int("SECURE_HSTS_SECONDS", default=31_536_000)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not IS_LOCAL
-SECURE_SSL_REDIRECT = read_switch("SECURE_SSL_REDIRECT", default=False)
+SECURE_SSL_REDIRECT = read_bool("SECURE_SSL_REDIRECT", default=False)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 CSRF_TRUSTED_ORIGINS = read_list("CSRF_TRUSTED_ORIGINS", default=[])
 LOGIN_REDIRECT_URL = "admin:index"
@@ -297,7 +297,7 @@ REST_FRAMEWORK = {
         "salesengine.accounts.api_keys.StaffSession",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["salesengine.accounts.api_keys.MayUseAPI"],
-    "DEFAULT_THROTTLE_CLASSES": ["salesengine.http.throttling.PerSender"] if RATE_LIMIT else [],
+    "DEFAULT_THROTTLE_CLASSES": ["salesengine.http.throttling.SenderRateThrottle"] if RATE_LIMIT else [],
     "DEFAULT_RENDERER_CLASSES": ["salesengine.http.renderers.ExactJSONRenderer"],
     "DEFAULT_PARSER_CLASSES": [],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
@@ -329,8 +329,8 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "filters": {
-        "request_id": {"()": "salesengine.http.request_ids.AddRequestID"},
-        "no_traceback": {"()": "salesengine.http.request_ids.DropTraceback"},
+        "request_id": {"()": "salesengine.http.request_ids.RequestIDFilter"},
+        "no_traceback": {"()": "salesengine.http.request_ids.OmitTracebackFilter"},
     },
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s [%(request_id)s] %(name)s: %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id"]}},

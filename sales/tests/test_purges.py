@@ -55,7 +55,7 @@ class TestRejected:
         assert RejectedEvent.objects.count() == 1
 
     def test_more_than_one_transaction_holds_go(self, monkeypatch):
-        monkeypatch.setattr(purges, "AT_ONCE", 3)
+        monkeypatch.setattr(purges, "BATCH_SIZE", 3)
         for _ in range(7):
             aged(rejected_event(), days=2)
 

@@ -34,6 +34,6 @@ class DatabaseWrapper(base.DatabaseWrapper):
         try:
             return super().get_new_connection(conn_params)
         except (OperationalError, PoolTimeout):
-            if not embedded.revive(settings.LOCAL_DIR):
+            if not embedded.restart_if_dead(settings.LOCAL_DIR):
                 raise
             return super().get_new_connection(conn_params)

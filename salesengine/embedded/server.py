@@ -96,7 +96,7 @@ def start(local_dir: Path) -> None:
         atexit.register(_leave, local_dir)
 
 
-def revive(local_dir: Path) -> bool:
+def restart_if_dead(local_dir: Path) -> bool:
     """Start the server again if it has died while this process uses it; whether it had.
 
     Raises EmbeddedServerError when it cannot be started.

@@ -12,14 +12,16 @@ from drf_spectacular.views import SpectacularRedocView, SpectacularSwaggerView
 from salesengine.http.problem_types import PROBLEM_TYPES
 
 # ReDoc would fetch its maker's logo from another host.
-OWN_FILES_ONLY = "default-src 'self' 'unsafe-inline'; img-src 'self' data:; worker-src blob:"
-OWN_STYLE_ONLY = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; base-uri 'none'; form-action 'none'"
+SCRIPTED_PAGE_POLICY = "default-src 'self' 'unsafe-inline'; img-src 'self' data:; worker-src blob:"
+STATIC_PAGE_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; base-uri 'none'; form-action 'none'"
+)
 
 
-class OwnFilesOnly:
+class ContentSecurityPolicyMixin:
     """Tells browsers to fetch nothing from other hosts."""
 
-    policy = OWN_FILES_ONLY
+    policy = SCRIPTED_PAGE_POLICY
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         response: HttpResponseBase = super().dispatch(request, *args, **kwargs)  # type: ignore[misc]  # a view's
@@ -27,21 +29,21 @@ class OwnFilesOnly:
         return response
 
 
-class SwaggerView(OwnFilesOnly, SpectacularSwaggerView):
+class SwaggerView(ContentSecurityPolicyMixin, SpectacularSwaggerView):
     url_name = "openapi"
     http_method_names = ["get", "head"]
 
 
-class RedocView(OwnFilesOnly, SpectacularRedocView):
+class RedocView(ContentSecurityPolicyMixin, SpectacularRedocView):
     url_name = "openapi"
     http_method_names = ["get", "head"]
     template_name = "redoc.html"
 
 
-class ProblemsView(OwnFilesOnly, TemplateView):
+class ProblemsView(ContentSecurityPolicyMixin, TemplateView):
     """What each problem type means and what to do then; the `type` of a problem leads here."""
 
-    policy = OWN_STYLE_ONLY
+    policy = STATIC_PAGE_POLICY
     http_method_names = ["get", "head"]
     template_name = "problems.html"
     extra_context = {"problems": PROBLEM_TYPES}

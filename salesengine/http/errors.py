@@ -18,14 +18,14 @@ from salesengine.http import problem_types as problems
 from salesengine.http.problem_types import ProblemType
 from salesengine.http.renderers import encode_json
 from salesengine.http.request_ids import current_request_id
-from salesengine.http.throttling import count_refused
+from salesengine.http.throttling import count_failed_request
 
 logger = logging.getLogger(__name__)
 
 PROBLEM_JSON = "application/problem+json"
-DATABASE_UNAVAILABLE = (OperationalError, InterfaceError, PoolTimeout)
+CONNECTION_ERRORS = (OperationalError, InterfaceError, PoolTimeout)
 # Such as a NUL or a year 10^9 in a query string, or a thousand parameters: what the request holds is at fault.
-INVALID_VALUE = (DataError, OverflowError, SuspiciousOperation, BadRequest, MultiPartParserError)
+INVALID_VALUE_ERRORS = (DataError, OverflowError, SuspiciousOperation, BadRequest, MultiPartParserError)
 
 
 class InvalidInput(exceptions.APIException):
@@ -110,7 +110,7 @@ class ReportCheckFailed(exceptions.APIException):
     default_detail = "The result of the report is not as it must be."
 
 
-class ReportCannotRun(exceptions.APIException):
+class ReportFailed(exceptions.APIException):
     """The database refused or ended a report, or its result does not fit into the format; the detail says why."""
 
     problem = problems.REPORT_FAILED
@@ -127,7 +127,7 @@ class RunCancelled(exceptions.APIException):
 
 
 # DRF's own exceptions have these statuses.
-BY_STATUS = {
+PROBLEM_BY_STATUS = {
     problem.status: problem
     for problem in (
         problems.INVALID_REQUEST,
@@ -145,9 +145,9 @@ BY_STATUS = {
 
 def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpResponseBase:
     """DRF's exception handler: every failure of an API view becomes a problem+json answer."""
-    failure = count_refused(as_api_exception(exc), context["request"], context["view"])
+    failure = count_failed_request(as_api_exception(exc), context["request"], context["view"])
     set_rollback()
-    problem = getattr(failure, "problem", None) or BY_STATUS[failure.status_code]
+    problem = getattr(failure, "problem", None) or PROBLEM_BY_STATUS[failure.status_code]
     body = problem_details(problem, str(failure.detail))
     if isinstance(failure, InvalidInput):
         body |= {"error_count": failure.error_count, "errors": failure.errors}
@@ -167,10 +167,10 @@ def as_api_exception(exc: Exception) -> exceptions.APIException:
         return exceptions.NotFound()
     if isinstance(exc, PermissionDenied):
         return exceptions.PermissionDenied()
-    if isinstance(exc, DATABASE_UNAVAILABLE):
+    if isinstance(exc, CONNECTION_ERRORS):
         log_database_unavailable(exc)
         return DatabaseUnavailable()
-    if isinstance(exc, INVALID_VALUE):
+    if isinstance(exc, INVALID_VALUE_ERRORS):
         return exceptions.ParseError("The request holds a value that cannot be; nothing was stored.")
     logger.exception("An API view failed", exc_info=exc)
     return exceptions.APIException()
@@ -203,30 +203,30 @@ def problem_details(problem: ProblemType, detail: str) -> dict[str, Any]:
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     detail = "The request is malformed."
-    return _answer(request, problems.INVALID_REQUEST, detail) or defaults.bad_request(request, exception)
+    return _problem_response(request, problems.INVALID_REQUEST, detail) or defaults.bad_request(request, exception)
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
     detail = "You may not do this."
-    return _answer(request, problems.NOT_ALLOWED, detail) or defaults.permission_denied(request, exception)
+    return _problem_response(request, problems.NOT_ALLOWED, detail) or defaults.permission_denied(request, exception)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     detail = f"Forms are taken from this site's own pages only. {reason}"
-    return _answer(request, problems.NOT_ALLOWED, detail) or csrf.csrf_failure(request, reason)
+    return _problem_response(request, problems.NOT_ALLOWED, detail) or csrf.csrf_failure(request, reason)
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     detail = "There is nothing at this address; /docs lists the addresses there are."
-    return _answer(request, problems.NOT_FOUND, detail) or defaults.page_not_found(request, exception)
+    return _problem_response(request, problems.NOT_FOUND, detail) or defaults.page_not_found(request, exception)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     detail = "The service failed; the failure is in its log."
-    return _answer(request, problems.INTERNAL_ERROR, detail) or defaults.server_error(request)
+    return _problem_response(request, problems.INTERNAL_ERROR, detail) or defaults.server_error(request)
 
 
-def _answer(request: HttpRequest, problem: ProblemType, detail: str) -> HttpResponse | None:
+def _problem_response(request: HttpRequest, problem: ProblemType, detail: str) -> HttpResponse | None:
     if request.path.startswith("/admin/"):
         return None
     body = encode_json(problem_details(problem, detail)) + b"\n"

@@ -77,12 +77,12 @@ PROBLEM_SCHEMA: dict[str, Any] = {
     },
     "required": ["type", "title", "status", "detail", "request_id"],
 }
-ANYWHERE = (NOT_AUTHENTICATED, NOT_ALLOWED, NOT_ACCEPTABLE, RATE_LIMITED, INTERNAL_ERROR, DATABASE_UNAVAILABLE)
+COMMON_PROBLEMS = (NOT_AUTHENTICATED, NOT_ALLOWED, NOT_ACCEPTABLE, RATE_LIMITED, INTERNAL_ERROR, DATABASE_UNAVAILABLE)
 
 
-def problems(*own: ProblemType) -> dict[Any, OpenApiResponse]:
+def problem_responses(*own: ProblemType) -> dict[Any, OpenApiResponse]:
     """The error answers of an operation: its own, and those that every operation can have."""
-    by_status = groupby(sorted((*own, *ANYWHERE), key=attrgetter("status")), attrgetter("status"))
+    by_status = groupby(sorted((*own, *COMMON_PROBLEMS), key=attrgetter("status")), attrgetter("status"))
     return {(status, PROBLEM_JSON): _response(list(types)) for status, types in by_status}
 
 

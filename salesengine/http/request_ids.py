@@ -11,10 +11,10 @@ from django.core.signals import request_finished
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 
-SANE = re.compile(r"[A-Za-z0-9._-]{1,64}")  # safe to repeat in a header and in a log
-NONE = "-"
+VALID_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")  # safe to repeat in a header and in a log
+NO_REQUEST = "-"
 
-_current: ContextVar[str] = ContextVar("request_id", default=NONE)
+_current: ContextVar[str] = ContextVar("request_id", default=NO_REQUEST)
 
 
 def current_request_id() -> str:
@@ -22,7 +22,7 @@ def current_request_id() -> str:
     return _current.get()
 
 
-class RequestIDs:
+class RequestIDMiddleware:
     """Takes over the client's or proxy's own X-Request-ID, or makes one. It goes first, to be there for all others."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -30,7 +30,7 @@ class RequestIDs:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         sent = request.META.get("HTTP_X_REQUEST_ID", "")
-        request_id = sent if SANE.fullmatch(sent) else secrets.token_hex(16)
+        request_id = sent if VALID_ID.fullmatch(sent) else secrets.token_hex(16)
         _current.set(request_id)
         response = self.get_response(request)
         response["X-Request-ID"] = request_id
@@ -38,12 +38,12 @@ class RequestIDs:
 
 
 @receiver(request_finished)
-def forget(**_: Any) -> None:
+def clear_request_id(**_: Any) -> None:
     """Django logs an error answer once the middleware is through, and a streamed one is made then: so not earlier."""
-    _current.set(NONE)
+    _current.set(NO_REQUEST)
 
 
-class AddRequestID(logging.Filter):
+class RequestIDFilter(logging.Filter):
     """Gives every log record the id."""
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -51,7 +51,7 @@ class AddRequestID(logging.Filter):
         return True
 
 
-class DropTraceback(logging.Filter):
+class OmitTracebackFilter(logging.Filter):
     """For log records that say all in one line."""
 
     def filter(self, record: logging.LogRecord) -> bool:

@@ -24,35 +24,37 @@ if TYPE_CHECKING:  # at run time rest_framework.views imports this module
 logger = logging.getLogger(__name__)
 
 ANONYMOUS = "anonymous"
-PAUSE = 10  # seconds that a process does without a cache that failed, so that not every request waits for it
+CACHE_RETRY_DELAY = (
+    10  # seconds that a process does without a cache that failed, so that not every request waits for it
+)
 
-_away_until = 0.0
+_skip_cache_until = 0.0
 
 
-class PerSender(BaseThrottle):
+class SenderRateThrottle(BaseThrottle):
     """Counts each request that DRF lets in."""
 
     pause = 0
 
     def allow_request(self, request: Request, view: "APIView") -> bool:
-        self.pause = spend(sender_of(request), request, view)
+        self.pause = count_request(sender_of(request), request, view)
         return not self.pause
 
     def wait(self) -> float:
         return self.pause
 
 
-def count_refused(failure: APIException, request: Request, view: "APIView") -> APIException:
-    """Count a request that failed before DRF asked PerSender, such as for want of a key; how it fails in the end."""
+def count_failed_request(failure: APIException, request: Request, view: "APIView") -> APIException:
+    """Count a request that failed before DRF asked SenderRateThrottle, such as for want of a key; how it fails in the end."""
     if "RateLimit-Policy" in view.headers:  # counted already
         return failure
     # Only who is known can be denied something. For the others sender_of would try to find out once more, and fail.
     sender = sender_of(request) if isinstance(failure, PermissionDenied) else ANONYMOUS
-    pause = spend(sender, request, view)
+    pause = count_request(sender, request, view)
     return Throttled(pause) if pause else failure
 
 
-def spend(sender: str, request: Request, view: "APIView") -> int:
+def count_request(sender: str, request: Request, view: "APIView") -> int:
     """Count one request of the sender's; the seconds to wait if it is one too many, otherwise 0.
 
     The answer, whatever it will be, tells what is left: draft-ietf-httpapi-ratelimit-headers-10.
@@ -74,14 +76,16 @@ def spend(sender: str, request: Request, view: "APIView") -> int:
 
 def _count(key: str, lifetime: int) -> int | None:
     """Count one more under this key; the number so far, or None while the cache is away."""
-    global _away_until
-    if monotonic() < _away_until:
+    global _skip_cache_until
+    if monotonic() < _skip_cache_until:
         return None
     try:
         return _increment(key, lifetime)
     except Exception as error:  # each kind of cache has its own
-        _away_until = monotonic() + PAUSE
-        logger.warning("The cache does not answer, so nobody is limited for the next %s seconds: %s", PAUSE, error)
+        _skip_cache_until = monotonic() + CACHE_RETRY_DELAY
+        logger.warning(
+            "The cache does not answer, so nobody is limited for the next %s seconds: %s", CACHE_RETRY_DELAY, error
+        )
         return None
 
 

@@ -5,12 +5,12 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Warning  # noqa: A004  # Django's name
 
-from salesengine.environment import LOCAL_MEMORY
+from salesengine.environment import MEMORY_CACHE
 
 
 def check_rate_limit(**_: Any) -> list[CheckMessage]:
     """salesengine.W001 when each of several processes counts for itself."""
-    alone = settings.CACHES["default"]["BACKEND"] == LOCAL_MEMORY
+    alone = settings.CACHES["default"]["BACKEND"] == MEMORY_CACHE
     if settings.RATE_LIMIT is None or not alone or settings.WEB_CONCURRENCY < 2:
         return []
     return [

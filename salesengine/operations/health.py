@@ -3,7 +3,7 @@
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
 
-from salesengine.http.errors import DATABASE_UNAVAILABLE, log_database_unavailable
+from salesengine.http.errors import CONNECTION_ERRORS, log_database_unavailable
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
@@ -16,7 +16,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
-    except DATABASE_UNAVAILABLE as error:
+    except CONNECTION_ERRORS as error:
         log_database_unavailable(error)
         return HttpResponse("the database does not answer", content_type="text/plain", status=503)
     return HttpResponse("ready", content_type="text/plain")

@@ -8,7 +8,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 from psycopg import sql
 
-AT_ONCE = 5_000  # rows in one transaction: no lock is held for long, and an interruption loses little
+BATCH_SIZE = 5_000  # rows in one transaction: no lock is held for long, and an interruption loses little
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,10 @@ def purge(kept: PurgedTable, before: datetime) -> Iterator[int]:
             deleted = cursor.rowcount
         if deleted:
             yield deleted
-        if deleted < AT_ONCE:
+        if deleted < BATCH_SIZE:
             return
 
 
 def _query(text: str, kept: PurgedTable) -> sql.Composed:
     names = {"table": sql.Identifier(kept.table), "moment": sql.Identifier(kept.moment)}
-    return sql.SQL(text).format(**names, most=sql.Literal(AT_ONCE))
+    return sql.SQL(text).format(**names, most=sql.Literal(BATCH_SIZE))

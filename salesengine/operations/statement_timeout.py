@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import psycopg
 from django.db import OperationalError, connection, transaction
 
-WORK_MEMORY = "64MB"  # a bitmap of many sales then knows each one of them, not just their pages
+WORK_MEM = "64MB"  # a bitmap of many sales then knows each one of them, not just their pages
 
 
 class StatementTimedOut(Exception):  # noqa: N818  # it says what happened
@@ -33,5 +33,5 @@ def set_statement_timeout(seconds: float) -> None:
         cursor.execute(
             "SELECT set_config('statement_timeout', %s, true), set_config('work_mem', %s, true), "
             "set_config('jit', 'off', true)",
-            [f"{seconds * 1000:.0f}", WORK_MEMORY],
+            [f"{seconds * 1000:.0f}", WORK_MEM],
         )

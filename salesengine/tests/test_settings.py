@@ -34,14 +34,14 @@ def documented(section: str = "") -> dict[str, str]:
 
 
 def read_by_settings() -> set[str]:
-    """The first arguments of env(...), read_switch(...) and so on in settings.py."""
+    """The first arguments of env(...), read_bool(...) and so on in settings.py."""
     calls = [node for node in ast.walk(ast.parse(SETTINGS.read_text())) if isinstance(node, ast.Call)]
     return {
         call.args[0].value
         for call in calls
         if call.args
         and isinstance(call.args[0], ast.Constant)
-        and ast.unparse(call.func) in {"env", "read_switch", "read_number", "read_list"}
+        and ast.unparse(call.func) in {"env", "read_bool", "read_int", "read_list"}
     }
 
 
@@ -163,7 +163,7 @@ def test_a_rate_limit_is_switched_on_by_its_rate():
     )
 
     assert settings["RATE_LIMIT"] == (5, 3600)
-    assert settings["REST_FRAMEWORK"]["DEFAULT_THROTTLE_CLASSES"] == ["salesengine.http.throttling.PerSender"]
+    assert settings["REST_FRAMEWORK"]["DEFAULT_THROTTLE_CLASSES"] == ["salesengine.http.throttling.SenderRateThrottle"]
     assert settings["CACHES"]["default"]["LOCATION"] == "redis://:secret@cache.example.com:6380/2"
     assert settings["CACHES"]["default"]["OPTIONS"]["socket_timeout"] == 2
 

@@ -208,7 +208,7 @@ def test_nobody_else_can_reach_the_server(local_dir, use):
 
 
 def test_a_server_that_died_is_started_again_by_who_uses_it(local_dir, use):
-    user = use("sys.stdin.readline(); print(embedded.revive(Path(sys.argv[1])), flush=True)")
+    user = use("sys.stdin.readline(); print(embedded.restart_if_dead(Path(sys.argv[1])), flush=True)")
     [server] = servers(local_dir)
     os.kill(server, signal.SIGKILL)
     user.stdin.write("\n")

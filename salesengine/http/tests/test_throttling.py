@@ -32,8 +32,8 @@ needs_redis = pytest.mark.skipif(REDIS_SERVER is None, reason="there is no redis
 def limited(settings, monkeypatch):
     """Three requests a minute, at a moment that the tests may change."""
     settings.RATE_LIMIT = (3, 60)
-    monkeypatch.setattr(APIView, "throttle_classes", [throttling.PerSender])
-    monkeypatch.setattr(throttling, "_away_until", 0.0)
+    monkeypatch.setattr(APIView, "throttle_classes", [throttling.SenderRateThrottle])
+    monkeypatch.setattr(throttling, "_skip_cache_until", 0.0)
     monkeypatch.setattr(throttling, "time", lambda: MORNING)
     cache.clear()
 
@@ -172,7 +172,7 @@ class TestWithoutItsRedis:
         settings.CACHES = {"default": cache_config("redis://127.0.0.1:1/0")}
         ask(api, 1)
         settings.CACHES = {"default": cache_config("")}
-        later = time.monotonic() + throttling.PAUSE
+        later = time.monotonic() + throttling.CACHE_RETRY_DELAY
         monkeypatch.setattr(throttling, "monotonic", lambda: later)
 
         assert ask(api, 4) == [200, 200, 200, 429]
