@@ -1,4 +1,4 @@
-"""The documentation pages: Swagger UI and ReDoc, which come from our own files, and the problem types."""
+"""The documentation pages: Swagger UI, ReDoc and the problem types. All their files come from this service."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from drf_spectacular.views import SpectacularRedocView, SpectacularSwaggerView
 
 from salesengine.http.problem_types import PROBLEM_TYPES
 
-# ReDoc would fetch its maker's logo from another host.
+# Without this policy ReDoc would load its vendor's logo from another host.
 SCRIPTED_PAGE_POLICY = "default-src 'self' 'unsafe-inline'; img-src 'self' data:; worker-src blob:"
 STATIC_PAGE_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; base-uri 'none'; form-action 'none'"
@@ -19,12 +19,12 @@ STATIC_PAGE_POLICY = (
 
 
 class ContentSecurityPolicyMixin:
-    """Tells browsers to fetch nothing from other hosts."""
+    """Forbid browsers to load anything from other hosts."""
 
     policy = SCRIPTED_PAGE_POLICY
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        response: HttpResponseBase = super().dispatch(request, *args, **kwargs)  # type: ignore[misc]  # a view's
+        response: HttpResponseBase = super().dispatch(request, *args, **kwargs)  # type: ignore[misc]  # the view's
         response["Content-Security-Policy"] = self.policy
         return response
 
@@ -41,7 +41,7 @@ class RedocView(ContentSecurityPolicyMixin, SpectacularRedocView):
 
 
 class ProblemsView(ContentSecurityPolicyMixin, TemplateView):
-    """What each problem type means and what to do then; the `type` of a problem leads here."""
+    """Explain each problem type and its remedy. The `type` of every problem links here."""
 
     policy = STATIC_PAGE_POLICY
     http_method_names = ["get", "head"]
@@ -50,5 +50,5 @@ class ProblemsView(ContentSecurityPolicyMixin, TemplateView):
 
 
 def favicon(request: HttpRequest) -> HttpResponse:
-    """The icon of pages that name none."""
+    """Redirect to the icon, for pages that do not link to one."""
     return redirect(static("salesengine/icon.svg"))

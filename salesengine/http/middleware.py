@@ -1,4 +1,4 @@
-"""What stands between a page that fails on the database and a bare "server error"."""
+"""Middleware that reads unread request bodies, and that shows pages for database errors."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,13 +16,13 @@ from salesengine.http.errors import (
 )
 
 CHUNK_SIZE = 65_536  # bytes
-BODY_INCOMPLETE = "salesengine.body_broke_off"  # in a request's META: there is no more of its body to wait for
+BODY_INCOMPLETE = "salesengine.body_broke_off"  # key in request.META, set if the rest of the body will never arrive
 
 
 class UnreadBodyMiddleware:
-    """Reads what an early refusal has left of a request's body.
+    """Read the rest of the body of a rejected request.
 
-    The server would cut the connection over it, on which the client may have sent its next request.
+    With unread data the server would close the connection, on which the client may already have sent its next request.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -36,17 +36,17 @@ class UnreadBodyMiddleware:
 
 
 def discard_body(request: HttpRequest) -> None:
-    """Read the rest of the body, up to the largest there may be, and forget it."""
-    announced = int(request.META.get("CONTENT_LENGTH") or 0)
+    """Read and discard the rest of the body, up to INGEST_MAX_BYTES."""
+    content_length = int(request.META.get("CONTENT_LENGTH") or 0)
     stream = request.META["wsgi.input"] if "HTTP_TRANSFER_ENCODING" in request.META else request._stream
-    left = settings.INGEST_MAX_BYTES if announced <= settings.INGEST_MAX_BYTES else 0
-    with suppress(Exception):  # each server has its own for a body that breaks off
-        while left > 0 and (chunk := stream.read(min(left, CHUNK_SIZE))):
-            left -= len(chunk)
+    remaining = settings.INGEST_MAX_BYTES if content_length <= settings.INGEST_MAX_BYTES else 0
+    with suppress(Exception):  # each WSGI server raises its own exceptions for an incomplete body
+        while remaining > 0 and (chunk := stream.read(min(remaining, CHUNK_SIZE))):
+            remaining -= len(chunk)
 
 
 class DatabaseErrorMiddleware:
-    """The back office's pages for what the API answers with problems: impossible values, and no database."""
+    """Show pages in the back office for invalid values and an unavailable database."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

@@ -1,4 +1,4 @@
-"""The id of a request: in its answer's header X-Request-ID, in the body of a problem, and on every line it logs."""
+"""Request ids: sent in the header X-Request-ID of every response and in problems, and part of every log line."""
 
 import logging
 import re
@@ -11,19 +11,19 @@ from django.core.signals import request_finished
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 
-VALID_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")  # safe to repeat in a header and in a log
+VALID_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")  # safe in a header and in a log
 NO_REQUEST = "-"
 
 _current: ContextVar[str] = ContextVar("request_id", default=NO_REQUEST)
 
 
 def current_request_id() -> str:
-    """The id of the request that this thread is answering, "-" if there is none."""
+    """Return the id of the request that this thread is processing, or "-" if there is none."""
     return _current.get()
 
 
 class RequestIDMiddleware:
-    """Takes over the client's or proxy's own X-Request-ID, or makes one. It goes first, to be there for all others."""
+    """Keep the valid X-Request-ID of a client or proxy, or create one. This must be the first middleware."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -39,12 +39,12 @@ class RequestIDMiddleware:
 
 @receiver(request_finished)
 def clear_request_id(**_: Any) -> None:
-    """Django logs an error answer once the middleware is through, and a streamed one is made then: so not earlier."""
+    """Forget the id, but only now: Django logs errors and streams responses after the middleware has returned."""
     _current.set(NO_REQUEST)
 
 
 class RequestIDFilter(logging.Filter):
-    """Gives every log record the id."""
+    """Add the request id to every log record."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.request_id = _current.get()
@@ -52,7 +52,7 @@ class RequestIDFilter(logging.Filter):
 
 
 class OmitTracebackFilter(logging.Filter):
-    """For log records that say all in one line."""
+    """Drop the traceback from log records whose message says everything."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.exc_info = None

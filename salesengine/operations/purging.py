@@ -1,4 +1,4 @@
-"""Deletes what has been kept long enough, a little at a time."""
+"""Delete old rows in small batches."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,48 +8,48 @@ from django.db import connection, transaction
 from django.utils import timezone
 from psycopg import sql
 
-BATCH_SIZE = 5_000  # rows in one transaction: no lock is held for long, and an interruption loses little
+BATCH_SIZE = 5_000  # rows per transaction, so that no lock is held for long and an interruption loses little
 
 
 @dataclass(frozen=True)
 class PurgedTable:
-    """A table of which the oldest rows are deleted; `moment` is the column, with an index, that says how old."""
+    """A table whose oldest rows are deleted, the indexed column with a row's age, and what to call the rows."""
 
     table: str
-    moment: str
-    name: str
+    timestamp: str
+    label: str
 
 
-COUNT = "SELECT count(*) FROM {table} WHERE {moment} < %s"
-# What somebody else has locked, such as an event that is being replayed, waits for the next purge.
+COUNT = "SELECT count(*) FROM {table} WHERE {timestamp} < %s"
+# Skip rows that somebody else has locked, such as an event that is being replayed, until the next purge.
 DELETE = """
     DELETE FROM {table} WHERE ctid = ANY (ARRAY(
-        SELECT ctid FROM {table} WHERE {moment} < %s ORDER BY {moment} LIMIT {most} FOR UPDATE SKIP LOCKED
+        SELECT ctid FROM {table} WHERE {timestamp} < %s ORDER BY {timestamp} LIMIT {limit} FOR UPDATE SKIP LOCKED
     ))
     """
 
 
-def purge_older_than(kept: PurgedTable, age: timedelta, *, dry_run: bool) -> str:
-    """Delete what is older, or only count it; what was done, in words."""
+def purge_older_than(purged: PurgedTable, age: timedelta, *, dry_run: bool) -> str:
+    """Delete the rows older than `age`, or only count them. Return a sentence that says how many."""
     before = timezone.now() - age
     if dry_run:
-        return f"Would delete {count(kept, before):,} {kept.name}."
-    return f"Deleted {sum(purge(kept, before)):,} {kept.name}."
+        return f"Would delete {count(purged, before):,} {purged.label}."
+    return f"Deleted {sum(purge(purged, before)):,} {purged.label}."
 
 
-def count(kept: PurgedTable, before: datetime) -> int:
-    """How many rows `purge` would delete."""
+def count(purged: PurgedTable, before: datetime) -> int:
+    """Count the rows that `purge` would delete."""
     with connection.cursor() as cursor:
-        cursor.execute(_query(COUNT, kept), [before])
+        cursor.execute(_query(COUNT, purged), [before])
         number: int = cursor.fetchone()[0]
     return number
 
 
-def purge(kept: PurgedTable, before: datetime) -> Iterator[int]:
-    """Delete the rows from before a moment, the oldest first; after each transaction how many it deleted."""
+def purge(purged: PurgedTable, before: datetime) -> Iterator[int]:
+    """Delete the rows from before `before`, the oldest first. Yield the number of rows after each transaction."""
     while True:
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(_query(DELETE, kept), [before])
+            cursor.execute(_query(DELETE, purged), [before])
             deleted = cursor.rowcount
         if deleted:
             yield deleted
@@ -57,6 +57,6 @@ def purge(kept: PurgedTable, before: datetime) -> Iterator[int]:
             return
 
 
-def _query(text: str, kept: PurgedTable) -> sql.Composed:
-    names = {"table": sql.Identifier(kept.table), "moment": sql.Identifier(kept.moment)}
-    return sql.SQL(text).format(**names, most=sql.Literal(BATCH_SIZE))
+def _query(template: str, purged: PurgedTable) -> sql.Composed:
+    names = {"table": sql.Identifier(purged.table), "timestamp": sql.Identifier(purged.timestamp)}
+    return sql.SQL(template).format(**names, limit=sql.Literal(BATCH_SIZE))

@@ -19,9 +19,9 @@ def test_an_unknown_address_is_a_problem(api):
     assert (response.status_code, response["Content-Type"]) == (404, "application/problem+json")
     assert response.json() == {
         "type": "/docs/problems#not-found",
-        "title": "There is nothing here",
+        "title": "Not found",
         "status": 404,
-        "detail": "There is nothing at this address; /docs lists the addresses there are.",
+        "detail": "This address does not exist; /docs lists all addresses.",
         "request_id": response["X-Request-ID"],
     }
 
