@@ -36,7 +36,7 @@ class APIKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
         return {"type": "apiKey", "in": "header", "name": "Authorization", "description": description}
 
     def get_security_requirement(self, auto_schema: AutoSchema) -> dict[str, list[str]]:
-        """Return the scope that the view requires of a key. OpenAPI 3.1 calls it a role; in 3.0 only OAuth had these."""
+        """Return the scope that the view requires of a key. OpenAPI 3.1 calls it a role; 3.0 had none."""
         scope = getattr(auto_schema.view, "scope", None)
         return {self.name: [str(scope)] if scope else []}
 
@@ -52,32 +52,19 @@ PROBLEM_SCHEMA: dict[str, Any] = {
     "type": "object",
     "description": "Problem details as in RFC 9457.",
     "properties": {
-        "type": {
-            "type": "string",
-            "format": "uri-reference",
-            "description": "identifies the problem; never changes",
-        },
+        "type": {"type": "string", "format": "uri-reference", "description": "identifies the problem; never changes"},
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string", "description": "what is wrong with this request, for people"},
-        "request_id": {
-            "type": "string",
-            "description": "as in the header X-Request-ID and in the log",
-        },
-        "error_count": {
-            "type": "integer",
-            "description": "the total number of errors, even if not all are listed",
-        },
+        "request_id": {"type": "string", "description": "as in the header X-Request-ID and in the log"},
+        "error_count": {"type": "integer", "description": "the total number of errors, even if not all are listed"},
         "errors": {
             "type": "array",
             "items": {
                 "type": "object",
                 "properties": {
                     "pointer": {"type": "string", "description": "the location in the body (JSON pointer, RFC 6901)"},
-                    "line": {
-                        "type": "integer",
-                        "description": "the line number in newline-delimited JSON, from 1",
-                    },
+                    "line": {"type": "integer", "description": "the line number in newline-delimited JSON, from 1"},
                     "parameter": {"type": "string", "description": "the query parameter"},
                     "detail": {"type": "string"},
                 },

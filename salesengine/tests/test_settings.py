@@ -141,12 +141,12 @@ def test_production_demands_allowed_hosts(given):
 @pytest.mark.parametrize("name", ["DEBUG", "API_KEY_REQUIRED", "SECURE_SSL_REDIRECT"])
 @pytest.mark.parametrize("value", ["flase", "2", ""])
 def test_a_mistyped_switch_is_an_error(name, value):
-    assert f"{name} is {value!r}, which is neither on nor off" in failure(**PRODUCTION, **{name: value})
+    assert f"{name} is {value!r}, but must be true or false" in failure(**PRODUCTION, **{name: value})
 
 
 @pytest.mark.parametrize("name", ["PORT", "WEB_THREADS", "INGEST_MAX_BYTES", "REPORTS_TIMEOUT"])
 def test_a_mistyped_number_is_an_error_that_names_it(name):
-    assert f"{name} is '8O', which is no whole number" in failure(**PRODUCTION, **{name: "8O"})
+    assert f"{name} is '8O', but must be a whole number" in failure(**PRODUCTION, **{name: "8O"})
 
 
 @pytest.mark.parametrize("rate", ["600", "600/minutes", "0/second", "-1/hour", "1.5/day", "many/minute", "/minute"])
@@ -170,7 +170,7 @@ def test_a_rate_limit_is_switched_on_by_its_rate():
 
 @pytest.mark.parametrize("url", ["memcache://127.0.0.1:11211", "localhost:6379", "filecache:///tmp/cache"])
 def test_a_cache_that_is_not_redis_is_an_error(url):
-    assert "CACHE_URL must name a Redis" in failure(**PRODUCTION, CACHE_URL=url)
+    assert "CACHE_URL must be the URL of a Redis" in failure(**PRODUCTION, CACHE_URL=url)
 
 
 def test_a_list_may_have_blanks_after_its_commas():
@@ -182,7 +182,7 @@ def test_a_list_may_have_blanks_after_its_commas():
 @pytest.mark.filterwarnings("ignore:Engine not recognized")
 @pytest.mark.parametrize("url", ["sqlite:///db.sqlite3", "mysql://user:password@host/name", "salesengine"])
 def test_a_database_that_is_not_postgresql_is_an_error(url):
-    assert "DATABASE_URL must name a PostgreSQL database" in failure(**PRODUCTION | {"DATABASE_URL": url})
+    assert "DATABASE_URL must be the URL of a PostgreSQL database" in failure(**PRODUCTION | {"DATABASE_URL": url})
 
 
 def test_a_database_url_may_name_the_folder_of_a_unix_socket():
@@ -217,7 +217,7 @@ def test_reports_may_have_a_database_of_their_own():
 
 
 def test_a_reports_database_that_is_not_postgresql_is_an_error():
-    assert "REPORTS_DATABASE_URL must name a PostgreSQL database" in failure(
+    assert "REPORTS_DATABASE_URL must be the URL of a PostgreSQL database" in failure(
         **PRODUCTION, REPORTS_DATABASE_URL="sqlite:///reports.db"
     )
 
