@@ -28,7 +28,7 @@ Sales Engine is ready.
 Ctrl-C stops it.
 """
 CREATE_KEY = """\
-The API requires a key. Create one (it is shown only once):
+The API requires a key. Create one and store it safely, because it cannot be shown again:
 
   KEY=$({python} manage.py create_api_key me --scope ingest --scope read)
 
