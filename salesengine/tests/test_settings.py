@@ -263,3 +263,7 @@ def test_settings_that_are_wrong_keep_the_process_from_starting_and_its_last_lin
 
     assert finished.returncode == 1
     assert "DATABASE_URL is set, so SECRET_KEY must be set too" in finished.stderr.splitlines()[-1]
+
+
+def test_the_old_name_of_trusted_proxy_count_is_an_error_that_gives_the_new_one():
+    assert "Set TRUSTED_PROXY_COUNT instead" in failure(**PRODUCTION, PROXIES="1")
