@@ -40,7 +40,7 @@ def local_dir():
 
 @pytest.fixture
 def use(local_dir):
-    """Return a function that starts a process, which uses the server until its standard input closes and runs `then`."""
+    """Return a function that starts a process, which runs `then` and uses the server until its stdin closes."""
     users = []
 
     def start(then=""):
