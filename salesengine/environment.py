@@ -25,6 +25,7 @@ def read_bool(name: str, default: bool) -> bool:
 
 
 def read_int(name: str, default: int) -> int:
+    """Read a whole number from 0 up."""
     text = env(name, default=str(default))
     if not text.strip().isdecimal():
         raise ImproperlyConfigured(f"{name} is {text!r}, but must be a whole number")
@@ -32,6 +33,7 @@ def read_int(name: str, default: int) -> int:
 
 
 def read_list(name: str, default: list[str]) -> list[str]:
+    """Read a list that is separated by commas."""
     return [item.strip() for item in env.list(name, default=default)]
 
 

@@ -84,7 +84,9 @@ def _count(key: str, lifetime: int) -> int | None:
         return _increment(key, lifetime)
     except Exception as error:  # each cache backend raises its own exceptions
         _skip_cache_until = monotonic() + CACHE_RETRY_DELAY
-        logger.warning("The cache is unavailable, so no rate limit for %s seconds: %s", CACHE_RETRY_DELAY, error)
+        logger.warning(
+            "The cache is unavailable, so the rate limit is off for %s seconds: %s", CACHE_RETRY_DELAY, error
+        )
         return None
 
 

@@ -157,7 +157,7 @@ class TestUnavailableRedis:
         settings.CACHES = {"default": cache_config("redis://127.0.0.1:1/0")}
 
         assert get_statuses(api, 5) == [200] * 5
-        assert caplog.text.count("The cache is unavailable, so no rate limit") == 1
+        assert caplog.text.count("The cache is unavailable, so the rate limit is off") == 1
         assert "RateLimit" not in api.get("/feedback").headers
 
     def test_a_redis_that_hangs_delays_only_one_request(self, api, settings):
