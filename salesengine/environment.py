@@ -41,9 +41,7 @@ def read_database(name: str) -> dict[str, Any]:
     """Read a PostgreSQL URL and return it as an entry of DATABASES."""
     config: dict[str, Any] = env.db_url_config(env(name))
     if config.get("ENGINE") != "django.db.backends.postgresql":
-        raise ImproperlyConfigured(
-            f"{name} must be the URL of a PostgreSQL database: postgres://user:password@host/name"
-        )
+        raise ImproperlyConfigured(f"{name} must be a PostgreSQL URL: postgres://user:password@host/name")
     return config
 
 
@@ -73,16 +71,11 @@ def cache_config(url: str) -> dict[str, Any]:
         # One entry per sender. Django's default of 300 entries is too few.
         return {"BACKEND": MEMORY_CACHE, "OPTIONS": {"MAX_ENTRIES": 10_000}}
     if not url.startswith(("redis://", "rediss://")):
-        raise ImproperlyConfigured(
-            "CACHE_URL must be the URL of a Redis: redis://host:6379/0, or rediss://host:6379/0 for TLS"
-        )
+        raise ImproperlyConfigured("CACHE_URL must be a Redis URL: redis://host:6379/0, or rediss:// for TLS")
     config: dict[str, Any] = environ.Env.cache_url_config(url)
     timeouts = {"socket_timeout": CACHE_TIMEOUT, "socket_connect_timeout": CACHE_TIMEOUT}
-    return (
-        {"KEY_PREFIX": "salesengine"}
-        | config
-        | {"BACKEND": REDIS_CACHE, "OPTIONS": timeouts | config.get("OPTIONS", {})}
-    )
+    options = timeouts | config.get("OPTIONS", {})
+    return {"KEY_PREFIX": "salesengine"} | config | {"BACKEND": REDIS_CACHE, "OPTIONS": options}
 
 
 def secret_key(local_dir: Path) -> str:

@@ -37,9 +37,7 @@ The API requires a key. Create one and store it safely, because it cannot be sho
 bind = f"{settings.HOST}:{settings.PORT}"
 workers = settings.WEB_CONCURRENCY
 worker_class = "gthread"
-preload_app = (
-    True  # load the application once, before forking; nothing connects to the database before the first request
-)
+preload_app = True  # load the application once, before forking; nothing connects to the database until a request does
 threads = settings.WEB_THREADS
 worker_connections = 1000
 keepalive = 75  # seconds; longer than the idle timeout of common proxies, so that the proxy closes first

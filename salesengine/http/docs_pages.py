@@ -12,16 +12,14 @@ from drf_spectacular.views import SpectacularRedocView, SpectacularSwaggerView
 from salesengine.http.problem_types import PROBLEM_TYPES
 
 # Without this policy ReDoc would load its vendor's logo from another host.
-SCRIPTED_PAGE_POLICY = "default-src 'self' 'unsafe-inline'; img-src 'self' data:; worker-src blob:"
-STATIC_PAGE_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; base-uri 'none'; form-action 'none'"
-)
+SCRIPT_POLICY = "default-src 'self' 'unsafe-inline'; img-src 'self' data:; worker-src blob:"
+STATIC_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; base-uri 'none'; form-action 'none'"
 
 
 class ContentSecurityPolicyMixin:
     """Forbid browsers to load anything from other hosts."""
 
-    policy = SCRIPTED_PAGE_POLICY
+    policy = SCRIPT_POLICY
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         response: HttpResponseBase = super().dispatch(request, *args, **kwargs)  # type: ignore[misc]  # the view's
@@ -43,7 +41,7 @@ class RedocView(ContentSecurityPolicyMixin, SpectacularRedocView):
 class ProblemsView(ContentSecurityPolicyMixin, TemplateView):
     """Explain each problem type and its remedy. The `type` of every problem links here."""
 
-    policy = STATIC_PAGE_POLICY
+    policy = STATIC_POLICY
     http_method_names = ["get", "head"]
     template_name = "problems.html"
     extra_context = {"problems": PROBLEM_TYPES}

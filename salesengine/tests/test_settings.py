@@ -170,7 +170,7 @@ def test_setting_a_rate_enables_the_rate_limit():
 
 @pytest.mark.parametrize("url", ["memcache://127.0.0.1:11211", "localhost:6379", "filecache:///tmp/cache"])
 def test_a_cache_that_is_not_redis_is_an_error(url):
-    assert "CACHE_URL must be the URL of a Redis" in failure(**PRODUCTION, CACHE_URL=url)
+    assert "CACHE_URL must be a Redis URL" in failure(**PRODUCTION, CACHE_URL=url)
 
 
 def test_a_list_may_have_spaces_after_its_commas():
@@ -182,7 +182,7 @@ def test_a_list_may_have_spaces_after_its_commas():
 @pytest.mark.filterwarnings("ignore:Engine not recognized")
 @pytest.mark.parametrize("url", ["sqlite:///db.sqlite3", "mysql://user:password@host/name", "salesengine"])
 def test_a_database_that_is_not_postgresql_is_an_error(url):
-    assert "DATABASE_URL must be the URL of a PostgreSQL database" in failure(**PRODUCTION | {"DATABASE_URL": url})
+    assert "DATABASE_URL must be a PostgreSQL URL" in failure(**PRODUCTION | {"DATABASE_URL": url})
 
 
 def test_a_database_url_may_contain_the_folder_of_a_unix_socket():
@@ -218,7 +218,7 @@ def test_reports_may_use_another_database():
 
 
 def test_a_reports_database_that_is_not_postgresql_is_an_error():
-    assert "REPORTS_DATABASE_URL must be the URL of a PostgreSQL database" in failure(
+    assert "REPORTS_DATABASE_URL must be a PostgreSQL URL" in failure(
         **PRODUCTION, REPORTS_DATABASE_URL="sqlite:///reports.db"
     )
 
