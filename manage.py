@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Run administrative commands: `manage.py help` lists them, `manage.py help NAME` explains one."""
+"""Run a management command. `manage.py help` lists the commands, `manage.py help NAME` explains one."""
 
 import os
 import signal
@@ -8,16 +8,16 @@ import sys
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "salesengine.settings")
-    # End as on Ctrl-C, cleaning up: no half-written file, no database server left running.
+    # Exit as on Ctrl-C, with cleanup, so that no half-written file and no database server are left behind.
     for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP
             signal.signal(number, lambda number, _: sys.exit(128 + number))
     try:
-        # Here, since it takes longer than all before it, and may be interrupted too.
+        # Imported here, because the import is slow and Ctrl-C may interrupt it too.
         from django.core.management import execute_from_command_line
 
         execute_from_command_line(sys.argv)
-    except KeyboardInterrupt:  # a command that has more to say about it has said it
+    except KeyboardInterrupt:  # without a traceback; commands print their own message
         sys.exit(128 + signal.SIGINT)
 
 

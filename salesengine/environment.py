@@ -1,4 +1,4 @@
-"""Read settings from the environment and from `.env`, and say what is wrong with a value."""
+"""Read and validate settings from the environment and from `.env`. Invalid values raise ImproperlyConfigured."""
 
 import os
 import re
@@ -13,70 +13,73 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = environ.Env()
 
-SWITCH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+BOOLEANS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 
-def read_switch(name: str, default: bool) -> bool:
-    """On or off; anything else is an error, so that a typing mistake never switches a safeguard off."""
+def read_bool(name: str, default: bool) -> bool:
+    """Read true or false. Anything else is an error, so that a typo never switches a safeguard off."""
     text = env(name, default=str(default)).strip().lower()
-    if text not in SWITCH:
-        raise ImproperlyConfigured(f"{name} is {text!r}, which is neither on nor off: write true or false")
-    return SWITCH[text]
+    if text not in BOOLEANS:
+        raise ImproperlyConfigured(f"{name} is {text!r}, but must be true or false")
+    return BOOLEANS[text]
 
 
-def read_number(name: str, default: int) -> int:
+def read_int(name: str, default: int) -> int:
+    """Read a whole number from 0 up."""
     text = env(name, default=str(default))
     if not text.strip().isdecimal():
-        raise ImproperlyConfigured(f"{name} is {text!r}, which is no whole number")
+        raise ImproperlyConfigured(f"{name} is {text!r}, but must be a whole number")
     return int(text)
 
 
 def read_list(name: str, default: list[str]) -> list[str]:
+    """Read a list that is separated by commas."""
     return [item.strip() for item in env.list(name, default=default)]
 
 
 def read_database(name: str) -> dict[str, Any]:
-    """The PostgreSQL database that an address names, as Django wants it."""
+    """Read a PostgreSQL URL and return it as an entry of DATABASES."""
     config: dict[str, Any] = env.db_url_config(env(name))
     if config.get("ENGINE") != "django.db.backends.postgresql":
-        raise ImproperlyConfigured(f"{name} must name a PostgreSQL database: postgres://user:password@host/name")
+        raise ImproperlyConfigured(f"{name} must be a PostgreSQL URL: postgres://user:password@host/name")
     return config
 
 
 SECONDS = {"second": 1, "minute": 60, "hour": 60 * 60, "day": 24 * 60 * 60}
 RATE = re.compile(rf"([0-9]+)/({'|'.join(SECONDS)})")
-LOCAL_MEMORY = "django.core.cache.backends.locmem.LocMemCache"
-REDIS = "django.core.cache.backends.redis.RedisCache"
-CACHE_TIMEOUT = 0.5  # seconds for an answer of the cache, which requests wait for
+MEMORY_CACHE = "django.core.cache.backends.locmem.LocMemCache"
+REDIS_CACHE = "django.core.cache.backends.redis.RedisCache"
+CACHE_TIMEOUT = 0.5  # seconds; requests wait for the cache
 
 
 def parse_rate(text: str) -> tuple[int, int] | None:
-    """600/minute -> (600, 60), requests and seconds; nothing -> None, no limit. Raises ImproperlyConfigured."""
+    """Parse 600/minute as (600, 60), which is (requests, seconds), and empty text as None, which is no limit."""
     if not text.strip():
         return None
     match = RATE.fullmatch(text.strip())
     if match is None or int(match[1]) == 0:
         raise ImproperlyConfigured(
-            f"RATE_LIMIT is {text!r}: write a number from 1 up, a slash, and second, minute, hour or day, such as"
-            " 600/minute; or nothing, for no limit"
+            f"RATE_LIMIT is {text!r}, but must be a number from 1, a slash, and second, minute, hour or day, such as"
+            " 600/minute, or empty for no limit"
         )
     return int(match[1]), SECONDS[match[2]]
 
 
 def cache_config(url: str) -> dict[str, Any]:
-    """One entry of CACHES: the Redis at `url`, or without one the memory of each process."""
+    """Return an entry of CACHES: the Redis at `url`, or the memory of each process if `url` is empty."""
     if not url:
-        # As many senders can be counted at once; Django's default is 300 entries.
-        return {"BACKEND": LOCAL_MEMORY, "OPTIONS": {"MAX_ENTRIES": 10_000}}
+        # One entry per sender. Django's default of 300 entries is too few.
+        return {"BACKEND": MEMORY_CACHE, "OPTIONS": {"MAX_ENTRIES": 10_000}}
     if not url.startswith(("redis://", "rediss://")):
-        raise ImproperlyConfigured("CACHE_URL must name a Redis: redis://host:6379/0, or rediss:// for TLS")
+        raise ImproperlyConfigured("CACHE_URL must be a Redis URL: redis://host:6379/0, or rediss:// for TLS")
     config: dict[str, Any] = environ.Env.cache_url_config(url)
-    quick = {"socket_timeout": CACHE_TIMEOUT, "socket_connect_timeout": CACHE_TIMEOUT}
-    return {"KEY_PREFIX": "salesengine"} | config | {"BACKEND": REDIS, "OPTIONS": quick | config.get("OPTIONS", {})}
+    timeouts = {"socket_timeout": CACHE_TIMEOUT, "socket_connect_timeout": CACHE_TIMEOUT}
+    options = timeouts | config.get("OPTIONS", {})
+    return {"KEY_PREFIX": "salesengine"} | config | {"BACKEND": REDIS_CACHE, "OPTIONS": options}
 
 
 def secret_key(local_dir: Path) -> str:
-    """The secret key in `local_dir`, generated by whoever asks first; readable by its owner alone."""
+    """Return the secret key in `local_dir`. The first process generates it; only its owner can read the file."""
     path = local_dir / "secret_key"
     if not path.exists():
         local_dir.mkdir(parents=True, exist_ok=True)
@@ -84,7 +87,7 @@ def secret_key(local_dir: Path) -> str:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             file.write(secrets.token_urlsafe(50))
         try:
-            os.link(draft, path)  # fails if another process was faster: then its key is the key
+            os.link(draft, path)  # fails if another process was faster; its key is used then
         except FileExistsError:
             pass
         finally:

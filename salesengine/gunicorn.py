@@ -1,4 +1,4 @@
-"""How gunicorn serves the project: `gunicorn --config python:salesengine.gunicorn salesengine.wsgi`."""
+"""Gunicorn's configuration: `gunicorn --config python:salesengine.gunicorn salesengine.wsgi`."""
 
 import gc
 import json
@@ -20,15 +20,15 @@ Sales Engine is ready.
   API            {address}/docs
   Feedback       {address}/feedback
 
-{make_key}Post the example sale, then read the feedback:
+{create_key}Post the example sale, then read the feedback:
 
   curl -H 'Content-Type: application/json' {key}-d '{event}' {address}/ingest
   curl {key}{address}/feedback
 
 Ctrl-C stops it.
 """
-MAKE_KEY = """\
-The API wants a key, which is shown only once:
+CREATE_KEY = """\
+The API requires a key. Create one and store it safely, because it cannot be shown again:
 
   KEY=$({python} manage.py create_api_key me --scope ingest --scope read)
 
@@ -37,20 +37,20 @@ The API wants a key, which is shown only once:
 bind = f"{settings.HOST}:{settings.PORT}"
 workers = settings.WEB_CONCURRENCY
 worker_class = "gthread"
-preload_app = True  # loaded once, before the workers are forked; nothing connects to the database until a request does
+preload_app = True  # load the application once, before forking; nothing connects to the database until a request does
 threads = settings.WEB_THREADS
 worker_connections = 1000
-keepalive = 75  # seconds; longer than the idle time of common proxies, so that they close first
+keepalive = 75  # seconds; longer than the idle timeout of common proxies, so that the proxy closes first
 backlog = 2048
 timeout = 60
 graceful_timeout = 30
 control_socket_disable = True
-forwarder_headers = ""  # no client, through a proxy on this machine, says under which path the project lies
-SLOWEST_PAUSE = 10  # seconds between two parts of one request, before its thread is free for others again
+forwarder_headers = ""  # ignore the headers SCRIPT_NAME and PATH_INFO, which clients could forge
+READ_TIMEOUT = 10  # seconds that a client may pause within a request before its thread is freed
 
 
 def on_starting(server: Arbiter) -> None:
-    """Keep the embedded database up for as long as the service is, whatever becomes of single workers."""
+    """Keep the embedded database running as long as the service, even if workers die."""
     if settings.IS_LOCAL:
         from salesengine.embedded import server as embedded
 
@@ -58,16 +58,16 @@ def on_starting(server: Arbiter) -> None:
 
 
 def when_ready(server: Arbiter) -> None:
-    """Limit how long a client may pause in mid-request, and say what to do next."""
-    for listener in server.LISTENERS:  # connections inherit it; the worker itself waits for ever
-        listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", SLOWEST_PAUSE, 0))
+    """Set the read timeout of connections, and print the welcome message."""
+    for listener in server.LISTENERS:  # connections inherit it; gunicorn sets none
+        listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", READ_TIMEOUT, 0))
 
-    gc.freeze()  # what is loaded by now stays: workers need not look through it again and again
-    from sales.ingest.schema import EXAMPLE  # needs the application, which is loaded too
+    gc.freeze()  # exclude the loaded application from garbage collection in the workers
+    from sales.ingest.schema import EXAMPLE  # importable only after the application is loaded
 
     host = "localhost" if settings.HOST in {"0.0.0.0", "[::]"} else settings.HOST  # noqa: S104
     address = f"http://{host}:{settings.PORT}"
     key = '-H "Authorization: Api-Key $KEY" ' if settings.API_KEY_REQUIRED else ""
-    make_key = MAKE_KEY.format(python=sys.executable) if settings.API_KEY_REQUIRED else ""
-    sys.stdout.write(WELCOME.format(address=address, make_key=make_key, key=key, event=json.dumps(EXAMPLE)))
+    create_key = CREATE_KEY.format(python=sys.executable) if settings.API_KEY_REQUIRED else ""
+    sys.stdout.write(WELCOME.format(address=address, create_key=create_key, key=key, event=json.dumps(EXAMPLE)))
     sys.stdout.flush()

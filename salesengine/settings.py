@@ -1,7 +1,7 @@
-"""Settings, read from the environment and from `.env`; `.env.example` explains each one.
+"""Settings, read from the environment and from `.env`. `.env.example` explains each one.
 
-The posture follows DATABASE_URL. Without it the project is on its own machine: embedded database, generated secret key,
-open API on loopback. With it, it is in production: secrets are demanded, the API needs keys, cookies want TLS.
+The posture follows DATABASE_URL. Without it, the posture is local: embedded database, generated secret key, open API on
+loopback. With it, the posture is production: secrets are required, the API requires keys, cookies require TLS.
 """
 
 import sys
@@ -18,15 +18,14 @@ from salesengine.environment import (
     cache_config,
     env,
     parse_rate,
+    read_bool,
     read_database,
+    read_int,
     read_list,
-    read_number,
-    read_switch,
     secret_key,
 )
 
-django_stubs_ext.monkeypatch()  # Django's generic classes take their type argument at run time too: ModelAdmin[Sale]
-
+django_stubs_ext.monkeypatch()  # allow type arguments at run time, such as ModelAdmin[Sale]
 
 env.read_env(env("ENV_FILE", default=str(BASE_DIR / ".env")))
 
@@ -35,7 +34,7 @@ env.read_env(env("ENV_FILE", default=str(BASE_DIR / ".env")))
 DATABASE_URL = env("DATABASE_URL", default="")
 LOCAL_DIR = Path(env("LOCAL_DIR", default=str(BASE_DIR / ".local"))).resolve()
 IS_LOCAL = not DATABASE_URL
-DEBUG = read_switch("DEBUG", default=False)
+DEBUG = read_bool("DEBUG", default=False)
 
 if IS_LOCAL:
     SECRET_KEY = env("SECRET_KEY", default="") or secret_key(LOCAL_DIR)
@@ -45,34 +44,34 @@ else:
     ALLOWED_HOSTS = read_list("ALLOWED_HOSTS", default=[])
     for name, value in (("SECRET_KEY", SECRET_KEY), ("ALLOWED_HOSTS", ALLOWED_HOSTS)):
         if not value:
-            raise ImproperlyConfigured(f"DATABASE_URL is set, so {name} must be set too: see .env.example")
+            raise ImproperlyConfigured(f"DATABASE_URL is set, so {name} must be set too. See .env.example.")
 
-# Serving (salesengine/gunicorn.py)
+# Serving, used by salesengine/gunicorn.py
 
 HOST = env("HOST", default="127.0.0.1")
-PORT = read_number("PORT", default=8000)
-WEB_CONCURRENCY = read_number("WEB_CONCURRENCY", default=2)
-WEB_THREADS = read_number("WEB_THREADS", default=16)
+PORT = read_int("PORT", default=8000)
+WEB_CONCURRENCY = read_int("WEB_CONCURRENCY", default=2)
+WEB_THREADS = read_int("WEB_THREADS", default=16)
 
 # API
 
 IS_PRIVATE = IS_LOCAL and HOST in {"127.0.0.1", "localhost", "[::1]"}
-API_KEY_REQUIRED = read_switch("API_KEY_REQUIRED", default=not IS_PRIVATE)
-INGEST_MAX_BYTES = read_number("INGEST_MAX_BYTES", default=10_000_000)
-INGEST_MAX_EXPANDED_BYTES = read_number("INGEST_MAX_EXPANDED_BYTES", default=20_000_000)
-INGEST_MAX_EVENTS = read_number("INGEST_MAX_EVENTS", default=50_000)
+API_KEY_REQUIRED = read_bool("API_KEY_REQUIRED", default=not IS_PRIVATE)
+INGEST_MAX_BYTES = read_int("INGEST_MAX_BYTES", default=10_000_000)
+INGEST_MAX_EXPANDED_BYTES = read_int("INGEST_MAX_EXPANDED_BYTES", default=20_000_000)
+INGEST_MAX_EVENTS = read_int("INGEST_MAX_EVENTS", default=50_000)
 RATE_LIMIT = parse_rate(env("RATE_LIMIT", default=""))
-CACHES = {"default": cache_config(env("CACHE_URL", default=""))}  # what RATE_LIMIT is counted in
+CACHES = {"default": cache_config(env("CACHE_URL", default=""))}  # counts requests for RATE_LIMIT
 
 # Reports
 
-REPORTS_TIMEOUT = read_number("REPORTS_TIMEOUT", default=60)
+REPORTS_TIMEOUT = read_int("REPORTS_TIMEOUT", default=60)
 SQL_DIR = Path(env("SQL_DIR", default="") or BASE_DIR / "sql").resolve()
 
 # Database
 
 if IS_LOCAL:
-    from salesengine.embedded import server as embedded  # not in the Docker image, which has a database beside it
+    from salesengine.embedded import server as embedded  # not installed in the Docker image
 
     database: dict[str, Any] = {
         "ENGINE": "salesengine.embedded",
@@ -84,18 +83,18 @@ if IS_LOCAL:
 else:
     database = read_database("DATABASE_URL")
 
-# A replica, or the same database with a user who may only read: see the README.
+# A replica, or the same database with a read-only user.
 reports_database = read_database("REPORTS_DATABASE_URL") if env("REPORTS_DATABASE_URL", default="") else database
-url_options: dict[str, Any] = database.get("OPTIONS", {})  # such as sslmode
+url_options: dict[str, Any] = database.get("OPTIONS", {})  # for example sslmode
 DATABASES = {
-    # reconnect_timeout: try again whenever a request asks, instead of after longer and longer pauses.
+    # A short reconnect_timeout, so that each request tries to connect. The pool would otherwise wait longer and longer.
     "default": database
     | {
         "OPTIONS": url_options
         | {"pool": {"min_size": 1, "max_size": WEB_THREADS, "timeout": 3, "reconnect_timeout": 3}},
     },
-    # One connection for each process, always the same one, on which sale after sale is written with a prepared
-    # statement: half the cost for the database of a statement that each time comes to another connection.
+    # One connection per process that writes single events with a prepared statement. This costs the database half as
+    # much as an unprepared statement on changing connections.
     "singles": database
     | {
         "OPTIONS": url_options
@@ -106,7 +105,7 @@ DATABASES = {
         },
         "TEST": {"MIRROR": "default"},
     },
-    # The reports' own door; analytics.running.runner makes each transaction read-only and limits its time.
+    # Only for reports. analytics.running.runner makes each transaction read-only and limits its time.
     "reports": reports_database
     | {
         "OPTIONS": reports_database.get("OPTIONS", {})
@@ -119,7 +118,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # Application
 
 INSTALLED_APPS = [
-    "unfold.apps.BasicAppConfig",  # the site is ours
+    "unfold.apps.BasicAppConfig",  # not the default config, because salesengine.backoffice has its own site
     "unfold.contrib.filters",
     "unfold.contrib.import_export",
     "salesengine.backoffice.site_config.BackOfficeConfig",
@@ -145,8 +144,8 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "salesengine.http.request_ids.RequestIDs",
-    "salesengine.http.middleware.UnreadBodies",
+    "salesengine.http.request_ids.RequestIDMiddleware",
+    "salesengine.http.middleware.UnreadBodyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -156,8 +155,8 @@ MIDDLEWARE = [
     "salesengine.accounts.login.SecondFactorMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "salesengine.http.middleware.DatabaseErrorPages",
-    "axes.middleware.AxesMiddleware",  # in place of an answer to who is locked out
+    "salesengine.http.middleware.DatabaseErrorMiddleware",
+    "axes.middleware.AxesMiddleware",  # replaces the response to a locked-out user
 ]
 
 ROOT_URLCONF = "salesengine.urls"
@@ -166,7 +165,7 @@ WSGI_APPLICATION = "salesengine.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "salesengine" / "templates"],  # before the apps', so that they may replace those of unfold
+        "DIRS": [BASE_DIR / "salesengine" / "templates"],  # first, to override templates of unfold
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -178,7 +177,7 @@ TEMPLATES = [
     },
 ]
 
-# People
+# Users
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{validator}", "OPTIONS": options}
@@ -190,28 +189,28 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "salesengine.accounts.login.StaffBackend"]
-OTP_TOTP_ISSUER = "Sales Engine"  # what the app on a phone calls the service
+OTP_TOTP_ISSUER = "Sales Engine"  # the name of the service in the authenticator app
 
-# Who fails to log in too often waits. Counted by name and address, so that nobody locks out others from elsewhere.
-TRUSTED_PROXY_COUNT = read_number("TRUSTED_PROXY_COUNT", default=0)
+# Failed logins lock out one username from one address, so that nobody can lock out a user from elsewhere.
+TRUSTED_PROXY_COUNT = read_int("TRUSTED_PROXY_COUNT", default=0)
 if "PROXIES" in env.ENVIRON:
-    raise ImproperlyConfigured("PROXIES is now called TRUSTED_PROXY_COUNT: rename it")
+    raise ImproperlyConfigured("PROXIES was renamed. Set TRUSTED_PROXY_COUNT instead.")
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
-AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # what is tried meanwhile makes it no longer
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # attempts during a lockout do not extend it
 AXES_CLIENT_IP_CALLABLE = "salesengine.http.client_address.client_address"
 AXES_LOCKOUT_CALLABLE = "salesengine.accounts.lockouts.lockout_page"
 AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "otp_token", "csrfmiddlewaretoken"]
 AXES_ENABLE_ACCESS_FAILURE_LOG = True
-AXES_ACCESS_FAILURE_LOG_PER_USER_LIMIT = 1_000_000  # beyond its limit axes forgets the newest, not the oldest
-AXES_ENABLE_ADMIN = False  # our own pages: salesengine.backoffice.audit_log
+AXES_ACCESS_FAILURE_LOG_PER_USER_LIMIT = 1_000_000  # at the limit axes deletes the newest entries
+AXES_ENABLE_ADMIN = False  # salesengine.backoffice.audit_log has its own pages
 AXES_VERBOSE = False
 
-# A log-in lasts a working day, counted from it and not from the last click: no page has to write to the database for
-# that, and a stolen cookie ends as soon. Closing the browser does not end it, since phones close theirs all the time.
-SESSION_COOKIE_AGE = 60 * 60 * read_number("SESSION_HOURS", default=12)
+# A session lasts a working day, counted from the login and not from the last request. So pages need not write to the
+# database, and a stolen cookie expires. Closing the browser does not end it, because phones close browsers constantly.
+SESSION_COOKIE_AGE = 60 * 60 * read_int("SESSION_HOURS", default=12)
 
 # Back office
 
@@ -255,11 +254,13 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 FORMAT_MODULE_PATH = "salesengine.backoffice.formats"
 
-# Static files: after `collectstatic` (the Docker image) hashed and compressed, before it straight from the apps.
+# Static files: hashed and compressed after `collectstatic`, as in the Docker image; straight from the apps before it.
 
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
-warnings.filterwarnings("ignore", message="No directory at", category=UserWarning)  # WhiteNoise, before collectstatic
+warnings.filterwarnings(
+    "ignore", message="No directory at", category=UserWarning
+)  # by WhiteNoise, before collectstatic
 WHITENOISE_USE_FINDERS = "collectstatic" not in sys.argv and not (STATIC_ROOT / "staticfiles.json").exists()
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
@@ -270,23 +271,23 @@ STORAGES = {
     },
 }
 
-# Safety
+# Security
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not IS_LOCAL
 SESSION_COOKIE_HTTPONLY = True
-CSRF_COOKIE_HTTPONLY = False  # the script of /docs reads it, so that staff can try the API
+CSRF_COOKIE_HTTPONLY = False  # the script on /docs reads it, so that staff can try the API
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
-SECURE_HSTS_SECONDS = 0 if IS_LOCAL else read_number("SECURE_HSTS_SECONDS", default=31_536_000)
+SECURE_HSTS_SECONDS = 0 if IS_LOCAL else read_int("SECURE_HSTS_SECONDS", default=31_536_000)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not IS_LOCAL
-SECURE_SSL_REDIRECT = read_switch("SECURE_SSL_REDIRECT", default=False)
+SECURE_SSL_REDIRECT = read_bool("SECURE_SSL_REDIRECT", default=False)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 CSRF_TRUSTED_ORIGINS = read_list("CSRF_TRUSTED_ORIGINS", default=[])
 LOGIN_REDIRECT_URL = "admin:index"
 CSRF_FAILURE_VIEW = "salesengine.http.errors.csrf_failure"
 X_FRAME_OPTIONS = "DENY"
-# What staff upload stays in memory, so no folder need be writable; of a file of more than 2.5 MB nothing is kept.
+# Uploads stay in memory, so that no folder must be writable. Files over 2.5 MB are discarded.
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
-# TLS ends at a proxy (SECURE_SSL_REDIRECT is off unless asked for), which is what this check warns about.
+# This check requires SECURE_SSL_REDIRECT, which is off by default because a proxy terminates TLS.
 SILENCED_SYSTEM_CHECKS = ["security.W008"]
 
 # API
@@ -297,7 +298,7 @@ REST_FRAMEWORK = {
         "salesengine.accounts.api_keys.StaffSession",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["salesengine.accounts.api_keys.MayUseAPI"],
-    "DEFAULT_THROTTLE_CLASSES": ["salesengine.http.throttling.PerSender"] if RATE_LIMIT else [],
+    "DEFAULT_THROTTLE_CLASSES": ["salesengine.http.throttling.SenderRateThrottle"] if RATE_LIMIT else [],
     "DEFAULT_RENDERER_CLASSES": ["salesengine.http.renderers.ExactJSONRenderer"],
     "DEFAULT_PARSER_CLASSES": [],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
@@ -309,9 +310,8 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = {
     "TITLE": "Sales Engine",
     "DESCRIPTION": (
-        "Takes in sales events, answers which categories sell most, and runs reports. What can go wrong, and what to "
-        "do then: "
-        "[the types of problems](/docs/problems)."
+        "Stores sales events, lists the best-selling categories, and runs reports. "
+        "[Problem types](/docs/problems) explains every error and its remedy."
     ),
     "VERSION": "0.1.0",
     "OAS_VERSION": "3.1.0",
@@ -323,21 +323,21 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
 }
 
-# Logs: one line an event on standard error, where a terminal, systemd and Docker look for them.
+# Logging: one line per event on standard error, where terminals, systemd and Docker expect it.
 
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "filters": {
-        "request_id": {"()": "salesengine.http.request_ids.AddRequestID"},
-        "no_traceback": {"()": "salesengine.http.request_ids.DropTraceback"},
+        "request_id": {"()": "salesengine.http.request_ids.RequestIDFilter"},
+        "no_traceback": {"()": "salesengine.http.request_ids.OmitTracebackFilter"},
     },
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s [%(request_id)s] %(name)s: %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id"]}},
     "root": {"handlers": ["console"], "level": env("LOG_LEVEL", default="WARNING")},
     "loggers": {
         "django": {"handlers": [], "propagate": True},
-        "django.security.DisallowedHost": {"filters": ["no_traceback"]},  # scanners send any Host; the name says it all
+        "django.security.DisallowedHost": {"filters": ["no_traceback"]},  # from scanners; the message says everything
         "salesengine": {"level": "INFO"},
     },
 }

@@ -12,7 +12,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "salesengine.settings")
 
 
 class UTF8Request(WSGIRequest):
-    """A request in UTF-8, whatever charset it names: Django would try any codec Python has, and fail with some."""
+    """Decode every request as UTF-8. Django would try any charset that the client names, and some codecs fail."""
 
     def _set_content_type_params(self, meta: Mapping[str, Any]) -> None:
         self.content_type, self.content_params = parse_header_parameters(meta.get("CONTENT_TYPE", ""))

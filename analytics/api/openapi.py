@@ -14,7 +14,7 @@ from analytics.definitions.reports import ReportDefinition, load_reports
 from analytics.output.formats import FORMATS
 from sales.ingest.schema import NOT_NUL
 from salesengine.http import problem_types as types
-from salesengine.http.openapi import problems
+from salesengine.http.openapi import problem_responses
 
 ANY_REPORT = "/reports/{name}"
 TEXT = {"type": "string"}
@@ -114,7 +114,7 @@ reports = extend_schema(
         "Each report that can be run: what it says, where, and the parameters that it takes. A new file is a report "
         "at once. An API key needs the scope `reports`."
     ),
-    responses={200: {"type": "array", "items": REPORT_SCHEMA}, **problems(types.INVALID_REQUEST)},
+    responses={200: {"type": "array", "items": REPORT_SCHEMA}, **problem_responses(types.INVALID_REQUEST)},
     examples=[OpenApiExample("One report", REPORTS_EXAMPLE, response_only=True, status_codes=["200"])],
 )
 
@@ -150,7 +150,7 @@ report = extend_schema(
             for name in PREFERRED
         },
         304: OpenApiResponse(description="The rows are those of the ETag in If-None-Match; nothing was run."),
-        **problems(
+        **problem_responses(
             types.INVALID_REQUEST,
             types.NOT_FOUND,
             types.REPORT_CHECK_FAILED,

@@ -88,7 +88,7 @@ def _failures_told() -> Iterator[None]:
         if isinstance(error, runner.ReportDatabaseUnavailable):
             errors.log_database_unavailable(error)
             raise errors.DatabaseUnavailable from error
-        raise FAILURES.get(type(error), errors.ReportCannotRun)(str(error)) from error
+        raise FAILURES.get(type(error), errors.ReportFailed)(str(error)) from error
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from sales.ingest.idempotency import KEY
 from sales.ingest.schema import EVENT, EXAMPLE, NOT_NUL
 from sales.models import Category
 from salesengine.http import problem_types as types
-from salesengine.http.openapi import problems
+from salesengine.http.openapi import problem_responses
 
 EVENT_SCHEMA = EVENT.json_schema()
 ID_SCHEMA = {"type": "string", "minLength": 1, "maxLength": 64, "pattern": NOT_NUL}
@@ -158,7 +158,7 @@ ingest = extend_schema(
         ),
         201: OpenApiResponse({"oneOf": [STORED_SCHEMA, COUNTS_SCHEMA]}, "All is stored; some may have been before."),
         207: OpenApiResponse(COUNTS_SCHEMA, "Some events were rejected; the others are stored."),
-        **problems(
+        **problem_responses(
             types.INVALID_REQUEST,
             types.INVALID_EVENT,
             types.EVENT_CONFLICT,
@@ -193,7 +193,7 @@ feedback = extend_schema(
         OpenApiParameter("category", str, enum=Category.values, description="only this category"),
         *PERIOD,
     ],
-    responses={200: FEEDBACK_SCHEMA, **problems(types.INVALID_REQUEST)},
+    responses={200: FEEDBACK_SCHEMA, **problem_responses(types.INVALID_REQUEST)},
 )
 
 sales = extend_schema(
@@ -230,7 +230,7 @@ sales = extend_schema(
             "Link", str, OpenApiParameter.HEADER, response=[200], description='the next page: `<...>; rel="next"`'
         ),
     ],
-    responses={200: PAGE_SCHEMA, **problems(types.INVALID_REQUEST, types.TOOK_TOO_LONG)},
+    responses={200: PAGE_SCHEMA, **problem_responses(types.INVALID_REQUEST, types.TOOK_TOO_LONG)},
     examples=[
         OpenApiExample(
             "A page",
@@ -253,7 +253,7 @@ order = extend_schema(
         "which clients take out of an address. An API key needs the scope `read`."
     ),
     parameters=[OpenApiParameter("id_order", ID_SCHEMA, OpenApiParameter.PATH, description="percent-encoded")],
-    responses={200: ORDER_SCHEMA, **problems(types.INVALID_REQUEST, types.NOT_FOUND, types.TOOK_TOO_LONG)},
+    responses={200: ORDER_SCHEMA, **problem_responses(types.INVALID_REQUEST, types.NOT_FOUND, types.TOOK_TOO_LONG)},
     examples=[
         OpenApiExample(
             "An order of one line",

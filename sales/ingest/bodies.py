@@ -11,7 +11,7 @@ from rest_framework.request import Request
 
 from sales.ingest.batches import READERS, Batch
 from salesengine.http.errors import ContentTooLarge, InvalidInput
-from salesengine.http.middleware import BROKE_OFF
+from salesengine.http.middleware import BODY_INCOMPLETE
 
 
 def read_batch(request: Request) -> tuple[Batch, bytes]:
@@ -44,7 +44,7 @@ def _read(request: Request) -> bytes:
     try:
         body: bytes = stream.read(limit + 1) if announced <= limit else b""
     except Exception:  # each server has its own for a body that breaks off or is not chunked as it says
-        request.META[BROKE_OFF] = True
+        request.META[BODY_INCOMPLETE] = True
         raise InvalidInput([], "The body broke off; nothing was stored.") from None
     if max(announced, len(body)) > limit:
         raise ContentTooLarge(f"A request takes at most {limit:,} bytes; send the events in several requests.")

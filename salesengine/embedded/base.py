@@ -1,4 +1,4 @@
-"""Django's PostgreSQL backend on the embedded server, which is started when the first connection is wanted."""
+"""Django's PostgreSQL backend for the embedded server. The first connection starts the server."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -12,7 +12,7 @@ from salesengine.embedded import server as embedded
 
 
 class DatabaseClient(client.DatabaseClient):
-    """`manage.py dbshell`, with the psql that comes with the server."""
+    """Run `manage.py dbshell` with the psql of the embedded server."""
 
     executable_name = str(embedded.BINARIES / "psql")
 
@@ -22,7 +22,7 @@ class DatabaseClient(client.DatabaseClient):
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Asks for the server before it says how to connect to it; pools ask the same way."""
+    """Start the server before connecting to it, directly or from a pool. Restart the server once if it has died."""
 
     client_class = DatabaseClient
 
@@ -34,6 +34,6 @@ class DatabaseWrapper(base.DatabaseWrapper):
         try:
             return super().get_new_connection(conn_params)
         except (OperationalError, PoolTimeout):
-            if not embedded.revive(settings.LOCAL_DIR):
+            if not embedded.restart_if_dead(settings.LOCAL_DIR):
                 raise
             return super().get_new_connection(conn_params)

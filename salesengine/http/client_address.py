@@ -1,4 +1,4 @@
-"""Where a request comes from: what log-ins that fail, and requests without a key, are counted by."""
+"""The client's IP address, by which failed logins and requests without an API key are counted."""
 
 from ipaddress import ip_address
 
@@ -7,22 +7,22 @@ from django.http import HttpRequest
 
 
 def client_address(request: HttpRequest) -> str | None:
-    """The address that the outermost of our own proxies was called from; without TRUSTED_PROXY_COUNT the connection's.
+    """Return the address that called the outermost trusted proxy, or the connection's if there is no proxy.
 
-    Each proxy adds to the right of X-Forwarded-For whom it was called by. What stands further left than our own proxies
-    wrote is the client's invention. None where there is no address, such as behind a Unix socket.
+    Each proxy appends the address of its caller to X-Forwarded-For. Entries further left than TRUSTED_PROXY_COUNT can
+    be forged by the client, so they are ignored. Returns None if there is no address, such as on a Unix socket.
     """
     hops = [request.META.get("REMOTE_ADDR", "")]
     forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "")
     if settings.TRUSTED_PROXY_COUNT and forwarded:
         hops = [*forwarded.split(","), *hops]
-    place = settings.TRUSTED_PROXY_COUNT + 1
-    # A request with fewer has not come through our proxies, and can only be counted by what called us.
-    return _clean(hops[-place] if len(hops) >= place else hops[-1])
+    position = settings.TRUSTED_PROXY_COUNT + 1
+    # A request with fewer hops bypassed the proxies, so only the address of its connection is reliable.
+    return _parse(hops[-position] if len(hops) >= position else hops[-1])
 
 
-def _clean(text: str) -> str | None:
-    """The address in "192.0.2.1", "192.0.2.1:80" or "[2001:db8::1]:80", and without the name of a network card."""
+def _parse(text: str) -> str | None:
+    """Return the IP address in "192.0.2.1", "192.0.2.1:80" or "[2001:db8::1]:80", without an IPv6 zone."""
     text = text.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]

@@ -1,4 +1,4 @@
-"""The documentation pages: Swagger UI and ReDoc, which come from our own files, and the problem types."""
+"""The documentation pages: Swagger UI, ReDoc and the problem types. All their files come from this service."""
 
 from typing import Any
 
@@ -11,42 +11,42 @@ from drf_spectacular.views import SpectacularRedocView, SpectacularSwaggerView
 
 from salesengine.http.problem_types import PROBLEM_TYPES
 
-# ReDoc would fetch its maker's logo from another host.
-OWN_FILES_ONLY = "default-src 'self' 'unsafe-inline'; img-src 'self' data:; worker-src blob:"
-OWN_STYLE_ONLY = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; base-uri 'none'; form-action 'none'"
+# Without this policy ReDoc would load its vendor's logo from another host.
+SCRIPT_POLICY = "default-src 'self' 'unsafe-inline'; img-src 'self' data:; worker-src blob:"
+STATIC_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; base-uri 'none'; form-action 'none'"
 
 
-class OwnFilesOnly:
-    """Tells browsers to fetch nothing from other hosts."""
+class ContentSecurityPolicyMixin:
+    """Forbid browsers to load anything from other hosts."""
 
-    policy = OWN_FILES_ONLY
+    policy = SCRIPT_POLICY
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        response: HttpResponseBase = super().dispatch(request, *args, **kwargs)  # type: ignore[misc]  # a view's
+        response: HttpResponseBase = super().dispatch(request, *args, **kwargs)  # type: ignore[misc]  # the view's
         response["Content-Security-Policy"] = self.policy
         return response
 
 
-class SwaggerView(OwnFilesOnly, SpectacularSwaggerView):
+class SwaggerView(ContentSecurityPolicyMixin, SpectacularSwaggerView):
     url_name = "openapi"
     http_method_names = ["get", "head"]
 
 
-class RedocView(OwnFilesOnly, SpectacularRedocView):
+class RedocView(ContentSecurityPolicyMixin, SpectacularRedocView):
     url_name = "openapi"
     http_method_names = ["get", "head"]
     template_name = "redoc.html"
 
 
-class ProblemsView(OwnFilesOnly, TemplateView):
-    """What each problem type means and what to do then; the `type` of a problem leads here."""
+class ProblemsView(ContentSecurityPolicyMixin, TemplateView):
+    """Explain each problem type and its remedy. The `type` of every problem links here."""
 
-    policy = OWN_STYLE_ONLY
+    policy = STATIC_POLICY
     http_method_names = ["get", "head"]
     template_name = "problems.html"
     extra_context = {"problems": PROBLEM_TYPES}
 
 
 def favicon(request: HttpRequest) -> HttpResponse:
-    """The icon of pages that name none."""
+    """Redirect to the icon, for pages that do not link to one."""
     return redirect(static("salesengine/icon.svg"))

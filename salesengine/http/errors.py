@@ -1,4 +1,4 @@
-"""The one place that turns what went wrong into an answer: problem details as in RFC 9457."""
+"""Turn every exception into an error response: problem details as in RFC 9457."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -18,25 +18,25 @@ from salesengine.http import problem_types as problems
 from salesengine.http.problem_types import ProblemType
 from salesengine.http.renderers import encode_json
 from salesengine.http.request_ids import current_request_id
-from salesengine.http.throttling import count_refused
+from salesengine.http.throttling import count_failed_request
 
 logger = logging.getLogger(__name__)
 
 PROBLEM_JSON = "application/problem+json"
-DATABASE_UNAVAILABLE = (OperationalError, InterfaceError, PoolTimeout)
-# Such as a NUL or a year 10^9 in a query string, or a thousand parameters: what the request holds is at fault.
-INVALID_VALUE = (DataError, OverflowError, SuspiciousOperation, BadRequest, MultiPartParserError)
+CONNECTION_ERRORS = (OperationalError, InterfaceError, PoolTimeout)
+# The request is at fault: for example, its query string has a NUL, the year 10^9 or a thousand parameters.
+INVALID_VALUE_ERRORS = (DataError, OverflowError, SuspiciousOperation, BadRequest, MultiPartParserError)
 
 
 class InvalidInput(exceptions.APIException):
-    """What was sent cannot be taken. `errors` says where and why: {"pointer" or "parameter": ..., "detail": ...}.
+    """The request is invalid. Each of `errors` is {"pointer" or "parameter": where, "detail": why}.
 
-    `error_count` is the number of all errors, where `errors` does not list them all.
+    `error_count` is the total number of errors, for when `errors` does not list all of them.
     """
 
     problem = problems.INVALID_REQUEST
     status_code = problem.status
-    default_detail = "The request is not valid; nothing was stored."
+    default_detail = "The request is invalid; nothing was stored."
 
     def __init__(
         self, errors: Sequence[Mapping[str, str | int]], detail: str | None = None, error_count: int | None = None
@@ -47,30 +47,30 @@ class InvalidInput(exceptions.APIException):
 
 
 class InvalidEvents(InvalidInput):
-    """The body has no valid sale events, or not only such."""
+    """The body is not valid JSON, or some of its events are invalid."""
 
     problem = problems.INVALID_EVENT
 
 
 class EventConflict(InvalidInput):
-    """Events whose EVENT_ID is stored already, with other contents."""
+    """Some events have an EVENT_ID that is already stored with different contents."""
 
     problem = problems.EVENT_CONFLICT
     status_code = problem.status
-    default_detail = "There are events whose EVENT_ID was sent before with other contents; nothing was stored."
+    default_detail = "Some events have an EVENT_ID that is already stored with different contents; nothing was stored."
 
 
 class RequestInProgress(exceptions.APIException):
-    """The first request with this Idempotency-Key is still running: the client should ask again."""
+    """The first request with this Idempotency-Key is still running, so the client should retry."""
 
     problem = problems.REQUEST_IN_PROGRESS
     status_code = problem.status
-    default_detail = "The first request with this Idempotency-Key is still running; ask again soon."
+    default_detail = "The first request with this Idempotency-Key is still running; send this request again soon."
     wait = 1  # seconds, sent as Retry-After
 
 
 class ContentTooLarge(exceptions.APIException):
-    """More was sent than one request may hold; the detail says what the limit is."""
+    """The request is larger than allowed. `detail` should state the limit."""
 
     problem = problems.CONTENT_TOO_LARGE
     status_code = problem.status
@@ -78,40 +78,40 @@ class ContentTooLarge(exceptions.APIException):
 
 
 class IdempotencyKeyReused(exceptions.APIException):
-    """This Idempotency-Key came before, with another body."""
+    """This Idempotency-Key was sent before with a different body."""
 
     problem = problems.IDEMPOTENCY_KEY_REUSED
     status_code = problem.status
-    default_detail = "This Idempotency-Key was sent before with another body; this request stored nothing."
+    default_detail = "This Idempotency-Key was sent before with a different body; this request stored nothing."
 
 
 class DatabaseUnavailable(exceptions.APIException):
-    """The database does not answer. Nothing is known to be stored: the client should try again."""
+    """The database is unavailable and it is unknown whether anything was stored, so the client should retry."""
 
     problem = problems.DATABASE_UNAVAILABLE
     status_code = problem.status
-    default_detail = "The database could not answer; try again soon."
+    default_detail = "The database is unavailable; send the request again soon."
     wait = 5  # seconds, sent as Retry-After
 
 
 class TookTooLong(exceptions.APIException):
-    """The answer was given up for its cost, and would be again; the detail says what to ask instead."""
+    """The query reached its time limit and would again. `detail` should say what to request instead."""
 
     problem = problems.TOOK_TOO_LONG
     status_code = problem.status
-    default_detail = "The answer took too long."
+    default_detail = "The query took too long."
 
 
 class ReportCheckFailed(exceptions.APIException):
-    """What a report gives is not what its file says that it must be; nothing of it is given out."""
+    """The result of a report failed a check of the report file, so no part of it is returned."""
 
     problem = problems.REPORT_CHECK_FAILED
     status_code = problem.status
-    default_detail = "The result of the report is not as it must be."
+    default_detail = "The result of the report failed a check."
 
 
-class ReportCannotRun(exceptions.APIException):
-    """The database refused or ended a report, or its result does not fit into the format; the detail says why."""
+class ReportFailed(exceptions.APIException):
+    """The database rejected or stopped a report, or its result does not fit into the format. `detail` says why."""
 
     problem = problems.REPORT_FAILED
     status_code = problem.status
@@ -119,15 +119,15 @@ class ReportCannotRun(exceptions.APIException):
 
 
 class RunCancelled(exceptions.APIException):
-    """Somebody ended the run of a report."""
+    """Somebody cancelled the run of a report."""
 
     problem = problems.RUN_CANCELLED
     status_code = problem.status
     default_detail = "The run was cancelled."
 
 
-# DRF's own exceptions have these statuses.
-BY_STATUS = {
+# DRF's own exceptions have no problem type; their status selects it.
+PROBLEM_BY_STATUS = {
     problem.status: problem
     for problem in (
         problems.INVALID_REQUEST,
@@ -144,51 +144,51 @@ BY_STATUS = {
 
 
 def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpResponseBase:
-    """DRF's exception handler: every failure of an API view becomes a problem+json answer."""
-    failure = count_refused(as_api_exception(exc), context["request"], context["view"])
+    """Return a problem+json response for any exception of an API view. DRF calls this."""
+    exception = count_failed_request(as_api_exception(exc), context["request"], context["view"])
     set_rollback()
-    problem = getattr(failure, "problem", None) or BY_STATUS[failure.status_code]
-    body = problem_details(problem, str(failure.detail))
-    if isinstance(failure, InvalidInput):
-        body |= {"error_count": failure.error_count, "errors": failure.errors}
-    response = Response(body, status=problem.status, content_type=PROBLEM_JSON)  # DRF adds Allow
-    if header := getattr(failure, "auth_header", None):
+    problem = getattr(exception, "problem", None) or PROBLEM_BY_STATUS[exception.status_code]
+    body = problem_details(problem, str(exception.detail))
+    if isinstance(exception, InvalidInput):
+        body |= {"error_count": exception.error_count, "errors": exception.errors}
+    response = Response(body, status=problem.status, content_type=PROBLEM_JSON)  # DRF adds the header Allow
+    if header := getattr(exception, "auth_header", None):
         response["WWW-Authenticate"] = header
-    if wait := getattr(failure, "wait", None):
+    if wait := getattr(exception, "wait", None):
         response["Retry-After"] = str(int(wait))
     return response
 
 
 def as_api_exception(exc: Exception) -> exceptions.APIException:
-    """What the client is told of an exception; ours and the database's failures are logged."""
+    """Return the APIException to show to the client. Log database failures and unexpected exceptions."""
     if isinstance(exc, exceptions.APIException):
         return exc
     if isinstance(exc, Http404):
         return exceptions.NotFound()
     if isinstance(exc, PermissionDenied):
         return exceptions.PermissionDenied()
-    if isinstance(exc, DATABASE_UNAVAILABLE):
+    if isinstance(exc, CONNECTION_ERRORS):
         log_database_unavailable(exc)
         return DatabaseUnavailable()
-    if isinstance(exc, INVALID_VALUE):
-        return exceptions.ParseError("The request holds a value that cannot be; nothing was stored.")
+    if isinstance(exc, INVALID_VALUE_ERRORS):
+        return exceptions.ParseError("The request contains an invalid value; nothing was stored.")
     logger.exception("An API view failed", exc_info=exc)
     return exceptions.APIException()
 
 
 def log_database_unavailable(exc: Exception) -> None:
-    """Log that the database could not answer, and look which pooled connections are dead.
+    """Log that the database is unavailable, and drop dead connections from the pool.
 
-    After a restart of the database all of them are; without this each would cost one more request its answer.
+    After a restart of the database all pooled connections are dead; without this, each would fail one more request.
     """
-    logger.error("The database could not answer: %s", exc)
+    logger.error("The database is unavailable: %s", exc)
     pool = getattr(connection, "pool", None)
     if pool is not None and not pool.closed:
         pool.check()
 
 
 def problem_details(problem: ProblemType, detail: str) -> dict[str, Any]:
-    """The members that every problem has."""
+    """Return the members that every problem has."""
     return {
         "type": problem.uri,
         "title": problem.title,
@@ -198,35 +198,36 @@ def problem_details(problem: ProblemType, detail: str) -> dict[str, Any]:
     }
 
 
-# Outside DRF: unknown addresses, refused hosts and forms, failures before a view. The back office gets pages.
+# Errors outside DRF: unknown addresses, disallowed hosts, CSRF failures, exceptions in middleware. Clients of the API
+# get problems, the back office gets HTML pages.
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    detail = "The request is malformed."
-    return _answer(request, problems.INVALID_REQUEST, detail) or defaults.bad_request(request, exception)
+    detail = "The request is invalid."
+    return _problem_response(request, problems.INVALID_REQUEST, detail) or defaults.bad_request(request, exception)
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    detail = "You may not do this."
-    return _answer(request, problems.NOT_ALLOWED, detail) or defaults.permission_denied(request, exception)
+    detail = "You do not have permission for this request."
+    return _problem_response(request, problems.NOT_ALLOWED, detail) or defaults.permission_denied(request, exception)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    detail = f"Forms are taken from this site's own pages only. {reason}"
-    return _answer(request, problems.NOT_ALLOWED, detail) or csrf.csrf_failure(request, reason)
+    detail = f"Forms are accepted only from pages of this site. {reason}"
+    return _problem_response(request, problems.NOT_ALLOWED, detail) or csrf.csrf_failure(request, reason)
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    detail = "There is nothing at this address; /docs lists the addresses there are."
-    return _answer(request, problems.NOT_FOUND, detail) or defaults.page_not_found(request, exception)
+    detail = "This address does not exist; /docs lists all addresses."
+    return _problem_response(request, problems.NOT_FOUND, detail) or defaults.page_not_found(request, exception)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    detail = "The service failed; the failure is in its log."
-    return _answer(request, problems.INTERNAL_ERROR, detail) or defaults.server_error(request)
+    detail = "The service failed because of an internal error; see its log."
+    return _problem_response(request, problems.INTERNAL_ERROR, detail) or defaults.server_error(request)
 
 
-def _answer(request: HttpRequest, problem: ProblemType, detail: str) -> HttpResponse | None:
+def _problem_response(request: HttpRequest, problem: ProblemType, detail: str) -> HttpResponse | None:
     if request.path.startswith("/admin/"):
         return None
     body = encode_json(problem_details(problem, detail)) + b"\n"

@@ -1,4 +1,4 @@
-"""What stands between a page that fails on the database and a bare "server error"."""
+"""Middleware that reads unread request bodies, and that shows pages for database errors."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -8,21 +8,21 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from salesengine.http.errors import (
-    DATABASE_UNAVAILABLE,
-    INVALID_VALUE,
+    CONNECTION_ERRORS,
+    INVALID_VALUE_ERRORS,
     DatabaseUnavailable,
     bad_request,
     log_database_unavailable,
 )
 
-PIECE = 65_536  # bytes
-BROKE_OFF = "salesengine.body_broke_off"  # in a request's META: there is no more of its body to wait for
+CHUNK_SIZE = 65_536  # bytes
+BODY_INCOMPLETE = "salesengine.body_broke_off"  # key in request.META, set if the rest of the body will never arrive
 
 
-class UnreadBodies:
-    """Reads what an early refusal has left of a request's body.
+class UnreadBodyMiddleware:
+    """Read the rest of the body of a rejected request.
 
-    The server would cut the connection over it, on which the client may have sent its next request.
+    With unread data the server would close the connection, on which the client may already have sent its next request.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -30,23 +30,23 @@ class UnreadBodies:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
-        if response.status_code >= 400 and BROKE_OFF not in request.META:
-            drop_body(request)
+        if response.status_code >= 400 and BODY_INCOMPLETE not in request.META:
+            discard_body(request)
         return response
 
 
-def drop_body(request: HttpRequest) -> None:
-    """Read the rest of the body, up to the largest there may be, and forget it."""
-    announced = int(request.META.get("CONTENT_LENGTH") or 0)
+def discard_body(request: HttpRequest) -> None:
+    """Read and discard the rest of the body, up to INGEST_MAX_BYTES."""
+    content_length = int(request.META.get("CONTENT_LENGTH") or 0)
     stream = request.META["wsgi.input"] if "HTTP_TRANSFER_ENCODING" in request.META else request._stream
-    left = settings.INGEST_MAX_BYTES if announced <= settings.INGEST_MAX_BYTES else 0
-    with suppress(Exception):  # each server has its own for a body that breaks off
-        while left > 0 and (piece := stream.read(min(left, PIECE))):
-            left -= len(piece)
+    remaining = settings.INGEST_MAX_BYTES if content_length <= settings.INGEST_MAX_BYTES else 0
+    with suppress(Exception):  # each WSGI server raises its own exceptions for an incomplete body
+        while remaining > 0 and (chunk := stream.read(min(remaining, CHUNK_SIZE))):
+            remaining -= len(chunk)
 
 
-class DatabaseErrorPages:
-    """The back office's pages for what the API answers with problems: impossible values, and no database."""
+class DatabaseErrorMiddleware:
+    """Show pages in the back office for invalid values and an unavailable database."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -55,9 +55,9 @@ class DatabaseErrorPages:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        if isinstance(exception, INVALID_VALUE):
+        if isinstance(exception, INVALID_VALUE_ERRORS):
             return bad_request(request, exception)
-        if isinstance(exception, DATABASE_UNAVAILABLE):
+        if isinstance(exception, CONNECTION_ERRORS):
             log_database_unavailable(exception)
             page = render(request, "503.html", status=503)
             page["Retry-After"] = str(DatabaseUnavailable.wait)

@@ -1,4 +1,4 @@
-"""What /docs says of every address."""
+"""The parts of the OpenAPI document that all addresses share: authentication and problems."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -23,26 +23,26 @@ from salesengine.http.problem_types import (
 
 
 class APIKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    """Lets the documentation ask for an API key."""
+    """Describe API keys, so that /docs can send one."""
 
     target_class = "salesengine.accounts.api_keys.APIKeyAuthentication"
     name = "ApiKey"
 
     def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, str]:
         description = (
-            "Write Api-Key, a blank, and the key. Staff make keys in the admin or with manage.py create_api_key; each "
-            "address says which scope of the key it needs. Staff who are logged in to the admin need no key here."
+            "Enter Api-Key, a space, and the key. Staff create keys in the admin or with manage.py create_api_key. "
+            "Each address lists the scope that the key needs. Staff who are logged in to the admin need no key here."
         )
         return {"type": "apiKey", "in": "header", "name": "Authorization", "description": description}
 
     def get_security_requirement(self, auto_schema: AutoSchema) -> dict[str, list[str]]:
-        """The scope that the view wants of a key (OpenAPI 3.1 lists it as a role, where 3.0 knew only OAuth's)."""
+        """Return the scope that the view requires of a key. OpenAPI 3.1 calls it a role; 3.0 had none."""
         scope = getattr(auto_schema.view, "scope", None)
         return {self.name: [str(scope)] if scope else []}
 
 
 class StaffSessionScheme(SessionScheme):  # type: ignore[no-untyped-call]
-    """Says in the documentation that the admin's sessions count."""
+    """Describe admin sessions, which the API accepts as well."""
 
     target_class = "salesengine.accounts.api_keys.StaffSession"
     name = "StaffSession"
@@ -52,22 +52,19 @@ PROBLEM_SCHEMA: dict[str, Any] = {
     "type": "object",
     "description": "Problem details as in RFC 9457.",
     "properties": {
-        "type": {"type": "string", "format": "uri-reference", "description": "what to tell problems apart by"},
+        "type": {"type": "string", "format": "uri-reference", "description": "identifies the problem; never changes"},
         "title": {"type": "string"},
         "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "what is wrong with this request, in words"},
-        "request_id": {"type": "string", "description": "as in the header X-Request-ID, and in the service's log"},
-        "error_count": {"type": "integer", "description": "the number of all errors, also where not all are listed"},
+        "detail": {"type": "string", "description": "what is wrong with this request, for people"},
+        "request_id": {"type": "string", "description": "as in the header X-Request-ID and in the log"},
+        "error_count": {"type": "integer", "description": "the total number of errors, even if not all are listed"},
         "errors": {
             "type": "array",
             "items": {
                 "type": "object",
                 "properties": {
-                    "pointer": {"type": "string", "description": "the place in the body (JSON pointer, RFC 6901)"},
-                    "line": {
-                        "type": "integer",
-                        "description": "of newline-delimited JSON, from 1",
-                    },
+                    "pointer": {"type": "string", "description": "the location in the body (JSON pointer, RFC 6901)"},
+                    "line": {"type": "integer", "description": "the line number in newline-delimited JSON, from 1"},
                     "parameter": {"type": "string", "description": "the query parameter"},
                     "detail": {"type": "string"},
                 },
@@ -77,12 +74,12 @@ PROBLEM_SCHEMA: dict[str, Any] = {
     },
     "required": ["type", "title", "status", "detail", "request_id"],
 }
-ANYWHERE = (NOT_AUTHENTICATED, NOT_ALLOWED, NOT_ACCEPTABLE, RATE_LIMITED, INTERNAL_ERROR, DATABASE_UNAVAILABLE)
+COMMON_PROBLEMS = (NOT_AUTHENTICATED, NOT_ALLOWED, NOT_ACCEPTABLE, RATE_LIMITED, INTERNAL_ERROR, DATABASE_UNAVAILABLE)
 
 
-def problems(*own: ProblemType) -> dict[Any, OpenApiResponse]:
-    """The error answers of an operation: its own, and those that every operation can have."""
-    by_status = groupby(sorted((*own, *ANYWHERE), key=attrgetter("status")), attrgetter("status"))
+def problem_responses(*own: ProblemType) -> dict[Any, OpenApiResponse]:
+    """Return the error responses of an operation: its own problems and those that every operation can have."""
+    by_status = groupby(sorted((*own, *COMMON_PROBLEMS), key=attrgetter("status")), attrgetter("status"))
     return {(status, PROBLEM_JSON): _response(list(types)) for status, types in by_status}
 
 
@@ -95,9 +92,10 @@ def _response(types: Sequence[ProblemType]) -> OpenApiResponse:
     return OpenApiResponse(
         schema,
         description="\n\n".join(
-            f"**{each.title}** ([{each.slug}]({each.uri})). {each.meaning} {each.remedy}" for each in types
+            f"**{problem.title}** ([{problem.slug}]({problem.uri})). {problem.meaning} {problem.remedy}"
+            for problem in types
         ),
-        examples=[OpenApiExample(each.slug, _example(each)) for each in types],
+        examples=[OpenApiExample(problem.slug, _example(problem)) for problem in types],
     )
 
 
@@ -112,7 +110,7 @@ def _example(problem: ProblemType) -> dict[str, Any]:
 
 
 def require_bodies(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """Says that bodies are needed: drf-spectacular takes those whose schema is written out for optional."""
+    """Mark request bodies as required. drf-spectacular treats a body with a schema of its own as optional."""
     for operations in result["paths"].values():
         for operation in operations.values():
             if "requestBody" in operation:

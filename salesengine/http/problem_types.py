@@ -1,6 +1,6 @@
-"""Every type of problem that an answer can name: the one source of the answers, their page and the API's document.
+"""Every problem type: the one source for error responses, the page /docs/problems and the OpenAPI document.
 
-The words for people are plain text without quotation marks or markup: HTML and Markdown show them alike.
+The texts for people are plain text without quotation marks or markup, so that HTML and Markdown show them alike.
 """
 
 from dataclasses import dataclass
@@ -18,165 +18,169 @@ class ProblemType:
 
     @property
     def uri(self) -> str:
-        """What answers name it by: relative, so that it leads to the page of the service that answered."""
+        """The `type` in error responses: a relative address, so that it leads to the service that responded."""
         return f"/docs/problems#{self.slug}"
 
 
 INVALID_REQUEST = ProblemType(
     "invalid-request",
     400,
-    "The request is malformed",
-    "The call itself is wrong: a query parameter that is not known or makes no sense, a header that cannot be, or a"
-    " body that broke off on its way. Where single parameters are at fault, errors names each one. Nothing was stored.",
-    "Mend the program that calls, and send the request again. If the body broke off, send it again as it is.",
+    "Invalid request",
+    "A query parameter is unknown or has an invalid value, a header is invalid, or the body ended early. Where query"
+    " parameters are at fault, errors lists each one. Nothing was stored.",
+    "Correct the program that sends the request, then send the request again. If the body ended early, send the same"
+    " request again.",
 )
 INVALID_EVENT = ProblemType(
     "invalid-event",
     400,
-    "What was sent cannot be taken as sale events",
-    "The body is not valid JSON, or there are events in it that break a rule. Then errors has every bad field of every"
-    " bad event: pointer is its place in the body (/1/REVENUE is the REVENUE of the second event), detail the rule it"
-    " breaks; error_count counts them all, should the list be cut. Of newline-delimited JSON, line is the line. Nothing"
-    " was stored, not even the good events.",
-    "Mend the events that errors names, or take them out, and send the request again. As it is, it will always fail."
-    " With on_error=skip the good events are taken, and the bad ones kept for staff to mend.",
+    "Invalid sale events",
+    "The body is not valid JSON, or some of its events break a rule. In the second case errors lists every invalid"
+    " field of every invalid event: pointer is its location in the body (/1/REVENUE is the REVENUE of the second"
+    " event), and detail is the rule that it breaks. For newline-delimited JSON, line is the line number. error_count"
+    " is the total number of errors, even if errors is truncated. Nothing was stored, not even the valid events.",
+    "Correct or remove the events that errors lists, then send the request again. Without a change it will always"
+    " fail. With on_error=skip the service stores the valid events and keeps the invalid ones for staff to correct.",
 )
 NOT_AUTHENTICATED = ProblemType(
     "not-authenticated",
     401,
-    "The call needs a valid API key",
-    "There was no API key, or one that is not known, has expired or was revoked. Nothing was stored.",
-    "Send the header Authorization: Api-Key, a blank, and your key. If you do, ask staff for a new key: they make them"
-    " in the admin.",
+    "A valid API key is required",
+    "The request has no API key, or its key is unknown, expired or revoked. Nothing was stored.",
+    "Send the header Authorization with the value Api-Key, a space, and your key. If you already do, ask staff for a"
+    " new key: they create keys in the admin.",
 )
 NOT_ALLOWED = ProblemType(
     "not-allowed",
     403,
-    "You may not do this",
-    "It is known who calls, but this key or user may not do what was asked. Nothing was stored.",
-    "Use a key that may, or ask staff for one. As it is, the request will always fail.",
+    "Permission denied",
+    "The API key or the user is valid, but does not have permission for this request. Nothing was stored.",
+    "Use a key that has the permission, or ask staff for one. Without a change the request will always fail.",
 )
 NOT_FOUND = ProblemType(
     "not-found",
     404,
-    "There is nothing here",
-    "The address does not exist, or what it names does not. Nothing was stored.",
-    "Compare the address with the ones that /docs lists, and what it names with what you have.",
+    "Not found",
+    "This address does not exist, or the order or report that it names does not exist. Nothing was stored.",
+    "Compare the address with those on /docs, and check the name or number at its end.",
 )
 METHOD_NOT_ALLOWED = ProblemType(
     "method-not-allowed",
     405,
-    "This address does not take this method",
-    "The address exists, but not for this method; the header Allow lists the ones that it takes. Nothing was stored.",
-    "Use one of the methods in Allow; /docs says what each does.",
+    "Method not allowed",
+    "The address exists, but not for this HTTP method. Nothing was stored.",
+    "Use one of the methods that the header Allow lists. /docs describes each of them.",
 )
 NOT_ACCEPTABLE = ProblemType(
     "not-acceptable",
     406,
-    "No format that the request accepts",
-    "The header Accept names only formats that this address cannot answer with. Nothing was stored.",
-    "Leave out the header Accept, or name a format that /docs shows for this address: application/json is one.",
+    "Not available in an accepted format",
+    "The header Accept lists only formats that this address does not offer. Nothing was stored.",
+    "Remove the header Accept, or send one that includes a format that /docs lists for this address. Every address"
+    " offers application/json.",
 )
 EVENT_CONFLICT = ProblemType(
     "event-conflict",
     409,
-    "An EVENT_ID was sent before with other contents",
-    "Events with these EVENT_IDs are stored already, and what was sent now differs from them. errors names each one;"
-    " as with invalid events, pointer is its place in the body. What is stored stays as it is, and nothing was added.",
-    "If it is another sale, give it an EVENT_ID of its own. If it is the same sale, take it out: a stored sale does not"
-    " change. Then send the request again.",
+    "An EVENT_ID is already stored with different contents",
+    "Sales with these EVENT_IDs are already stored, and the events in this request differ from them. errors lists each"
+    " event; pointer is its location in the body. The stored sales are unchanged, and nothing was added.",
+    "If an event is a different sale, give it a new EVENT_ID. If it is the same sale, remove it, because stored sales"
+    " cannot be changed. Then send the request again.",
 )
 REQUEST_IN_PROGRESS = ProblemType(
     "request-in-progress",
     409,
     "The first request with this Idempotency-Key is still running",
-    "Another request with the same Idempotency-Key has begun and not ended, so its answer is not known yet. This"
-    " request stored nothing; the first one may.",
-    "Wait as many seconds as Retry-After says, and send the request again as it is, with the same Idempotency-Key.",
+    "An earlier request with the same Idempotency-Key has not finished, so its response is not known yet. This request"
+    " stored nothing; the first one may still store its events.",
+    "Wait for the number of seconds in Retry-After, then send the same request again with the same Idempotency-Key.",
 )
 REPORT_CHECK_FAILED = ProblemType(
     "report-check-failed",
     409,
-    "The result is not what the report says that it must be",
-    "The report ran, and a check in its file was not passed; detail says which. So there is something wrong with the"
-    " data, or else with the report, and nothing of the result was given out.",
-    "Tell staff what detail says. The request is right, and will do when the data are; until then it will fail again.",
+    "The report result failed a check",
+    "The report ran, but its result failed a check that the report file defines; detail names the check. Either the"
+    " data or the report is wrong. No part of the result was returned.",
+    "Send detail to staff. The request itself is correct. It will fail until the data or the report is corrected.",
 )
 CONTENT_TOO_LARGE = ProblemType(
     "content-too-large",
     413,
     "The request is too large",
-    "The body has more bytes or more events than one request may have; detail says what the limit is. Nothing was"
-    " stored.",
-    "Send the events in several requests.",
+    "The body has more bytes or more events than one request may have; detail states the limit. Nothing was stored.",
+    "Split the events into several requests.",
 )
 UNSUPPORTED_MEDIA_TYPE = ProblemType(
     "unsupported-media-type",
     415,
-    "The body is of a kind that is not taken",
-    "The header Content-Type or Content-Encoding names a format that this address does not take. Nothing was stored.",
-    "Send JSON with the header Content-Type: application/json, or one event a line with application/x-ndjson; as it is,"
-    " or with the header Content-Encoding: gzip.",
+    "Unsupported media type",
+    "The header Content-Type or Content-Encoding names a format that this address does not support. Nothing was"
+    " stored.",
+    "Send JSON with the header Content-Type: application/json, or one event per line with Content-Type:"
+    " application/x-ndjson. Send the body uncompressed, or compress it and add Content-Encoding: gzip.",
 )
 IDEMPOTENCY_KEY_REUSED = ProblemType(
     "idempotency-key-reused",
     422,
     "This Idempotency-Key belongs to another request",
-    "The same Idempotency-Key was sent before with another body. What the first request stored stays; this one stored"
-    " nothing.",
-    "Give every new request a new Idempotency-Key, and repeat one only together with the very same body.",
+    "The same Idempotency-Key was sent before with a different body. This request stored nothing; what the first one"
+    " stored is unchanged.",
+    "Use a new Idempotency-Key for each new request. Reuse a key only to send exactly the same body again.",
 )
 REPORT_FAILED = ProblemType(
     "report-failed",
     422,
-    "The report cannot be run like this",
-    "The request is well formed, but the database could not do what the report asks of it with these parameters and"
-    " these data, or the result does not fit into the format; detail says why, in the database's words. Nothing of the"
-    " result was given out.",
-    "Where detail speaks of a value that you gave, or of the format, give another. Otherwise tell staff what detail"
-    " says: the report is theirs to mend. As it is, the request will mostly fail again.",
+    "The report failed",
+    "The request is valid, but the database could not run the report with these parameters and the current data, or"
+    " the result does not fit into the requested format. detail gives the reason, often in the words of the database."
+    " No part of the result was returned.",
+    "If detail names one of your values or the format, change it. Otherwise send detail to staff, who maintain the"
+    " report. Without a change the request will probably fail again.",
 )
 RATE_LIMITED = ProblemType(
     "rate-limited",
     429,
     "Too many requests",
-    "You have sent more requests than the limit allows; the header RateLimit-Policy tells the limit, q requests in w"
-    " seconds. Nothing was stored.",
-    "Wait as many seconds as Retry-After says, and send the request again as it is. More events in one request help,"
-    " since requests are counted; staff can raise the limit.",
+    "You have sent more requests than the rate limit allows. The header RateLimit-Policy states the limit: q requests"
+    " in w seconds. Nothing was stored.",
+    "Wait for the number of seconds in Retry-After, then send the same request again. The limit counts requests, so"
+    " send more events in each request. Staff can raise the limit.",
 )
 INTERNAL_ERROR = ProblemType(
     "internal-error",
     500,
-    "The service failed",
-    "This is a mistake of the service, not yours. Whether anything was stored is not known.",
-    "Tell staff the request_id: the log has what happened under it. Send the request again only with the"
-    " Idempotency-Key or the EVENT_IDs of the first time, so that nothing is counted twice.",
+    "Internal error",
+    "The service failed because of an error of its own; the request is not the cause. It is not known whether anything"
+    " was stored.",
+    "Send request_id to staff, who find the error in the log by it. Send the request again only with the same"
+    " Idempotency-Key or EVENT_IDs as before, so that no sale is stored twice.",
 )
 DATABASE_UNAVAILABLE = ProblemType(
     "database-unavailable",
     503,
-    "The database does not answer",
-    "The database is away or overloaded, mostly for seconds. As a rule nothing was stored; only if the connection"
-    " broke off in the very moment of the commit, everything was.",
-    "Wait as many seconds as Retry-After says, and send the request again as it is. With an Idempotency-Key or"
-    " EVENT_IDs nothing is counted twice.",
+    "The database is unavailable",
+    "The database is not reachable or is overloaded, usually for a few seconds. Usually nothing was stored. If the"
+    " connection was lost during the commit, everything may have been stored.",
+    "Wait for the number of seconds in Retry-After, then send the same request again. With an Idempotency-Key or"
+    " EVENT_IDs no sale is stored twice.",
 )
 TOOK_TOO_LONG = ProblemType(
     "took-too-long",
     503,
-    "The answer took too long to find",
-    "The database worked for as long as it may, and has not found all that was asked for. Nothing is wrong with it; for"
-    " a report, detail says how long its runs may take.",
-    "Ask for less: a shorter period, or a lower limit. As it is, it will mostly fail again.",
+    "The query took too long",
+    "The query reached its time limit and was stopped. The database itself works. For a report, detail states the"
+    " limit.",
+    "Request less data: a shorter period, or a lower limit. Without a change the request will probably fail again.",
 )
 RUN_CANCELLED = ProblemType(
     "run-cancelled",
     503,
-    "The run of the report was cancelled",
-    "Somebody ended this run while the database worked on it: staff, in the admin or on the database. Nothing is wrong"
-    " with the report or the request. Nothing of the result was given out.",
-    "Ask staff why before you send the request again; they may have needed the database for something else.",
+    "The report run was cancelled",
+    "Somebody cancelled this run while the database was working on it, in the admin or on the database itself. The"
+    " report and the request are valid. No part of the result was returned.",
+    "Ask staff why they cancelled it before you send the request again. They may have needed the database for"
+    " something else.",
 )
 
 PROBLEM_TYPES = (

@@ -1,4 +1,4 @@
-"""JSON out: decimals as JSON numbers, digit for digit."""
+"""Encode JSON responses, with decimals as exact JSON numbers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ encode_json = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class ExactJSONRenderer(BaseRenderer):
-    """Renders Decimal as the number it is (57.27456), datetimes as ISO 8601, nothing as binary floating point."""
+    """Render Decimal as an exact number (57.27456) and datetime as ISO 8601, and nothing as binary floating point."""
 
     media_type = "application/json"
     format = "json"
@@ -20,4 +20,4 @@ class ExactJSONRenderer(BaseRenderer):
     def render(
         self, data: Any, accepted_media_type: str | None = None, renderer_context: Mapping[str, Any] | None = None
     ) -> bytes:
-        return b"" if data is None else encode_json(data) + b"\n"  # a terminal's prompt then starts on its own line
+        return b"" if data is None else encode_json(data) + b"\n"  # so that a terminal's prompt starts on a new line

@@ -1,4 +1,4 @@
-"""The id of a request: in its answer's header X-Request-ID, in the body of a problem, and on every line it logs."""
+"""Request ids: sent in the header X-Request-ID of every response and in problems, and part of every log line."""
 
 import logging
 import re
@@ -11,26 +11,26 @@ from django.core.signals import request_finished
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 
-SANE = re.compile(r"[A-Za-z0-9._-]{1,64}")  # safe to repeat in a header and in a log
-NONE = "-"
+VALID_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")  # safe in a header and in a log
+NO_REQUEST = "-"
 
-_current: ContextVar[str] = ContextVar("request_id", default=NONE)
+_current: ContextVar[str] = ContextVar("request_id", default=NO_REQUEST)
 
 
 def current_request_id() -> str:
-    """The id of the request that this thread is answering, "-" if there is none."""
+    """Return the id of the request that this thread is processing, or "-" if there is none."""
     return _current.get()
 
 
-class RequestIDs:
-    """Takes over the client's or proxy's own X-Request-ID, or makes one. It goes first, to be there for all others."""
+class RequestIDMiddleware:
+    """Keep the valid X-Request-ID of a client or proxy, or create one. This must be the first middleware."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         sent = request.META.get("HTTP_X_REQUEST_ID", "")
-        request_id = sent if SANE.fullmatch(sent) else secrets.token_hex(16)
+        request_id = sent if VALID_ID.fullmatch(sent) else secrets.token_hex(16)
         _current.set(request_id)
         response = self.get_response(request)
         response["X-Request-ID"] = request_id
@@ -38,21 +38,21 @@ class RequestIDs:
 
 
 @receiver(request_finished)
-def forget(**_: Any) -> None:
-    """Django logs an error answer once the middleware is through, and a streamed one is made then: so not earlier."""
-    _current.set(NONE)
+def clear_request_id(**_: Any) -> None:
+    """Forget the id, but only now: Django logs errors and streams responses after the middleware has returned."""
+    _current.set(NO_REQUEST)
 
 
-class AddRequestID(logging.Filter):
-    """Gives every log record the id."""
+class RequestIDFilter(logging.Filter):
+    """Add the request id to every log record."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.request_id = _current.get()
         return True
 
 
-class DropTraceback(logging.Filter):
-    """For log records that say all in one line."""
+class OmitTracebackFilter(logging.Filter):
+    """Drop the traceback from log records whose message says everything."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.exc_info = None

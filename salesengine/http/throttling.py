@@ -1,6 +1,6 @@
-"""How often each sender may call the API: RATE_LIMIT, counted in the cache in fixed windows of time.
+"""Limit the requests of each sender to RATE_LIMIT, counted in the cache in fixed time windows.
 
-DRF's own SimpleRateThrottle reads, adds and writes back, so that callers at once are counted as one.
+DRF's SimpleRateThrottle reads a counter and writes it back, so it would count simultaneous requests as one.
 """
 
 import hashlib
@@ -18,44 +18,47 @@ from rest_framework.throttling import BaseThrottle
 from salesengine.accounts.api_keys import sender_of
 from salesengine.http.client_address import client_address
 
-if TYPE_CHECKING:  # at run time rest_framework.views imports this module
+if TYPE_CHECKING:  # a circular import at run time: rest_framework.views imports this module
     from rest_framework.views import APIView
 
 logger = logging.getLogger(__name__)
 
 ANONYMOUS = "anonymous"
-PAUSE = 10  # seconds that a process does without a cache that failed, so that not every request waits for it
+CACHE_RETRY_DELAY = 10  # seconds that a process skips a failed cache, so that not every request waits for it
 
-_away_until = 0.0
+_skip_cache_until = 0.0
 
 
-class PerSender(BaseThrottle):
-    """Counts each request that DRF lets in."""
+class SenderRateThrottle(BaseThrottle):
+    """Count every request that passes DRF's authentication and permission checks."""
 
-    pause = 0
+    retry_after = 0  # seconds
 
     def allow_request(self, request: Request, view: "APIView") -> bool:
-        self.pause = spend(sender_of(request), request, view)
-        return not self.pause
+        self.retry_after = count_request(sender_of(request), request, view)
+        return not self.retry_after
 
     def wait(self) -> float:
-        return self.pause
+        return self.retry_after
 
 
-def count_refused(failure: APIException, request: Request, view: "APIView") -> APIException:
-    """Count a request that failed before DRF asked PerSender, such as for want of a key; how it fails in the end."""
-    if "RateLimit-Policy" in view.headers:  # counted already
+def count_failed_request(failure: APIException, request: Request, view: "APIView") -> APIException:
+    """Count a request that failed before DRF called SenderRateThrottle, for example because it has no key.
+
+    Returns the exception to respond with: Throttled if the sender is over its limit, otherwise `failure`.
+    """
+    if "RateLimit-Policy" in view.headers:  # already counted
         return failure
-    # Only who is known can be denied something. For the others sender_of would try to find out once more, and fail.
+    # PermissionDenied implies a known sender. Otherwise sender_of would authenticate again, and fail again.
     sender = sender_of(request) if isinstance(failure, PermissionDenied) else ANONYMOUS
-    pause = spend(sender, request, view)
-    return Throttled(pause) if pause else failure
+    retry_after = count_request(sender, request, view)
+    return Throttled(retry_after) if retry_after else failure
 
 
-def spend(sender: str, request: Request, view: "APIView") -> int:
-    """Count one request of the sender's; the seconds to wait if it is one too many, otherwise 0.
+def count_request(sender: str, request: Request, view: "APIView") -> int:
+    """Count one request of `sender`. Return the seconds to wait if it exceeds the limit, otherwise 0.
 
-    The answer, whatever it will be, tells what is left: draft-ietf-httpapi-ratelimit-headers-10.
+    Every response carries the limit and what remains of it (draft-ietf-httpapi-ratelimit-headers-10).
     """
     if settings.RATE_LIMIT is None:
         return 0
@@ -64,29 +67,31 @@ def spend(sender: str, request: Request, view: "APIView") -> int:
     if sender == ANONYMOUS:
         sender = f"{ANONYMOUS} {client_address(request._request)}"
     window, elapsed = divmod(time(), seconds)
-    number = _count(f"{seconds}:{window:.0f}:{hashlib.sha256(sender.encode()).hexdigest()}", lifetime=2 * seconds)
-    if number is None:
+    count = _count(f"{seconds}:{window:.0f}:{hashlib.sha256(sender.encode()).hexdigest()}", lifetime=2 * seconds)
+    if count is None:
         return 0
     reset = math.ceil(seconds - elapsed)
-    view.headers["RateLimit"] = f'"default";r={max(limit - number, 0)};t={reset}'
-    return reset if number > limit else 0
+    view.headers["RateLimit"] = f'"default";r={max(limit - count, 0)};t={reset}'
+    return reset if count > limit else 0
 
 
 def _count(key: str, lifetime: int) -> int | None:
-    """Count one more under this key; the number so far, or None while the cache is away."""
-    global _away_until
-    if monotonic() < _away_until:
+    """Increment the counter at `key` and return it, or return None while the cache is unavailable."""
+    global _skip_cache_until
+    if monotonic() < _skip_cache_until:
         return None
     try:
         return _increment(key, lifetime)
-    except Exception as error:  # each kind of cache has its own
-        _away_until = monotonic() + PAUSE
-        logger.warning("The cache does not answer, so nobody is limited for the next %s seconds: %s", PAUSE, error)
+    except Exception as error:  # each cache backend raises its own exceptions
+        _skip_cache_until = monotonic() + CACHE_RETRY_DELAY
+        logger.warning(
+            "The cache is unavailable, so the rate limit is off for %s seconds: %s", CACHE_RETRY_DELAY, error
+        )
         return None
 
 
 def _increment(key: str, lifetime: int) -> int:
     try:
         return cache.incr(key)
-    except ValueError:  # not there yet
+    except ValueError:  # no counter yet
         return 1 if cache.add(key, 1, lifetime) else cache.incr(key)

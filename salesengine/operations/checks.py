@@ -1,23 +1,23 @@
-"""`manage.py check` names settings that do not go together."""
+"""System checks for settings that do not fit together."""
 
 from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Warning  # noqa: A004  # Django's name
 
-from salesengine.environment import LOCAL_MEMORY
+from salesengine.environment import MEMORY_CACHE
 
 
 def check_rate_limit(**_: Any) -> list[CheckMessage]:
-    """salesengine.W001 when each of several processes counts for itself."""
-    alone = settings.CACHES["default"]["BACKEND"] == LOCAL_MEMORY
-    if settings.RATE_LIMIT is None or not alone or settings.WEB_CONCURRENCY < 2:
+    """Warn with salesengine.W001 if several processes count requests separately."""
+    is_shared = settings.CACHES["default"]["BACKEND"] != MEMORY_CACHE
+    if settings.RATE_LIMIT is None or is_shared or settings.WEB_CONCURRENCY < 2:
         return []
     return [
         Warning(
-            f"RATE_LIMIT is counted by each of the {settings.WEB_CONCURRENCY} processes for itself, so that up to"
-            f" {settings.WEB_CONCURRENCY} times as many requests get through.",
-            hint="Set CACHE_URL to a Redis that all of them share, or WEB_CONCURRENCY=1.",
+            f"Each of the {settings.WEB_CONCURRENCY} processes counts RATE_LIMIT separately, so up to"
+            f" {settings.WEB_CONCURRENCY} times as many requests are allowed.",
+            hint="Set CACHE_URL to a Redis that all processes share, or set WEB_CONCURRENCY=1.",
             id="salesengine.W001",
         )
     ]

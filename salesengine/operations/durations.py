@@ -1,20 +1,20 @@
-"""Durations as people type them: 90d, 12h, 30m, 45s, 2w."""
+"""Parse durations such as 90d, 12h, 30m, 45s or 2w."""
 
 import re
 from argparse import ArgumentTypeError
 from datetime import timedelta
 
 UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
-# Five digits: the longest, 99999 weeks, can still be added to today's date, and taken from it.
+# At most five digits, because 99999 weeks can still be added to and subtracted from today's date.
 DURATION = re.compile(rf"0*([1-9][0-9]{{0,4}})([{''.join(UNITS)}])")
 
 
 class InvalidDurationError(ValueError, ArgumentTypeError):
-    """The text is no duration; the message says what one looks like. As argparse's own error too, it shows that."""
+    """The text is not a duration. The message shows the format. Argparse prints the text of an ArgumentTypeError."""
 
 
 def parse_duration(text: str) -> timedelta:
-    """`90d` (days), `12h` (hours), `30m` (minutes), `45s` (seconds) or `2w` (weeks); an argparse type.
+    """Parse `90d` (days), `12h` (hours), `30m` (minutes), `45s` (seconds) or `2w` (weeks). Usable as an argparse type.
 
     Raises InvalidDurationError.
     """

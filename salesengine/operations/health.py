@@ -1,22 +1,22 @@
-"""Is the service there (healthz), and can it do its work (readyz)?"""
+"""Health endpoints: whether the process is alive (healthz) and whether it can do its work (readyz)."""
 
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
 
-from salesengine.http.errors import DATABASE_UNAVAILABLE, log_database_unavailable
+from salesengine.http.errors import CONNECTION_ERRORS, log_database_unavailable
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
-    """200 as long as this process answers: a failure here is mended by a restart."""
+    """Respond with 200 without using the database. If this fails, restart the process."""
     return HttpResponse("ok", content_type="text/plain")
 
 
 def readyz(request: HttpRequest) -> HttpResponse:
-    """200 when the database answers, otherwise 503: send requests elsewhere, or wait."""
+    """Respond with 200 if the database is available, otherwise with 503: send requests elsewhere, or wait."""
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
-    except DATABASE_UNAVAILABLE as error:
+    except CONNECTION_ERRORS as error:
         log_database_unavailable(error)
-        return HttpResponse("the database does not answer", content_type="text/plain", status=503)
+        return HttpResponse("the database is unavailable", content_type="text/plain", status=503)
     return HttpResponse("ready", content_type="text/plain")

@@ -1,4 +1,4 @@
-"""How long work shows that it goes on: a bar on a terminal, a line now and then elsewhere. Always on standard error."""
+"""Show the progress of long work on standard error: a bar on a terminal, otherwise an occasional line."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -7,13 +7,15 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-INTERVAL = 10  # seconds between lines, where nobody knows what a tenth is
+INTERVAL = 10  # seconds between lines if the total is unknown
 
 
 @contextmanager
 def progress(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """Show the progress of work on `total` things, or nobody knows how many; call what is yielded with how many more
-    are done."""
+    """Show the progress of work on `total` items, or on an unknown number of items if `total` is None.
+
+    Yields a function: call it with the number of items done since its last call.
+    """
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _lines(console, label, total)
@@ -21,21 +23,21 @@ def progress(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(label, total=total)
-        yield lambda number: bar.advance(task, number)
+        yield lambda count: bar.advance(task, count)
 
 
 def _lines(console: Console, label: str, total: int | None) -> Callable[[int], None]:
-    """Say how far the work is, at each tenth of it, or every now and then."""
-    done = steps = 0
+    """Return a function that prints a line at each tenth of `total`, or every INTERVAL seconds if that is unknown."""
+    done = printed_steps = 0
     start = time.monotonic()
 
-    def advance(number: int) -> None:
-        nonlocal done, steps
-        done += number
-        reached = int((time.monotonic() - start) / INTERVAL) if total is None else done * 10 // max(total, 1)
-        if reached > steps:
-            steps = reached
-            known = "" if total is None else f" of {total:,}"
-            console.print(f"{label}: {done:,}{known}", highlight=False, soft_wrap=True)
+    def advance(count: int) -> None:
+        nonlocal done, printed_steps
+        done += count
+        steps = int((time.monotonic() - start) / INTERVAL) if total is None else done * 10 // max(total, 1)
+        if steps > printed_steps:
+            printed_steps = steps
+            of_total = "" if total is None else f" of {total:,}"
+            console.print(f"{label}: {done:,}{of_total}", highlight=False, soft_wrap=True)
 
     return advance

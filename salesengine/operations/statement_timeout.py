@@ -1,4 +1,4 @@
-"""Queries that end when they take too long."""
+"""Limit how long each query of a transaction may take."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,16 +6,16 @@ from contextlib import contextmanager
 import psycopg
 from django.db import OperationalError, connection, transaction
 
-WORK_MEMORY = "64MB"  # a bitmap of many sales then knows each one of them, not just their pages
+WORK_MEM = "64MB"  # enough for a bitmap scan of many sales to remember rows instead of whole pages
 
 
-class StatementTimedOut(Exception):  # noqa: N818  # it says what happened
-    """The database was stopped before it had an answer."""
+class StatementTimedOut(Exception):  # noqa: N818  # the name says what happened
+    """The database cancelled a query that reached the statement timeout."""
 
 
 @contextmanager
 def statement_timeout(seconds: float) -> Iterator[None]:
-    """A transaction of which each query may take so long. Raises StatementTimedOut."""
+    """Run the block in a transaction whose queries may take `seconds` each. Raises StatementTimedOut."""
     try:
         with transaction.atomic():
             set_statement_timeout(seconds)
@@ -27,11 +27,11 @@ def statement_timeout(seconds: float) -> Iterator[None]:
 
 
 def set_statement_timeout(seconds: float) -> None:
-    """From now on each query of this transaction may take so long."""
+    """Let each further query of this transaction take at most `seconds`."""
     with connection.cursor() as cursor:
-        # Compiling a plan takes longer than most of these queries do.
+        # JIT compilation takes longer than most of these queries.
         cursor.execute(
             "SELECT set_config('statement_timeout', %s, true), set_config('work_mem', %s, true), "
             "set_config('jit', 'off', true)",
-            [f"{seconds * 1000:.0f}", WORK_MEMORY],
+            [f"{seconds * 1000:.0f}", WORK_MEM],
         )

@@ -1,4 +1,4 @@
-"""Clients of the API and of the back office, one set for all tests."""
+"""Clients of the API and of the back office, shared by all tests."""
 
 import json
 import re
@@ -16,7 +16,7 @@ LOG_IN = "/admin/login/"
 
 
 def staff_client(*permissions, group=None, name="jo"):
-    """A client logged in as a new member of staff, of this group or with these permissions; `client.user` is them."""
+    """Return a client that is logged in as a new staff user with this group and these permissions: `client.user`."""
     user = User.objects.create_user(name, password=PASSWORD, is_staff=True)
     if group:
         user.groups.add(Group.objects.get(name=group))
@@ -32,19 +32,19 @@ def allow(user, *permissions):
     user = getattr(user, "user", user)
     for permission in permissions:
         app, _, codename = permission.rpartition(".")
-        found = Permission.objects.filter(codename=codename, **({"content_type__app_label": app} if app else {}))
-        assert found, permission
-        user.user_permissions.add(*found)
+        matches = Permission.objects.filter(codename=codename, **({"content_type__app_label": app} if app else {}))
+        assert matches, permission
+        user.user_permissions.add(*matches)
 
 
 def post(api, body, content_type="application/json", query="", **headers):
-    """POST /ingest: bytes and text as they are, anything else as JSON."""
+    """Send a body to POST /ingest: bytes and text unchanged, anything else as JSON."""
     text = body if isinstance(body, bytes | str) else json.dumps(body)
     return api.generic("POST", f"/ingest{query}", text, content_type=content_type, headers=headers)
 
 
 def problem_of(response, status, slug):
-    """The problem that a refusal tells, which must have this status and type."""
+    """Return the problem in an error response, which must have this status and type."""
     assert response.status_code == status, response.content
     assert response["Content-Type"] == "application/problem+json"
     problem = response.json()
@@ -57,30 +57,30 @@ def log_in(client, name="jo", password=PASSWORD, **fields):
 
 
 def is_in(client):
-    """Whether this client gets into the back office."""
+    """Return whether this client has access to the back office."""
     return client.get("/admin/").status_code == 200
 
 
 def enrol(user):
-    """Give somebody a second factor."""
+    """Give a user a second factor."""
     return TOTPDevice.objects.create(user=user, name="Phone")
 
 
 def code_of(device, steps=0):
-    """What the phone shows, now or some steps of half a minute later."""
+    """Return the code that an authenticator app shows, now or `steps` half minutes later."""
     totp = TOTP(device.bin_key, device.step, device.t0, device.digits)
     totp.time = time.time() + steps * device.step
     return f"{totp.token():06d}"
 
 
 def text_of(response):
-    """Return the page of a response; a stream has none."""
+    """Return the page of a response, or "" for a stream."""
     if hasattr(response, "rendered_content"):
         return response.rendered_content
     return "" if response.streaming else response.content.decode(errors="replace")
 
 
 def links_of(address, page):
-    """The addresses of our own pages that a page at this address leads to, without fragments."""
-    found = (urljoin(address, unescape(link)) for link in re.findall(r'\b(?:href|hx-get|data-result)="([^"]*)"', page))
-    return [link.partition("#")[0] for link in found if not urlsplit(link).netloc and link.startswith("/")]
+    """Return the addresses of our own pages that a page at `address` links to, without fragments."""
+    links = (urljoin(address, unescape(link)) for link in re.findall(r'\b(?:href|hx-get|data-result)="([^"]*)"', page))
+    return [link.partition("#")[0] for link in links if not urlsplit(link).netloc and link.startswith("/")]

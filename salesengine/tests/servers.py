@@ -1,4 +1,4 @@
-"""Start the service, its commands and its database as processes of their own."""
+"""Run the service, its commands and its database as separate processes."""
 
 import atexit
 import os
@@ -18,12 +18,12 @@ import psycopg
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PASSWORD = "a long password of a test"
+PASSWORD = "a long test password"
 
 
 @contextmanager
 def waiting_at_most(time: str) -> Iterator[None]:
-    """Waiting longer for a lock is an error meanwhile; the connection may go back to its pool, so not for ever."""
+    """Make statements fail that wait for a lock for longer than `time`, such as "1s"; reset this afterwards."""
     from django.db import connection
 
     with connection.cursor() as cursor:
@@ -37,7 +37,7 @@ def waiting_at_most(time: str) -> Iterator[None]:
 
 @contextmanager
 def serve(folder: Path, **settings: str) -> Iterator[str]:
-    """The service as `bin/start` runs it, on a port of its own, with a folder from `new_folder`; its address."""
+    """Run the service as `bin/start` does, on a free port, with a folder from `new_folder`. Yields its address."""
     port = str(free_port())
     environment = os.environ | {"LOCAL_DIR": str(folder), "PORT": port, "ENV_FILE": os.devnull} | settings
     command = [sys.executable, "-m", "gunicorn", "--config", "python:salesengine.gunicorn", "salesengine.wsgi"]
@@ -57,20 +57,20 @@ def serve(folder: Path, **settings: str) -> Iterator[str]:
 
 
 def manage(folder: Path, *command: str) -> str:
-    """Runs a command of manage.py on the database in this LOCAL_DIR, which must succeed; what it says."""
+    """Run a manage.py command on the database in this LOCAL_DIR and return its output. It must succeed."""
     environment = os.environ | {"LOCAL_DIR": str(folder), "ENV_FILE": os.devnull}
     command = (sys.executable, "manage.py", *command)
     return subprocess.run(command, env=environment, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def new_key(folder: Path, name: str, *scopes: str) -> dict[str, str]:
-    """The header of a client with a new API key in the database in this LOCAL_DIR."""
+    """Create an API key in the database in this LOCAL_DIR and return the header that sends it."""
     key = manage(folder, "create_api_key", name, *(f"--scope={scope}" for scope in scopes))
     return {"Authorization": f"Api-Key {key.strip()}"}
 
 
 def connect_database(folder: Path) -> psycopg.Connection:
-    """A connection to the database in this LOCAL_DIR, in autocommit mode, while somebody else keeps it up."""
+    """Connect to the running database in this LOCAL_DIR, in autocommit mode."""
     from salesengine.embedded import server as embedded
 
     host = str(embedded.socket_dir(folder))
@@ -78,6 +78,7 @@ def connect_database(folder: Path) -> psycopg.Connection:
 
 
 def free_port() -> int:
+    """Return a TCP port that is free at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -85,15 +86,15 @@ def free_port() -> int:
 
 @contextmanager
 def new_folder() -> Iterator[Path]:
-    """A LOCAL_DIR with a database that is prepared; its user admin has the PASSWORD."""
+    """Yield a LOCAL_DIR with a prepared database, whose user admin has the PASSWORD."""
     with empty_folder() as folder:
-        subprocess.run(["cp", "-a", made_once() / "postgres", folder], check=True)  # with its owner
+        subprocess.run(["cp", "-a", made_once() / "postgres", folder], check=True)  # keeps the owner
         yield folder
 
 
 @contextmanager
 def empty_folder() -> Iterator[Path]:
-    """Not below pytest's folders, where PostgreSQL could not go as another user."""
+    """Yield an empty folder outside of pytest's, which PostgreSQL could not enter as another user."""
     folder = Path(tempfile.mkdtemp(prefix="salesengine-")).resolve()
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
@@ -101,7 +102,7 @@ def empty_folder() -> Iterator[Path]:
 
 @cache
 def made_once() -> Path:
-    """The LOCAL_DIR that `new_folder` copies: making the database and its tables takes seconds."""
+    """Return the LOCAL_DIR that `new_folder` copies, because creating a database and its tables takes seconds."""
     cleanup = ExitStack()
     atexit.register(cleanup.close)
     folder = cleanup.enter_context(empty_folder())

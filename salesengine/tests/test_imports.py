@@ -1,4 +1,4 @@
-"""Imports run one way: from app to app, and inside each app from package to package."""
+"""Imports lead one way, between apps and between the packages of each app."""
 
 import ast
 import subprocess
@@ -8,18 +8,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-# From the top to the bottom: a package may import those below it, and none above or beside it.
+# From top to bottom. A package may import packages below it, but none above or beside it.
 APPS = [["analytics"], ["sales"], ["countries"], ["salesengine"]]
 PACKAGES = {
     "analytics": [["backoffice", "api"], ["output"], ["running"], ["definitions"], ["models"]],
     "sales": [["backoffice", "api"], ["importing", "rejected"], ["ingest"], ["totals"], ["models"]],
     "salesengine": [["backoffice"], ["operations"], ["http"], ["accounts"], ["embedded"]],
 }
-# These put an app together, so they import from all of its packages, and no package imports them.
+# These assemble an app: they import from all of its packages, and no package imports them.
 COMPOSITION = {
     "admin", "apps", "checks", "demo", "gunicorn", "management", "settings", "templatetags", "urls", "wsgi"
 }  # fmt: skip
-# The project's own modules that put the apps together.
+# These assemble the project, so they may import every app.
 PROJECT = {"salesengine/gunicorn.py", "salesengine/urls.py", "salesengine/settings.py", "salesengine/wsgi.py"}
 
 
@@ -37,7 +37,7 @@ def modules() -> list[str]:
 
 
 def imports(file: str) -> Iterator[str]:
-    """Yield the dotted names that a module imports, those inside of functions too."""
+    """Yield the dotted names that a module imports, including those inside functions."""
     for node in ast.walk(ast.parse((ROOT / file).read_text())):
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
@@ -45,42 +45,54 @@ def imports(file: str) -> Iterator[str]:
             yield from (f"{node.module}.{name.name}" for name in node.names)
 
 
-def floor(rows: list[list[str]], name: str) -> int | None:
-    return next((number for number, row in enumerate(rows) if name in row), None)
+def level(rows: list[list[str]], name: str) -> int | None:
+    """Return the index of the row that contains `name`; 0 is the top."""
+    return next((index for index, row in enumerate(rows) if name in row), None)
 
 
 def upward_imports(file: str) -> list[str]:
-    """Return the imports of a module that lead to its own floor in another house, or upstairs."""
+    """Return the imports of a module that lead to an app or package above or beside its own."""
     app, *rest = file.removesuffix(".py").split("/")
     package = rest[0]
-    found = []
+    upward = []
     for name in imports(file):
-        other_app, _, other_rest = name.partition(".")
-        here, there = floor(APPS, app), floor(APPS, other_app)
-        if there is None or here is None:
+        imported_app, _, imported_rest = name.partition(".")
+        app_level, imported_app_level = level(APPS, app), level(APPS, imported_app)
+        if imported_app_level is None or app_level is None:
             continue
-        if other_app != app:
-            if there <= here and file not in PROJECT:
-                found.append(name)
+        if imported_app != app:
+            if imported_app_level <= app_level and file not in PROJECT:
+                upward.append(name)
             continue
-        other = other_rest.partition(".")[0]
+        imported = imported_rest.partition(".")[0]
         rows = PACKAGES.get(app)
-        if rows is None or package in COMPOSITION or other == package:
+        if rows is None or package in COMPOSITION or imported == package:
             continue
-        mine, theirs = floor(rows, package), floor(rows, other)
-        if other in COMPOSITION or (mine is not None and theirs is not None and theirs <= mine):
-            found.append(name)
-    return found
+        own_level, imported_level = level(rows, package), level(rows, imported)
+        if imported in COMPOSITION or (
+            own_level is not None and imported_level is not None and imported_level <= own_level
+        ):
+            upward.append(name)
+    return upward
 
 
 @pytest.mark.parametrize("file", modules())
-def test_imports_lead_downwards(file):
+def test_a_module_imports_only_what_is_below_it(file):
     assert upward_imports(file) == []
 
 
-def test_the_packages_that_the_rule_names_are_there():
+def test_the_rule_lists_every_package_and_only_existing_ones():
     for app, rows in PACKAGES.items():
-        named = {name for row in rows for name in row}
-        there = {path.name for path in (ROOT / app).iterdir() if (path / "__init__.py").exists()}
-        assert there - named <= COMPOSITION | {"tests", "migrations"}
-        assert all((ROOT / app / name).is_dir() or (ROOT / app / f"{name}.py").is_file() for name in named)
+        listed = {name for row in rows for name in row}
+        packages = {path.name for path in (ROOT / app).iterdir() if (path / "__init__.py").exists()}
+        assert packages - listed <= COMPOSITION | {"tests", "migrations"}
+        assert all((ROOT / app / name).is_dir() or (ROOT / app / f"{name}.py").is_file() for name in listed)
+
+
+def test_settings_import_no_app_code():
+    apps = {app for row in APPS for app in row}
+    imported = {name for name in imports("salesengine/settings.py") if name.partition(".")[0] in apps}
+
+    assert {name for name in imported if not name.startswith("salesengine.environment.")} == {
+        "salesengine.embedded.server"
+    }

@@ -1,4 +1,4 @@
-"""Migrations go both ways."""
+"""Migrations can be reversed, and keep the API keys of earlier versions."""
 
 from datetime import UTC, datetime
 
@@ -12,14 +12,14 @@ from salesengine.accounts.models import APIKey
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_tables_of_sales_can_be_taken_back_and_made_again():
+def test_the_migrations_of_sales_can_be_reversed_and_repeated():
     tables = connection.introspection.table_names()
 
     call_command("migrate", "sales", "zero", verbosity=0)
-    without = connection.introspection.table_names()
+    remaining = connection.introspection.table_names()
     call_command("migrate", verbosity=0)
 
-    assert set(tables) - set(without) == {
+    assert set(tables) - set(remaining) == {
         *("sales", "feedback_journal", "feedback_daily_total", "feedback_total"),
         *("country_journal", "country_daily_total", "country_day", "country_total"),
         *("ingest_minute", "duplicate_journal"),
@@ -30,14 +30,14 @@ def test_the_tables_of_sales_can_be_taken_back_and_made_again():
 
 @pytest.fixture
 def before_our_keys(transactional_db):
-    """The database of before the project had keys of its own; afterwards it is up to date again, without keys."""
+    """Reverse the migrations to before the project had its own API keys; afterwards migrate again, without keys."""
     call_command("migrate", "salesengine", "zero", verbosity=0)
     yield
     call_command("migrate", verbosity=0)
     LibraryAPIKey.objects.all().delete()
 
 
-def test_keys_of_before_go_on_working(before_our_keys):
+def test_keys_of_an_earlier_version_still_work(before_our_keys):
     end = datetime(2999, 1, 1, tzinfo=UTC)
     old, text = LibraryAPIKey.objects.create_key(name=" shop ", expiry_date=end)
     _, revoked = LibraryAPIKey.objects.create_key(name="shop", revoked=True)
@@ -52,7 +52,7 @@ def test_keys_of_before_go_on_working(before_our_keys):
 
 
 @pytest.mark.parametrize("name", ["", "user:jo", "Files", "two\nlines"])
-def test_a_key_of_before_with_a_name_that_cannot_be_is_named_by_its_prefix(before_our_keys, name):
+def test_a_key_of_an_earlier_version_with_an_invalid_name_is_named_after_its_prefix(before_our_keys, name):
     old, _ = LibraryAPIKey.objects.create_key(name=name)
 
     call_command("migrate", verbosity=0)
@@ -60,13 +60,13 @@ def test_a_key_of_before_with_a_name_that_cannot_be_is_named_by_its_prefix(befor
     assert APIKey.objects.get().name == old.prefix
 
 
-@pytest.mark.parametrize("end", [lambda keys: keys.update(revoked=True), lambda keys: keys.delete()])
-def test_going_back_brings_no_key_back_to_life(before_our_keys, end):
-    _, ended = LibraryAPIKey.objects.create_key(name="ended")
-    _, kept = LibraryAPIKey.objects.create_key(name="kept")
+@pytest.mark.parametrize("invalidate", [lambda keys: keys.update(revoked=True), lambda keys: keys.delete()])
+def test_reversing_the_migrations_does_not_revive_a_revoked_or_deleted_key(before_our_keys, invalidate):
+    _, invalid = LibraryAPIKey.objects.create_key(name="invalid")
+    _, valid = LibraryAPIKey.objects.create_key(name="valid")
     call_command("migrate", verbosity=0)
-    end(APIKey.objects.filter(name="ended"))
+    invalidate(APIKey.objects.filter(name="invalid"))
 
     call_command("migrate", "salesengine", "zero", verbosity=0)
 
-    assert [LibraryAPIKey.objects.is_valid(key) for key in (ended, kept)] == [False, True]
+    assert [LibraryAPIKey.objects.is_valid(key) for key in (invalid, valid)] == [False, True]

@@ -1,4 +1,4 @@
-"""settings.py against .env.example, and the two postures. Each case runs settings.py in an environment of its own."""
+"""Settings, their defaults in .env.example, and the two postures. Each test runs settings.py in a clean environment."""
 
 import ast
 import os
@@ -27,65 +27,65 @@ FOLLOW_THE_POSTURE = {*PRODUCTION, "API_KEY_REQUIRED"}
 
 
 def documented(section: str = "") -> dict[str, str]:
-    """What .env.example lists, as name and default; of the sections whose heading begins with `section`."""
+    """Return the names and defaults in .env.example, from the sections whose heading starts with `section`."""
     sections = re.split(r"^## ", ENV_EXAMPLE.read_text(), flags=re.MULTILINE)[1:]
     lines = "".join(text for text in sections if text.startswith(section))
     return dict(re.findall(r"^(?:# )?([A-Z][A-Z0-9_]*)=(.*)$", lines, flags=re.MULTILINE))
 
 
 def read_by_settings() -> set[str]:
-    """The first arguments of env(...), read_switch(...) and so on in settings.py."""
+    """Return the names of the variables that settings.py reads."""
     calls = [node for node in ast.walk(ast.parse(SETTINGS.read_text())) if isinstance(node, ast.Call)]
     return {
         call.args[0].value
         for call in calls
         if call.args
         and isinstance(call.args[0], ast.Constant)
-        and ast.unparse(call.func) in {"env", "read_switch", "read_number", "read_list"}
+        and ast.unparse(call.func) in {"env", "read_bool", "read_int", "read_list"}
     }
 
 
 def load(**environment: str) -> dict:
-    """The settings, with nothing in the environment but what is given."""
+    """Load the settings with only these environment variables."""
     with patch.dict(os.environ, {"ENV_FILE": os.devnull} | environment, clear=True):
         return {name: value for name, value in runpy.run_path(str(SETTINGS)).items() if name.isupper()}
 
 
 def failure(**environment: str) -> str:
-    """What is wrong with the settings."""
+    """Return the message of the error that loading these settings raises."""
     with pytest.raises(ImproperlyConfigured) as raised:
         load(**environment)
     return str(raised.value)
 
 
 def write_env_file(path: Path, names: set[str]) -> str:
-    """A .env with the defaults of `names` as .env.example has them; returns its path."""
+    """Write a .env file with the defaults of `names` from .env.example. Returns its path."""
     path.write_text("".join(f"{name}={default}\n" for name, default in documented().items() if name in names))
     return str(path)
 
 
-def test_every_setting_is_in_env_example_and_nothing_else_is():
+def test_env_example_lists_every_setting_and_nothing_else():
     assert read_by_settings() == set(documented()) - set(documented("Not read by settings.py"))
 
 
-def test_the_defaults_in_env_example_are_the_real_ones(tmp_path):
+def test_the_defaults_in_env_example_are_correct_in_the_local_posture(tmp_path):
     env_file = write_env_file(tmp_path / ".env", set(documented()))
 
-    # With a secret key of its own, nothing is made in the default LOCAL_DIR.
+    # With SECRET_KEY set, nothing is created in the default LOCAL_DIR.
     assert load(SECRET_KEY=SECRET, ENV_FILE=env_file) == load(SECRET_KEY=SECRET)
 
 
-def test_the_defaults_in_env_example_are_the_real_ones_in_production_too(tmp_path):
+def test_the_defaults_in_env_example_are_correct_in_the_production_posture(tmp_path):
     env_file = write_env_file(tmp_path / ".env", set(documented()) - FOLLOW_THE_POSTURE)
 
     assert load(**PRODUCTION, ENV_FILE=env_file) == load(**PRODUCTION)
 
 
-def test_env_example_can_be_copied_as_it_is():
+def test_an_unchanged_copy_of_env_example_works():
     assert load(SECRET_KEY=SECRET, ENV_FILE=str(ENV_EXAMPLE)) == load(SECRET_KEY=SECRET)
 
 
-def test_the_environment_wins_over_the_env_file(tmp_path):
+def test_environment_variables_override_the_env_file(tmp_path):
     env_file = tmp_path / ".env"
     env_file.write_text("PORT=9001\nWEB_THREADS=3\n")
 
@@ -105,7 +105,7 @@ def test_the_local_posture_is_open_on_loopback_and_needs_no_tls(tmp_path):
     assert settings["SECURE_HSTS_SECONDS"] == 0
 
 
-def test_the_production_posture_wants_keys_and_tls():
+def test_the_production_posture_requires_keys_and_tls():
     settings = load(**PRODUCTION)
 
     assert settings["API_KEY_REQUIRED"] is True
@@ -114,66 +114,66 @@ def test_the_production_posture_wants_keys_and_tls():
     assert settings["DEBUG"] is False
 
 
-def test_a_local_service_that_others_can_reach_wants_keys(tmp_path):
+def test_a_local_service_on_a_public_address_requires_keys(tmp_path):
     assert load(LOCAL_DIR=str(tmp_path), HOST="0.0.0.0")["API_KEY_REQUIRED"] is True
     assert load(LOCAL_DIR=str(tmp_path), HOST="localhost")["API_KEY_REQUIRED"] is False
 
 
-def test_api_key_required_overrides_either_posture(tmp_path):
+def test_api_key_required_overrides_both_postures(tmp_path):
     assert load(LOCAL_DIR=str(tmp_path), API_KEY_REQUIRED="true")["API_KEY_REQUIRED"] is True
     assert load(**PRODUCTION, API_KEY_REQUIRED="false")["API_KEY_REQUIRED"] is False
 
 
-@pytest.mark.parametrize("given", [{}, {"SECRET_KEY": ""}], ids=["missing", "empty"])
-def test_production_demands_a_secret_key(given):
-    environment = {name: value for name, value in PRODUCTION.items() if name != "SECRET_KEY"} | given
+@pytest.mark.parametrize("secret_key", [{}, {"SECRET_KEY": ""}], ids=["missing", "empty"])
+def test_the_production_posture_requires_a_secret_key(secret_key):
+    environment = {name: value for name, value in PRODUCTION.items() if name != "SECRET_KEY"} | secret_key
 
     assert "DATABASE_URL is set, so SECRET_KEY must be set too" in failure(**environment)
 
 
-@pytest.mark.parametrize("given", [{}, {"ALLOWED_HOSTS": ""}], ids=["missing", "empty"])
-def test_production_demands_allowed_hosts(given):
-    environment = {name: value for name, value in PRODUCTION.items() if name != "ALLOWED_HOSTS"} | given
+@pytest.mark.parametrize("hosts", [{}, {"ALLOWED_HOSTS": ""}], ids=["missing", "empty"])
+def test_the_production_posture_requires_allowed_hosts(hosts):
+    environment = {name: value for name, value in PRODUCTION.items() if name != "ALLOWED_HOSTS"} | hosts
 
     assert "DATABASE_URL is set, so ALLOWED_HOSTS must be set too" in failure(**environment)
 
 
 @pytest.mark.parametrize("name", ["DEBUG", "API_KEY_REQUIRED", "SECURE_SSL_REDIRECT"])
 @pytest.mark.parametrize("value", ["flase", "2", ""])
-def test_a_mistyped_switch_is_an_error(name, value):
-    assert f"{name} is {value!r}, which is neither on nor off" in failure(**PRODUCTION, **{name: value})
+def test_a_mistyped_boolean_is_an_error_that_names_it(name, value):
+    assert f"{name} is {value!r}, but must be true or false" in failure(**PRODUCTION, **{name: value})
 
 
 @pytest.mark.parametrize("name", ["PORT", "WEB_THREADS", "INGEST_MAX_BYTES", "REPORTS_TIMEOUT"])
 def test_a_mistyped_number_is_an_error_that_names_it(name):
-    assert f"{name} is '8O', which is no whole number" in failure(**PRODUCTION, **{name: "8O"})
+    assert f"{name} is '8O', but must be a whole number" in failure(**PRODUCTION, **{name: "8O"})
 
 
 @pytest.mark.parametrize("rate", ["600", "600/minutes", "0/second", "-1/hour", "1.5/day", "many/minute", "/minute"])
-def test_a_rate_that_makes_no_sense_is_an_error_that_says_how_to_write_it(rate):
+def test_an_invalid_rate_is_an_error_that_shows_the_format(rate):
     message = failure(**PRODUCTION, RATE_LIMIT=rate)
 
     assert f"RATE_LIMIT is {rate!r}" in message
     assert "such as 600/minute" in message
 
 
-def test_a_rate_limit_is_switched_on_by_its_rate():
+def test_setting_a_rate_enables_the_rate_limit():
     settings = load(
         **PRODUCTION, RATE_LIMIT="5/hour", CACHE_URL="redis://:secret@cache.example.com:6380/2?socket_timeout=2"
     )
 
     assert settings["RATE_LIMIT"] == (5, 3600)
-    assert settings["REST_FRAMEWORK"]["DEFAULT_THROTTLE_CLASSES"] == ["salesengine.http.throttling.PerSender"]
+    assert settings["REST_FRAMEWORK"]["DEFAULT_THROTTLE_CLASSES"] == ["salesengine.http.throttling.SenderRateThrottle"]
     assert settings["CACHES"]["default"]["LOCATION"] == "redis://:secret@cache.example.com:6380/2"
     assert settings["CACHES"]["default"]["OPTIONS"]["socket_timeout"] == 2
 
 
 @pytest.mark.parametrize("url", ["memcache://127.0.0.1:11211", "localhost:6379", "filecache:///tmp/cache"])
 def test_a_cache_that_is_not_redis_is_an_error(url):
-    assert "CACHE_URL must name a Redis" in failure(**PRODUCTION, CACHE_URL=url)
+    assert "CACHE_URL must be a Redis URL" in failure(**PRODUCTION, CACHE_URL=url)
 
 
-def test_a_list_may_have_blanks_after_its_commas():
+def test_a_list_may_have_spaces_after_its_commas():
     hosts = load(**PRODUCTION | {"ALLOWED_HOSTS": "a.example, b.example"})["ALLOWED_HOSTS"]
 
     assert hosts == ["a.example", "b.example"]
@@ -182,10 +182,10 @@ def test_a_list_may_have_blanks_after_its_commas():
 @pytest.mark.filterwarnings("ignore:Engine not recognized")
 @pytest.mark.parametrize("url", ["sqlite:///db.sqlite3", "mysql://user:password@host/name", "salesengine"])
 def test_a_database_that_is_not_postgresql_is_an_error(url):
-    assert "DATABASE_URL must name a PostgreSQL database" in failure(**PRODUCTION | {"DATABASE_URL": url})
+    assert "DATABASE_URL must be a PostgreSQL URL" in failure(**PRODUCTION | {"DATABASE_URL": url})
 
 
-def test_a_database_url_may_name_the_folder_of_a_unix_socket():
+def test_a_database_url_may_contain_the_folder_of_a_unix_socket():
     url = "postgres://salesengine@//run/some folder/sockets/sales"
 
     database = load(**PRODUCTION | {"DATABASE_URL": url})["DATABASES"]["default"]
@@ -197,7 +197,7 @@ def test_a_database_url_may_name_the_folder_of_a_unix_socket():
     )
 
 
-def test_options_of_the_database_url_reach_both_connections():
+def test_options_of_the_database_url_apply_to_reports_too():
     url = PRODUCTION["DATABASE_URL"] + "?sslmode=verify-full"
 
     databases = load(**PRODUCTION | {"DATABASE_URL": url})["DATABASES"]
@@ -205,11 +205,12 @@ def test_options_of_the_database_url_reach_both_connections():
     assert [databases[alias]["OPTIONS"].get("sslmode") for alias in ("default", "reports")] == ["verify-full"] * 2
 
 
-def test_reports_may_have_a_database_of_their_own():
-    aliases = load(**PRODUCTION, REPORTS_DATABASE_URL="postgres://reports:secret@replica.example.com/salesengine")[
-        "DATABASES"
-    ]
-    assert {name: (each["HOST"], each["USER"]) for name, each in aliases.items()} == {
+def test_reports_may_use_another_database():
+    url = "postgres://reports:secret@replica.example.com/salesengine"
+
+    databases = load(**PRODUCTION, REPORTS_DATABASE_URL=url)["DATABASES"]
+
+    assert {alias: (database["HOST"], database["USER"]) for alias, database in databases.items()} == {
         "default": ("db.example.com", "salesengine"),
         "singles": ("db.example.com", "salesengine"),
         "reports": ("replica.example.com", "reports"),
@@ -217,12 +218,12 @@ def test_reports_may_have_a_database_of_their_own():
 
 
 def test_a_reports_database_that_is_not_postgresql_is_an_error():
-    assert "REPORTS_DATABASE_URL must name a PostgreSQL database" in failure(
+    assert "REPORTS_DATABASE_URL must be a PostgreSQL URL" in failure(
         **PRODUCTION, REPORTS_DATABASE_URL="sqlite:///reports.db"
     )
 
 
-def test_the_local_secret_key_is_made_once_and_is_its_owners_alone(tmp_path):
+def test_the_local_secret_key_is_created_once_and_only_its_owner_can_read_it(tmp_path):
     first = load(LOCAL_DIR=str(tmp_path))["SECRET_KEY"]
 
     assert len(first) >= 50
@@ -230,7 +231,7 @@ def test_the_local_secret_key_is_made_once_and_is_its_owners_alone(tmp_path):
     assert load(LOCAL_DIR=str(tmp_path))["SECRET_KEY"] == first
 
 
-def test_processes_that_ask_at_once_get_the_same_secret_key(tmp_path):
+def test_processes_that_start_together_get_the_same_secret_key(tmp_path):
     program = """
 import pathlib, sys
 from salesengine.environment import secret_key
@@ -239,22 +240,22 @@ sys.stdin.readline()
 print(secret_key(pathlib.Path(sys.argv[1])))
 """
     command = [sys.executable, "-c", program, str(tmp_path / "local")]
-    askers = [
+    processes = [
         subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(8)
     ]
-    for asker in askers:
-        assert asker.stdout.readline() == "ready\n"
-    for asker in askers:
-        asker.stdin.write("go\n")
-        asker.stdin.flush()
-    keys = {asker.communicate(timeout=30)[0].strip() for asker in askers}
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    keys = {process.communicate(timeout=30)[0].strip() for process in processes}
 
     assert len(keys) == 1
     assert len(keys.pop()) >= 50
     assert [path.name for path in (tmp_path / "local").iterdir()] == ["secret_key"]
 
 
-def test_settings_that_are_wrong_keep_the_process_from_starting_and_its_last_line_says_why():
+def test_with_invalid_settings_the_process_exits_and_its_last_line_says_why():
     environment = {"PATH": os.environ["PATH"], "ENV_FILE": os.devnull} | PRODUCTION | {"SECRET_KEY": ""}
 
     finished = subprocess.run(
@@ -263,3 +264,7 @@ def test_settings_that_are_wrong_keep_the_process_from_starting_and_its_last_lin
 
     assert finished.returncode == 1
     assert "DATABASE_URL is set, so SECRET_KEY must be set too" in finished.stderr.splitlines()[-1]
+
+
+def test_the_old_name_proxies_is_an_error_that_gives_the_new_name():
+    assert "Set TRUSTED_PROXY_COUNT instead" in failure(**PRODUCTION, PROXIES="1")

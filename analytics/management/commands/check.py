@@ -6,7 +6,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 
 from analytics.running.checks import check_report_files, check_report_sql
 from analytics.running.runner import ALIAS
-from salesengine.http.errors import DATABASE_UNAVAILABLE
+from salesengine.http.errors import CONNECTION_ERRORS
 
 # Here and not for every command: a bad report file keeps nobody from migrating, or from running the other reports.
 register(check_report_files)
@@ -26,6 +26,6 @@ def _database_answers() -> bool:
     try:
         for alias in (DEFAULT_DB_ALIAS, ALIAS):
             connections[alias].ensure_connection()
-    except DATABASE_UNAVAILABLE:
+    except CONNECTION_ERRORS:
         return False
     return True

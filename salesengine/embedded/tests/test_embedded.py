@@ -1,4 +1,4 @@
-"""The private PostgreSQL: shared by processes, stopped by the last, and not to be upset by a crash."""
+"""The private PostgreSQL: processes share it, the last one stops it, and it survives crashes."""
 
 import os
 import signal
@@ -30,7 +30,7 @@ sys.stdin.read()
 
 @pytest.fixture
 def local_dir():
-    # Not below pytest's folders: as root the server runs as another user, and those are closed again by each run.
+    # Outside of pytest's folders, because as root the server runs as another user, which cannot enter those.
     with tempfile.TemporaryDirectory(prefix="salesengine-", ignore_cleanup_errors=True) as folder:
         local_dir = Path(folder).resolve() / "local"
         yield local_dir
@@ -40,7 +40,7 @@ def local_dir():
 
 @pytest.fixture
 def use(local_dir):
-    """Start a process that uses the server until its standard input closes; `then` is what else it does."""
+    """Return a function that starts a process, which runs `then` and uses the server until its stdin closes."""
     users = []
 
     def start(then=""):
@@ -63,18 +63,18 @@ def use(local_dir):
 
 
 def run_user(local_dir, then=""):
-    """A process that uses the server, from its start to its end."""
+    """Run a process that uses the server until it exits."""
     command = [sys.executable, "-c", USER.format(then=then), str(local_dir)]
     return subprocess.run(command, input="", capture_output=True, text=True, timeout=60, check=False)
 
 
-def leave(user):
+def exit_user(user):
     user.stdin.close()
     assert user.wait(timeout=30) == 0
 
 
 def servers(local_dir):
-    """The process ids of the servers on the data, without their children (whose command lines are titles)."""
+    """Return the process ids of the servers on this data, without their children, whose command lines differ."""
     data_dir = str(local_dir / "postgres")
     return [process.pid for process in psutil.process_iter(["cmdline"]) if data_dir in (process.info["cmdline"] or [])]
 
@@ -83,67 +83,67 @@ def test_processes_share_one_server_and_the_last_one_stops_it(local_dir, use):
     first, second = use(), use()
     running = servers(local_dir)
 
-    leave(first)
+    exit_user(first)
     still_running = servers(local_dir)
-    leave(second)
+    exit_user(second)
 
     assert len(running) == 1
     assert still_running == running
     assert servers(local_dir) == []
 
 
-def test_processes_that_start_at_the_same_moment_share_one_server(local_dir, use):
+def test_processes_that_start_together_share_one_server(local_dir, use):
     with ThreadPoolExecutor(4) as pool:
-        ended = list(pool.map(lambda _: run_user(local_dir, "import time; time.sleep(1)"), range(4)))
+        finished = list(pool.map(lambda _: run_user(local_dir, "import time; time.sleep(1)"), range(4)))
 
-    assert [(each.returncode, each.stdout) for each in ended] == [(0, "started\n")] * 4
+    assert [(process.returncode, process.stdout) for process in finished] == [(0, "started\n")] * 4
     assert servers(local_dir) == []
 
 
-def test_a_fork_that_ends_leaves_the_server_running(local_dir, use):
+def test_a_fork_that_exits_leaves_the_server_running(local_dir, use):
     use("import os\nchild = os.fork()\nif child == 0: sys.exit()\nos.waitpid(child, 0)\nprint('ended', flush=True)")
     time.sleep(0.5)
 
     assert len(servers(local_dir)) == 1
 
 
-def test_a_fork_keeps_the_server_when_its_parent_is_killed(local_dir, use):
+def test_a_fork_keeps_the_server_running_when_its_parent_is_killed(local_dir, use):
     parent = use("import os, time\nif os.fork() == 0: time.sleep(3); os._exit(0)")
     other = use()
     parent.kill()
     parent.wait()
 
-    leave(other)
+    exit_user(other)
 
     assert len(servers(local_dir)) == 1
 
 
-def test_a_killed_process_does_not_keep_the_server(local_dir, use):
+def test_a_killed_process_does_not_keep_the_server_running(local_dir, use):
     killed, other = use(), use()
     killed.kill()
     killed.wait()
 
-    leave(other)
+    exit_user(other)
 
     assert servers(local_dir) == []
 
 
-def test_a_killed_server_starts_again_at_once_with_every_committed_row(local_dir, use):
+def test_a_killed_server_restarts_with_every_committed_row(local_dir, use):
     use()
     with connect_database(local_dir) as connection:
-        connection.execute("CREATE TABLE kept (number int)")
+        connection.execute("CREATE TABLE numbers (number int)")
         for number in range(100):
-            connection.execute("INSERT INTO kept VALUES (%s)", [number])
+            connection.execute("INSERT INTO numbers VALUES (%s)", [number])
         [server] = servers(local_dir)
         os.kill(server, signal.SIGKILL)
 
     use()
 
     with connect_database(local_dir) as connection:
-        assert connection.execute("SELECT count(*) FROM kept").fetchone() == (100,)
+        assert connection.execute("SELECT count(*) FROM numbers").fetchone() == (100,)
 
 
-def test_no_server_starts_while_a_child_of_a_killed_one_still_works_on_the_data(local_dir, use):
+def test_no_server_starts_while_a_child_of_a_killed_server_still_runs(local_dir, use):
     use()
     with connect_database(local_dir) as connection, ThreadPoolExecutor(1) as pool:
         child = connection.info.backend_pid
@@ -159,11 +159,11 @@ def test_no_server_starts_while_a_child_of_a_killed_one_still_works_on_the_data(
     assert waited
 
 
-def test_pid_and_socket_files_that_name_another_process_do_not_stop_the_start(local_dir, use):
-    leave(use())
+def test_the_server_starts_although_pid_and_socket_files_name_another_process(local_dir, use):
+    exit_user(use())
     owner = (local_dir / "postgres").owner()
-    living = subprocess.Popen(["sleep", "60"], user=owner if os.geteuid() == 0 else None)
-    lines = "\n".join([str(living.pid), str(local_dir / "postgres"), "1", "5432", "", "", "1 1", "ready"])
+    other = subprocess.Popen(["sleep", "60"], user=owner if os.geteuid() == 0 else None)
+    lines = "\n".join([str(other.pid), str(local_dir / "postgres"), "1", "5432", "", "", "1 1", "ready"])
     (local_dir / "postgres" / "postmaster.pid").write_text(lines)
     sockets = embedded.socket_dir(local_dir)
     (sockets / ".s.PGSQL.5432.lock").write_text(lines)
@@ -172,13 +172,13 @@ def test_pid_and_socket_files_that_name_another_process_do_not_stop_the_start(lo
     try:
         use()
     finally:
-        living.kill()
-        living.wait()
+        other.kill()
+        other.wait()
 
     assert len(servers(local_dir)) == 1
 
 
-def test_a_start_that_was_killed_while_it_made_the_database_is_made_good(local_dir, use):
+def test_a_partly_created_database_is_created_again(local_dir, use):
     (local_dir / "postgres.new" / "base").mkdir(parents=True)
     (local_dir / "postgres.new" / "PG_VERSION").write_text("18")
 
@@ -188,7 +188,7 @@ def test_a_start_that_was_killed_while_it_made_the_database_is_made_good(local_d
         assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
-def test_a_path_too_long_for_a_socket_gets_a_short_one(local_dir):
+def test_the_socket_gets_a_short_path_if_the_folder_has_a_long_one(local_dir):
     deep = local_dir / ("d" * 60) / ("e" * 60)
 
     result = run_user(deep)
@@ -197,7 +197,7 @@ def test_a_path_too_long_for_a_socket_gets_a_short_one(local_dir):
     assert len(str(embedded.socket_dir(deep))) < 100
 
 
-def test_nobody_else_can_reach_the_server(local_dir, use):
+def test_other_users_cannot_connect_to_the_server(local_dir, use):
     use()
 
     socket_file = embedded.socket_dir(local_dir) / ".s.PGSQL.5432"
@@ -207,8 +207,8 @@ def test_nobody_else_can_reach_the_server(local_dir, use):
     assert socket_file.stat().st_mode & 0o077 == 0
 
 
-def test_a_server_that_died_is_started_again_by_who_uses_it(local_dir, use):
-    user = use("sys.stdin.readline(); print(embedded.revive(Path(sys.argv[1])), flush=True)")
+def test_a_process_restarts_a_dead_server(local_dir, use):
+    user = use("sys.stdin.readline(); print(embedded.restart_if_dead(Path(sys.argv[1])), flush=True)")
     [server] = servers(local_dir)
     os.kill(server, signal.SIGKILL)
     user.stdin.write("\n")
@@ -219,15 +219,15 @@ def test_a_server_that_died_is_started_again_by_who_uses_it(local_dir, use):
         assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
-def test_a_server_that_died_does_not_upset_its_last_user(local_dir, use):
+def test_the_last_process_exits_cleanly_after_the_server_has_died(local_dir, use):
     user = use()
     os.kill(servers(local_dir)[0], signal.SIGKILL)
 
-    leave(user)
+    exit_user(user)
 
 
-def test_what_goes_wrong_is_said_in_postgresqls_words(local_dir, use):
-    leave(use())
+def test_a_failed_start_raises_an_error_with_the_output_of_postgresql(local_dir, use):
+    exit_user(use())
     (local_dir / "postgres" / "postgresql.conf").write_text("no_such_setting = 1\n")
 
     with pytest.raises(embedded.EmbeddedServerError, match="no_such_setting"):

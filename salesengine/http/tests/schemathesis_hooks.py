@@ -1,6 +1,6 @@
-"""What the command schemathesis has to be told of our formats; schemathesis.toml names this file."""
+"""Hooks for the command schemathesis, which schemathesis.toml points to."""
 
 import schemathesis
 
-# Newline-delimited JSON is described as text, and sent as it is.
+# The OpenAPI document describes newline-delimited JSON as text, so send it unchanged.
 schemathesis.serializer.alias("application/x-ndjson", "text/plain")

@@ -1,4 +1,4 @@
-"""What holds for every address: errors, health and the documentation."""
+"""Errors, health checks and the documentation, which all addresses share."""
 
 import re
 
@@ -13,34 +13,34 @@ from sales.totals import feedback
 pytestmark = pytest.mark.django_db
 
 
-def test_an_unknown_address_is_a_problem(api):
+def test_an_unknown_address_gets_a_problem(api):
     response = api.get("/nowhere")
 
     assert (response.status_code, response["Content-Type"]) == (404, "application/problem+json")
     assert response.json() == {
         "type": "/docs/problems#not-found",
-        "title": "There is nothing here",
+        "title": "Not found",
         "status": 404,
-        "detail": "There is nothing at this address; /docs lists the addresses there are.",
+        "detail": "This address does not exist; /docs lists all addresses.",
         "request_id": response["X-Request-ID"],
     }
 
 
-def test_the_back_office_gets_pages_for_its_errors(admin_client):
+def test_an_error_in_the_back_office_gets_a_page(admin_client):
     response = admin_client.get("/admin/nowhere/")
 
     assert response.status_code == 404
     assert response["Content-Type"].startswith("text/html")
 
 
-def test_a_refused_host_is_a_problem(api):
+def test_a_disallowed_host_gets_a_problem(api):
     response = api.get("/feedback", headers={"Host": "elsewhere.example"})
 
     assert (response.status_code, response["Content-Type"]) == (400, "application/problem+json")
 
 
-@pytest.mark.parametrize("error", [OperationalError("gone"), PoolTimeout("none free")])
-def test_a_database_that_is_away_is_503_with_a_time_to_try_again(api, monkeypatch, error):
+@pytest.mark.parametrize("error", [OperationalError("gone"), PoolTimeout("no free connection")])
+def test_an_unavailable_database_gets_503_with_retry_after(api, monkeypatch, error):
     def fail(query):
         raise error
 
@@ -51,13 +51,13 @@ def test_a_database_that_is_away_is_503_with_a_time_to_try_again(api, monkeypatc
     assert response["Content-Type"] == "application/problem+json"
 
 
-def test_a_thousand_parameters_are_refused(api):
+def test_more_than_a_thousand_parameters_are_rejected(api):
     response = api.get("/feedback?" + "&".join("a=b" for _ in range(1_001)))
 
     assert (response.status_code, response["Content-Type"]) == (400, "application/problem+json")
 
 
-def test_a_mistake_of_ours_is_told_without_its_details(api, monkeypatch, caplog):
+def test_an_unexpected_exception_is_logged_and_its_details_are_not_sent(api, monkeypatch, caplog):
     def fail(query):
         raise ZeroDivisionError("a secret")
 
@@ -69,27 +69,26 @@ def test_a_mistake_of_ours_is_told_without_its_details(api, monkeypatch, caplog)
     assert "a secret" in caplog.text
 
 
-def test_the_root_leads_to_the_documentation(api):
+def test_the_root_redirects_to_the_documentation(api):
     assert api.get("/")["Location"] == "/docs"
 
 
-def test_healthz_asks_no_database(api, django_assert_num_queries):
+def test_healthz_does_not_use_the_database(api, django_assert_num_queries):
     with django_assert_num_queries(0):
         assert api.get("/healthz").status_code == 200
 
 
-def test_readyz_tells_whether_the_database_answers(api, monkeypatch):
-    ready = api.get("/readyz").status_code
-
+def test_readyz_reports_whether_the_database_is_available(api, monkeypatch):
     def fail():
         raise OperationalError("gone")
 
+    assert api.get("/readyz").status_code == 200
     monkeypatch.setattr(connection, "cursor", fail)
-    assert (ready, api.get("/readyz").status_code) == (200, 503)
+    assert api.get("/readyz").status_code == 503
 
 
 @pytest.mark.parametrize("address", ["/docs", "/redoc"])
-def test_the_documentation_needs_no_other_host(api, address):
+def test_the_documentation_loads_nothing_from_other_hosts(api, address):
     response = api.get(address)
 
     assert response.status_code == 200
@@ -99,11 +98,11 @@ def test_the_documentation_needs_no_other_host(api, address):
 
 
 @pytest.mark.parametrize("address", ["/docs", "/redoc", "/docs/problems"])
-def test_the_documentation_is_only_read(api, address):
+def test_the_documentation_allows_only_reading(api, address):
     assert api.options(address).status_code == 405
 
 
-def test_there_is_an_icon(api):
+def test_favicon_redirects_to_an_existing_icon(api):
     assert finders.find(api.get("/favicon.ico")["Location"].removeprefix("/static/"))
 
 
@@ -117,12 +116,12 @@ def test_the_openapi_document_describes_the_event(api):
     assert "/feedback" in document["paths"]
 
 
-def test_the_openapi_document_says_that_a_body_is_needed(api):
+def test_the_openapi_document_requires_a_body(api):
     assert api.get("/openapi.json").json()["paths"]["/ingest"]["post"]["requestBody"]["required"] is True
 
 
 @pytest.mark.parametrize("revenue", ["much 5", "5 euro", ""])
-def test_the_openapi_document_takes_no_revenue_that_the_service_refuses(api, revenue):
+def test_the_openapi_document_rejects_the_same_revenues_as_the_service(api, revenue):
     document = api.get("/openapi.json").json()
 
     [event, _] = document["paths"]["/ingest"]["post"]["requestBody"]["content"]["application/json"]["schema"]["oneOf"]

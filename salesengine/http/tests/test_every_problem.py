@@ -1,4 +1,4 @@
-"""Every status and every type of problem, provoked through a real server: gunicorn, PostgreSQL, API keys, a limit."""
+"""Trigger every status and every problem type on a real server with gunicorn, PostgreSQL, API keys and a rate limit."""
 
 import gzip
 import json
@@ -22,7 +22,7 @@ SUCCESSES = {200, 201, 207}
 SETTINGS = {
     "API_KEY_REQUIRED": "true",
     "RATE_LIMIT": "100/day",
-    "WEB_CONCURRENCY": "1",  # a process counts requests in its own memory
+    "WEB_CONCURRENCY": "1",  # each process counts requests separately
     "INGEST_MAX_BYTES": "20000",
     "INGEST_MAX_EXPANDED_BYTES": "30000",
     "INGEST_MAX_EVENTS": "3",
@@ -38,16 +38,16 @@ WRONG = EXAMPLE | {"REVENUE": "much"}
 
 @dataclass(frozen=True)
 class Service:
-    """A running service, who calls it, and its database."""
+    """A running service, its clients and its database."""
 
-    shop: httpx.Client  # may do all
+    shop: httpx.Client  # has all scopes
     reader: httpx.Client  # may only read
-    hasty: httpx.Client  # may only read, and does so all the time
+    hasty: httpx.Client  # may only read, and exceeds the rate limit
     stranger: httpx.Client  # has no key
     database: psycopg.Connection
 
     def post(self, body: Any, query: str = "", **headers: str) -> httpx.Response:
-        """POST /ingest by the shop: bytes as they are, anything else as JSON."""
+        """Send a body to POST /ingest as the shop: bytes unchanged, anything else as JSON."""
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"} | headers
         return self.shop.post(f"/ingest{query}", content=content, headers=headers)
@@ -72,29 +72,29 @@ def service():
         clients = [httpx.Client(base_url=address, timeout=30, headers=key) for key in keys]
         clients.append(httpx.Client(base_url=address, timeout=30))
         database = connect_database(folder)
-        for each in (*clients, database):
-            stack.callback(each.close)
+        for connection in (*clients, database):
+            stack.callback(connection.close)
         yield Service(*clients, database)
 
 
-def case(expected, name, provoke, *marks):
-    """A case for pytest: `provoke` gets this answer of the service, the status of a success or a problem."""
+def case(expected, name, request, *marks):
+    """Return a pytest case: `request` gets the expected response, the status of a success or a problem."""
     slug = expected.slug if isinstance(expected, ProblemType) else expected
-    return pytest.param(expected, provoke, id=f"{slug}: {name}", marks=marks)
+    return pytest.param(expected, request, id=f"{slug}: {name}", marks=marks)
 
 
-# What a single request provokes: (a success's status or a problem, how, the request)
+# (expected status or problem, description, request)
 SINGLE_REQUESTS = [
     (200, "feedback", lambda service: service.reader.get("/feedback")),
     (200, "a page of sales", lambda service: service.reader.get("/sales", params={"limit": 1})),
-    (200, "a rehearsal", lambda service: service.post([EXAMPLE], "?dry_run=true")),
+    (200, "a dry run", lambda service: service.post([EXAMPLE], "?dry_run=true")),
     (200, "the reports", lambda service: service.shop.get("/reports")),
     (200, "a report", lambda service: service.shop.get("/reports/quotient")),
     (201, "one event", lambda service: service.post(EXAMPLE)),
     (201, "a list", lambda service: service.post([EXAMPLE, EXAMPLE])),
     (
         201,
-        "one event a line",
+        "newline-delimited JSON",
         lambda service: service.post(json.dumps(EXAMPLE).encode(), **{"Content-Type": "application/x-ndjson"}),
     ),
     (
@@ -102,7 +102,7 @@ SINGLE_REQUESTS = [
         "a gzip body",
         lambda service: service.post(gzip.compress(json.dumps(EXAMPLE).encode()), **{"Content-Encoding": "gzip"}),
     ),
-    (207, "a bad event skipped", lambda service: service.post([EXAMPLE, WRONG], "?on_error=skip")),
+    (207, "an invalid event skipped", lambda service: service.post([EXAMPLE, WRONG], "?on_error=skip")),
     (
         problems.INVALID_REQUEST,
         "an unknown parameter",
@@ -110,89 +110,97 @@ SINGLE_REQUESTS = [
     ),
     (
         problems.INVALID_REQUEST,
-        "an unknown way to take errors",
+        "an unknown on_error",
         lambda service: service.post(EXAMPLE, "?on_error=guess"),
     ),
     (
         problems.INVALID_REQUEST,
-        "a report's parameter that cannot be",
+        "an invalid parameter of a report",
         lambda service: service.shop.get("/reports/quotient", params={"by": "two"}),
     ),
     (
         problems.INVALID_REQUEST,
-        "a cursor that is none",
+        "an invalid cursor",
         lambda service: service.reader.get("/sales", params={"cursor": "next"}),
     ),
     (
         problems.INVALID_REQUEST,
-        "an idempotency key that cannot be",
+        "an idempotency key that is too long",
         lambda service: service.post(EXAMPLE, **{"Idempotency-Key": "a" * 256}),
     ),
     (
         problems.INVALID_REQUEST,
-        "gzip that breaks off",
+        "truncated gzip",
         lambda service: service.post(gzip.compress(json.dumps(EXAMPLE).encode())[:-9], **{"Content-Encoding": "gzip"}),
     ),
     (
         problems.INVALID_REQUEST,
-        "a host that is not ours",
+        "a disallowed host",
         lambda service: service.reader.get("/feedback", headers={"Host": "elsewhere.example"}),
     ),
-    (problems.INVALID_EVENT, "text that is no JSON", lambda service: service.post(b"{")),
-    (problems.INVALID_EVENT, "a bad event in a list", lambda service: service.post([EXAMPLE, WRONG])),
+    (problems.INVALID_EVENT, "invalid JSON", lambda service: service.post(b"{")),
+    (problems.INVALID_EVENT, "an invalid event in a list", lambda service: service.post([EXAMPLE, WRONG])),
     (problems.NOT_AUTHENTICATED, "no key", lambda service: service.stranger.get("/feedback")),
     (
         problems.NOT_AUTHENTICATED,
-        "a key that is not known",
+        "an unknown key",
         lambda service: service.stranger.post("/ingest", json=EXAMPLE, headers={"Authorization": "Api-Key abc.def"}),
     ),
-    (problems.NOT_ALLOWED, "a key that may only read", lambda service: service.reader.post("/ingest", json=EXAMPLE)),
-    (problems.NOT_ALLOWED, "a key that may run no reports", lambda service: service.reader.get("/reports/quotient")),
-    (problems.NOT_ALLOWED, "a form from elsewhere", lambda service: service.stranger.post("/healthz")),
-    (problems.NOT_FOUND, "an address that there is not", lambda service: service.reader.get("/nowhere")),
-    (problems.NOT_FOUND, "an order that nobody sent", lambda service: service.reader.get("/sales/nobody's")),
-    (problems.NOT_FOUND, "a report that there is not", lambda service: service.shop.get("/reports/none")),
-    (problems.METHOD_NOT_ALLOWED, "reading where one sends", lambda service: service.shop.get("/ingest")),
+    (
+        problems.NOT_ALLOWED,
+        "a key without the scope ingest",
+        lambda service: service.reader.post("/ingest", json=EXAMPLE),
+    ),
+    (problems.NOT_ALLOWED, "a key without the scope reports", lambda service: service.reader.get("/reports/quotient")),
+    (problems.NOT_ALLOWED, "a csrf failure", lambda service: service.stranger.post("/healthz")),
+    (problems.NOT_FOUND, "an unknown address", lambda service: service.reader.get("/nowhere")),
+    (problems.NOT_FOUND, "an unknown order", lambda service: service.reader.get("/sales/nobody's")),
+    (problems.NOT_FOUND, "an unknown report", lambda service: service.shop.get("/reports/none")),
+    (problems.METHOD_NOT_ALLOWED, "GET instead of POST", lambda service: service.shop.get("/ingest")),
     (
         problems.NOT_ACCEPTABLE,
-        "a format that there is not",
+        "an unsupported format",
         lambda service: service.reader.get("/sales", headers={"Accept": "text/csv"}),
     ),
     (
         problems.NOT_ACCEPTABLE,
-        "a format that reports do not have",
+        "an unsupported format of a report",
         lambda service: service.shop.get("/reports/quotient", headers={"Accept": "image/png"}),
     ),
-    (problems.REPORT_CHECK_FAILED, "a row too few", lambda service: service.shop.get("/reports/doubtful")),
+    (problems.REPORT_CHECK_FAILED, "a failed assertion", lambda service: service.shop.get("/reports/doubtful")),
     (
         problems.REPORT_FAILED,
         "a division by zero",
         lambda service: service.shop.get("/reports/quotient", params={"by": 0}),
     ),
-    (problems.TOOK_TOO_LONG, "a report with a second's time", lambda service: service.shop.get("/reports/hurried")),
+    (
+        problems.TOOK_TOO_LONG,
+        "a report with a timeout of one second",
+        lambda service: service.shop.get("/reports/hurried"),
+    ),
     (problems.CONTENT_TOO_LARGE, "too many bytes", lambda service: service.post(b" " * 20_001)),
     (
         problems.CONTENT_TOO_LARGE,
-        "too many bytes once expanded",
+        "too many bytes after decompression",
         lambda service: service.post(gzip.compress(b" " * 30_001), **{"Content-Encoding": "gzip"}),
     ),
     (problems.CONTENT_TOO_LARGE, "too many events", lambda service: service.post([EXAMPLE] * 4)),
     (problems.UNSUPPORTED_MEDIA_TYPE, "CSV", lambda service: service.post(b"ID_ORDER", **{"Content-Type": "text/csv"})),
     (
         problems.UNSUPPORTED_MEDIA_TYPE,
-        "another encoding than gzip",
+        "an unsupported encoding",
         lambda service: service.post(EXAMPLE, **{"Content-Encoding": "br"}),
     ),
 ]
 CASES = [case(*row) for row in SINGLE_REQUESTS]
 
 
-def provokes(expected, *marks):
-    """Adds what takes more than a single request: a function that returns this answer."""
+def expects(expected, *marks):
+    """Add a case that needs more than one request: a function that returns the expected response."""
 
-    def add(provoke):
-        CASES.append(case(expected, provoke.__name__.replace("_", " "), provoke, *marks))
-        return provoke
+    def add(request):
+        CASES.append(case(expected, request.__name__.replace("_", " "), request, *marks))
+        return request
 
     return add
 
@@ -200,46 +208,46 @@ def provokes(expected, *marks):
 # 200, 201, 207
 
 
-@provokes(200)
+@expects(200)
 def an_event_sent_twice(service):
     service.post(EXAMPLE | {"EVENT_ID": "twice"})
     return service.post(EXAMPLE | {"EVENT_ID": "twice"})
 
 
-@provokes(201)
-def a_request_that_comes_again(service):
-    first, again = (service.post(EXAMPLE, **{"Idempotency-Key": "again"}) for _ in range(2))
-    assert first.content == again.content
-    return again
+@expects(201)
+def a_request_sent_twice(service):
+    first, second = (service.post(EXAMPLE, **{"Idempotency-Key": "repeated"}) for _ in range(2))
+    assert first.content == second.content
+    return second
 
 
-@provokes(207)
+@expects(207)
 def a_conflict_skipped(service):
     service.post(EXAMPLE | {"EVENT_ID": "skipped"})
     return service.post(EXAMPLE | {"EVENT_ID": "skipped", "BRAND": "other"}, "?on_error=skip")
 
 
-# 409, 422: sent before
+# 409, 422: duplicates
 
 
-@provokes(problems.EVENT_CONFLICT)
-def an_event_id_with_other_contents(service):
+@expects(problems.EVENT_CONFLICT)
+def an_event_id_with_different_contents(service):
     service.post(EXAMPLE | {"EVENT_ID": "conflict"})
     return service.post(EXAMPLE | {"EVENT_ID": "conflict", "BRAND": "other"})
 
 
-@provokes(problems.REQUEST_IN_PROGRESS, pytest.mark.slow)  # only after 10 seconds
+@expects(problems.REQUEST_IN_PROGRESS, pytest.mark.slow)  # takes 10 seconds
 def a_first_request_that_is_still_running(service):
     with slow_inserts(service, 12), ThreadPoolExecutor(1) as client:
         first = client.submit(service.post, EXAMPLE, **{"Idempotency-Key": "running"})
-        process_that_waits(service, "PgSleep")
+        wait_for_process(service, "PgSleep")
         second = service.post(EXAMPLE, **{"Idempotency-Key": "running"})
         assert first.result().status_code == 201
         return second
 
 
-@provokes(problems.IDEMPOTENCY_KEY_REUSED)
-def an_idempotency_key_with_another_body(service):
+@expects(problems.IDEMPOTENCY_KEY_REUSED)
+def an_idempotency_key_with_a_different_body(service):
     service.post(EXAMPLE, **{"Idempotency-Key": "reused"})
     return service.post([EXAMPLE], **{"Idempotency-Key": "reused"})
 
@@ -247,17 +255,18 @@ def an_idempotency_key_with_another_body(service):
 # 429
 
 
-@provokes(problems.RATE_LIMITED)
+@expects(problems.RATE_LIMITED)
 def too_many_requests(service):
-    answers = (service.hasty.get("/feedback") for _ in range(2 * 101))  # there may be a midnight among them
-    return next(answer for answer in answers if answer.status_code != 200)
+    # Twice the limit, because a new window may start in between.
+    responses = (service.hasty.get("/feedback") for _ in range(2 * 101))
+    return next(response for response in responses if response.status_code != 200)
 
 
 # 500, 503: the database
 
 
-@provokes(problems.INTERNAL_ERROR)
-def a_table_that_is_missing(service):
+@expects(problems.INTERNAL_ERROR)
+def a_missing_table(service):
     service.database.execute("ALTER TABLE feedback_journal RENAME TO elsewhere")
     try:
         return service.post(EXAMPLE)
@@ -265,34 +274,34 @@ def a_table_that_is_missing(service):
         service.database.execute("ALTER TABLE elsewhere RENAME TO feedback_journal")
 
 
-@provokes(problems.DATABASE_UNAVAILABLE)
-def a_connection_that_dies_in_the_middle(service):
+@expects(problems.DATABASE_UNAVAILABLE)
+def a_connection_that_dies_during_a_write(service):
     with ThreadPoolExecutor(1) as client, service.locked("sales"):
-        answer = client.submit(service.post, [EXAMPLE])
-        service.database.execute("SELECT pg_terminate_backend(%s)", [process_that_waits(service, "Lock")])
-        return answer.result()
+        response = client.submit(service.post, [EXAMPLE])
+        service.database.execute("SELECT pg_terminate_backend(%s)", [wait_for_process(service, "Lock")])
+        return response.result()
 
 
-@provokes(problems.TOOK_TOO_LONG, pytest.mark.slow)  # only after 5 seconds
-def sales_that_are_not_found_in_time(service):
+@expects(problems.TOOK_TOO_LONG, pytest.mark.slow)  # takes 5 seconds
+def a_query_that_reaches_its_time_limit(service):
     with service.locked("sales"):
         return service.reader.get("/sales")
 
 
-@provokes(problems.RUN_CANCELLED)
-def a_report_that_staff_end(service):
+@expects(problems.RUN_CANCELLED)
+def a_report_that_staff_cancel(service):
     with ThreadPoolExecutor(1) as client:
-        answer = client.submit(service.shop.get, "/reports/sleeps")
-        service.database.execute("SELECT pg_cancel_backend(%s)", [process_that_waits(service, "PgSleep")])
-        return answer.result()
+        response = client.submit(service.shop.get, "/reports/sleeps")
+        service.database.execute("SELECT pg_cancel_backend(%s)", [wait_for_process(service, "PgSleep")])
+        return response.result()
 
 
-@provokes(problems.DATABASE_UNAVAILABLE)
+@expects(problems.DATABASE_UNAVAILABLE)
 def a_report_whose_connection_dies(service):
     with ThreadPoolExecutor(1) as client:
-        answer = client.submit(service.shop.get, "/reports/sleeps")
-        service.database.execute("SELECT pg_terminate_backend(%s)", [process_that_waits(service, "PgSleep")])
-        return answer.result()
+        response = client.submit(service.shop.get, "/reports/sleeps")
+        service.database.execute("SELECT pg_terminate_backend(%s)", [wait_for_process(service, "PgSleep")])
+        return response.result()
 
 
 @contextmanager
@@ -308,30 +317,30 @@ def slow_inserts(service: Service, seconds: int) -> Iterator[None]:
         service.database.execute("DROP FUNCTION slowly CASCADE")
 
 
-def process_that_waits(service: Service, reason: str) -> int:
-    """The database's process that waits for this reason (pg_stat_activity), once there is one."""
+def wait_for_process(service: Service, reason: str) -> int:
+    """Wait for a database process that waits for `reason` (as in pg_stat_activity), and return its id."""
     for _ in range(500):
         query = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = %(reason)s OR wait_event = %(reason)s"
         if row := service.database.execute(query, {"reason": reason}).fetchone():
             return row[0]
         time.sleep(0.01)
-    pytest.fail("no request has come as far as this")
+    pytest.fail(f"no database process waits for {reason}")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("expected", "provoke"), CASES)
-def test_a_real_server_answers_as_it_should(service, expected, provoke):
-    answer = provoke(service)
+@pytest.mark.parametrize(("expected", "request_case"), CASES)
+def test_a_real_server_sends_the_expected_response(service, expected, request_case):
+    response = request_case(service)
 
     if expected in SUCCESSES:
-        assert (answer.status_code, answer.headers["Content-Type"]) == (expected, "application/json"), answer.text
+        assert (response.status_code, response.headers["Content-Type"]) == (expected, "application/json"), response.text
     else:
-        assert answer.headers["Content-Type"] == "application/problem+json", answer.text
-        problem = answer.json()
-        assert (answer.status_code, problem["type"]) == (expected.status, expected.uri)
+        assert response.headers["Content-Type"] == "application/problem+json", response.text
+        problem = response.json()
+        assert (response.status_code, problem["type"]) == (expected.status, expected.uri)
         assert (problem["status"], problem["title"]) == (expected.status, expected.title)
-        assert problem["request_id"] == answer.headers["X-Request-ID"]
+        assert problem["request_id"] == response.headers["X-Request-ID"]
 
 
-def test_every_success_and_every_problem_is_provoked():
+def test_the_cases_cover_every_success_and_every_problem():
     assert {case.values[0] for case in CASES} == {*SUCCESSES, *PROBLEM_TYPES}

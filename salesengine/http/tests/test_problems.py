@@ -1,4 +1,4 @@
-"""Problem types: which failure is which, and where clients read what each means."""
+"""Problem types: which exception gets which problem, and where each one is documented."""
 
 import re
 from html import unescape
@@ -21,16 +21,16 @@ DRF_EXCEPTIONS = [
 
 @pytest.fixture
 def fail_with(api, monkeypatch):
-    """GET /feedback, which fails with the given exception; its answer."""
+    """Return a function that makes GET /feedback fail with an exception and returns the response."""
 
-    def answer(error):
+    def get(error):
         def fail(query):
             raise error
 
         monkeypatch.setattr(feedback, "top_categories", fail)
         return api.get("/feedback")
 
-    return answer
+    return get
 
 
 def slug(response):
@@ -39,15 +39,12 @@ def slug(response):
     return response.json()["type"].removeprefix("/docs/problems#")
 
 
-def test_no_two_problems_have_the_same_name():
-    assert (
-        len({problem.slug for problem in PROBLEM_TYPES})
-        == len({problem.title for problem in PROBLEM_TYPES})
-        == len(PROBLEM_TYPES)
-    )
+def test_every_problem_has_a_unique_slug_and_title():
+    assert len({problem.slug for problem in PROBLEM_TYPES}) == len(PROBLEM_TYPES)
+    assert len({problem.title for problem in PROBLEM_TYPES}) == len(PROBLEM_TYPES)
 
 
-def test_the_page_has_every_problem_where_its_type_leads(api):
+def test_the_page_explains_every_problem_where_its_type_links_to(api):
     response = api.get("/docs/problems")
 
     page = unescape(response.content.decode())
@@ -58,37 +55,37 @@ def test_the_page_has_every_problem_where_its_type_leads(api):
             assert text in sections[problem.slug]
 
 
-def test_the_page_fetches_nothing_and_runs_nothing(api):
+def test_the_page_loads_nothing_and_runs_no_script(api):
     response = api.get("/docs/problems")
 
     assert response["Content-Security-Policy"].startswith("default-src 'none'; style-src 'unsafe-inline'")
     assert b"<script" not in response.content
 
 
-def test_the_openapi_document_has_every_problem_in_the_same_words(api):
+def test_the_openapi_document_describes_every_problem_in_the_same_words(api):
     document = api.get("/openapi.json").json()
 
-    answers = [
-        answer
+    responses = [
+        response
         for operations in document["paths"].values()
         for operation in operations.values()
-        for answer in operation["responses"].values()
+        for response in operation["responses"].values()
     ]
     for problem in set(PROBLEM_TYPES) - {METHOD_NOT_ALLOWED}:
-        found = [answer for answer in answers if problem.meaning in answer["description"]]
-        assert found, problem.slug
-        for answer in found:
-            content = answer["content"]["application/problem+json"]
-            assert problem.remedy in answer["description"]
+        matching = [response for response in responses if problem.meaning in response["description"]]
+        assert matching, problem.slug
+        for response in matching:
+            content = response["content"]["application/problem+json"]
+            assert problem.remedy in response["description"]
             assert problem.uri in content["schema"]["properties"]["type"]["enum"]
             assert problem.uri in [example["value"]["type"] for example in content["examples"].values()]
     assert "(/docs/problems)" in document["info"]["description"]
 
 
 @pytest.mark.parametrize("cls", DRF_EXCEPTIONS)
-def test_each_of_drfs_exceptions_is_a_problem_of_its_status(fail_with, cls):
-    needs = {exceptions.MethodNotAllowed: ("GET",), exceptions.UnsupportedMediaType: ("text/csv",)}
-    error = cls(*needs.get(cls, ()))
+def test_every_exception_of_drf_gets_a_problem_with_its_status(fail_with, cls):
+    arguments = {exceptions.MethodNotAllowed: ("GET",), exceptions.UnsupportedMediaType: ("text/csv",)}
+    error = cls(*arguments.get(cls, ()))
 
     response = fail_with(error)
 
@@ -112,11 +109,11 @@ def test_each_of_drfs_exceptions_is_a_problem_of_its_status(fail_with, cls):
         (ZeroDivisionError(), "internal-error"),
     ],
 )
-def test_each_failure_is_the_problem_that_it_should_be(fail_with, error, name):
+def test_an_exception_gets_its_problem(fail_with, error, name):
     assert slug(fail_with(error)) == name
 
 
-def test_a_conflict_names_the_events(fail_with):
+def test_a_conflict_lists_the_events(fail_with):
     body = fail_with(errors.EventConflict([{"pointer": "/1/EVENT_ID", "detail": "is stored"}], error_count=7)).json()
 
     assert (body["error_count"], body["errors"]) == (7, [{"pointer": "/1/EVENT_ID", "detail": "is stored"}])
@@ -126,22 +123,22 @@ def test_a_conflict_names_the_events(fail_with):
     ("error", "wait"),
     [(errors.RequestInProgress(), "1"), (errors.DatabaseUnavailable(), "5"), (exceptions.Throttled(42), "42")],
 )
-def test_what_passes_says_when_to_try_again(fail_with, error, wait):
+def test_a_temporary_problem_has_retry_after(fail_with, error, wait):
     assert fail_with(error)["Retry-After"] == wait
 
 
-def test_a_wrong_method_is_told_the_right_ones(api):
+def test_a_wrong_method_gets_the_allowed_ones(api):
     response = api.get("/ingest")
 
     assert slug(response) == "method-not-allowed"
     assert response["Allow"] == "POST, OPTIONS"
 
 
-def test_a_format_that_there_is_not_is_a_problem(api):
+def test_an_unsupported_format_gets_a_problem(api):
     assert slug(api.get("/feedback", headers={"Accept": "text/csv"})) == "not-acceptable"
 
 
-def test_a_form_from_elsewhere_is_a_problem_outside_the_back_office():
+def test_a_csrf_failure_gets_a_problem_or_in_the_back_office_a_page():
     client = APIClient(enforce_csrf_checks=True)
 
     assert slug(client.post("/healthz")) == "not-allowed"

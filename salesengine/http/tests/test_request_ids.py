@@ -1,4 +1,4 @@
-"""The id of each request: on its answer, in its problem, on its log lines."""
+"""Request ids in responses, problems and log lines."""
 
 import logging
 
@@ -12,27 +12,27 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def logged(monkeypatch, tmp_path):
-    """What the project's own logging writes, line by line."""
-    handler = logging.root.handlers[[type(each) for each in logging.root.handlers].index(logging.StreamHandler)]
+    """Yield a function that returns the lines that the project's log handler has written."""
+    [handler] = [handler for handler in logging.root.handlers if type(handler) is logging.StreamHandler]
     with (tmp_path / "log").open("w") as stream:
         monkeypatch.setattr(handler, "stream", stream)
         yield lambda: stream.flush() or (tmp_path / "log").read_text().splitlines()
 
 
-def test_every_answer_has_an_id_of_its_own(api):
+def test_every_response_has_a_unique_id(api):
     ids = {api.get("/healthz")["X-Request-ID"] for _ in range(3)}
 
     assert len(ids) == 3
-    assert all(len(each) == 32 for each in ids)
+    assert all(len(request_id) == 32 for request_id in ids)
 
 
 @pytest.mark.parametrize("sent", ["a", "x" * 64, "2021.01_07-A"])
-def test_an_id_that_was_sent_is_taken_over(api, sent):
+def test_a_valid_id_of_the_client_is_kept(api, sent):
     assert api.get("/healthz", headers={"X-Request-ID": sent})["X-Request-ID"] == sent
 
 
 @pytest.mark.parametrize("sent", ["", "x" * 65, "a b", "a\nb", "a\n", "é", "a,b", "<b>"])
-def test_an_id_that_makes_no_sense_is_replaced(api, sent):
+def test_an_invalid_id_of_the_client_is_replaced(api, sent):
     assert len(api.get("/healthz", headers={"X-Request-ID": sent})["X-Request-ID"]) == 32
 
 
@@ -47,7 +47,7 @@ def test_an_id_that_makes_no_sense_is_replaced(api, sent):
         ("/docs", {}, 200),
     ],
 )
-def test_answers_of_every_kind_have_the_id(api, address, headers, status):
+def test_all_kinds_of_responses_have_the_id(api, address, headers, status):
     response = api.get(address, headers=headers | {"X-Request-ID": "of-the-client"})
 
     assert (response.status_code, response["X-Request-ID"]) == (status, "of-the-client")
@@ -55,7 +55,7 @@ def test_answers_of_every_kind_have_the_id(api, address, headers, status):
         assert response.json()["request_id"] == "of-the-client"
 
 
-def test_a_failure_outside_the_api_has_the_id_in_answer_and_log(api, monkeypatch, logged):
+def test_an_error_outside_the_api_has_the_id_in_response_and_log(api, monkeypatch, logged):
     monkeypatch.setattr("salesengine.operations.health.connection", None)
     api.raise_request_exception = False
 
@@ -66,22 +66,22 @@ def test_a_failure_outside_the_api_has_the_id_in_answer_and_log(api, monkeypatch
     assert any("[of-the-client] django.request: Internal Server Error" in line for line in logged())
 
 
-def test_what_a_request_logs_has_its_id_and_what_comes_after_has_none(api, monkeypatch, logged):
+def test_log_lines_of_a_request_have_its_id_and_later_ones_have_none(api, monkeypatch, logged):
     def fail(query):
         raise ZeroDivisionError
 
     monkeypatch.setattr(feedback, "top_categories", fail)
     api.get("/feedback", headers={"X-Request-ID": "of-the-client"})
-    logging.getLogger("salesengine").warning("after it")
+    logging.getLogger("salesengine").warning("afterwards")
 
     lines = [line for line in logged() if " ERROR " in line or " WARNING " in line]
     assert "ERROR [of-the-client] salesengine.http.errors: An API view failed" in lines[0]
     assert "ERROR [of-the-client] django.request: Internal Server Error: /feedback" in lines[1]
-    assert "WARNING [-] salesengine: after it" in lines[2]
+    assert "WARNING [-] salesengine: afterwards" in lines[2]
     assert current_request_id() == "-"
 
 
-def test_a_refused_host_is_one_line_in_the_log(api, logged):
+def test_a_disallowed_host_is_one_line_in_the_log(api, logged):
     api.get("/feedback", headers={"Host": "elsewhere.example", "X-Request-ID": "of-the-client"})
 
     [line] = logged()

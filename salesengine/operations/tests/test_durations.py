@@ -1,3 +1,5 @@
+"""Durations such as 90d, as people type them."""
+
 from argparse import ArgumentParser
 from datetime import timedelta
 
@@ -22,18 +24,18 @@ def test_a_duration_is_a_number_and_a_unit(text, duration):
 
 
 @pytest.mark.parametrize("text", ["", "d", "90", "0d", "-1d", "1.5h", "1d2h", "90 d", "٣d", "100000w", "1y", "1d\n2"])
-def test_anything_else_is_refused_with_an_example(text):
+def test_anything_else_is_an_error_with_an_example(text):
     with pytest.raises(ValueError, match="such as 90d"):
         parse_duration(text)
 
 
-def test_the_longest_one_can_be_added_to_today_and_taken_from_it():
+def test_the_longest_duration_can_be_added_to_today_and_subtracted_from_it():
     longest = parse_duration("99999w")
 
     assert timezone.now() - longest < timezone.now() < timezone.now() + longest
 
 
-def test_argparse_shows_what_is_wrong(capsys):
+def test_argparse_prints_the_error(capsys):
     parser = ArgumentParser()
     parser.add_argument("--expires", type=parse_duration)
 

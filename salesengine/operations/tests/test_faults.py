@@ -1,4 +1,4 @@
-"""The service goes on when its database's connections or its database die."""
+"""The service keeps working when its database connections or its database die, or when clients stall."""
 
 import os
 import signal
@@ -25,47 +25,49 @@ def post(server, event):
     return httpx.post(f"{server}/ingest", json=event | {"CATEGORY": "high-tech"}, timeout=60).status_code
 
 
-def stored(server):
+def count_stored(server):
     rows = httpx.get(f"{server}/feedback", params={"category": "high-tech"}, timeout=60).json()
     return rows[0]["sales_count"] if rows else 0
 
 
-def test_connections_that_died_are_replaced(server, event, connection):
-    with ThreadPoolExecutor(32) as clients:  # so that the pools are full
+def test_dead_connections_are_replaced(server, event, connection):
+    with ThreadPoolExecutor(32) as clients:  # fills the connection pools
         list(clients.map(lambda _: post(server, event), range(200)))
     connection.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
     )
-    began = time.monotonic()
-    answers = [post(server, event) for _ in range(40)]
+    start = time.monotonic()
+    statuses = [post(server, event) for _ in range(40)]
 
-    assert answers.count(503) <= 8, "a few, not one for each of up to 32 connections"
-    assert answers.count(201) == 40 - answers.count(503)
-    assert time.monotonic() - began < 10
+    assert statuses.count(503) <= 8, "a few, not one for each of up to 32 connections"
+    assert statuses.count(201) == 40 - statuses.count(503)
+    assert time.monotonic() - start < 10
 
 
-def test_a_database_that_was_killed_is_started_again_and_has_every_sale(server, server_dir, event):
-    before = stored(server)
+def test_a_killed_database_is_restarted_and_still_has_every_sale(server, server_dir, event):
+    before = count_stored(server)
     accepted = sum(post(server, event) == 201 for _ in range(50))
     os.kill(int((server_dir / "postgres" / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
 
-    answers = []
+    statuses = []
     deadline = time.monotonic() + 60
-    while answers[-10:] != [201] * 10 and time.monotonic() < deadline:
-        answers.append(post(server, event))
+    while statuses[-10:] != [201] * 10 and time.monotonic() < deadline:
+        statuses.append(post(server, event))
 
-    assert set(answers) <= {201, 503}
-    assert answers[-10:] == [201] * 10
-    assert stored(server) == before + accepted + answers.count(201)
+    assert set(statuses) <= {201, 503}
+    assert statuses[-10:] == [201] * 10
+    assert count_stored(server) == before + accepted + statuses.count(201)
 
 
-def test_clients_that_stop_in_mid_request_do_not_keep_the_others_out(server):
-    half = b"POST /ingest HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+def test_clients_that_stall_within_a_request_do_not_block_others(server):
+    partial_request = (
+        b"POST /ingest HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+    )
     stalled = [socket.create_connection(("127.0.0.1", urlsplit(server).port)) for _ in range(40)]
     try:
         for connection in stalled:
-            connection.sendall(half)
+            connection.sendall(partial_request)
 
         assert httpx.get(f"{server}/healthz", timeout=40).status_code == 200
     finally:

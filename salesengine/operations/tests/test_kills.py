@@ -1,4 +1,4 @@
-"""Clients that send again until they are answered, while the service's workers are killed: each event is there once."""
+"""Clients that retry while workers of the service are killed have every event stored exactly once."""
 
 import json
 import os
@@ -19,25 +19,25 @@ from salesengine.tests.servers import connect_database, manage, new_folder, serv
 KILLS = 50
 CLIENTS = 12
 WORKERS = 2
-# (how many events, 0 for one that is in no list; whether with an Idempotency-Key, or an EVENT_ID in each event)
-FORMS = [(0, True), (0, False), (20, True), (20, False), (500, True), (500, False)]
-SEND_AGAIN = {problem.uri for problem in (REQUEST_IN_PROGRESS, INTERNAL_ERROR, DATABASE_UNAVAILABLE)}
+# (number of events, where 0 is a single event outside a list; True for an Idempotency-Key, False for EVENT_IDs)
+REQUEST_KINDS = [(0, True), (0, False), (20, True), (20, False), (500, True), (500, False)]
+RETRYABLE = {problem.uri for problem in (REQUEST_IN_PROGRESS, INTERNAL_ERROR, DATABASE_UNAVAILABLE)}
 
 
 class Workers:
-    """The workers of the gunicorn at this address, which this process has started."""
+    """The workers of the gunicorn at this address, which must be a child of this process."""
 
     def __init__(self, address: str) -> None:
         port = urlsplit(address).port
-        [self.master] = [each for each in psutil.Process().children() if listens(each, port)]
+        [self.master] = [child for child in psutil.Process().children() if listens(child, port)]
 
     def pids(self) -> set[int]:
-        """Those that run; not PostgreSQL, nor what is dead already."""
+        """Return the ids of the running workers, without PostgreSQL and dead processes."""
         command = self.master.cmdline()
-        return {each.pid for each in self.master.children() if is_running(each, command)}
+        return {child.pid for child in self.master.children() if is_running(child, command)}
 
     def kill_one(self) -> None:
-        """Kill any of them, and wait until there is another in its place."""
+        """Kill a random worker, and wait until it has been replaced."""
         victim = random.choice(sorted(self.pids()))
         os.kill(victim, 9)
         deadline = time.monotonic() + 30
@@ -47,7 +47,8 @@ class Workers:
 
 
 def listens(process: psutil.Process, port: int | None) -> bool:
-    return any(each.laddr.port == port for each in process.net_connections("tcp") if each.status == psutil.CONN_LISTEN)
+    connections = process.net_connections("tcp")
+    return any(connection.status == psutil.CONN_LISTEN and connection.laddr.port == port for connection in connections)
 
 
 def is_running(process: psutil.Process, command: list[str]) -> bool:
@@ -58,44 +59,44 @@ def is_running(process: psutil.Process, command: list[str]) -> bool:
 
 
 class Client:
-    """Sends requests of all forms, each one until it is answered, as long as it may."""
+    """Send requests of all kinds until told to stop, and retry each one until it succeeds."""
 
     def __init__(self, address: str, event: dict, number: int) -> None:
-        # No connection is used twice: one that breaks then broke with a request in it.
+        # Without keep-alive, so that a connection that breaks always breaks during a request.
         limits = httpx.Limits(max_keepalive_connections=0)
         self.http = httpx.Client(base_url=address, timeout=60, limits=limits)
         self.event, self.number = event, number
         self.sent = []  # the ID_ORDER of every event
-        self.answers = []  # (headers, body, first answer) of the requests with an Idempotency-Key
-        self.answered = 0
-        self.broken = 0  # connections that broke with a request in them
-        self.lost = 0  # answers to what was done, which came to nobody until the request was sent again
+        self.responses = []  # (headers, body, response) of each request with an Idempotency-Key
+        self.completed = 0
+        self.broken = 0  # connections that broke during a request
+        self.lost = 0  # responses that were lost after the commit, until the client retried
 
     def run(self, stop):
         while not stop.is_set():
-            self.send(*random.choice(FORMS))
+            self.send(*random.choice(REQUEST_KINDS))
         self.http.close()
 
     def send(self, size, has_key):
-        name = f"{self.number}-{self.answered}"
-        orders = [f"{name}-{place}" for place in range(size or 1)]
+        name = f"{self.number}-{self.completed}"
+        orders = [f"{name}-{index}" for index in range(size or 1)]
         events = [self.event | {"ID_ORDER": order} | ({} if has_key else {"EVENT_ID": order}) for order in orders]
         body = json.dumps(events if size else events[0])
         headers = {"Content-Type": "application/json"} | ({"Idempotency-Key": name} if has_key else {})
-        answer = self.post_until_answered(headers, body)
+        response = self.post_with_retries(headers, body)
         self.sent += orders
-        self.answered += 1
-        self.lost += answer.status_code == 200 or "Idempotent-Replayed" in answer.headers
+        self.completed += 1
+        self.lost += response.status_code == 200 or "Idempotent-Replayed" in response.headers
         if has_key:
-            self.answers.append((headers, body, answer))
+            self.responses.append((headers, body, response))
 
-    def post_until_answered(self, headers, body):
+    def post_with_retries(self, headers, body):
         while True:
             try:
-                answer = self.http.post("/ingest", content=body, headers=headers)
-                if answer.status_code in {200, 201}:
-                    return answer
-                assert answer.json()["type"] in SEND_AGAIN, answer.text
+                response = self.http.post("/ingest", content=body, headers=headers)
+                if response.status_code in {200, 201}:
+                    return response
+                assert response.json()["type"] in RETRYABLE, response.text
             except httpx.TransportError:
                 self.broken += 1
             time.sleep(random.random() / 50)
@@ -114,40 +115,43 @@ def service(folder):
 
 
 @pytest.mark.slow
-def test_clients_that_send_again_through_fifty_kills_of_workers_have_every_event_stored_once(service, folder, event):
+def test_clients_that_retry_through_fifty_kills_of_workers_have_every_event_stored_once(service, folder, event):
     workers, stop = Workers(service), threading.Event()
     clients = [Client(service, event, number) for number in range(CLIENTS)]
     with ThreadPoolExecutor(CLIENTS) as pool:
         runs = [pool.submit(client.run, stop) for client in clients]
         try:
             for _ in range(KILLS):
-                wait_for_answers(clients)
+                wait_for_responses(clients)
                 workers.kill_one()
         finally:
             stop.set()
         for run in runs:
             run.result()
 
-    assert sum(client.broken for client in clients) >= KILLS, "kills hit requests in flight"
-    assert sum(client.lost for client in clients) > 0, "some of them after the commit, before the answer"
+    assert sum(client.broken for client in clients) >= KILLS, "kills should interrupt requests"
+    assert sum(client.lost for client in clients) > 0, (
+        "some kills should happen after the commit and before the response"
+    )
     assert stored_orders(folder) == Counter(order for client in clients for order in client.sent)
     manage(folder, "verify_feedback")
     with httpx.Client(base_url=service, timeout=60) as http:
-        for headers, body, first in (answer for client in clients for answer in client.answers):
-            again = http.post("/ingest", content=body, headers=headers)
-            assert (again.status_code, again.content) == (first.status_code, first.content)
-            assert again.headers["Idempotent-Replayed"] == "true"
+        for headers, body, first in (response for client in clients for response in client.responses):
+            second = http.post("/ingest", content=body, headers=headers)
+            assert (second.status_code, second.content) == (first.status_code, first.content)
+            assert second.headers["Idempotent-Replayed"] == "true"
 
 
-def wait_for_answers(clients):
-    """Until the clients have got some more answers, so that the next kill hits workers at work."""
-    enough = sum(client.answered for client in clients) + random.randrange(10, 60)
+def wait_for_responses(clients):
+    """Wait until the clients have completed some more requests, so that the next kill hits busy workers."""
+    goal = sum(client.completed for client in clients) + random.randrange(10, 60)
     deadline = time.monotonic() + 60
-    while sum(client.answered for client in clients) < enough:
-        assert time.monotonic() < deadline, "no answers"
+    while sum(client.completed for client in clients) < goal:
+        assert time.monotonic() < deadline, "no responses"
         time.sleep(0.001)
 
 
 def stored_orders(folder):
+    """Return how often each ID_ORDER is stored."""
     with connect_database(folder) as connection:
         return Counter(dict(connection.execute("SELECT id_order, count(*) FROM sales GROUP BY id_order").fetchall()))
