@@ -13,15 +13,16 @@ from import_export.instance_loaders import CachedInstanceLoader
 from import_export.results import Result
 from import_export.tmp_storages import BaseStorage
 
+from countries.csv_file import COLUMNS, InvalidCountriesError, RowError, as_cell, read_countries
+from countries.loading import fingerprint
 from countries.models import Country
-from countries.services import COLUMNS, InvalidCountriesError, RowError, as_cell, fingerprint, read_countries
 
 MAX_LINES = 20_000
 CONFIRM_WITHIN = 60 * 60  # seconds
 
 
 class CountryCSV(CSV):  # type: ignore[misc]  # the library has no types
-    """CSV by the rules of `countries.services`."""
+    """CSV by the rules of `countries.csv_file`."""
 
     def create_dataset(self, in_stream: bytes, **options: Any) -> tablib.Dataset:
         """The rows of a file, checked. Raises InvalidCountriesError, which names every bad row."""

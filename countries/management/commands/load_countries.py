@@ -5,7 +5,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from countries.services import HEADER, InvalidCountriesError, load_countries
+from countries.csv_file import HEADER, InvalidCountriesError
+from countries.loading import load_countries
 
 EXAMPLE = f"""\
 A file such as countries.csv:

@@ -4,16 +4,9 @@ import pytest
 from django.db import OperationalError, connection, transaction
 from model_bakery import baker
 
+from countries.csv_file import MAX_LISTED, InvalidCountriesError, RowError, as_cell
+from countries.loading import LoadResult, load_countries, lock_countries
 from countries.models import Country
-from countries.services import (
-    MAX_LISTED,
-    InvalidCountriesError,
-    LoadResult,
-    RowError,
-    as_cell,
-    load_countries,
-    lock_countries,
-)
 from salesengine.tests.servers import waiting_at_most
 
 HEADER = "ID_COUNTRY,COUNTRY_NAME,CONTINENT\n"

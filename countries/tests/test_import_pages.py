@@ -16,9 +16,9 @@ from django.urls import reverse
 from django.utils import timezone
 from model_bakery import baker
 
-from countries import import_admin
+from countries import import_pages
+from countries.loading import load_countries
 from countries.models import Country
-from countries.services import load_countries
 
 IMPORT = reverse("admin:countries_country_import")
 CONFIRM = reverse("admin:countries_country_process_import")
@@ -113,7 +113,7 @@ def test_a_file_that_changes_nothing_says_so_and_has_nothing_to_confirm(admin_cl
 
 
 def test_a_long_preview_is_cut_and_says_so_and_all_of_it_is_stored(admin_client, monkeypatch):
-    monkeypatch.setattr(import_admin, "SHOWN", 3)
+    monkeypatch.setattr(import_pages, "SHOWN", 3)
     page = upload(admin_client, HEADER + "".join(f"{n},Country {n},\n" for n in range(2_345)))
     assert len(cells(page)) == 3
     assert "the first 3 of 2345 rows" in page.content.decode()
@@ -173,7 +173,7 @@ def test_a_file_of_another_kind_is_told_what_a_file_must_be(admin_client, conten
 
 
 def test_a_long_list_of_mistakes_is_cut_and_says_so(admin_client, monkeypatch):
-    monkeypatch.setattr(import_admin, "SHOWN", 3)
+    monkeypatch.setattr(import_pages, "SHOWN", 3)
     page = upload(admin_client, HEADER + ",Nowhere,\n" * 100)
     assert len(mistakes(page)) == 3
     assert "the first 3 of 100 mistakes" in page.content.decode()
@@ -300,7 +300,7 @@ def test_the_log_says_of_each_country_where_its_values_come_from(admin_client, a
 
 def test_what_cannot_be_logged_is_not_imported(admin_client, monkeypatch):
     page = upload(admin_client, HEADER + "170,France,Europe\n")
-    monkeypatch.setattr("countries.import_admin.what_changed", lambda *countries: 1 / 0)
+    monkeypatch.setattr("countries.import_pages.what_changed", lambda *countries: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         confirm(admin_client, page)
     assert not stored()

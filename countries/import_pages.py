@@ -22,9 +22,10 @@ from import_export.forms import ConfirmImportForm
 from import_export.results import Result, RowResult
 from unfold.contrib.import_export.forms import ImportForm
 
+from countries.csv_file import HEADER, InvalidCountriesError
+from countries.loading import lock_countries
 from countries.models import Country
 from countries.resources import CountryCSV, CountryResource, SignedFile, what_changed
-from countries.services import HEADER, InvalidCountriesError, lock_countries
 
 MAX_BYTES = 1_000_000
 SHOWN = 200  # rows of a preview, or of what is wrong
