@@ -70,7 +70,7 @@ def no_remembered_keys() -> None:
     """The API keys of a test are its own; those of others are forgotten."""
     from salesengine.accounts import api_keys
 
-    api_keys.remembered.clear()
+    api_keys.key_cache.clear()
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""What is done: countries are stored."""
+"""Store countries, and tell when the stored ones have changed."""
 
 import hashlib
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from salesengine.http.renderers import encode_json
 
 @dataclass(frozen=True)
 class LoadResult:
-    """How many countries were not there before, were there with other values, and were there just so."""
+    """The numbers of countries that were added, got other values, and had the same values already."""
 
     new: int
     changed: int
@@ -23,17 +23,17 @@ class LoadResult:
 def load_countries(csv_file: bytes, *, dry_run: bool = False) -> LoadResult:
     """Store the countries of a CSV file (UTF-8, header ID_COUNTRY,COUNTRY_NAME,CONTINENT): all of them, or none.
 
-    Raises InvalidCountriesError, which names every bad row.
+    Raises InvalidCountriesError, which lists every invalid row.
     """
     return store_countries(read_countries(csv_file), dry_run=dry_run)
 
 
 @transaction.atomic
 def store_countries(countries: Sequence[Country], *, dry_run: bool = False) -> LoadResult:
-    """Add the countries whose ids are new and give the others their new values; a dry run takes all of it back."""
-    known = Country.objects.in_bulk([country.pk for country in countries])
-    new = [country for country in countries if country.pk not in known]
-    changed = [country for country in countries if country.pk in known and not _same(country, known[country.pk])]
+    """Add the countries with a new id, and update the others. A dry run does the same, and rolls it back."""
+    stored = Country.objects.in_bulk([country.pk for country in countries])
+    new = [country for country in countries if country.pk not in stored]
+    changed = [country for country in countries if country.pk in stored and not _is_same(country, stored[country.pk])]
     Country.objects.bulk_create(
         new + changed,
         update_conflicts=True,
@@ -45,16 +45,16 @@ def store_countries(countries: Sequence[Country], *, dry_run: bool = False) -> L
 
 
 def fingerprint(using: str = "default") -> str:
-    """SHA-256 of all countries, in hex: it changes when any of them does."""
+    """Return the SHA-256 of all countries in hexadecimal. It changes when any country changes."""
     rows = Country.objects.using(using).order_by("pk").values_list("id_country", "country_name", "continent")
     return hashlib.sha256(encode_json(list(rows))).hexdigest()
 
 
 def lock_countries() -> None:
-    """Let nobody else change countries until the end of the transaction; reading goes on."""
+    """Keep other transactions from changing countries until this one ends. They can still read them."""
     with connection.cursor() as cursor:
         cursor.execute("LOCK TABLE country IN SHARE ROW EXCLUSIVE MODE")
 
 
-def _same(one: Country, other: Country) -> bool:
-    return (one.country_name, one.continent) == (other.country_name, other.continent)
+def _is_same(new: Country, stored: Country) -> bool:
+    return (new.country_name, new.continent) == (stored.country_name, stored.continent)

@@ -61,7 +61,7 @@ def test_demo_data_is_not_loaded_beside_other_sales(capsys):
     call_command("prepare", "--demo")
 
     assert Sale.objects.count() == 1
-    assert "no demo data is loaded" in capsys.readouterr().err
+    assert "no demo data was loaded" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("wanted", [True, False])
@@ -72,7 +72,7 @@ def test_where_keys_are_wanted_and_missing_it_says_how_to_make_one(capsys, setti
     create_key("shop", ["read"])
     call_command("prepare")
 
-    assert ("make one with manage.py create_api_key" in first) is wanted
+    assert ("create one with manage.py create_api_key" in first) is wanted
     assert capsys.readouterr().err == ""
 
 
@@ -87,7 +87,7 @@ def test_a_database_that_cannot_be_reached_is_said_in_words():
     )
 
     assert finished.returncode == 1
-    assert "CommandError: The database cannot be used" in finished.stderr
+    assert "CommandError: Cannot use the database" in finished.stderr
     assert "Traceback" not in finished.stderr
 
 
@@ -107,6 +107,6 @@ def test_two_at_once_prepare_one_database():
         told = manage(folder, "run_report", "new_and_returning_buyers", "--format", "json")
 
     assert [process.returncode for process in processes] == [0, 0]
-    assert sum("Made the user admin" in each for each in said) == 1
-    assert sum("There are sales already" in each for each in said) == 1
+    assert sum("Created the user admin" in each for each in said) == 1
+    assert sum("The database has sales already" in each for each in said) == 1
     assert sum(week["sales"] for week in json.loads(told)) == DEMO_SALES

@@ -4,7 +4,7 @@ import pytest
 from django.db import OperationalError, connection, transaction
 from model_bakery import baker
 
-from countries.csv_file import MAX_LISTED, InvalidCountriesError, RowError, as_cell
+from countries.csv_file import MAX_LISTED, InvalidCountriesError, RowError, safe_cell
 from countries.loading import LoadResult, load_countries, lock_countries
 from countries.models import Country
 from salesengine.tests.servers import waiting_at_most
@@ -23,7 +23,7 @@ def problems_of(csv_file):
     with pytest.raises(InvalidCountriesError) as caught:
         load_countries(csv_file if isinstance(csv_file, bytes) else csv_file.encode())
     assert not Country.objects.exists()
-    return caught.value.problems
+    return caught.value.errors
 
 
 def stored():
@@ -121,9 +121,9 @@ def test_a_header_that_is_not_utf_8_is_refused():
         (b"170,Fran\x00ce,Europe", "COUNTRY_NAME must not contain the character NUL"),
         (b"170,France,Eur\x00ope", "CONTINENT must not contain the character NUL"),
         (b"170,,Europe", "COUNTRY_NAME must not be empty"),
-        (b"170,France", "has 2 values instead of 3; a value that holds a comma needs quotes around it"),
-        (b"170,Korea, South,Asia", "has 4 values instead of 3; a value that holds a comma needs quotes around it"),
-        (b"170,Cura\xe7ao,Americas", "is not in UTF-8; save the file in that encoding"),
+        (b"170,France", "has 2 values instead of 3; put quotes around a value that contains a comma"),
+        (b"170,Korea, South,Asia", "has 4 values instead of 3; put quotes around a value that contains a comma"),
+        (b"170,Cura\xe7ao,Americas", "is not UTF-8; save the file in that encoding"),
         (b'170,"France" (FR),Europe', "is not valid CSV: ',' expected after '\"'"),
         (b'170,"France,Europe', "is not valid CSV: unexpected end of data"),
     ],
@@ -141,7 +141,7 @@ def test_an_id_of_64_characters_is_stored():
 
 def test_an_id_that_is_there_twice_is_told_with_its_first_line():
     (problem,) = problems_of(HEADER + "170,France,Europe\n203,Spain,Europe\n 170,France,Europe\n")
-    assert problem == RowError(4, "ID_COUNTRY '170' is on line 2 already; each id may be there once")
+    assert problem == RowError(4, "ID_COUNTRY '170' is already on line 2; use each id once")
 
 
 def test_everything_that_is_wrong_is_told_at_once():
@@ -160,7 +160,7 @@ def test_a_row_is_told_with_the_line_it_starts_at():
 
 
 def test_a_long_list_of_problems_is_cut_and_says_how_many_more_there_are():
-    with pytest.raises(InvalidCountriesError, match="120 rows are not valid; nothing was stored") as caught:
+    with pytest.raises(InvalidCountriesError, match="120 rows are invalid; nothing was stored") as caught:
         load(HEADER + ",Nowhere,\n" * 120)
     lines = str(caught.value).splitlines()
     assert lines[1] == "  line 2: ID_COUNTRY must not be empty"
@@ -188,14 +188,14 @@ def test_a_file_with_nothing_but_the_header_changes_nothing():
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "'=1", "''+1", "\uff1d1"])
 def test_what_a_spreadsheet_would_run_is_marked_with_an_apostrophe_that_loading_takes_off(text):
-    assert as_cell(text) == f"'{text}"
-    load(f"{HEADER}{as_cell(text)},{as_cell(text)},{as_cell(text)}\n")
+    assert safe_cell(text) == f"'{text}"
+    load(f"{HEADER}{safe_cell(text)},{safe_cell(text)},{safe_cell(text)}\n")
     assert stored() == {(text, text, text)}
 
 
 @pytest.mark.parametrize("text", ["France", "'quoted'", "Côte d'Ivoire", "'", ""])
 def test_other_text_stays_as_it_is(text):
-    assert as_cell(text) == text
+    assert safe_cell(text) == text
     load(f"{HEADER}1,x{text},{text}\n")
     assert stored() == {("1", f"x{text}", text or None)}
 

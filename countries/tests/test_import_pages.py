@@ -108,15 +108,15 @@ def test_confirming_stores_what_the_preview_showed(admin_client, france):
 
 def test_a_file_that_changes_nothing_says_so_and_has_nothing_to_confirm(admin_client, france):
     page = upload(admin_client, HEADER + "170,France,Europe\n").content.decode()
-    assert "changes nothing: 1 unchanged" in page
+    assert "changes nothing. Unchanged countries: 1." in page
     assert ">Import</button>" not in page
 
 
 def test_a_long_preview_is_cut_and_says_so_and_all_of_it_is_stored(admin_client, monkeypatch):
-    monkeypatch.setattr(import_pages, "SHOWN", 3)
+    monkeypatch.setattr(import_pages, "MAX_SHOWN", 3)
     page = upload(admin_client, HEADER + "".join(f"{n},Country {n},\n" for n in range(2_345)))
     assert len(cells(page)) == 3
-    assert "the first 3 of 2345 rows" in page.content.decode()
+    assert "the first 3 of 2,345 new or changed rows" in page.content.decode()
     confirm(admin_client, page)
     assert Country.objects.count() == 2_345
 
@@ -142,8 +142,8 @@ def test_every_bad_row_is_told_with_its_line_and_its_values(admin_client, france
     assert [(line, detail.split(";")[0]) for line, detail in mistakes(page)] == [
         (2, "COUNTRY_NAME must not be empty"),
         (3, "has 2 values instead of 3"),
-        (4, "is not in UTF-8"),
-        (6, "ID_COUNTRY '206' is on line 5 already"),
+        (4, "is not UTF-8"),
+        (6, "ID_COUNTRY '206' is already on line 5"),
         (7, "ID_COUNTRY must not be empty"),
         (7, "COUNTRY_NAME must not be empty"),
         (8, "ID_COUNTRY must have at most 64 characters, not 65"),
@@ -153,14 +153,14 @@ def test_every_bad_row_is_told_with_its_line_and_its_values(admin_client, france
     ]
     assert cells(page)[1][2].split() == ["203", "Spain"]
     assert cells(page)[-1][2].split() == ["3", "<i>I", "a\N{REPLACEMENT CHARACTER}"]
-    assert "This file cannot be imported. Nothing was stored." in page.content.decode()
+    assert "This file has errors. Nothing was stored." in page.content.decode()
     assert stored() == {("170", "France", "Europe")}
 
 
 @pytest.mark.parametrize(
     ("content", "detail"),
     [
-        (HEADER, "there are no rows below the names of the columns"),
+        (HEADER, "the file has a header, but no rows"),
         ("ID_COUNTRY;COUNTRY_NAME;CONTINENT\n1;a;\n", "the columns must be ID_COUNTRY,COUNTRY_NAME,CONTINENT"),
         ("ID_COUNTRY,COUNTRY_NAME,CONTINENT\n1,a,\n".encode("utf-16"), "the columns must be"),
         (b"PK\x03\x04" + bytes(range(256)) * 100, "the columns must be"),
@@ -173,21 +173,21 @@ def test_a_file_of_another_kind_is_told_what_a_file_must_be(admin_client, conten
 
 
 def test_a_long_list_of_mistakes_is_cut_and_says_so(admin_client, monkeypatch):
-    monkeypatch.setattr(import_pages, "SHOWN", 3)
+    monkeypatch.setattr(import_pages, "MAX_SHOWN", 3)
     page = upload(admin_client, HEADER + ",Nowhere,\n" * 100)
     assert len(mistakes(page)) == 3
-    assert "the first 3 of 100 mistakes" in page.content.decode()
+    assert "the first 3 of 100 errors" in page.content.decode()
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
 def test_a_file_of_too_many_lines_is_refused_at_once(admin_client, ending):
     page = upload(admin_client, f"{HEADER.strip()}{ending}" + f",{ending}" * 20_000)
-    assert mistakes(page) == [(1, "at most 20,000 lines can be imported; there are 20,001")]
+    assert mistakes(page) == [(1, "the limit is 20,000 lines, and the file has 20,001")]
 
 
 @pytest.mark.parametrize(
     ("size", "message"),
-    [(1_000_001, "The file has 1,000,001 bytes, and at most 1,000,000"), (3_000_000, "Choose a CSV file of at most")],
+    [(1_000_001, "The file has 1,000,001 bytes; the limit here is 1,000,000"), (3_000_000, "Choose a CSV file of at most")],
 )
 def test_a_file_that_is_too_large_is_refused(admin_client, size, message):
     page = upload(admin_client, HEADER + "1,a," + "x" * (size - len(HEADER) - 4))
@@ -263,7 +263,7 @@ def test_an_empty_confirmation_stores_nothing(admin_client):
 def test_a_preview_that_somebody_overtook_is_out_of_date(admin_client, france):
     page = upload(admin_client, HEADER + "170,Gaul,Europe\n")
     load_countries(f"{HEADER}170,Frankreich,Europe\n".encode())
-    assert "this preview is out of date" in confirm(admin_client, page).content.decode()
+    assert "This preview is out of date" in confirm(admin_client, page).content.decode()
     assert stored() == {("170", "Frankreich", "Europe")}
 
 
@@ -300,7 +300,7 @@ def test_the_log_says_of_each_country_where_its_values_come_from(admin_client, a
 
 def test_what_cannot_be_logged_is_not_imported(admin_client, monkeypatch):
     page = upload(admin_client, HEADER + "170,France,Europe\n")
-    monkeypatch.setattr("countries.import_pages.what_changed", lambda *countries: 1 / 0)
+    monkeypatch.setattr("countries.import_pages.describe_change", lambda *countries: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         confirm(admin_client, page)
     assert not stored()
@@ -337,7 +337,7 @@ def test_an_export_can_be_imported_again_and_changes_nothing(admin_client, franc
     for number, name in enumerate(AWKWARD):
         baker.make(Country, id_country=f"-{number}", country_name=name, continent=name if number % 2 else None)
     file, before = exported(admin_client), stored()
-    assert f"changes nothing: {len(AWKWARD) + 1} unchanged" in upload(admin_client, file).content.decode()
+    assert f"changes nothing. Unchanged countries: {len(AWKWARD) + 1}." in upload(admin_client, file).content.decode()
     Country.objects.all().delete()
     take_in(admin_client, file)
     assert stored() == before

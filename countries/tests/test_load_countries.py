@@ -39,7 +39,7 @@ def test_a_dash_reads_standard_input(monkeypatch, capsys):
 
 def test_a_bad_row_is_an_error_that_names_file_and_line(csv_file):
     csv_file.write_text(CSV + ",Nowhere,\n")
-    with pytest.raises(CommandError, match=r"countries.csv: 1 row is not valid.*\n  line 4: ID_COUNTRY must not"):
+    with pytest.raises(CommandError, match=r"countries.csv: 1 row is invalid.*\n  line 4: ID_COUNTRY must not"):
         call_command("load_countries", csv_file)
     assert not Country.objects.exists()
 

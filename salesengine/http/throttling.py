@@ -15,7 +15,7 @@ from rest_framework.exceptions import APIException, PermissionDenied, Throttled
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
-from salesengine.accounts.api_keys import sender_of
+from salesengine.accounts.api_keys import get_sender
 from salesengine.http.client_address import client_address
 
 if TYPE_CHECKING:  # at run time rest_framework.views imports this module
@@ -35,7 +35,7 @@ class PerSender(BaseThrottle):
     pause = 0
 
     def allow_request(self, request: Request, view: "APIView") -> bool:
-        self.pause = spend(sender_of(request), request, view)
+        self.pause = spend(get_sender(request), request, view)
         return not self.pause
 
     def wait(self) -> float:
@@ -46,8 +46,8 @@ def count_refused(failure: APIException, request: Request, view: "APIView") -> A
     """Count a request that failed before DRF asked PerSender, such as for want of a key; how it fails in the end."""
     if "RateLimit-Policy" in view.headers:  # counted already
         return failure
-    # Only who is known can be denied something. For the others sender_of would try to find out once more, and fail.
-    sender = sender_of(request) if isinstance(failure, PermissionDenied) else ANONYMOUS
+    # Only who is known can be denied something. For the others get_sender would try to find out once more, and fail.
+    sender = get_sender(request) if isinstance(failure, PermissionDenied) else ANONYMOUS
     pause = spend(sender, request, view)
     return Throttled(pause) if pause else failure
 

@@ -4,9 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.contrib.admin.models import DELETION
 from django.db import connection, transaction
+from django.db.models import Model
 from django.utils import timezone
 from psycopg import sql
+
+from salesengine.accounts.audit_log import record_command
 
 AT_ONCE = 5_000  # rows in one transaction: no lock is held for long, and an interruption loses little
 
@@ -15,7 +19,7 @@ AT_ONCE = 5_000  # rows in one transaction: no lock is held for long, and an int
 class PurgedTable:
     """A table of which the oldest rows are deleted; `moment` is the column, with an index, that says how old."""
 
-    table: str
+    model: type[Model]
     moment: str
     name: str
 
@@ -34,7 +38,15 @@ def purge_older_than(kept: PurgedTable, age: timedelta, *, dry_run: bool) -> str
     before = timezone.now() - age
     if dry_run:
         return f"Would delete {count(kept, before):,} {kept.name}."
-    return f"Deleted {sum(purge(kept, before)):,} {kept.name}."
+    deleted = 0
+    try:
+        for number in purge(kept, before):
+            deleted += number
+    finally:  # an interrupted purge has deleted rows too
+        message = f"Deleted {deleted:,} {kept.name}."
+        if deleted:
+            record_command(kept.model, message, DELETION)
+    return message
 
 
 def count(kept: PurgedTable, before: datetime) -> int:
@@ -58,5 +70,5 @@ def purge(kept: PurgedTable, before: datetime) -> Iterator[int]:
 
 
 def _query(text: str, kept: PurgedTable) -> sql.Composed:
-    names = {"table": sql.Identifier(kept.table), "moment": sql.Identifier(kept.moment)}
+    names = {"table": sql.Identifier(kept.model._meta.db_table), "moment": sql.Identifier(kept.moment)}
     return sql.SQL(text).format(**names, most=sql.Literal(AT_ONCE))

@@ -3,7 +3,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from sales.models import Total
 from sales.totals import country_totals, feedback
+from salesengine.accounts.audit_log import record_command
 from salesengine.operations.progress import progress
 
 
@@ -23,6 +25,7 @@ class Command(BaseCommand):
             with progress("Rebuilding", sales) as advance:
                 feedback.repair(advance)
             country_totals.repair()
+            record_command(Total, "Rebuilt the totals of feedback and of countries from the sales.")
         with progress("Verifying", sales) as advance:
             differences = feedback.verify(advance)
         lines = [

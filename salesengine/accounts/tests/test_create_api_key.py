@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from django.db import OperationalError
 from django.utils import timezone
 
-from salesengine.accounts.api_keys import create_key, find_valid_key
+from salesengine.accounts.api_keys import create_key, get_valid_key
 from salesengine.accounts.models import APIKey
 
 pytestmark = pytest.mark.django_db
@@ -28,9 +28,9 @@ def test_only_the_key_goes_to_standard_output():
     out, err = create_api_key("web shop", "--scope", "ingest", "--scope", "read")
 
     assert out.count("\n") == 1
-    key = find_valid_key(out.strip())
+    key = get_valid_key(out.strip())
     assert (key.name, key.scopes, key.expiry_date) == ("web shop", ["ingest", "read"], None)
-    assert err == ("Made a key for web shop (ingest, read), valid until it is revoked. It is shown only this once.\n")
+    assert err == ("Created a key for web shop (ingest, read), valid until it is revoked. It is shown only once.\n")
 
 
 def test_a_key_expires_when_it_should():
@@ -44,8 +44,8 @@ def test_a_key_expires_when_it_should():
 @pytest.mark.parametrize(
     ("arguments", "message", "code"),
     [
-        (["a:b", "--scope", "read"], "A name cannot have a colon", 2),
-        ([" ", "--scope", "read"], "A client needs a name", 2),
+        (["a:b", "--scope", "read"], "A name must not contain a colon", 2),
+        ([" ", "--scope", "read"], "Enter the client's name", 2),
         (["full", "--scope", "read"], "already has 2 valid keys", 1),
     ],
 )
@@ -66,7 +66,7 @@ def test_a_database_that_is_away_is_said_in_words(monkeypatch):
 
     monkeypatch.setattr("salesengine.management.commands.create_api_key.create_key", fail)
 
-    with pytest.raises(CommandError, match="The database cannot be used: gone") as failure:
+    with pytest.raises(CommandError, match="Cannot use the database: gone") as failure:
         create_api_key("shop", "--scope", "read")
     assert failure.value.returncode == 1
 
@@ -79,7 +79,7 @@ def test_a_key_that_could_not_be_shown_is_named():
     with pytest.raises(CommandError) as failure:
         call_command("create_api_key", "shop", "--scope", "read", stdout=Full())
 
-    assert f"The key {APIKey.objects.get().prefix} could not be written" in str(failure.value)
+    assert f"Cannot write the key {APIKey.objects.get().prefix}" in str(failure.value)
 
 
 @pytest.mark.parametrize(

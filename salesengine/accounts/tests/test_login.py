@@ -79,7 +79,7 @@ class TestLockOuts:
         log_in(client)
 
         assert is_in(client)
-        assert LogEntry.objects.get().change_message == "Unlocked the log-in."
+        assert LogEntry.objects.get().change_message == "Unlocked the login."
 
     def test_a_log_in_forgets_the_failures_before_it(self, client, jo):
         for _ in range(3):

@@ -101,7 +101,7 @@ class TestLogIn:
         code = second_factor.make_recovery_codes(jo)[0]
         log_in(client, otp_token=f"{code[:4]}-{code[4:]}".upper())
         assert is_in(client)
-        assert messages_of(jo) == ["Logged in with a recovery code, of which 7 are left."]
+        assert messages_of(jo) == ["Logged in with a recovery code. Recovery codes left: 7."]
 
         client.logout()
         log_in(client, otp_token=code)
@@ -149,7 +149,7 @@ class TestDoors:
         assert not is_in(client)
 
     def test_a_device_that_is_not_confirmed_yet_keeps_nobody_out(self, client, jo):
-        second_factor.propose_phone(jo)
+        second_factor.get_unconfirmed_device(jo)
         log_in(client)
 
         assert is_in(client)
@@ -195,7 +195,7 @@ class TestSwitchingOn:
         here.post(PAGE, {"confirm": "1", "code": code_of(TOTPDevice.objects.get())})
 
         assert (is_in(here), is_in(there)) == (True, False)
-        assert messages_of(here.user) == ["Switched the second factor on."]
+        assert messages_of(here.user) == ["Turned the second factor on."]
 
     def test_a_wrong_code_does_not_switch_it_on(self):
         client = staff_client()
@@ -231,7 +231,7 @@ class TestSwitchingOff:
         assert not TOTPDevice.objects.exists()
         assert not StaticToken.objects.exists()
         assert is_in(inside)
-        assert messages_of(jo) == ["Switched the second factor off."]
+        assert messages_of(jo) == ["Turned the second factor off."]
 
     @pytest.mark.parametrize("button", ["off", "codes"])
     @pytest.mark.parametrize("proof", ["", "wrong", "000000", "abcdefgh"])
@@ -255,7 +255,7 @@ class TestSwitchingOff:
         after = re.findall(r"<li><code>(\w{8})</code>", page)
         assert len(after) == 8
         assert not set(before) & set(after)
-        assert not second_factor.accepts(jo, before[0])
+        assert not second_factor.use_code(jo, before[0])
 
 
 class TestLostPhones:

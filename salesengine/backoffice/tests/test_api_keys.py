@@ -8,7 +8,7 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.utils import timezone
 
-from salesengine.accounts.api_keys import create_key, find_valid_key
+from salesengine.accounts.api_keys import create_key, get_valid_key
 from salesengine.accounts.models import APIKey
 
 pytestmark = pytest.mark.django_db
@@ -46,7 +46,7 @@ def test_a_new_key_is_shown_once_and_works(admin_client):
     page = admin_client.post(ADD, SHOP, follow=True).content.decode()
 
     key = re.search(r"<code[^>]*>(\S+)</code>", page)[1]
-    assert find_valid_key(key).scopes == ["ingest", "read"]
+    assert get_valid_key(key).scopes == ["ingest", "read"]
     assert key not in admin_client.get(LIST).content.decode()
     assert key not in admin_client.get(page_of(key)).content.decode()
 
@@ -68,11 +68,11 @@ def test_a_key_may_expire(admin_client):
     ("values", "message"),
     [
         ({"name": " "}, "This field is required."),
-        ({"name": "user:jo"}, "A name cannot have a colon (:) in it."),
-        ({"name": "Anonymous"}, "The name “Anonymous” is taken by the service itself; choose another."),
+        ({"name": "user:jo"}, "A name must not contain a colon (:)."),
+        ({"name": "Anonymous"}, "The name “Anonymous” is reserved; choose another."),
         ({"scopes": []}, "This field is required."),
         ({"scopes": ["all"]}, "Select a valid choice. all is not one of the available choices."),
-        ({"expiry_date_0": "2020-01-01", "expiry_date_1": "0:00"}, "This moment has passed already."),
+        ({"expiry_date_0": "2020-01-01", "expiry_date_1": "0:00"}, "Choose a time in the future."),
     ],
 )
 def test_a_key_that_cannot_be_is_refused_in_the_form(admin_client, values, message):
@@ -141,7 +141,7 @@ def test_several_keys_are_revoked_at_once_and_it_is_on_record(admin_client, thre
 
     page = admin_client.post(LIST, {"action": "revoke", "_selected_action": selected}, follow=True)
 
-    assert "2 API keys were revoked; within 5 seconds they are refused everywhere." in page.content.decode()
+    assert "Revoked 2 API keys. Requests are refused within 5 seconds." in page.content.decode()
     assert listed(admin_client, state="revoked") == {"valid", "expired", "revoked"}
     assert LogEntry.objects.filter(change_message="Revoked.").count() == 2
 
