@@ -42,7 +42,7 @@ def record_command(changed: Model | type[Model], message: str, action: int = CHA
         user=user,
         content_type=ContentType.objects.get_for_model(changed),
         object_id=changed.pk if is_row else None,
-        object_repr=str(changed)[:200] if is_row else changed._meta.verbose_name_plural,
+        object_repr=str(changed if is_row else changed._meta.verbose_name_plural)[:200],
         action_flag=action,
         change_message=message.encode(errors="replace").decode(),  # file names may hold bytes that are not UTF-8
     )
