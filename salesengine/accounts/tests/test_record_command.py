@@ -6,7 +6,6 @@ from io import BytesIO, TextIOWrapper
 
 import pytest
 from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
-from django.contrib.auth import authenticate
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.utils import timezone
@@ -55,7 +54,6 @@ class TestUser:
         assert not user.has_usable_password()
         user.set_password(PASSWORD)
         user.save()
-        assert authenticate(username="command line", password=PASSWORD) is None
         log_in(client, "command line")
         assert not is_in(client)
 
@@ -118,6 +116,7 @@ class TestCommands:
         message = "Added as the first administrator. System user: operator."
         assert entry() == (ADDITION, "user", "admin", message)
 
+    @pytest.mark.django_db(transaction=True)
     def test_verify_feedback_leaves_an_entry_only_for_a_repair(self):
         record_sales([sale_event()])
         call_command("verify_feedback")
