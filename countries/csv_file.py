@@ -92,7 +92,7 @@ def _read_rows(csv_file: bytes) -> Iterator[tuple[int, list[str] | str]]:
         except StopIteration:
             return
         except csv.Error as error:
-            yield line, f"is not valid CSV: {error}; double the quotes inside a quoted value"
+            yield line, f"the row is not valid CSV: {error}; double the quotes inside a quoted value"
             continue
         if row:  # an empty line is []
             yield line, [_cell_text(value) for value in row]
@@ -110,9 +110,9 @@ def _read_header(line: int, header: list[str] | str) -> list[str]:
 def _check_row(columns: Sequence[str], row: Sequence[str]) -> list[str]:
     """Return the errors of one row, as texts."""
     if not _is_utf_8(row):
-        return ["is not UTF-8; save the file in that encoding"]
+        return ["the row is not UTF-8; save the file in that encoding"]
     if len(row) != len(columns):
-        return [f"has {len(row)} values instead of {len(columns)}; put quotes around a value that contains a comma"]
+        return [f"the row has {len(row)} values instead of {len(columns)}; put quotes around values with commas"]
     values = dict(zip(columns, row, strict=True))
     details = [f"{name} must not contain the character NUL" for name, value in values.items() if "\0" in value]
     details += [f"{name} must not be empty" for name in COLUMNS[:2] if not values[name]]

@@ -1,4 +1,4 @@
-"""manage.py create_api_key: the key alone on standard output."""
+"""manage.py create_api_key writes nothing but the key to standard output."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 
 
 def create_api_key(*arguments):
-    """Its standard output and standard error."""
+    """Return standard output and standard error."""
     out, err = StringIO(), StringIO()
     call_command("create_api_key", *arguments, stdout=out, stderr=err)
     return out.getvalue(), err.getvalue()
@@ -33,7 +33,7 @@ def test_only_the_key_goes_to_standard_output():
     assert err == ("Created a key for web shop (ingest, read), valid until it is revoked. It is shown only once.\n")
 
 
-def test_a_key_expires_when_it_should():
+def test_a_key_expires_after_the_given_duration():
     _, err = create_api_key("shop", "--scope", "read", "--expires", "90d")
 
     end = APIKey.objects.get().expiry_date
@@ -49,7 +49,7 @@ def test_a_key_expires_when_it_should():
         (["full", "--scope", "read"], "already has 2 valid keys", 1),
     ],
 )
-def test_a_key_that_cannot_be_made_is_said_in_words(arguments, message, code):
+def test_an_invalid_key_is_refused_with_a_message(arguments, message, code):
     for _ in range(2):
         create_key("full", ["read"])
 
@@ -60,7 +60,7 @@ def test_a_key_that_cannot_be_made_is_said_in_words(arguments, message, code):
     assert APIKey.objects.count() == 2
 
 
-def test_a_database_that_is_away_is_said_in_words(monkeypatch):
+def test_an_unavailable_database_gives_a_message(monkeypatch):
     def fail(*arguments):
         raise OperationalError("gone")
 
@@ -71,7 +71,7 @@ def test_a_database_that_is_away_is_said_in_words(monkeypatch):
     assert failure.value.returncode == 1
 
 
-def test_a_key_that_could_not_be_shown_is_named():
+def test_a_key_that_could_not_be_written_is_named():
     class Full(StringIO):
         def write(self, text):
             raise OSError(28, "No space left on device")
@@ -91,12 +91,12 @@ def test_a_key_that_could_not_be_shown_is_named():
         (["--scope", "read"], "the following arguments are required: NAME"),
     ],
 )
-def test_a_wrong_call_says_what_is_wrong(arguments, message):
+def test_wrong_usage_gives_a_message(arguments, message):
     with pytest.raises(CommandError, match=message):
         call_command("create_api_key", *arguments)
 
 
-def test_a_wrong_call_is_told_from_a_failure():
+def test_wrong_usage_exits_with_2():
     finished = subprocess.run(
         [sys.executable, "manage.py", "create_api_key", "shop"],
         env=os.environ | {"ENV_FILE": os.devnull},

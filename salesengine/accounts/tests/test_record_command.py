@@ -106,7 +106,7 @@ class TestCommands:
     def test_create_api_key(self):
         call_command("create_api_key", "shop", "--scope", "ingest", "--scope", "read")
 
-        message = "Added with the scopes ingest, read. System user: operator."
+        message = "Added. Scopes: ingest, read. System user: operator."
         assert entry() == (ADDITION, "apikey", str(APIKey.objects.get()), message)
 
     def test_prepare(self):

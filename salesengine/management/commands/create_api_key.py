@@ -56,7 +56,7 @@ class Command(BaseCommand):
             with transaction.atomic():
                 text = create_key(name, scopes, timezone.now() + expires if expires else None)
                 key = APIKey.objects.get(prefix=text.partition(".")[0])
-                record_command(key, f"Added with the scopes {', '.join(key.scopes)}.", ADDITION)
+                record_command(key, f"Added. Scopes: {', '.join(key.scopes)}.", ADDITION)
         except TooManyKeysError as error:
             raise CommandError(error.messages[0]) from None
         except ValidationError as error:
