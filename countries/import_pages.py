@@ -25,7 +25,7 @@ from unfold.contrib.import_export.forms import ImportForm
 from countries.csv_file import HEADER, InvalidCountriesError
 from countries.loading import lock_countries
 from countries.models import Country
-from countries.resources import CountryCSV, CountryResource, SignedFile, describe_change
+from countries.resources import CountryCSV, CountryResource, SignedFile, describe_changes
 
 MAX_BYTES = 1_000_000
 MAX_SHOWN = 200  # rows of a preview, or of a list of errors
@@ -132,7 +132,7 @@ class ImportExport(ImportExportMixin):  # type: ignore[misc]
                 object_id=row.instance.pk,
                 object_repr=str(row.instance)[:200],
                 action_flag=ADDITION if row.import_type == RowResult.IMPORT_TYPE_NEW else CHANGE,
-                change_message=f"Imported from {file_name[:200]}: {describe_change(row.original, row.instance)}",
+                change_message=f"Imported from {file_name[:200]}: {describe_changes(row.original, row.instance)}.",
             )
             for row in result
         )

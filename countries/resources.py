@@ -16,6 +16,7 @@ from import_export.tmp_storages import BaseStorage
 from countries.csv_file import COLUMNS, InvalidCountriesError, RowError, read_countries, safe_cell
 from countries.loading import fingerprint
 from countries.models import Country
+from salesengine.accounts.audit_log import describe_change
 
 MAX_LINES = 20_000
 CONFIRM_WITHIN = 60 * 60  # seconds
@@ -124,15 +125,8 @@ def _salt() -> str:
     return f"countries.import {fingerprint()}"
 
 
-def describe_change(old: Country | None, new: Country) -> str:
-    """Return a text such as 'name “Gaul” → “France”, continent none → “Europe”'. `old` is None for a new country."""
-    names = ("name", "continent")
-    after = values_of(new)[1:]
-    if old is None:
-        return ", ".join(f"{name} {_quoted(value)}" for name, value in zip(names, after, strict=True))
-    changes = zip(names, values_of(old)[1:], after, strict=True)
-    return ", ".join(f"{name} {_quoted(a)} → {_quoted(b)}" for name, a, b in changes if a != b)
-
-
-def _quoted(value: str) -> str:
-    return f"“{value}”" if value else "none"
+def describe_changes(old: Country | None, new: Country) -> str:
+    """Return a text such as 'name: “Gaul” → “France”; continent: nothing → “Europe”'. `old` is None if new is added."""
+    before = values_of(old) if old else ["", "", ""]
+    changes = zip(("id", "name", "continent"), before, values_of(new), strict=True)
+    return "; ".join(f"{name}: {describe_change(a, b)}" for name, a, b in changes if a != b)

@@ -281,18 +281,20 @@ def test_a_preview_expires_after_an_hour(admin_client, monkeypatch):
 def test_the_audit_log_records_the_file_and_the_changes_of_each_country(admin_client, admin_user, france):
     baker.make(Country, id_country="1", country_name="Atlantis", continent="Africa")
     import_file(admin_client, HEADER + "170,Gaul,\n1,Atlantis,Africa\n203,Spain,Europe\n")
+    source = "Imported from countries.csv"
+    values = "id: nothing → “203”; name: nothing → “Spain”; continent: nothing → “Europe”"
     assert set(LogEntry.objects.values_list("object_id", "object_repr", "action_flag", "change_message")) == {
-        ("170", "Gaul", CHANGE, "Imported from countries.csv: name “France” → “Gaul”, continent “Europe” → none"),
-        ("203", "Spain", ADDITION, "Imported from countries.csv: name “Spain”, continent “Europe”"),
+        ("170", "Gaul", CHANGE, f"{source}: name: “France” → “Gaul”; continent: “Europe” → nothing."),
+        ("203", "Spain", ADDITION, f"{source}: {values}."),
     }
     assert set(LogEntry.objects.values_list("user", flat=True)) == {admin_user.pk}
     history = admin_client.get(reverse("admin:countries_country_history", args=["170"])).content.decode()
-    assert "name “France” → “Gaul”" in history
+    assert "name: “France” → “Gaul”" in history
 
 
 def test_nothing_is_imported_if_the_audit_log_cannot_be_written(admin_client, monkeypatch):
     page = upload(admin_client, HEADER + "170,France,Europe\n")
-    monkeypatch.setattr("countries.import_pages.describe_change", lambda *countries: 1 / 0)
+    monkeypatch.setattr("countries.import_pages.describe_changes", lambda *countries: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         confirm(admin_client, page)
     assert not stored()

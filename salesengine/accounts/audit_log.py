@@ -82,10 +82,11 @@ def _changes(form: forms.BaseForm) -> Iterator[str]:
         if field is None or isinstance(field.widget, forms.PasswordInput):
             yield label
         else:
-            yield f"{label}: {_change(form.get_initial_for_field(field, name), form.cleaned_data.get(name))}"
+            yield f"{label}: {describe_change(form.get_initial_for_field(field, name), form.cleaned_data.get(name))}"
 
 
-def _change(old: Any, new: Any) -> str:
+def describe_change(old: Any, new: Any) -> str:
+    """Describe the old and the new value of a field: “France” → “Gaul”, or what was added to a set and removed."""
     if _is_multiple(old) or _is_multiple(new):
         before, after = ({str(value) for value in values or ()} for values in (old, new))
         differences = {"added": after - before, "removed": before - after}
