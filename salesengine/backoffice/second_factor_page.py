@@ -73,7 +73,7 @@ def _turn_on(request: HttpRequest) -> HttpResponse:
             return _show_codes(request)
         form.add_error("code", "This code is wrong. Check the clock of your phone, and wait for the next code.")
     device = second_factor.get_unconfirmed_device(user)
-    image = mark_safe(second_factor.qr_code(device))  # noqa: S308  # segno escapes the text
+    image = mark_safe(second_factor.qr_code(device))  # noqa: S308  # an SVG path without user text
     return _page(request, form=form, qr_code=image, secret=second_factor.secret_text(device))
 
 
