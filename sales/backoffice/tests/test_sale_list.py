@@ -82,7 +82,7 @@ def test_filters_leave_exactly_the_sales_that_match(admin_client, query, found):
         ({"category__exact": "Bags"}, "Category 'Bags' is none of the categories there are, so nothing is shown."),
         ({"brand__isnull": "maybe"}, "Without a brand is 'maybe', and can only be True, so nothing is shown."),
         ({"brand__exact": "\0"}, "Brand holds the character NUL, which nothing does, so nothing is shown."),
-        ({"date_payment_from": "soon"}, "A filter is no day, such as 2021-01-31, so nothing is shown."),
+        ({"date_payment_from": "soon"}, "A filter is not a day such as 2021-01-31, so the list is empty."),
     ],
 )
 def test_a_filter_that_makes_no_sense_shows_nothing_and_says_why(admin_client, query, words):
