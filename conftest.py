@@ -69,7 +69,7 @@ def no_remembered_keys() -> None:
     """Clear the cache of API keys, so that no test uses those of another."""
     from salesengine.accounts import api_keys
 
-    api_keys.remembered.clear()
+    api_keys.key_cache.clear()
 
 
 @pytest.fixture(autouse=True)

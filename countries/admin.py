@@ -1,4 +1,4 @@
-"""Countries in the back office."""
+"""Register the pages of countries in the back office."""
 
 from django import forms
 from django.contrib import admin
@@ -7,9 +7,9 @@ from django.http import HttpRequest
 from unfold.contrib.filters.admin import AllValuesCheckboxFilter
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from countries.import_admin import ImportExport
+from countries.csv_file import MAX_ID_LENGTH
+from countries.import_pages import ImportExport
 from countries.models import Country
-from countries.services import MAX_ID_LENGTH
 from salesengine.backoffice.base import ModelAdmin
 
 
@@ -18,20 +18,20 @@ class CountryForm(forms.ModelForm[Country]):
         label="id",
         max_length=MAX_ID_LENGTH,
         widget=UnfoldAdminTextInputWidget,
-        help_text="As in the sale events. It cannot be changed later.",
+        help_text="The same id as in sale events. You cannot change it later.",
     )
 
 
 @admin.register(Country)
 class CountryAdmin(ImportExport, ModelAdmin[Country]):
-    """Deleting a country deletes no sale: reports then show its id instead of its name."""
+    """Deleting a country keeps its sales: reports then show its id instead of its name."""
 
     form = CountryForm
     fields = ("id_country", "country_name", "continent")
     list_display = ("id_country", "country_name", "continent")
     list_filter = (("continent", AllValuesCheckboxFilter),)
     search_fields = ("id_country", "country_name")
-    # One line is enough for a name, and an empty continent is null: the empty text would be a continent of its own.
+    # Names fit in one line. An empty continent is stored as NULL, because filters would list "" as a continent.
     formfield_overrides = {models.TextField: {"widget": UnfoldAdminTextInputWidget, "empty_value": None}}
 
     def get_readonly_fields(self, request: HttpRequest, obj: Country | None = None) -> tuple[str, ...]:

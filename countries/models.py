@@ -1,8 +1,10 @@
+"""Countries: reference data that sales refer to by id."""
+
 from django.db import models
 
 
 class Country(models.Model):
-    """A country under the operator's own id ("170" is France): reference data, loaded with `load_countries`."""
+    """A country under the operator's own id ("170" is France). Load countries with `manage.py load_countries`."""
 
     id_country = models.TextField("id", primary_key=True, db_collation="C")
     country_name = models.TextField("name")

@@ -1,4 +1,4 @@
-"""Countries for django-import-export: how a file is read, compared, kept until it is confirmed, and written."""
+"""What django-import-export needs: read the CSV file, compare it with the stored countries, and export them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,32 +13,32 @@ from import_export.instance_loaders import CachedInstanceLoader
 from import_export.results import Result
 from import_export.tmp_storages import BaseStorage
 
+from countries.csv_file import COLUMNS, InvalidCountriesError, RowError, read_countries, safe_cell
+from countries.loading import fingerprint
 from countries.models import Country
-from countries.services import COLUMNS, InvalidCountriesError, RowError, as_cell, fingerprint, read_countries
+from salesengine.accounts.audit_log import describe_change
 
 MAX_LINES = 20_000
 CONFIRM_WITHIN = 60 * 60  # seconds
 
 
 class CountryCSV(CSV):  # type: ignore[misc]  # the library has no types
-    """CSV by the rules of `countries.services`."""
+    """CSV, read by the rules of `countries.csv_file`."""
 
     def create_dataset(self, in_stream: bytes, **options: Any) -> tablib.Dataset:
-        """The rows of a file, checked. Raises InvalidCountriesError, which names every bad row."""
+        """Return the checked rows of a file. Raises InvalidCountriesError, which lists every invalid row."""
         lines = max(in_stream.count(b"\n"), in_stream.count(b"\r"))
-        if lines > MAX_LINES:  # each could have a mistake of its own
-            raise InvalidCountriesError(
-                [RowError(1, f"at most {MAX_LINES:,} lines can be imported; there are {lines:,}")]
-            )
+        if lines > MAX_LINES:  # limits the list of errors: each line could have one
+            raise InvalidCountriesError([RowError(1, f"the limit is {MAX_LINES:,} lines, and the file has {lines:,}")])
         countries = read_countries(in_stream)
         if not countries:
-            raise InvalidCountriesError([RowError(1, "there are no rows below the names of the columns")])
+            raise InvalidCountriesError([RowError(1, "the file has a header, but no rows")])
         rows = [(country.pk, country.country_name, country.continent) for country in countries]
         return tablib.Dataset(*rows, headers=COLUMNS)
 
 
-class OldAndNew:
-    """The values of a country before and after, for people."""
+class CountryDiff:
+    """The values of a country before and after an import, as HTML. The library sets the interface."""
 
     def __init__(self, resource: resources.ModelResource, country: Country, is_new: bool) -> None:
         self.old = [] if is_new else values_of(country)
@@ -48,23 +48,23 @@ class OldAndNew:
         self.new = values_of(country)
 
     def as_html(self) -> list[str]:
-        """A cell for each column."""
-        return [_cell(old, new) for old, new in zip(self.old or self.new, self.new, strict=True)]
+        """Return one HTML text for each of COLUMNS."""
+        return [_diff(old, new) for old, new in zip(self.old or self.new, self.new, strict=True)]
 
 
 def values_of(country: Country) -> list[str]:
-    """In the order of COLUMNS; none is empty."""
+    """Return the values of a country in the order of COLUMNS. Without a continent, the last is ""."""
     return [country.pk, country.country_name, country.continent or ""]
 
 
-def _cell(old: str, new: str) -> str:
+def _diff(old: str, new: str) -> str:
     if old == new:
         return format_html("{}", new)
     return format_html("<del>{}</del> <ins>{}</ins>", old or "none", new or "none")
 
 
 class CountryResource(resources.ModelResource):  # type: ignore[misc]
-    """All rows or none; those that change nothing are only counted."""
+    """Imports all rows or none, and skips rows that change nothing."""
 
     id_country = Field("id_country", COLUMNS[0])
     country_name = Field("country_name", COLUMNS[1])
@@ -80,11 +80,11 @@ class CountryResource(resources.ModelResource):  # type: ignore[misc]
         report_skipped = False
 
     @classmethod
-    def get_diff_class(cls) -> type[OldAndNew]:
-        return OldAndNew
+    def get_diff_class(cls) -> type[CountryDiff]:
+        return CountryDiff
 
     def handle_import_error(self, result: Result, error: Exception, raise_errors: bool = False) -> None:
-        """What is wrong with the file is known by now: this is a mistake of ours, or the database is away."""
+        """Raise every error: the file has been checked, so this is a bug or a database that is unavailable."""
         raise error
 
     def after_import(self, dataset: tablib.Dataset, result: Result, **options: Any) -> None:
@@ -93,30 +93,30 @@ class CountryResource(resources.ModelResource):  # type: ignore[misc]
             raise errors[0].error
 
     def export_field(self, field: Field, instance: Country, **options: Any) -> str:
-        return as_cell(super().export_field(field, instance, **options) or "")
+        return safe_cell(super().export_field(field, instance, **options) or "")
 
 
 class SignedFile(BaseStorage):  # type: ignore[misc]
-    """A file between its preview and the confirmation: on the page itself, signed, instead of on a server.
+    """Keep an uploaded file in the preview page itself, signed, until the import is confirmed.
 
-    So any worker on any machine can go on with it, and nobody has to tidy up. The signature holds as long as the
-    countries are those that the preview compared with.
+    So any process on any machine can confirm it, and no file is left over. The signature includes the fingerprint of
+    the countries, so it is invalid once they differ from those in the preview.
     """
 
     def save(self, data: bytes) -> None:
         self.name = signing.dumps(data, salt=_salt(), serializer=Bytes, compress=True)
 
     def read(self) -> bytes:
-        """Raises signing.BadSignature, after an hour or a change too."""
+        """Return the file. Raises signing.BadSignature after CONFIRM_WITHIN, or when a country has changed."""
         loads: Callable[..., bytes] = signing.loads
         return loads(self.name, salt=_salt(), serializer=Bytes, max_age=CONFIRM_WITHIN)
 
     def remove(self) -> None:
-        """There is nothing to remove."""
+        """Do nothing: nothing is stored on the server."""
 
 
 class Bytes:
-    """A serializer of what is bytes already."""
+    """The serializer that `signing` needs; the data is bytes already."""
 
     dumps = loads = staticmethod(bytes)
 
@@ -125,16 +125,8 @@ def _salt() -> str:
     return f"countries.import {fingerprint()}"
 
 
-def what_changed(old: Country | None, new: Country) -> str:
-    """name “Gaul” → “France”, continent none → “Europe”."""
-    names = ("name", "continent")
-    after = values_of(new)[1:]
-    before = values_of(old)[1:] if old else None
-    if before is None:
-        return ", ".join(f"{name} {_quoted(value)}" for name, value in zip(names, after, strict=True))
-    changes = zip(names, before, after, strict=True)
-    return ", ".join(f"{name} {_quoted(a)} → {_quoted(b)}" for name, a, b in changes if a != b)
-
-
-def _quoted(value: str) -> str:
-    return f"“{value}”" if value else "none"
+def describe_changes(old: Country | None, new: Country) -> str:
+    """Return a text such as 'name: “Gaul” → “France”; continent: nothing → “Europe”'. `old` is None if new is added."""
+    before = values_of(old) if old else ["", "", ""]
+    changes = zip(("id", "name", "continent"), before, values_of(new), strict=True)
+    return "; ".join(f"{name}: {describe_change(a, b)}" for name, a, b in changes if a != b)

@@ -1,4 +1,4 @@
-"""Register the admin pages of this app, which live in `salesengine.backoffice`."""
+"""Register the admin pages in `salesengine.backoffice`: Django imports this module."""
 
 from salesengine.backoffice.api_keys import APIKeyAdmin
 from salesengine.backoffice.audit_log import AccessFailureLogAdmin, AccessLogAdmin, LogEntryAdmin

@@ -1,4 +1,4 @@
-"""The models of this app, which live in `salesengine.accounts`. Django and the migrations look for them here."""
+"""Re-export the models in `salesengine.accounts`: Django and the migrations import them from here."""
 
 from salesengine.accounts.models import APIKey, ClientKeyManager, check_client_name
 

@@ -237,7 +237,7 @@ UNFOLD = {
             "950": "#132b45",
         },
     },
-    "LOGIN": {"form": "salesengine.accounts.login.LogInForm"},
+    "LOGIN": {"form": "salesengine.accounts.login.LoginForm"},
     "ACCOUNT": {"navigation": "salesengine.backoffice.navigation.account"},
     "DASHBOARD_CALLBACK": "analytics.backoffice.home.home",
     "SIDEBAR": {

@@ -25,7 +25,7 @@ from analytics.models import Channel
 from analytics.running.disconnects import watch_client
 from analytics.running.run_log import Caller
 from sales.api.parameters import reject_parameters
-from salesengine.accounts.api_keys import sender_of
+from salesengine.accounts.api_keys import get_sender
 from salesengine.accounts.models import Scope
 
 
@@ -57,7 +57,7 @@ class ReportView(APIView):
 
     @openapi.report
     def get(self, request: Request, name: str) -> HttpResponseBase:
-        caller = Caller(Channel.API, sender_of(request))
+        caller = Caller(Channel.API, get_sender(request))
         return answers.run_report(_question(request, name), caller, watch_client(request), _if_none_match(request))
 
     def head(self, request: Request, name: str) -> HttpResponseBase:

@@ -12,8 +12,8 @@ from django.db import connections
 
 from analytics.definitions.parameters import Value
 from analytics.definitions.statements import VOLATILE_TEXT
+from countries.loading import fingerprint
 from countries.models import Country
-from countries.services import fingerprint
 from sales.models import CountryDailyTotal, DailyTotal, JournalEntry, Sale, Total
 from sales.totals.feedback import Watermark
 

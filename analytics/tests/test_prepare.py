@@ -20,26 +20,26 @@ from salesengine.tests.servers import empty_folder, manage
 pytestmark = pytest.mark.django_db
 
 
-def test_it_makes_an_admin_whose_password_it_shows_once(capsys):
+def test_it_creates_an_admin_and_shows_the_password_once(capsys):
     call_command("prepare")
-    shown = capsys.readouterr().err
+    output = capsys.readouterr().err
     call_command("prepare")
 
-    password = re.search(r"password is (\S{16,})", shown)[1]
+    password = re.search(r"password is (\S{16,})", output)[1]
     assert User.objects.get(username="admin", is_superuser=True).check_password(password)
     assert capsys.readouterr().err == ""
 
 
-def test_the_password_can_be_given(capsys, monkeypatch):
-    monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", "a given one")
+def test_the_password_can_come_from_the_environment(capsys, monkeypatch):
+    monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", "a chosen one")
 
     call_command("prepare")
 
-    assert User.objects.get(username="admin").check_password("a given one")
-    assert "a given one" not in capsys.readouterr().err
+    assert User.objects.get(username="admin").check_password("a chosen one")
+    assert "a chosen one" not in capsys.readouterr().err
 
 
-def test_no_admin_is_made_where_there_is_an_administrator():
+def test_it_creates_no_admin_if_an_administrator_exists():
     User.objects.create_superuser("someone")
 
     call_command("prepare")
@@ -55,28 +55,28 @@ def test_demo_data_is_loaded_into_an_empty_database(monkeypatch):
     assert Sale.objects.count() == 10
 
 
-def test_demo_data_is_not_loaded_beside_other_sales(capsys):
+def test_demo_data_is_not_loaded_into_a_database_with_sales(capsys):
     record_sales([sale_event()])
 
     call_command("prepare", "--demo")
 
     assert Sale.objects.count() == 1
-    assert "no demo data is loaded" in capsys.readouterr().err
+    assert "no demo data was loaded" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("wanted", [True, False])
-def test_where_keys_are_wanted_and_missing_it_says_how_to_make_one(capsys, settings, wanted):
-    settings.API_KEY_REQUIRED = wanted
+@pytest.mark.parametrize("required", [True, False])
+def test_it_says_how_to_create_a_key_if_keys_are_required_and_missing(capsys, settings, required):
+    settings.API_KEY_REQUIRED = required
     call_command("prepare")
     first = capsys.readouterr().err
     create_key("shop", ["read"])
     call_command("prepare")
 
-    assert ("make one with manage.py create_api_key" in first) is wanted
+    assert ("create one with manage.py create_api_key" in first) is required
     assert capsys.readouterr().err == ""
 
 
-def test_a_database_that_cannot_be_reached_is_said_in_words():
+def test_an_unavailable_database_gives_a_message():
     environment = {"DATABASE_URL": "postgres://nobody@127.0.0.1:1/none", "SECRET_KEY": "x" * 50, "ALLOWED_HOSTS": "x"}
     finished = subprocess.run(
         [sys.executable, "manage.py", "prepare"],
@@ -87,12 +87,12 @@ def test_a_database_that_cannot_be_reached_is_said_in_words():
     )
 
     assert finished.returncode == 1
-    assert "CommandError: The database cannot be used" in finished.stderr
+    assert "CommandError: Cannot use the database" in finished.stderr
     assert "Traceback" not in finished.stderr
 
 
 @pytest.mark.slow
-def test_two_at_once_prepare_one_database():
+def test_two_processes_can_prepare_one_database():
     with empty_folder() as folder:
         processes = [
             subprocess.Popen(
@@ -103,10 +103,10 @@ def test_two_at_once_prepare_one_database():
             )
             for _ in range(2)
         ]
-        said = [process.communicate(timeout=120)[1] for process in processes]
-        told = manage(folder, "run_report", "new_and_returning_buyers", "--format", "json")
+        outputs = [process.communicate(timeout=120)[1] for process in processes]
+        report = manage(folder, "run_report", "new_and_returning_buyers", "--format", "json")
 
     assert [process.returncode for process in processes] == [0, 0]
-    assert sum("Made the user admin" in each for each in said) == 1
-    assert sum("There are sales already" in each for each in said) == 1
-    assert sum(week["sales"] for week in json.loads(told)) == DEMO_SALES
+    assert sum("Created the user admin" in output for output in outputs) == 1
+    assert sum("The database has sales already" in output for output in outputs) == 1
+    assert sum(week["sales"] for week in json.loads(report)) == DEMO_SALES

@@ -1,3 +1,5 @@
+"""The pages of countries in the back office."""
+
 import re
 
 import pytest
@@ -7,6 +9,7 @@ from django.urls import reverse
 from model_bakery import baker
 
 from countries.models import Country
+from salesengine.tests.clients import text_of
 
 LIST = reverse("admin:countries_country_changelist")
 ADD = reverse("admin:countries_country_add")
@@ -31,7 +34,7 @@ def listed(response):
 
 
 def test_the_list_shows_id_name_and_continent(admin_client, france):
-    page = admin_client.get(LIST).content.decode()
+    page = text_of(admin_client.get(LIST))
     assert all(text in page for text in ("170", "France", "Europe"))
 
 
@@ -41,28 +44,28 @@ def test_countries_are_found_by_id_and_by_name(admin_client, france, brazil, wor
 
 
 def test_countries_are_filtered_by_continent(admin_client, france, brazil):
-    assert 'name="continent" value="South America"' in admin_client.get(LIST).content.decode()
+    assert 'name="continent" value="South America"' in text_of(admin_client.get(LIST))
     assert listed(admin_client.get(LIST, {"continent": "South America"})) == {brazil}
 
 
-def test_a_country_without_a_continent_has_null(admin_client):
+def test_an_empty_continent_is_stored_as_null(admin_client):
     admin_client.post(ADD, {"id_country": "1", "country_name": "Atlantis", "continent": " "})
     assert Country.objects.get(pk="1").continent is None
 
 
-def test_names_are_edited_in_one_line(admin_client, france):
-    page = admin_client.get(page_of(france)).content.decode()
+def test_a_name_is_a_single_line_field(admin_client, france):
+    page = text_of(admin_client.get(page_of(france)))
     assert '<input type="text" name="country_name" value="France"' in page
     assert "<textarea" not in page
 
 
-def test_a_name_is_changed(admin_client, france):
+def test_a_name_can_be_changed(admin_client, france):
     admin_client.post(page_of(france), {"country_name": "Gaul", "continent": "Europe"})
     assert list(Country.objects.values_list("id_country", "country_name")) == [("170", "Gaul")]
 
 
-def test_an_id_is_not_changed_and_no_copy_is_made(admin_client, france):
-    assert 'name="id_country"' not in admin_client.get(page_of(france)).content.decode()
+def test_an_id_cannot_be_changed(admin_client, france):
+    assert 'name="id_country"' not in text_of(admin_client.get(page_of(france)))
     admin_client.post(page_of(france), {"id_country": "171", "country_name": "France", "continent": "Europe"})
     assert list(Country.objects.values_list("id_country", flat=True)) == ["170"]
 
@@ -77,20 +80,20 @@ def test_an_id_is_not_changed_and_no_copy_is_made(admin_client, france):
         ({"id_country": "171", "country_name": " "}, "This field is required."),
     ],
 )
-def test_a_country_that_could_not_be_loaded_cannot_be_added_either(admin_client, france, values, message):
-    assert message in admin_client.post(ADD, values).content.decode()
+def test_the_form_refuses_the_same_values_as_a_file(admin_client, france, values, message):
+    assert message in text_of(admin_client.post(ADD, values))
     assert list(Country.objects.all()) == [france]
 
 
 @pytest.mark.parametrize("country_id", ["1/2", "a_b?c", "é ü"])
-def test_every_id_has_its_page(admin_client, db, country_id):
+def test_a_country_with_special_characters_in_its_id_has_a_page(admin_client, db, country_id):
     country = baker.make(Country, id_country=country_id, country_name="Somewhere")
-    page = admin_client.get(LIST).content.decode()
+    page = text_of(admin_client.get(LIST))
     address = re.search(r'field-id_country[^<]*<a href="([^"]+)"', page)[1]
     assert admin_client.get(address).context["original"] == country
 
 
-def test_deleting_a_country_reads_no_sale_however_many_there_are(admin_client, france):
+def test_deleting_a_country_reads_no_sales(admin_client, france):
     with CaptureQueriesContext(connection) as queries:
         assert admin_client.get(page_of(france, "delete")).status_code == 200
         admin_client.post(page_of(france, "delete"), {"post": "yes"})
@@ -98,7 +101,7 @@ def test_deleting_a_country_reads_no_sale_however_many_there_are(admin_client, f
     assert not [query["sql"] for query in queries if '"sales"' in query["sql"]]
 
 
-def test_deleting_several_countries_reads_no_sale_either(admin_client, france, brazil):
+def test_deleting_several_countries_reads_no_sales(admin_client, france, brazil):
     selection = {"action": "delete_selected", "_selected_action": [france.pk, brazil.pk]}
     with CaptureQueriesContext(connection) as queries:
         assert admin_client.post(LIST, selection).status_code == 200

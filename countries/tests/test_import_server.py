@@ -1,4 +1,4 @@
-"""Real servers: who confirms an import need not reach the process that showed its preview."""
+"""Real servers: any process can confirm an import, not only the one that showed the preview."""
 
 import re
 from html import unescape
@@ -18,7 +18,7 @@ def log_in(client):
 
 
 @pytest.mark.slow
-def test_one_service_shows_the_preview_and_another_stores_it():
+def test_one_server_shows_the_preview_and_another_one_imports_it():
     with (
         new_folder() as folder,
         serve(folder) as first,
@@ -33,9 +33,9 @@ def test_one_service_shows_the_preview_and_another_stores_it():
         page = client.post("/admin/countries/country/import/", data=form, files={"import_file": ("c.csv", CSV)}).text
         fields = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', page)
         client.base_url = second
-        answer = client.post(
+        response = client.post(
             "/admin/countries/country/process_import/",
             data={name: unescape(value) for name, value in fields} | {"csrfmiddlewaretoken": token},
         )
-        assert (answer.status_code, answer.headers["Location"]) == (302, "/admin/countries/country/")
+        assert (response.status_code, response.headers["Location"]) == (302, "/admin/countries/country/")
         assert manage(folder, "shell", "--no-imports", "-c", COUNT).strip() == "1"

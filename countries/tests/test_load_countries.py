@@ -1,3 +1,5 @@
+"""manage.py load_countries."""
+
 import io
 import sys
 
@@ -19,13 +21,13 @@ def csv_file(tmp_path):
     return path
 
 
-def test_the_summary_is_on_standard_error_and_nothing_on_standard_output(csv_file, capsys):
+def test_the_summary_goes_to_standard_error(csv_file, capsys):
     call_command("load_countries", csv_file)
     assert capsys.readouterr() == ("", "Countries: 2 new, 0 changed, 0 unchanged\n")
     assert Country.objects.count() == 2
 
 
-def test_a_dry_run_says_so_and_stores_nothing(csv_file, capsys):
+def test_a_dry_run_stores_nothing(csv_file, capsys):
     call_command("load_countries", csv_file, "--dry-run")
     assert capsys.readouterr() == ("", "Dry run, nothing stored: 2 new, 0 changed, 0 unchanged\n")
     assert not Country.objects.exists()
@@ -37,14 +39,14 @@ def test_a_dash_reads_standard_input(monkeypatch, capsys):
     assert "2 new" in capsys.readouterr().err
 
 
-def test_a_bad_row_is_an_error_that_names_file_and_line(csv_file):
+def test_an_invalid_row_is_an_error_with_file_and_line(csv_file):
     csv_file.write_text(CSV + ",Nowhere,\n")
-    with pytest.raises(CommandError, match=r"countries.csv: 1 row is not valid.*\n  line 4: ID_COUNTRY must not"):
+    with pytest.raises(CommandError, match=r"countries.csv: 1 row is invalid.*\n  line 4: ID_COUNTRY must not"):
         call_command("load_countries", csv_file)
     assert not Country.objects.exists()
 
 
-def test_a_file_that_is_not_there_is_an_error(tmp_path):
+def test_a_missing_file_is_an_error(tmp_path):
     with pytest.raises(CommandError, match=r"none.csv cannot be read: No such file or directory"):
         call_command("load_countries", tmp_path / "none.csv")
 
@@ -54,7 +56,7 @@ def test_a_folder_is_an_error(tmp_path):
         call_command("load_countries", tmp_path)
 
 
-def test_the_help_shows_a_file_and_how_to_load_it():
+def test_the_help_shows_an_example():
     text = Command().create_parser("manage.py", "load_countries").format_help()
     assert "\n    ID_COUNTRY,COUNTRY_NAME,CONTINENT\n    170,France,Europe\n" in text
     assert "\n    manage.py load_countries countries.csv\n" in text

@@ -19,7 +19,7 @@ from sales.ingest import service as ingest
 from sales.ingest.bodies import read_batch
 from sales.ingest.idempotency import parse_key
 from sales.totals import feedback
-from salesengine.accounts.api_keys import sender_of
+from salesengine.accounts.api_keys import get_sender
 from salesengine.accounts.models import Scope
 from salesengine.http.request_ids import current_request_id
 
@@ -36,7 +36,7 @@ class IngestView(APIView):
         key = None if header is None else parse_key(header)
         batch, body = read_batch(request)
         answer = ingest.ingest_batch(
-            batch, body, ingest.Delivery(sender_of(request), current_request_id(), options), key
+            batch, body, ingest.Delivery(get_sender(request), current_request_id(), options), key
         )
         response = HttpResponse(answer.body, status=answer.status, content_type="application/json")
         if answer.is_replayed:

@@ -1,6 +1,6 @@
-"""What somebody sees who failed to log in too often, as django-axes counts it (AXES_... in the settings).
+"""The page for users who failed to log in too often. django-axes counts the failures (AXES_... in the settings).
 
-Administrators let somebody try again at once in the list of users, and so does `manage.py axes_reset_username NAME`.
+To unlock a user at once, administrators use the list of users, and operators `manage.py axes_reset_username NAME`.
 """
 
 import math
@@ -18,11 +18,11 @@ MINUTE = 60
 
 
 def lockout_page(request: HttpRequest, response: HttpResponse | None, credentials: dict[str, Any]) -> HttpResponse:
-    """In place of the log-in page. It is the same for a name that nobody has."""
+    """Return the page that replaces the login page. It is the same for a username that does not exist."""
     username = credentials.get("username")
     minutes = minutes_left(request, username)
     context = admin.site.each_context(request) | {
-        "title": "Log-in locked",
+        "title": "Login locked",
         "minutes": minutes,
         "failures": settings.AXES_FAILURE_LIMIT,
     }
@@ -33,7 +33,7 @@ def lockout_page(request: HttpRequest, response: HttpResponse | None, credential
 
 
 def minutes_left(request: HttpRequest, username: str | None) -> int:
-    """Until the last of the failures is forgotten, rounded up."""
+    """Return the minutes until the lockout ends, rounded up."""
     failures = AccessAttempt.objects.filter(
         username=username,
         ip_address=request.axes_ip_address,  # type: ignore[attr-defined]  # axes sets it

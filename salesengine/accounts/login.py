@@ -1,7 +1,7 @@
-"""How staff log in: a password, then a code where somebody has a second factor (`salesengine.accounts.second_factor`).
+"""The login of staff: a password, and a code if the user has a second factor (`salesengine.accounts.second_factor`).
 
-A session that owes a code is nobody's, whichever door it comes to: the back office or the API. To know that costs no
-query: the second factor is read with the user, and the session says for which device its code was.
+A session that has not passed the second factor is anonymous, in the back office and in the API. This check costs no
+query: the device is read together with the user, and the session names the device whose code it passed.
 """
 
 from collections.abc import Callable
@@ -26,21 +26,22 @@ from salesengine.accounts import second_factor
 from salesengine.accounts.audit_log import record_change
 
 INVALID = "invalid_token"
+WRONG_CODE = "This code is wrong or has been used. Wait for the next one, then try again."
 
 
 class StaffBackend(ModelBackend):
-    """Django's own, which reads a session's user together with their second factor."""
+    """Read a session's user together with the device of their second factor."""
 
     def get_user(self, user_id: int) -> User | None:
-        phone = TOTPDevice.objects.filter(user=OuterRef("pk"), confirmed=True).values("pk")[:1]
-        user = User.objects.annotate(second_factor=Subquery(phone)).filter(pk=user_id).first()
+        device = TOTPDevice.objects.filter(user=OuterRef("pk"), confirmed=True).values("pk")[:1]
+        user = User.objects.annotate(second_factor=Subquery(device)).filter(pk=user_id).first()
         return user if user is not None and self.user_can_authenticate(user) else None
 
 
 class SecondFactorMiddleware:
-    """Lets nobody be somebody whose second factor the session has not seen. Reads nothing until a page asks who it is.
+    """Treat users as anonymous until their session has passed the second factor. Reads the user only when needed.
 
-    In place of django_otp's OTPMiddleware, which asks the database once more on each page.
+    django_otp's OTPMiddleware would do the same with one more query on each page.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -52,20 +53,20 @@ class SecondFactorMiddleware:
 
 
 def _verified_user(request: HttpRequest, user: User | AnonymousUser) -> User | AnonymousUser:
-    phone = getattr(user, "second_factor", None)
-    if phone is None or request.session.get(DEVICE_ID_SESSION_KEY) == TOTPDevice(pk=phone).persistent_id:
+    device = getattr(user, "second_factor", None)
+    if device is None or request.session.get(DEVICE_ID_SESSION_KEY) == TOTPDevice(pk=device).persistent_id:
         return user
     return AnonymousUser()
 
 
-class LogInForm(OTPAuthenticationFormMixin, AuthenticationForm):  # type: ignore[misc]  # neither has types
-    """Asks for a code once the password is right, of those who have a second factor."""
+class LoginForm(OTPAuthenticationFormMixin, AuthenticationForm):  # type: ignore[misc]  # neither has types
+    """Asks for a code after the right password, if the user has a second factor."""
 
     otp_token = forms.CharField(
         label="Code",
         required=False,
         max_length=20,
-        help_text="The six digits that your phone shows, or one of your recovery codes.",
+        help_text="The six digits from your authenticator app, or one of your recovery codes.",
         widget=forms.TextInput(
             {
                 "autocomplete": "one-time-code",
@@ -76,9 +77,9 @@ class LogInForm(OTPAuthenticationFormMixin, AuthenticationForm):  # type: ignore
         ),
     )
     otp_error_messages = OTPAuthenticationFormMixin.otp_error_messages | {
-        "token_required": "Now the code, please.",
-        INVALID: "This code is wrong, or was used already. Wait for the next one, and try again.",
-        "device_required": "This code is wrong, or was used already. Wait for the next one, and try again.",
+        "token_required": "Enter your code.",
+        INVALID: WRONG_CODE,
+        "device_required": WRONG_CODE,
         "n_failed_attempts": "Too many wrong codes in a row. Wait a moment, then try again.",
     }
     wants_code = False
@@ -86,26 +87,26 @@ class LogInForm(OTPAuthenticationFormMixin, AuthenticationForm):  # type: ignore
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean()
         user = self.get_user()
-        phone = second_factor.find_phone(user)
-        if phone is None:
+        device = second_factor.get_device(user)
+        if device is None:
             return cleaned
         self.wants_code = True
         try:
             self.clean_otp(user)
         except forms.ValidationError as error:
             if error.code in {INVALID, "device_required"}:
-                # Counted as a wrong password is (salesengine.accounts.lockouts).
+                # A wrong code counts towards a lockout, like a wrong password.
                 credentials = {"username": user.get_username()}
                 user_login_failed.send(sender=__name__, credentials=credentials, request=self.request)
             raise
         if isinstance(user.otp_device, StaticDevice):
-            left = second_factor.recovery_codes_left(user)
-            record_change(user, user, f"Logged in with a recovery code, of which {left} are left.")
-        user.otp_device = phone  # which the session is bound to, whichever code opened it
+            left = second_factor.count_recovery_codes(user)
+            record_change(user, user, f"Logged in with a recovery code. Recovery codes left: {left}.")
+        user.otp_device = device  # the session is bound to this device even after a recovery code
         return cleaned
 
     def _chosen_device(self, user: User) -> TOTPDevice | StaticDevice | None:
-        """What was typed says by its form which device it is for: nobody has to choose one."""
+        """Choose the device by the form of the code, so that users need not choose it."""
         code = self.cleaned_data.get("otp_token", "")
-        self.cleaned_data["otp_token"] = second_factor.cleaned_code(code)
-        return second_factor.lock_device_for(user, code)
+        self.cleaned_data["otp_token"] = second_factor.normalize_code(code)
+        return second_factor.lock_device(user, code)

@@ -1,4 +1,4 @@
-"""What is kept of API keys: never the key itself, only its hash."""
+"""API keys as they are stored: a hash of the key, never the key itself."""
 
 from typing import ClassVar
 
@@ -8,25 +8,25 @@ from django.db import connection, models
 from django.utils import timezone
 from rest_framework_api_key.models import AbstractAPIKey, APIKeyManager
 
-MAX_VALID_KEYS = 2  # of one client, so that it can change from one to the next without a pause
-RESERVED_NAMES = {"anonymous", "files"}  # senders that are no client
-CLIENT_LOCK = 0x4B455953  # this project's number among PostgreSQL's advisory locks on a client
+MAX_VALID_KEYS = 2  # for each client, so that it can switch to a new key without a pause
+RESERVED_NAMES = {"anonymous", "files"}  # senders that are not clients
+CLIENT_LOCK = 0x4B455953  # class id of this project's advisory locks on clients in PostgreSQL
 
 
 class Scope(models.TextChoices):
     """What a key allows."""
 
     INGEST = "ingest", "ingest: send sales"
-    READ = "read", "read: ask for feedback and sales"
+    READ = "read", "read: get feedback and sales"
     REPORTS = "reports", "reports: run reports"
 
 
 class TooManyKeysError(ValidationError):
-    """The client has as many valid keys as it may have; the message says what to do."""
+    """The client has MAX_VALID_KEYS valid keys already. The message says what to do."""
 
 
-class State(models.TextChoices):
-    """Whether a key can be used. A revoked key is revoked, whether or not it has expired as well."""
+class KeyState(models.TextChoices):
+    """Whether a key can be used. A key that is both revoked and expired counts as revoked."""
 
     VALID = "valid", "valid"
     EXPIRED = "expired", "expired"
@@ -34,46 +34,47 @@ class State(models.TextChoices):
 
 
 def check_client_name(name: str) -> None:
-    """Names of clients stand beside `user:<username>` and the reserved names, as the senders of what they send."""
+    """Raise ValidationError unless `name` is a valid client name, distinct from all senders that are not clients."""
     if name != name.strip() or not name.isprintable():
-        raise ValidationError("A name is plain text in one line, without blanks around it.")
+        raise ValidationError("A name must be one line of plain text, without blanks around it.")
     if ":" in name:
-        raise ValidationError("A name cannot have a colon (:) in it.")
+        raise ValidationError("A name must not contain a colon (:).")
     if name.lower() in RESERVED_NAMES:
-        raise ValidationError(f"The name “{name}” is taken by the service itself; choose another.")
+        raise ValidationError(f"The name “{name}” is reserved; choose another.")
 
 
-def state_is(state: State) -> models.Q:
-    """The keys whose `state` this is now."""
+def in_state(state: KeyState) -> models.Q:
+    """Return the condition for the keys that are in this state now."""
     expired = models.Q(expiry_date__lt=timezone.now())
     return {
-        State.VALID: models.Q(~expired, revoked=False),
-        State.EXPIRED: models.Q(expired, revoked=False),
-        State.REVOKED: models.Q(revoked=True),
+        KeyState.VALID: models.Q(~expired, revoked=False),
+        KeyState.EXPIRED: models.Q(expired, revoked=False),
+        KeyState.REVOKED: models.Q(revoked=True),
     }[state]
 
 
 class ClientKeyManager(APIKeyManager):
-    """The library's; `salesengine.accounts.api_keys.create_key` makes keys."""
+    """The library's manager. To create a key, call `salesengine.accounts.api_keys.create_key`."""
 
     def assign_key(self, obj: AbstractAPIKey) -> str:
         key: str = super().assign_key(obj)
-        obj.id = obj.prefix  # the library's has the hash in it, which the admin would show in its addresses
+        obj.id = obj.prefix  # the library puts the hash into the id, and the admin would show it in addresses
         return key
 
 
 class APIKey(AbstractAPIKey):
-    """A key to the API. The keys of one name are one client's, and at most two of them are valid at a time."""
+    """A key to the API. All keys with the same name belong to one client, which has at most MAX_VALID_KEYS valid."""
 
     name = models.CharField(
         "client",
         max_length=50,
         validators=[check_client_name],
-        error_messages={"blank": "A client needs a name."},
-        help_text="Who uses the key, such as “web shop”. All keys of one name are this client's. It cannot be changed.",
+        error_messages={"blank": "Enter the client's name."},
+        help_text="Who uses the key, such as “web shop”. All keys with this name belong to one client. "
+        "You cannot change it later.",
     )
-    scopes = ArrayField(models.CharField(max_length=16, choices=Scope), help_text="What the client may do with it.")
-    last_used = models.DateTimeField(null=True, editable=False, help_text="To within 10 minutes.")
+    scopes = ArrayField(models.CharField(max_length=16, choices=Scope), help_text="What the client may do.")
+    last_used = models.DateTimeField(null=True, editable=False, help_text="Accurate to 10 minutes.")
 
     objects: ClassVar[ClientKeyManager] = ClientKeyManager()
 
@@ -85,24 +86,27 @@ class APIKey(AbstractAPIKey):
         return f"{self.name} ({self.prefix})"
 
     @property
-    def state(self) -> State:
+    def state(self) -> KeyState:
         if self.revoked:
-            return State.REVOKED
-        return State.EXPIRED if self.has_expired else State.VALID
+            return KeyState.REVOKED
+        return KeyState.EXPIRED if self.has_expired else KeyState.VALID
 
     def clean(self) -> None:
-        """Refuses a third valid key of one client; for sure in a transaction, which then is the client's only one."""
+        """Raise TooManyKeysError if this would be one valid key too many.
+
+        Call it in the transaction that saves the key: it locks the client until the transaction ends.
+        """
         super().clean()
         if self._state.adding and self.has_expired:
-            raise ValidationError({"expiry_date": "This moment has passed already."})
-        if self.state is not State.VALID:
+            raise ValidationError({"expiry_date": "Choose a time in the future."})
+        if self.state is not KeyState.VALID:
             return
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [CLIENT_LOCK, self.name])
-        others = APIKey.objects.filter(state_is(State.VALID), name=self.name).exclude(pk=self.pk)
-        if others.count() >= MAX_VALID_KEYS:
-            prefixes = " and ".join(others.order_by("created").values_list("prefix", flat=True))
+        valid_keys = APIKey.objects.filter(in_state(KeyState.VALID), name=self.name).exclude(pk=self.pk)
+        if valid_keys.count() >= MAX_VALID_KEYS:
+            prefixes = " and ".join(valid_keys.order_by("created").values_list("prefix", flat=True))
             raise TooManyKeysError(
-                f"“{self.name}” already has {MAX_VALID_KEYS} valid keys ({prefixes}), and a client has at most "
-                f"{MAX_VALID_KEYS}. Revoke the one that it no longer uses, or let it expire; then there is room."
+                f"“{self.name}” already has {MAX_VALID_KEYS} valid keys ({prefixes}), which is the limit for a client. "
+                "Revoke the one that it no longer uses, or wait until it expires."
             )

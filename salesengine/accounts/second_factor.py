@@ -1,7 +1,7 @@
-"""The second factor, for staff who want one: a code that a phone shows (TOTP, RFC 6238), or a recovery code.
+"""The optional second factor of staff: a code from an authenticator app (TOTP, RFC 6238), or a recovery code.
 
-A user has it while there is a confirmed TOTP device of theirs, and has at most one. The recovery codes, each of which
-opens the door once, belong to it. django-otp keeps both and slows down who guesses.
+A user has a second factor while they have a confirmed TOTP device; one at most. Each recovery code works once.
+django-otp stores the devices and the codes, and slows down guessing.
 """
 
 import re
@@ -17,34 +17,34 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 RECOVERY_CODES = 8
-PHONE_CODE = re.compile(r"[0-9]{6}")
+TOTP_CODE = re.compile(r"[0-9]{6}")
 RECOVERY_CODE = re.compile(r"[a-z2-7]{8}")
 
 
-def find_phone(user: "User") -> TOTPDevice | None:
-    """The device that makes the user's second factor, if there is one."""
+def get_device(user: "User") -> TOTPDevice | None:
+    """Return the device that is the user's second factor, or None."""
     return TOTPDevice.objects.filter(user=user, confirmed=True).first()
 
 
-def propose_phone(user: "User") -> TOTPDevice:
-    """The device that the user could confirm, the same one until then."""
-    proposed = TOTPDevice.objects.filter(user=user, confirmed=False).first()
-    return proposed or TOTPDevice.objects.create(user=user, name="Phone", confirmed=False)
+def get_unconfirmed_device(user: "User") -> TOTPDevice:
+    """Return the device that the user can confirm. It stays the same until then."""
+    device = TOTPDevice.objects.filter(user=user, confirmed=False).first()
+    return device or TOTPDevice.objects.create(user=user, name="Phone", confirmed=False)
 
 
-def confirm_phone(user: "User", code: str) -> TOTPDevice | None:
-    """Switch the second factor on with the first code of the proposed device; None where the code is wrong."""
+def confirm_device(user: "User", code: str) -> TOTPDevice | None:
+    """Turn the second factor on with a code of the unconfirmed device. Returns None if the code is wrong."""
     with transaction.atomic():
-        phone = TOTPDevice.objects.select_for_update().filter(user=user, confirmed=False).first()
-        if phone is None or not phone.verify_token(cleaned_code(code)):
+        device = TOTPDevice.objects.select_for_update().filter(user=user, confirmed=False).first()
+        if device is None or not device.verify_token(normalize_code(code)):
             return None
-        phone.confirmed = True
-        phone.save(update_fields=["confirmed"])
-    return phone
+        device.confirmed = True
+        device.save(update_fields=["confirmed"])
+    return device
 
 
 def make_recovery_codes(user: "User") -> list[str]:
-    """New codes, which are shown now and never again; those of before are worth nothing any more."""
+    """Return new recovery codes, and delete the old ones. Show them now: no other function returns them."""
     with transaction.atomic():
         StaticDevice.objects.filter(user=user).delete()
         device = StaticDevice.objects.create(user=user, name="Recovery codes")
@@ -53,49 +53,53 @@ def make_recovery_codes(user: "User") -> list[str]:
     return [token.token for token in tokens]
 
 
-def recovery_codes_left(user: "User") -> int:
-    left: int = StaticToken.objects.filter(device__user=user).count()
-    return left
+def count_recovery_codes(user: "User") -> int:
+    """Return how many recovery codes the user has left."""
+    count: int = StaticToken.objects.filter(device__user=user).count()
+    return count
 
 
 def remove_second_factor(user: "User") -> bool:
-    """Log-ins then take a password alone. Whether there was anything to remove."""
+    """Turn the second factor off, so that the password is enough to log in. Returns whether it was on."""
     with transaction.atomic():
-        had_one = find_phone(user) is not None
+        was_on = get_device(user) is not None
         TOTPDevice.objects.filter(user=user).delete()
         StaticDevice.objects.filter(user=user).delete()
-    return had_one
+    return was_on
 
 
-def cleaned_code(text: str) -> str:
-    """A code as it is kept, however it was typed: 123 456, ABCD-EFGH."""
+def normalize_code(text: str) -> str:
+    """Remove the blanks and hyphens that users type, as in 123 456 or ABCD-EFGH, and convert to lower case."""
     return re.sub(r"[\s-]", "", text).lower()
 
 
 def is_code(text: str) -> bool:
-    """Whether this has the form of a code. No password can have it: they are longer."""
-    code = cleaned_code(text)
-    return bool(PHONE_CODE.fullmatch(code) or RECOVERY_CODE.fullmatch(code))
+    """Return whether the text has the form of a code. Passwords never have it, because they are longer."""
+    code = normalize_code(text)
+    return bool(TOTP_CODE.fullmatch(code) or RECOVERY_CODE.fullmatch(code))
 
 
-def lock_device_for(user: "User", text: str) -> TOTPDevice | StaticDevice | None:
-    """The user's device that a code of this form is for, in the caller's transaction: a code is good for one only."""
-    model = TOTPDevice if PHONE_CODE.fullmatch(cleaned_code(text)) else StaticDevice
+def lock_device(user: "User", text: str) -> TOTPDevice | StaticDevice | None:
+    """Lock and return the user's device for a code of this form, until the caller's transaction ends.
+
+    The lock keeps two requests from using the same code.
+    """
+    model = TOTPDevice if TOTP_CODE.fullmatch(normalize_code(text)) else StaticDevice
     return model.objects.select_for_update().filter(user=user, confirmed=True).first()
 
 
-def accepts(user: "User", text: str) -> bool:
-    """Whether this is a code of the user's, which then is used up."""
+def use_code(user: "User", text: str) -> bool:
+    """Return whether the text is a valid code of the user, and use it up."""
     with transaction.atomic():
-        device = lock_device_for(user, text)
-        return device is not None and device.verify_token(cleaned_code(text))
+        device = lock_device(user, text)
+        return device is not None and device.verify_token(normalize_code(text))
 
 
-def secret_text(phone: TOTPDevice) -> str:
-    """The secret as people type it into a phone: groups of four."""
-    return " ".join(re.findall(".{1,4}", b32encode(phone.bin_key).decode()))
+def secret_text(device: TOTPDevice) -> str:
+    """Return the secret in groups of four characters, for users to type into their app."""
+    return " ".join(re.findall(".{1,4}", b32encode(device.bin_key).decode()))
 
 
-def qr_code(phone: TOTPDevice) -> str:
-    """The secret as phones read it: an SVG element, in either theme dark on light, as all of them can read it."""
-    return segno.make(phone.config_url, error="m").svg_inline(scale=4, dark="#000", light="#fff", omitsize=True)
+def qr_code(device: TOTPDevice) -> str:
+    """Return the secret as a QR code, an SVG element. It is dark on light in both themes, so every app can scan it."""
+    return segno.make(device.config_url, error="m").svg_inline(scale=4, dark="#000", light="#fff", omitsize=True)

@@ -1,4 +1,4 @@
-"""Staff make, change and revoke API keys here."""
+"""The pages where staff create, change and revoke API keys."""
 
 from typing import Any
 
@@ -10,21 +10,21 @@ from django.utils.html import format_html
 from rest_framework_api_key.models import APIKey as LibraryAPIKey
 from unfold.contrib.filters.admin import DropdownFilter
 
-from salesengine.accounts.api_keys import REMEMBERED_FOR, create_key
-from salesengine.accounts.models import APIKey, Scope, State, state_is
+from salesengine.accounts.api_keys import CACHE_SECONDS, create_key
+from salesengine.accounts.models import APIKey, KeyState, Scope, in_state
 from salesengine.backoffice.base import ModelAdmin
 
 NEW_KEY = (
-    "The next page shows the key, once: copy it there. A client may have two valid keys. To replace its key, make a "
-    "second one of the same name, let the client change over, then revoke the first."
+    "The next page shows the key only once: copy it there. A client may have two valid keys. To replace a key, create "
+    "a second one with the same name, switch the client to it, then revoke the first."
 )
-CHANGES = f"What you change here takes effect within {REMEMBERED_FOR} seconds."
+DELAY = f"Changes take effect within {CACHE_SECONDS} seconds."
 SHOWN_ONCE = (
-    "This is the new API key of “{}”. Copy it now: it is shown only this once, and nobody can look it up later.<br>"
+    "This is the new API key of “{}”. Copy it now: it is shown only once, and nobody can look it up later.<br>"
     '<code style="user-select: all; overflow-wrap: anywhere; font-size: 1rem">{}</code>'
 )
 
-admin.site.unregister(LibraryAPIKey)  # the project's keys are those below
+admin.site.unregister(LibraryAPIKey)  # the library's own keys are not used
 
 
 class StateFilter(DropdownFilter):  # type: ignore[misc]  # unfold has no types
@@ -32,25 +32,25 @@ class StateFilter(DropdownFilter):  # type: ignore[misc]  # unfold has no types
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[Any, str]]:
-        return State.choices
+        return KeyState.choices
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[APIKey]) -> QuerySet[APIKey]:
         state = self.value()
-        return queryset.filter(state_is(State(state))) if state in State.values else queryset
+        return queryset.filter(in_state(KeyState(state))) if state in KeyState.values else queryset
 
 
 class APIKeyForm(forms.ModelForm[APIKey]):
     scopes = forms.MultipleChoiceField(
         choices=Scope.choices,
-        widget=forms.CheckboxSelectMultiple(attrs={"class": "radiolist"}),  # the admin's layout of choices
-        help_text="What the client may do with this key. Tick only what it needs.",
+        widget=forms.CheckboxSelectMultiple(attrs={"class": "radiolist"}),  # the admin's layout for choices
+        help_text="What the client may do with this key. Select only what it needs.",
     )
 
     class Meta:
         help_texts = {
-            "expiry_date": "From this moment on (UTC) the key is refused. Empty: it never expires.",
-            "revoked": "Tick this when the client no longer needs the key, or when somebody else may know it. "
-            "It is then refused for good: this cannot be undone.",
+            "expiry_date": "The key is refused from this time (UTC) on. Without a time, it never expires.",
+            "revoked": "Select this when the client no longer needs the key, or when somebody else may know it. "
+            "The key is then refused forever: you cannot undo this.",
         }
 
 
@@ -58,10 +58,10 @@ class APIKeyForm(forms.ModelForm[APIKey]):
 class APIKeyAdmin(ModelAdmin[APIKey]):
     form = APIKeyForm
     list_display = ("prefix", "name", "state", "scope_names", "expiry_date", "last_used", "created")
-    empty_value_display = "never"  # of the moments that may be missing
+    empty_value_display = "never"  # of the times that may be missing
     list_filter = (StateFilter,)
     search_fields = ("name", "prefix")
-    search_help_text = "A part of a client's name, or the first characters of a key"
+    search_help_text = "Part of a client name, or the first characters of a key"
     actions = ("revoke",)
 
     def get_fieldsets(self, request: HttpRequest, obj: APIKey | None = None) -> Any:
@@ -70,7 +70,7 @@ class APIKeyAdmin(ModelAdmin[APIKey]):
         if obj.revoked:
             return [(None, {"fields": ("prefix", "name", "state", "scopes", "expiry_date", "last_used", "created")})]
         fields = ("prefix", "name", "state", "scopes", "expiry_date", "revoked", "last_used", "created")
-        return [(None, {"fields": fields, "description": CHANGES})]
+        return [(None, {"fields": fields, "description": DELAY})]
 
     def get_readonly_fields(self, request: HttpRequest, obj: APIKey | None = None) -> tuple[str, ...]:
         return ("prefix", "name", "state", "last_used", "created") if obj else ()
@@ -80,7 +80,7 @@ class APIKeyAdmin(ModelAdmin[APIKey]):
 
     def save_model(self, request: HttpRequest, obj: APIKey, form: Any, change: bool) -> None:
         if change:
-            # Only what was changed here: somebody may have revoked the key meanwhile.
+            # Save only the changed fields: somebody may have revoked the key meanwhile.
             obj.save(update_fields=form.changed_data)
             return
         key = create_key(obj.name, obj.scopes, obj.expiry_date)
@@ -88,14 +88,14 @@ class APIKeyAdmin(ModelAdmin[APIKey]):
         obj.refresh_from_db()
         messages.warning(request, format_html(SHOWN_ONCE, obj.name, key))
 
-    @admin.action(description="Revoke selected API keys (this cannot be undone)", permissions=["change"])
+    @admin.action(description="Revoke selected API keys (you cannot undo this)", permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[APIKey]) -> None:
         keys = list(queryset.filter(revoked=False))
         queryset.filter(pk__in=[key.pk for key in keys]).update(revoked=True)
         for key in keys:
             self.log_change(request, key, "Revoked.")
-        number = "1 API key was" if len(keys) == 1 else f"{len(keys)} API keys were"
-        messages.success(request, f"{number} revoked; within {REMEMBERED_FOR} seconds they are refused everywhere.")
+        number = "1 API key" if len(keys) == 1 else f"{len(keys)} API keys"
+        messages.success(request, f"Revoked {number}. Requests are refused within {CACHE_SECONDS} seconds.")
 
     @admin.display(description="scopes", ordering="scopes")
     def scope_names(self, key: APIKey) -> str:

@@ -1,4 +1,4 @@
-"""What the pages of the back office share: their base class, read-only pages, and filters."""
+"""What the pages of the back office share: base classes, a paginator, and filters."""
 
 import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,7 +16,7 @@ from salesengine.accounts.audit_log import describe_changes
 
 Row = TypeVar("Row", bound=Model)
 
-MAX_LISTED_ROWS = 10_000  # rows that a list of NewestOnly goes back
+MAX_LISTED_ROWS = 10_000  # rows that NewestRowsPaginator shows
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin as PlainModelAdmin
@@ -25,7 +25,7 @@ else:
 
 
 class ModelAdmin(PlainModelAdmin[Row]):
-    """A list that filters by one click for all filters, and counts nothing that nobody asked for."""
+    """Applies all filters of a list with one click, and runs no extra count queries."""
 
     list_filter_submit = True
     show_full_result_count = False
@@ -33,19 +33,19 @@ class ModelAdmin(PlainModelAdmin[Row]):
     list_per_page = 50
 
     def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> Any:
-        """What the log says of an added or changed row: field by field the old and the new value."""
+        """Describe an added or changed row for the audit log: the old and the new value of each changed field."""
         if formsets:
             return super().construct_change_message(request, form, formsets, add)
         changes = describe_changes(form, "With" if add else "Changed")
         return f"Added. {changes}".strip() if add else changes
 
     def log_change(self, request: HttpRequest, obj: Row, message: Any) -> Any:
-        """Saving what nobody changed is no change."""
+        """Record nothing if the user saved a row without changing it."""
         return super().log_change(request, obj, message) if message else None
 
 
 class ReadOnly:
-    """Nobody adds, changes or deletes what these pages show."""
+    """Pages on which nobody can add, change or delete rows."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -58,7 +58,7 @@ class ReadOnly:
 
 
 class NewestRowsPaginator(Paginator[Row]):
-    """Goes back MAX_LISTED_ROWS rows and no further: to count a million takes longer than to find a few."""
+    """Shows the first MAX_LISTED_ROWS rows only, because counting a million rows is slow."""
 
     @cached_property
     def count(self) -> int:
@@ -67,7 +67,7 @@ class NewestRowsPaginator(Paginator[Row]):
 
 
 class DayRangeForm(forms.Form):
-    """The browser's own pickers of days, for which it takes no script."""
+    """Two date pickers of the browser, which need no script."""
 
     def __init__(self, name: str, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -77,19 +77,19 @@ class DayRangeForm(forms.Form):
 
 
 class DayRangeFilter(RangeDateFilter):  # type: ignore[misc]  # unfold has no types
-    """Days in UTC, both included, of a field that holds moments. Where one is no day, nothing is shown."""
+    """Filters a field of timestamps by days in UTC, including both. Shows nothing if a day is invalid."""
 
     form_class = DayRangeForm
 
-    def __init__(self, field: Any, request: HttpRequest, params: dict[str, Any], *others: Any, **options: Any) -> None:
-        names = [f"{options.get('field_path') or others[-1]}_{end}" for end in ("from", "to")]
-        # Empty ones too: of what a filter does not use, the form sends another, and the first would count.
-        given = {name: params[name][-1] for name in names if name in params}
-        super().__init__(field, request, params, *others, **options)
-        self.used_parameters.update(given)
+    def __init__(self, field: Any, request: HttpRequest, params: dict[str, Any], *args: Any, **options: Any) -> None:
+        names = [f"{options.get('field_path') or args[-1]}_{end}" for end in ("from", "to")]
+        # Include empty values: the form repeats parameters that no filter has used, and the first value would count.
+        days = {name: params[name][-1] for name in names if name in params}
+        super().__init__(field, request, params, *args, **options)
+        self.used_parameters.update(days)
 
     def days(self) -> tuple[datetime.date | None, datetime.date | None]:
-        """The first day and the one after the last; None is no limit. Raises ValueError."""
+        """Return the first day and the day after the last; None means no limit. Raises ValueError."""
         first, last = (self.used_parameters.get(f"{self.parameter_name}_{end}") for end in ("from", "to"))
         end = datetime.date.fromisoformat(last) if last else datetime.date.max
         return (
@@ -101,7 +101,7 @@ class DayRangeFilter(RangeDateFilter):  # type: ignore[misc]  # unfold has no ty
         try:
             start, stop = self.days()
         except ValueError:
-            messages.error(request, "A filter is no day, such as 2021-01-31, so nothing is shown.")
+            messages.error(request, "A filter is not a day such as 2021-01-31, so the list is empty.")
             return queryset.none()
         limits = {"gte": start, "lt": stop}
         return queryset.filter(
@@ -114,7 +114,7 @@ def _midnight(day: datetime.date) -> datetime.datetime:
 
 
 class ValuesFilter(DropdownFilter):  # type: ignore[misc]
-    """A choice from values of the column `parameter_name`. Also while there are none: an address may name one."""
+    """Filters by one value of the column `parameter_name`. Shown even without choices: an address may name a value."""
 
     parameter_name: str
 

@@ -1,4 +1,4 @@
-"""What unfold asks for each page (UNFOLD in the settings): our files, and a sidebar of what somebody may do."""
+"""What unfold shows on each page (UNFOLD in the settings): the sidebar, the account menu, and our static files."""
 
 from typing import Any, NamedTuple
 
@@ -9,7 +9,7 @@ from django.urls import reverse
 
 
 class Item(NamedTuple):
-    """A link of the sidebar, for whoever has the permission; `icon` is a name of Material Symbols."""
+    """A link of the sidebar, shown to users with the permission. `icon` is a name from Material Symbols."""
 
     title: str
     icon: str
@@ -31,15 +31,15 @@ GROUPS = {
         Item("Users", "person", "admin:auth_user_changelist", "auth.view_user"),
         Item("Groups", "group", "admin:auth_group_changelist", "auth.view_group"),
         Item("API keys", "key", "admin:salesengine_apikey_changelist", "salesengine.view_apikey"),
-        Item("Log", "history_edu", "admin:admin_logentry_changelist", "admin.view_logentry"),
-        Item("Log-ins", "login", "admin:axes_accesslog_changelist", "axes.view_accesslog"),
-        Item("Failed log-ins", "lock_person", "admin:axes_accessfailurelog_changelist", "axes.view_accessfailurelog"),
+        Item("Audit log", "history_edu", "admin:admin_logentry_changelist", "admin.view_logentry"),
+        Item("Logins", "login", "admin:axes_accesslog_changelist", "axes.view_accesslog"),
+        Item("Failed logins", "lock_person", "admin:axes_accessfailurelog_changelist", "axes.view_accessfailurelog"),
     ),
 }
 
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
-    """The groups of links, as unfold wants them."""
+    """Return the groups of links that the user may open, in unfold's format."""
     home = {"items": [{"title": "Home", "icon": "home", "link": reverse("admin:index")}]}
     return [home, *(group for title, items in GROUPS.items() if (group := _group(request, title, items))["items"])]
 
@@ -51,7 +51,7 @@ def _group(request: HttpRequest, title: str, items: tuple[Item, ...]) -> dict[st
 
 
 def account(request: HttpRequest) -> list[dict[str, str]]:
-    """The links of the menu under somebody's own name."""
+    """Return the links of the menu under the user's name."""
     links = [{"title": "Second factor", "link": reverse("admin:second_factor")}]
     if isinstance(request.user, User) and request.user.has_usable_password():
         links.insert(0, {"title": "Change password", "link": reverse("admin:password_change")})

@@ -1,4 +1,4 @@
-"""Write numbers for people, the same way on every page of the back office.
+"""Format numbers, the same way on every page of the back office.
 
 Pages show money with two decimals, and the exact amount in the element's title. Exports and the API stay exact.
 """

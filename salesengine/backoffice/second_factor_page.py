@@ -1,4 +1,4 @@
-"""The page where staff switch their second factor on and off."""
+"""The page where users turn their second factor on and off."""
 
 from django import forms
 from django.contrib import admin, messages
@@ -18,7 +18,7 @@ CLASSES = " ".join(INPUT_CLASSES)
 
 
 class CodeForm(forms.Form):
-    """The first code of a phone that is to become the second factor."""
+    """Asks for the first code of a new device."""
 
     code = forms.CharField(
         label="Code",
@@ -29,13 +29,13 @@ class CodeForm(forms.Form):
 
 
 class ProofForm(forms.Form):
-    """Says once more who it is: a session that was left open must not be enough."""
+    """Asks for the password or a code again, because an unattended session must not be enough."""
 
     proof = forms.CharField(
         label="Your password or a code",
         max_length=4096,
         strip=False,
-        help_text="The six digits that your phone shows do, and so does a recovery code.",
+        help_text="Your password, the six digits from your authenticator app, or a recovery code.",
         widget=forms.PasswordInput({"autocomplete": "current-password", "class": CLASSES}),
     )
 
@@ -47,38 +47,37 @@ class ProofForm(forms.Form):
         proof: str = self.cleaned_data["proof"]
         user = _user(self.request)
         if second_factor.is_code(proof):
-            is_right = second_factor.accepts(user, proof)
+            is_valid = second_factor.use_code(user, proof)
         else:
-            # As at the log-in page, so that guesses are counted and locked out.
-            is_right = authenticate(self.request, username=user.get_username(), password=proof) == user
-        if not is_right:
-            raise forms.ValidationError("This is neither your password nor a code that can be used now.")
+            # Like the login page, so that wrong passwords count towards a lockout.
+            is_valid = authenticate(self.request, username=user.get_username(), password=proof) == user
+        if not is_valid:
+            raise forms.ValidationError("This is neither your password nor a valid code.")
         return proof
 
 
 def second_factor_page(request: HttpRequest) -> HttpResponse:
-    if second_factor.find_phone(_user(request)) is None:
-        return _switch_on(request)
-    return _change(request)
+    if second_factor.get_device(_user(request)) is None:
+        return _turn_on(request)
+    return _manage(request)
 
 
-def _switch_on(request: HttpRequest) -> HttpResponse:
+def _turn_on(request: HttpRequest) -> HttpResponse:
     user = _user(request)
     form = CodeForm(request.POST if "confirm" in request.POST else None)
     if form.is_valid():
-        if phone := second_factor.confirm_phone(user, form.cleaned_data["code"]):
+        if device := second_factor.confirm_device(user, form.cleaned_data["code"]):
             request.session.cycle_key()
-            bind_session(request, phone)
-            record_change(user, user, "Switched the second factor on.")
+            bind_session(request, device)
+            record_change(user, user, "Turned the second factor on.")
             return _show_codes(request)
-        form.add_error("code", "This code is wrong. Wait for the next one, and see that the phone's clock is right.")
-    phone = second_factor.propose_phone(user)
-    # Our own drawing of our own text.
-    image = mark_safe(second_factor.qr_code(phone))  # noqa: S308
-    return _page(request, form=form, qr_code=image, secret=second_factor.secret_text(phone))
+        form.add_error("code", "This code is wrong. Check the clock of your phone, and wait for the next code.")
+    device = second_factor.get_unconfirmed_device(user)
+    image = mark_safe(second_factor.qr_code(device))  # noqa: S308  # an SVG path without user text
+    return _page(request, form=form, qr_code=image, secret=second_factor.secret_text(device))
 
 
-def _change(request: HttpRequest) -> HttpResponse:
+def _manage(request: HttpRequest) -> HttpResponse:
     user = _user(request)
     form = ProofForm(request, request.POST) if {"off", "codes"} & request.POST.keys() else ProofForm(request)
     if form.is_valid():
@@ -86,10 +85,10 @@ def _change(request: HttpRequest) -> HttpResponse:
             record_change(user, user, "Made new recovery codes.")
             return _show_codes(request)
         second_factor.remove_second_factor(user)
-        record_change(user, user, "Switched the second factor off.")
-        messages.success(request, "The second factor is off: your password alone logs you in.")
+        record_change(user, user, "Turned the second factor off.")
+        messages.success(request, "The second factor is off. You log in with your password only.")
         return HttpResponseRedirect(request.path)
-    return _page(request, form=form, is_on=True, left=second_factor.recovery_codes_left(user))
+    return _page(request, form=form, is_on=True, left=second_factor.count_recovery_codes(user))
 
 
 def _show_codes(request: HttpRequest) -> HttpResponse:
@@ -102,6 +101,6 @@ def _page(request: HttpRequest, **context: object) -> HttpResponse:
 
 
 def _user(request: HttpRequest) -> User:
-    if not isinstance(request.user, User):  # admin_view lets in nobody else
+    if not isinstance(request.user, User):  # admin_view requires a login
         raise PermissionDenied
     return request.user

@@ -1,4 +1,4 @@
-"""The back office as a whole: unfold's admin site, with our own ways of logging in, searching and saying no."""
+"""The admin site: unfold's, with the second factor page, our own search, and a page for users without permissions."""
 
 from typing import Any
 
@@ -12,12 +12,12 @@ from unfold.sites import UnfoldAdminSite
 
 from salesengine.accounts.audit_log import record_change
 
-FOUND_AT_MOST = 100
+MAX_RESULTS = 100
 
 
-class BackOffice(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no types
+class BackOfficeSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no types
     def extra_urls(self) -> list[URLPattern]:
-        from salesengine.backoffice.second_factor_page import second_factor_page  # which needs the site
+        from salesengine.backoffice.second_factor_page import second_factor_page  # it imports the site
 
         return [path("second-factor/", self.admin_view(second_factor_page), name="second_factor")]
 
@@ -29,16 +29,16 @@ class BackOffice(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no types
         return response
 
     def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """The pages whose name has the words in it, by the rights of now: unfold's own remembers for five minutes."""
+        """Find the pages that the user may open now. unfold's own search caches permissions for 5 minutes."""
         term = request.GET.get("s", "").strip().lower()
         if not term:
             return HttpResponse()
         is_extended = "extended" in request.GET
-        results = [each for each in self._search_apps(AdminSite.get_app_list(self, request), term) if each.link]
-        search_more = self._get_config("COMMAND", request).get("search_callback") if is_extended else None
-        if search_more:
-            results += self._get_value(search_more, request, term)
-        pages = Paginator(results[:FOUND_AT_MOST], FOUND_AT_MOST)
+        results = [page for page in self._search_apps(AdminSite.get_app_list(self, request), term) if page.link]
+        search_callback = self._get_config("COMMAND", request).get("search_callback") if is_extended else None
+        if search_callback:
+            results += self._get_value(search_callback, request, term)
+        pages = Paginator(results[:MAX_RESULTS], MAX_RESULTS)
         context = {"page_obj": pages, "results": pages.page(1), "page_counter": 0, "execution_time": 0}
         template = "unfold/helpers/command_results.html" if is_extended else "unfold/helpers/search_results.html"
         return TemplateResponse(request, template, context, headers={"HX-Trigger": "search"})

@@ -1,7 +1,7 @@
-"""Makes the site of the back office ours. Apart from `apps.py`, of which Django would take this for the project's."""
+"""Make BackOfficeSite the default admin site. In a module of its own: in `apps.py`, two configs would be ambiguous."""
 
 from django.contrib.admin.apps import AdminConfig
 
 
 class BackOfficeConfig(AdminConfig):
-    default_site = "salesengine.backoffice.site.BackOffice"
+    default_site = "salesengine.backoffice.site.BackOfficeSite"

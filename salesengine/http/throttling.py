@@ -15,7 +15,7 @@ from rest_framework.exceptions import APIException, PermissionDenied, Throttled
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
-from salesengine.accounts.api_keys import sender_of
+from salesengine.accounts.api_keys import get_sender
 from salesengine.http.client_address import client_address
 
 if TYPE_CHECKING:  # a circular import at run time: rest_framework.views imports this module
@@ -35,7 +35,7 @@ class SenderRateThrottle(BaseThrottle):
     retry_after = 0  # seconds
 
     def allow_request(self, request: Request, view: "APIView") -> bool:
-        self.retry_after = count_request(sender_of(request), request, view)
+        self.retry_after = count_request(get_sender(request), request, view)
         return not self.retry_after
 
     def wait(self) -> float:
@@ -49,8 +49,8 @@ def count_failed_request(failure: APIException, request: Request, view: "APIView
     """
     if "RateLimit-Policy" in view.headers:  # already counted
         return failure
-    # PermissionDenied implies a known sender. Otherwise sender_of would authenticate again, and fail again.
-    sender = sender_of(request) if isinstance(failure, PermissionDenied) else ANONYMOUS
+    # PermissionDenied implies a known sender. Otherwise get_sender would authenticate again, and fail again.
+    sender = get_sender(request) if isinstance(failure, PermissionDenied) else ANONYMOUS
     retry_after = count_request(sender, request, view)
     return Throttled(retry_after) if retry_after else failure
 

@@ -5,8 +5,8 @@ from django.db import migrations, models
 
 import salesengine.models
 
-# So that they go on working: until now every key could do everything, and its name could be any text. A name that is
-# none any more gives way to the key's prefix.
+# Keep existing keys valid. They could do everything, so they get all scopes. Their names could be any text, so the
+# prefix of the key replaces a name that is invalid now.
 COPY_THE_LIBRARYS_KEYS = """
 INSERT INTO api_key (id, prefix, hashed_key, created, name, revoked, expiry_date, scopes)
 SELECT
@@ -23,7 +23,7 @@ SELECT
     ARRAY['ingest', 'read', 'reports']
 FROM rest_framework_api_key_apikey
 """
-# A key that was revoked or deleted since does not come back to life.
+# Keep keys that were revoked or deleted in the meantime from becoming valid again.
 REVOKE_THE_LIBRARYS_KEYS = """
 UPDATE rest_framework_api_key_apikey
 SET revoked = TRUE

@@ -1,4 +1,4 @@
-"""The groups that staff are put into. Each may do what those before it may."""
+"""Create the groups of staff. Each group also has the permissions of the groups before it."""
 
 from django.contrib.auth.management import create_permissions
 from django.db import migrations
@@ -46,30 +46,30 @@ GROUPS = {
 
 
 def make_groups(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:
-    """Also where there are groups of these names: they keep what an operator gave them, and get what is missing."""
+    """Create the groups. Existing groups with these names keep their permissions, and get the missing ones."""
     database = schema_editor.connection.alias
     groups = apps.get_model("auth", "Group").objects.using(database)
-    may = []
+    permissions = []
     for name, added in GROUPS.items():
-        may += [find_permission(apps, database, permission) for permission in added]
+        permissions += [find_permission(apps, database, permission) for permission in added]
         group, _ = groups.get_or_create(name=name)
-        group.permissions.add(*may)
+        group.permissions.add(*permissions)
 
 
 def remove_groups(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:
-    """Only those that nobody is in: going back takes no rights from anybody."""
+    """Delete the groups without members, so that no user loses permissions."""
     groups = apps.get_model("auth", "Group").objects.using(schema_editor.connection.alias)
     groups.filter(name__in=GROUPS, user=None).delete()
 
 
 def find_permission(apps: StateApps, database: str, permission: str) -> Model:
-    """The permission such as "sales.view_sale", which Django itself makes only once all migrations are done."""
+    """Return a permission such as "sales.view_sale". Django creates them only after all migrations, so create it now."""
     app, _, codename = permission.partition(".")
     permissions = apps.get_model("auth", "Permission").objects.using(database)
     found = permissions.filter(content_type__app_label=app, codename=codename).first()
     if found is None:
         config = apps.get_app_config(app)
-        before = getattr(config, "models_module", None)  # an app within a migration has none
+        before = getattr(config, "models_module", None)  # None for the apps of a migration
         config.models_module = True
         create_permissions(config, apps=apps, using=database, verbosity=0)
         config.models_module = before
@@ -78,7 +78,7 @@ def find_permission(apps: StateApps, database: str, permission: str) -> Model:
 
 
 class Migration(migrations.Migration):
-    # The last migration of each app whose permissions are above.
+    # The latest migration of each app with a permission above.
     dependencies = [
         ("salesengine", "0001_create_api_keys"),
         ("admin", "0003_logentry_add_action_flag_choices"),

@@ -1,4 +1,4 @@
-"""For the filters by day of the log and of the lists of log-ins, whose tables are other packages'."""
+"""Add indexes for the filters by day of the audit log and the lists of logins, whose tables other packages own."""
 
 from django.db import migrations
 

@@ -4,9 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.contrib.admin.models import DELETION
 from django.db import connection, transaction
+from django.db.models import Model
 from django.utils import timezone
 from psycopg import sql
+
+from salesengine.accounts.audit_log import record_command
 
 BATCH_SIZE = 5_000  # rows per transaction, so that no lock is held for long and an interruption loses little
 
@@ -15,7 +19,7 @@ BATCH_SIZE = 5_000  # rows per transaction, so that no lock is held for long and
 class PurgedTable:
     """A table whose oldest rows are deleted, the indexed column with a row's age, and what to call the rows."""
 
-    table: str
+    model: type[Model]
     timestamp: str
     label: str
 
@@ -30,11 +34,22 @@ DELETE = """
 
 
 def purge_older_than(purged: PurgedTable, age: timedelta, *, dry_run: bool) -> str:
-    """Delete the rows older than `age`, or only count them. Return a sentence that says how many."""
+    """Delete the rows older than `age`, or only count them. Return a sentence that says how many.
+
+    A purge leaves an entry in the audit log.
+    """
     before = timezone.now() - age
     if dry_run:
         return f"Would delete {count(purged, before):,} {purged.label}."
-    return f"Deleted {sum(purge(purged, before)):,} {purged.label}."
+    deleted = 0
+    try:
+        for number in purge(purged, before):
+            deleted += number
+    finally:  # an interrupted purge has deleted rows too
+        message = f"Deleted {deleted:,} {purged.label}."
+        if deleted:
+            record_command(purged.model, message, DELETION)
+    return message
 
 
 def count(purged: PurgedTable, before: datetime) -> int:
@@ -58,5 +73,5 @@ def purge(purged: PurgedTable, before: datetime) -> Iterator[int]:
 
 
 def _query(template: str, purged: PurgedTable) -> sql.Composed:
-    names = {"table": sql.Identifier(purged.table), "timestamp": sql.Identifier(purged.timestamp)}
+    names = {"table": sql.Identifier(purged.model._meta.db_table), "timestamp": sql.Identifier(purged.timestamp)}
     return sql.SQL(template).format(**names, limit=sql.Literal(BATCH_SIZE))

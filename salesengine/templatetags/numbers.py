@@ -1,12 +1,12 @@
-"""Template filters for `salesengine.backoffice.numbers`."""
+"""Template filters: the functions of `salesengine.backoffice.numbers`."""
 
 from django import template
 
 from salesengine.backoffice import numbers
 
 register = template.Library()
-for each in (
+for function in (
     *(numbers.count, numbers.approximate_count, numbers.duration, numbers.percent),
     *(numbers.money, numbers.money_text, numbers.exact_text),
 ):
-    register.filter(each)
+    register.filter(function)

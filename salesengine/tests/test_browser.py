@@ -1,7 +1,7 @@
-"""The back office in a real browser: each page at two widths and in two themes, and what staff do there.
+"""The back office in a real browser: each page at two widths and in two themes, and the main tasks of staff.
 
-Debian's Chromium, driven by Playwright. The service is a process of its own with demo data; what the pages look like is
-kept in .github/screenshots, which the README shows (SCREENSHOTS=1 writes them anew).
+Playwright drives Debian's Chromium, against a server process with demo data. With SCREENSHOTS=1, the tests also update
+the screenshots for the README in .github/screenshots.
 """
 
 import os
@@ -28,9 +28,9 @@ FLAGS = [
 WIDTHS = {"desktop": (1280, 900), "phone": (360, 780)}
 THEMES = ("light", "dark")
 SEVERE = {"serious", "critical"}
-OTHER_ROWS = "tbody:nth-of-type(n+5), tbody tr:nth-child(n+5)"  # than the first of a table; unfold's have a tbody each
+LATER_ROWS = "tbody:nth-of-type(n+5), tbody tr:nth-child(n+5)"  # unfold has a tbody for each row
 
-# The main pages, by the names that their pictures have.
+# The main pages, by the names of their screenshots.
 PAGES = {
     "home": "/admin/?until=2021-06-30",
     "sales": "/admin/sales/sale/",
@@ -54,9 +54,9 @@ PAGES = {
     "groups": "/admin/auth/group/",
     "api-keys": "/admin/salesengine/apikey/",
     "new-api-key": "/admin/salesengine/apikey/add/",
-    "staff-log": "/admin/admin/logentry/",
-    "log-ins": "/admin/axes/accesslog/",
-    "failed-log-ins": "/admin/axes/accessfailurelog/",
+    "audit-log": "/admin/admin/logentry/",
+    "logins": "/admin/axes/accesslog/",
+    "failed-logins": "/admin/axes/accessfailurelog/",
     "second-factor": "/admin/second-factor/",
     "password": "/admin/password_change/",
 }
@@ -79,14 +79,14 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[str]:
-    """The service with demo data, a rejected event, a report that takes long, and the user admin; its address."""
+    """Start the service with demo data, a rejected event, a slow report, and the user admin. Returns its address."""
     with new_folder() as folder:
         reports = Path(shutil.copytree(ROOT / "sql", folder / "sql"))
         (reports / "nap.sql").write_text('/*\ntitle = "Nap"\ndescription = "Sleeps."\n*/\nSELECT pg_sleep(50) AS nap\n')
         manage(folder, "prepare", "--demo")
         rejected = folder / "rejected.ndjson"
         rejected.write_text(REJECTED)
-        with pytest.raises(CalledProcessError, match="exit status 3"):  # of import_sales: some were rejected
+        with pytest.raises(CalledProcessError, match="exit status 3"):  # import_sales rejected an event
             manage(folder, "import_sales", str(rejected), "--on-error", "skip")
         with serve(folder, SQL_DIR=str(reports)) as address:
             yield address
@@ -102,7 +102,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def session(browser: Browser, site: str) -> dict:
-    """What the browser keeps of somebody who has logged in."""
+    """The cookies of a user who has logged in."""
     with browser.new_context(base_url=site) as context:
         page = context.new_page()
         page.goto("/admin/")
@@ -118,20 +118,20 @@ def log_in(page: Page, password: str) -> None:
 
 
 @contextmanager
-def nothing_wrong(page: Page, site: str) -> Iterator[None]:
-    """No error in the console, no answer that failed, no request to another host."""
-    wrong: list[str] = []
-    page.on("console", lambda message: message.type == "error" and wrong.append(message.text))
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("response", lambda each: each.status >= 400 and wrong.append(f"{each.status} {each.url}"))
-    page.on("request", lambda each: each.url.startswith((site, "data:", "blob:")) or wrong.append(each.url))
+def no_errors(page: Page, site: str) -> Iterator[None]:
+    """Fail on an error in the console, an error response, or a request to another host."""
+    errors: list[str] = []
+    page.on("console", lambda message: message.type == "error" and errors.append(message.text))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("response", lambda response: response.status >= 400 and errors.append(f"{response.status} {response.url}"))
+    page.on("request", lambda request: request.url.startswith((site, "data:", "blob:")) or errors.append(request.url))
     yield
-    assert wrong == []
+    assert errors == []
 
 
 @pytest.fixture(scope="module")
 def contexts(browser: Browser, site: str, session: dict) -> Iterator[dict[str, BrowserContext]]:
-    """A browser of somebody who has logged in, for each width."""
+    """For each width, a browser in which a user has logged in."""
     opened = {
         width: browser.new_context(base_url=site, storage_state=session, viewport=size_of(width)) for width in WIDTHS
     }
@@ -146,34 +146,36 @@ def size_of(width: str) -> dict[str, int]:
 
 @pytest.fixture
 def page(contexts: dict[str, BrowserContext], site: str) -> Iterator[Page]:
-    """On the desk; nothing may go wrong on it."""
-    with contexts["desktop"].new_page() as page, nothing_wrong(page, site):
+    """A page of the desktop browser. It must have no errors."""
+    with contexts["desktop"].new_page() as page, no_errors(page, site):
         yield page
 
 
 @pytest.fixture
 def phone(contexts: dict[str, BrowserContext], site: str) -> Iterator[Page]:
-    with contexts["phone"].new_page() as page, nothing_wrong(page, site):
+    with contexts["phone"].new_page() as page, no_errors(page, site):
         yield page
 
 
 def violations(page: Page, rules: list[str] | None) -> list[str]:
-    """What axe-core finds that is serious, by these of its rules, or all. Of a table the first rows stand for all."""
-    page.evaluate("rows => document.querySelectorAll(rows).forEach(row => row.remove())", OTHER_ROWS)
+    """Return the serious violations that axe-core finds by these rules, or by all. Keeps only the first table rows."""
+    page.evaluate("rows => document.querySelectorAll(rows).forEach(row => row.remove())", LATER_ROWS)
     options: dict[str, Any] = {"resultTypes": ["violations"]}
     if rules:
         options["runOnly"] = {"type": "rule", "values": rules}
     return [
-        f"{each['id']}: {each['help']}: {[node['html'][:200] for node in each['nodes'][:3]]}"
-        for each in Axe().run(page, options=options).response["violations"]
-        if each["impact"] in SEVERE
+        f"{violation['id']}: {violation['help']}: {[node['html'][:200] for node in violation['nodes'][:3]]}"
+        for violation in Axe().run(page, options=options).response["violations"]
+        if violation["impact"] in SEVERE
     ]
 
 
 def check(page: Page, address: str, name: str, width: str) -> None:
-    """In both themes, of which the second can differ in its colours alone."""
+    """Check the width and the accessibility of a page in both themes. The themes differ only in their colours."""
     page.goto(address, wait_until="networkidle")
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "it is wider than the screen"
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), (
+        "the page is wider than the screen"
+    )
     for theme in THEMES:
         show(page, theme)
         if os.environ.get("SCREENSHOTS") and (name, width, theme) in IN_THE_README:
@@ -190,20 +192,20 @@ def show(page: Page, theme: str) -> None:
 
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_is_whole_and_can_be_read_by_anybody(contexts, site, name, width):
-    with contexts[width].new_page() as page, nothing_wrong(page, site):
+def test_a_page_fits_the_screen_and_is_accessible(contexts, site, name, width):
+    with contexts[width].new_page() as page, no_errors(page, site):
         check(page, PAGES[name], name, width)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_the_log_in_can_be_read_by_anybody(browser, site, width):
+def test_the_login_page_fits_the_screen_and_is_accessible(browser, site, width):
     with browser.new_context(base_url=site, viewport=size_of(width)) as context:
         page = context.new_page()
-        with nothing_wrong(page, site):
-            check(page, "/admin/login/", "log-in", width)
+        with no_errors(page, site):
+            check(page, "/admin/login/", "login", width)
 
 
-def test_a_wrong_password_is_told_and_lets_nobody_in(browser, site):
+def test_a_wrong_password_shows_an_error(browser, site):
     with browser.new_context(base_url=site) as context:
         page = context.new_page()
         page.goto("/admin/")
@@ -212,7 +214,7 @@ def test_a_wrong_password_is_told_and_lets_nobody_in(browser, site):
         assert page.goto("/admin/sales/sale/").url.startswith(f"{site}/admin/login/")
 
 
-def test_sales_are_filtered_by_what_is_chosen_and_exported_as_they_are_listed(page):
+def test_sales_can_be_filtered_and_the_export_has_the_same_filters(page):
     page.goto("/admin/sales/sale/")
     page.get_by_role("button", name="Filters").click()
     page.get_by_label("From day").fill("2021-06-01")
@@ -234,7 +236,7 @@ def test_sales_are_filtered_by_what_is_chosen_and_exported_as_they_are_listed(pa
     assert all(",bags," in line for line in lines[1:])
 
 
-def test_a_sale_leads_to_its_buyer_and_the_buyer_to_their_sales(page):
+def test_a_sale_links_to_its_buyer_and_the_buyer_to_their_sales(page):
     page.goto("/admin/sales/sale/?q=9000042")
     page.locator("#result_list tbody a").first.click()
     page.get_by_role("link", name="9000042").first.click()
@@ -243,7 +245,7 @@ def test_a_sale_leads_to_its_buyer_and_the_buyer_to_their_sales(page):
     expect(page.locator("#result_list tbody tr").first).to_contain_text("9000042")
 
 
-def test_the_search_box_finds_an_order_from_anywhere(page):
+def test_the_search_box_finds_an_order(page):
     page.goto("/admin/")
     page.keyboard.press("Control+k")
     page.get_by_role("searchbox").press_sequentially("30040549")
@@ -251,7 +253,7 @@ def test_the_search_box_finds_an_order_from_anywhere(page):
     expect(page.locator("#result_list tbody tr").first).to_contain_text("30040549")
 
 
-def test_a_report_runs_with_its_parameters_and_can_be_sent_to_somebody(page):
+def test_a_report_runs_with_its_parameters_and_has_a_link_to_share(page):
     page.goto("/admin/analytics/report/top_country_relationships/")
     page.get_by_label("From", exact=True).fill("2021-01-01")
     page.get_by_label("Pairs").fill("3")
@@ -265,13 +267,13 @@ def test_a_report_runs_with_its_parameters_and_can_be_sent_to_somebody(page):
     assert len(download.value.path().read_text().splitlines()) == 4
 
 
-def test_a_run_that_takes_long_says_so_and_is_cancelled(page):
+def test_a_slow_run_shows_its_progress_and_can_be_cancelled(page):
     page.goto("/admin/analytics/report/nap/?run=1")
     expect(page.get_by_text("Running for")).to_be_visible()
     page.get_by_role("button", name="Cancel").click()
     expect(page.locator("#report-outcome").get_by_text("Cancelled after")).to_be_visible()
     page.goto("/admin/analytics/reportrun/?report=nap")
-    for _ in range(20):  # until the server has noticed
+    for _ in range(20):  # until the server has cancelled the run
         if "cancelled" in page.locator("#result_list").inner_text():
             break
         page.wait_for_timeout(250)
@@ -279,7 +281,7 @@ def test_a_run_that_takes_long_says_so_and_is_cancelled(page):
     expect(page.locator("#result_list")).to_contain_text("cancelled")
 
 
-def test_a_rejected_event_is_mended_and_replayed(page):
+def test_a_rejected_event_can_be_edited_and_replayed(page):
     page.goto("/admin/sales/rejectedevent/")
     page.locator("#result_list tbody a").first.click()
     text = page.get_by_label("Event")
@@ -290,7 +292,7 @@ def test_a_rejected_event_is_mended_and_replayed(page):
     expect(page.get_by_text("1 stored as new sales")).to_be_visible()
 
 
-def test_the_menu_and_the_theme_can_be_had_by_keyboard_alone(phone):
+def test_the_menu_and_the_theme_work_with_the_keyboard(phone):
     phone.goto("/admin/", wait_until="networkidle")
     menu = phone.get_by_role("button", name="Show or hide the menu")
     menu.focus()
@@ -299,13 +301,13 @@ def test_the_menu_and_the_theme_can_be_had_by_keyboard_alone(phone):
     phone.locator("#nav-sidebar [role=button]", has_text="admin").focus()
     phone.keyboard.press("Enter")
     dark = phone.locator("#nav-sidebar [role=button]", has_text="Dark")
-    expect(dark).to_be_visible()  # what is still hidden takes no focus
+    expect(dark).to_be_visible()  # a hidden element cannot have the focus
     dark.focus()
     phone.keyboard.press("Enter")
     expect(phone.locator("html")).to_have_class(re.compile(r"\bdark\b"))
 
 
-def test_a_second_factor_shows_what_a_phone_reads(page):
+def test_the_second_factor_page_shows_a_qr_code_and_refuses_a_wrong_code(page):
     page.goto("/admin/second-factor/")
     expect(page.locator("svg").first).to_be_visible()
     page.get_by_role("textbox", name="Code").fill("000000")

@@ -7,7 +7,7 @@ from django.core.management import call_command
 from django.db import connection
 from rest_framework_api_key.models import APIKey as LibraryAPIKey
 
-from salesengine.accounts.api_keys import find_valid_key
+from salesengine.accounts.api_keys import get_valid_key
 from salesengine.accounts.models import APIKey
 
 
@@ -44,10 +44,10 @@ def test_keys_of_an_earlier_version_still_work(before_our_keys):
 
     call_command("migrate", verbosity=0)
 
-    key = find_valid_key(text)
+    key = get_valid_key(text)
     assert (key.name, key.created, key.expiry_date) == ("shop", old.created, end)
     assert key.scopes == ["ingest", "read", "reports"]
-    assert find_valid_key(revoked) is None
+    assert get_valid_key(revoked) is None
     key.full_clean()
 
 

@@ -139,7 +139,7 @@ class TestWhoMay:
     def test_a_key_needs_the_scope_reports(self, address):
         assert with_key("reports").get(address).status_code == 200
         detail = problem_of(with_key("read", "ingest").get(address), 403, "not-allowed")["detail"]
-        assert detail == "This needs an API key with the scope reports; this one has read, ingest."
+        assert detail == "This requires an API key with the scope reports; yours has read, ingest."
 
     @pytest.mark.parametrize("address", ["/reports", "/reports/probe"])
     def test_nobody_else_gets_in_but_staff(self, api, address):

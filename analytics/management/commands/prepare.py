@@ -8,44 +8,46 @@ from itertools import count
 from typing import Any
 
 from django.conf import settings
+from django.contrib.admin.models import ADDITION
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, transaction
 
 from sales.models import Sale
+from salesengine.accounts.audit_log import record_command
 from salesengine.accounts.models import APIKey
 
 DEMO_SALES = 50_000
-LOCK = 0x50524550  # this command's number among PostgreSQL's advisory locks
+LOCK = 0x50524550  # id of this command's advisory lock in PostgreSQL
 
 
 class Command(BaseCommand):
     help = (
-        "Make the service ready to start: bring the tables up to date, and make the user 'admin' if there is no "
-        "administrator yet, with the password in DJANGO_SUPERUSER_PASSWORD or else a generated one, shown once. "
-        "Run again, it changes nothing."
+        "Prepare the service for its start: migrate the database, and create the user 'admin' unless an administrator "
+        "exists. Its password is DJANGO_SUPERUSER_PASSWORD, or else a generated one that is shown once. It is safe to "
+        "run this again."
     )
 
-    requires_system_checks = ()  # a bad report file must not keep the service from starting
+    requires_system_checks = ()  # an invalid report file must not prevent the start
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--demo", action="store_true", help="load demo data too, unless there are sales already")
+        parser.add_argument("--demo", action="store_true", help="also load demo data, unless the database has sales")
 
     def handle(self, *args: Any, demo: bool, **options: Any) -> None:
         try:
             with self._one_at_a_time():
                 self._prepare(demo)
         except OperationalError as error:
-            raise CommandError(f"The database cannot be used: {error}") from None
+            raise CommandError(f"Cannot use the database: {error}") from None
 
     def _prepare(self, demo: bool) -> None:
         call_command("migrate", verbosity=0)
-        self._make_admin()
+        self._create_admin()
         if settings.API_KEY_REQUIRED and not APIKey.objects.exists():
-            self.stderr.write("The API wants keys, and there are none yet: make one with manage.py create_api_key.")
+            self.stderr.write("The API requires keys, and none exist yet: create one with manage.py create_api_key.")
         if demo and Sale.objects.exists():
-            self.stderr.write("There are sales already; no demo data is loaded.")
+            self.stderr.write("The database has sales already; no demo data was loaded.")
         elif demo:
             call_command("load_demo", sales=DEMO_SALES)
 
@@ -53,8 +55,8 @@ class Command(BaseCommand):
     def _one_at_a_time(self) -> Iterator[None]:
         """Wait while another process prepares the same database.
 
-        The lock is asked for again and again: an index that is built while sales come in waits for every statement that
-        was there before, and so for one that waits for the lock.
+        This polls instead of waiting in PostgreSQL, because CREATE INDEX CONCURRENTLY in the other process waits for
+        all older statements to end, so both processes would wait forever.
         """
         with connection.cursor() as cursor:
             for attempt in count():
@@ -62,7 +64,7 @@ class Command(BaseCommand):
                 if cursor.fetchone() == (True,):
                     break
                 if attempt == 0:
-                    self.stderr.write("Another process prepares this database; waiting for it.")
+                    self.stderr.write("Another process is preparing this database; waiting for it.")
                 time.sleep(0.2)
         try:
             yield
@@ -70,16 +72,18 @@ class Command(BaseCommand):
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
 
-    def _make_admin(self) -> None:
+    def _create_admin(self) -> None:
         users = get_user_model()._default_manager
         if users.filter(is_superuser=True).exists():
             return
         if users.filter(username="admin").exists():
             raise CommandError(
-                "There is no administrator, and the user admin is none: make one with manage.py createsuperuser."
+                "No administrator exists, and the user admin is not one: create one with manage.py createsuperuser."
             )
-        given = os.environ.get("DJANGO_SUPERUSER_PASSWORD")
-        password = given or secrets.token_urlsafe(12)
-        users.create_superuser("admin", password=password)
-        shown = "the one in DJANGO_SUPERUSER_PASSWORD" if given else f"{password}   (shown only now: keep it)"
-        self.stderr.write(f"Made the user admin; its password is {shown}")
+        chosen = os.environ.get("DJANGO_SUPERUSER_PASSWORD")
+        password = chosen or secrets.token_urlsafe(12)
+        with transaction.atomic():
+            admin = users.create_superuser("admin", password=password)
+            record_command(admin, "Added as the first administrator.", ADDITION)
+        shown = "the one in DJANGO_SUPERUSER_PASSWORD" if chosen else f"{password}   (shown only now: save it)"
+        self.stderr.write(f"Created the user admin; its password is {shown}")

@@ -4,10 +4,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from analytics.models import ReportRun
 from salesengine.operations.durations import parse_duration
 from salesengine.operations.purging import PurgedTable, purge_older_than
 
-REPORT_RUNS = PurgedTable("report_runs", "started_at", "runs of reports")
+REPORT_RUNS = PurgedTable(ReportRun, "started_at", "runs of reports")
 EXAMPLES = """\
 examples:
   manage.py purge_report_runs --older-than 52w --dry-run

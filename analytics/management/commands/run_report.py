@@ -1,4 +1,3 @@
-import getpass
 import os
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
@@ -25,6 +24,7 @@ from analytics.output.exports import Export, manifest, write_export
 from analytics.output.formats import FORMATS, CannotEncode, Format, Rows
 from analytics.running.run_log import Caller, Run, logged_run
 from analytics.running.runner import AssertionFailed, ReportFailed, ResultColumn, RowRange, TimedOut, describe, explain
+from salesengine.accounts.audit_log import system_user
 from salesengine.operations.durations import parse_duration
 from salesengine.operations.progress import progress
 
@@ -136,7 +136,7 @@ class Command(BaseCommand):
             raise CommandError("--manifest is of a file: name one with --output.", returncode=WRONG_CALL)
         if not form.is_text and output == STANDARD_OUTPUT and sys.stdout.isatty():
             raise CommandError(f"{form.name} is not for a terminal: use --output.", returncode=WRONG_CALL)
-        caller = Caller(Channel.COMMAND, _user())
+        caller = Caller(Channel.COMMAND, system_user())
         timeout: timedelta | None = options["timeout"]
         part, seconds = RowRange(limit=options["limit"]), timeout.total_seconds() if timeout else None
         # What cannot be written is known before anything is run, and the manifest appears after its file.
@@ -225,14 +225,6 @@ def _format(options: dict[str, Any]) -> Format:
         return FORMATS[options["format"]]
     extension = options["output"].suffix.removeprefix(".")
     return next((each for each in FORMATS.values() if each.extension == extension), FORMATS["table"])
-
-
-def _user() -> str:
-    """Who runs this; in a container that may be nobody the system knows by name."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # the latter from Python 3.13 on
-        return f"user {os.getuid()}"
 
 
 def _parameter(text: str) -> tuple[str, str]:

@@ -4,42 +4,54 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
 
-from countries.services import HEADER, InvalidCountriesError, load_countries
+from countries.csv_file import HEADER, InvalidCountriesError
+from countries.loading import load_countries
+from countries.models import Country
+from salesengine.accounts.audit_log import record_command
 
 EXAMPLE = f"""\
-A file such as countries.csv:
+A file looks like this:
 
     {HEADER}
     170,France,Europe
     203,Spain,Europe
 
-is checked, and then stored, with:
+Check it first, then load it:
 
     manage.py load_countries countries.csv --dry-run
     manage.py load_countries countries.csv
 
-Countries with a new id are added, those with a known id get the file's name and continent. No country is deleted.
-With one bad row nothing is stored. An empty continent is no continent.
+Countries with a new id are added. Countries with a known id get the name and the continent of the file. No country is
+deleted. If any row is invalid, nothing is stored. The continent may be empty.
 """
 
 
 class Command(BaseCommand):
-    help = "Load countries from a CSV file, all of them or none."
+    help = "Load all countries of a CSV file, or none if a row is invalid."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.formatter_class = RawDescriptionHelpFormatter
         parser.epilog = EXAMPLE
         parser.add_argument("file", metavar="FILE.csv", help=f"UTF-8, with the header {HEADER}; - reads standard input")
-        parser.add_argument("--dry-run", action="store_true", help="say what would happen, and store nothing")
+        parser.add_argument("--dry-run", action="store_true", help="report what would change, and store nothing")
 
     def handle(self, *, file: str, dry_run: bool, **options: Any) -> None:
+        source = "standard input" if file == "-" else file
         try:
             csv_file = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-            outcome = load_countries(csv_file, dry_run=dry_run)
+            summary = self._load(csv_file, source, dry_run)
         except OSError as error:
             raise CommandError(f"{file} cannot be read: {error.strerror}") from None
         except InvalidCountriesError as error:
-            raise CommandError(f"{'standard input' if file == '-' else file}: {error}") from None
-        summary = f"{outcome.new:,} new, {outcome.changed:,} changed, {outcome.unchanged:,} unchanged"
+            raise CommandError(f"{source}: {error}") from None
         self.stderr.write(f"Dry run, nothing stored: {summary}" if dry_run else f"Countries: {summary}", str)
+
+    @transaction.atomic
+    def _load(self, csv_file: bytes, source: str, dry_run: bool) -> str:
+        result = load_countries(csv_file, dry_run=dry_run)
+        summary = f"{result.new:,} new, {result.changed:,} changed, {result.unchanged:,} unchanged"
+        if not dry_run and (result.new or result.changed):
+            record_command(Country, f"Loaded from {source}: {summary}.")
+        return summary

@@ -84,7 +84,7 @@ def test_filters_select_exactly_the_matching_sales(admin_client, query, found):
         ),
         ({"brand__isnull": "maybe"}, "Without a brand must be True, not 'maybe'. No sales are shown."),
         ({"brand__exact": "\0"}, "Brand must not contain the character NUL. No sales are shown."),
-        ({"date_payment_from": "soon"}, "A filter is no day, such as 2021-01-31, so nothing is shown."),
+        ({"date_payment_from": "soon"}, "A filter is not a day such as 2021-01-31, so the list is empty."),
     ],
 )
 def test_an_invalid_filter_shows_no_sales_and_says_why(admin_client, query, words):

@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
-from countries.services import store_countries
+from countries.loading import store_countries
 from sales import demo
 from sales.ingest.writer import record_sales
 from sales.models import Sale

@@ -4,10 +4,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from sales.models import IdempotencyKey
 from salesengine.operations.durations import parse_duration
 from salesengine.operations.purging import PurgedTable, purge_older_than
 
-IDEMPOTENCY_KEYS = PurgedTable("idempotency_keys", "created_at", "Idempotency-Keys")
+IDEMPOTENCY_KEYS = PurgedTable(IdempotencyKey, "created_at", "Idempotency-Keys")
 MIN_AGE = timedelta(hours=24)
 EXAMPLES = """\
 examples:

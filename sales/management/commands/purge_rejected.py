@@ -4,10 +4,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from sales.models import RejectedEvent
 from salesengine.operations.durations import parse_duration
 from salesengine.operations.purging import PurgedTable, purge_older_than
 
-REJECTED_EVENTS = PurgedTable("rejected_events", "received_at", "rejected events")
+REJECTED_EVENTS = PurgedTable(RejectedEvent, "received_at", "rejected events")
 EXAMPLES = """\
 examples:
   manage.py purge_rejected --older-than 90d --dry-run

@@ -3,8 +3,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from sales.models import Total
 from sales.totals import country_verification, feedback, feedback_verification
 from sales.totals.figures import Figures
+from salesengine.accounts.audit_log import record_command
 from salesengine.operations.progress import progress
 
 
@@ -24,6 +26,7 @@ class Command(BaseCommand):
             with progress("Rebuilding", sales) as advance:
                 feedback_verification.repair(advance)
             country_verification.repair()
+            record_command(Total, "Rebuilt the totals of feedback and of countries from the sales.")
         with progress("Verifying", sales) as advance:
             differences = feedback_verification.verify(advance)
         lines = [

@@ -1,4 +1,4 @@
-"""API keys: who gets in with them, to what, and how long."""
+"""API keys: what they give access to, and for how long."""
 
 import json
 import re
@@ -19,7 +19,7 @@ from rest_framework.views import APIView
 
 from sales.api.views import FeedbackView
 from salesengine.accounts import api_keys
-from salesengine.accounts.api_keys import create_key, sender_of
+from salesengine.accounts.api_keys import create_key, get_sender
 from salesengine.accounts.models import APIKey, TooManyKeysError
 
 pytestmark = pytest.mark.django_db
@@ -33,9 +33,9 @@ def keys_required(settings):
 
 @pytest.fixture
 def clock(monkeypatch):
-    """The time that the remembered keys go by, in seconds; a test moves it."""
+    """The clock of the key cache, in seconds. Tests advance it."""
     now = [0.0]
-    monkeypatch.setattr(api_keys, "remembered", TTLCache(10, api_keys.remembered.ttl, timer=lambda: now[0]))
+    monkeypatch.setattr(api_keys, "key_cache", TTLCache(10, api_keys.key_cache.ttl, timer=lambda: now[0]))
     return now
 
 
@@ -57,8 +57,8 @@ def ago(**duration):
 
 @pytest.mark.parametrize(("method", "address"), [("GET", "/feedback"), ("POST", "/ingest")])
 @pytest.mark.usefixtures("keys_required")
-class TestDoors:
-    def test_nobody_gets_in_without_a_key(self, api, method, address):
+class TestAccess:
+    def test_a_request_without_a_key_is_refused(self, api, method, address):
         response = api.generic(method, address)
 
         assert (response.status_code, response["Content-Type"]) == (401, "application/problem+json")
@@ -67,18 +67,18 @@ class TestDoors:
         assert "manage.py create_api_key" in response.json()["detail"]
 
     @pytest.mark.parametrize("header", ["Api-Key wrong.key", "Api-Key", "Basic YTpi", "é"])
-    def test_nobody_gets_in_with_a_wrong_one(self, api, method, address, header):
+    def test_a_wrong_key_is_refused(self, api, method, address, header):
         response = api.generic(method, address, headers={"Authorization": header})
 
         assert (response.status_code, response["WWW-Authenticate"]) == (401, "Api-Key")
 
-    def test_nobody_gets_in_with_the_right_prefix_alone(self, api, method, address):
+    def test_a_right_prefix_with_a_wrong_secret_is_refused(self, api, method, address):
         prefix = create_key("shop", ALL).partition(".")[0]
 
         assert with_key(f"{prefix}.guessed").generic(method, address).status_code == 401
 
     @pytest.mark.parametrize("header", ["Api-Key {}", "api-key {}", "Api-Key  {} "])
-    def test_the_holder_of_one_gets_in(self, api, method, address, header):
+    def test_a_valid_key_is_accepted(self, api, method, address, header):
         authorization = header.format(create_key("shop", ALL))
 
         response = api.generic(method, address, headers={"Authorization": authorization})
@@ -86,24 +86,24 @@ class TestDoors:
         assert response.status_code not in {401, 403}
 
     @pytest.mark.parametrize("flaw", [{"revoked": True}, {"expiry_date": ago(seconds=1)}])
-    def test_the_holder_of_one_that_is_over_does_not(self, method, address, flaw):
+    def test_a_revoked_or_expired_key_is_refused(self, method, address, flaw):
         key = create_key("shop", ALL)
         change(key, **flaw)
 
         response = with_key(key).generic(method, address)
 
         assert (response.status_code, response["WWW-Authenticate"]) == (401, "Api-Key")
-        assert response.json()["detail"] == "This API key is not known, has expired or was revoked."
+        assert response.json()["detail"] == "This API key is unknown, expired or revoked."
 
-    def test_a_key_without_the_scope_does_not_get_in(self, method, address):
+    def test_a_key_without_the_scope_is_refused(self, method, address):
         response = with_key(create_key("shop", ["reports"])).generic(method, address)
 
-        wanted = {"/feedback": "read", "/ingest": "ingest"}[address]
+        scope = {"/feedback": "read", "/ingest": "ingest"}[address]
         assert (response.status_code, response["Content-Type"]) == (403, "application/problem+json")
-        assert response.json()["detail"] == f"This needs an API key with the scope {wanted}; this one has reports."
+        assert response.json()["detail"] == f"This requires an API key with the scope {scope}; yours has reports."
         assert "WWW-Authenticate" not in response
 
-    def test_staff_get_in_and_other_users_do_not(self, api, method, address):
+    def test_staff_are_accepted_and_other_users_are_refused(self, api, method, address):
         statuses = []
         for is_staff in (True, False):
             api.force_authenticate(User(username="u", is_staff=is_staff))
@@ -114,87 +114,87 @@ class TestDoors:
 
 
 @pytest.mark.parametrize(("address", "scope"), [("/feedback", "read"), ("/ingest", "ingest")])
-def test_one_scope_is_enough_for_its_address(api, event, address, scope):
+def test_one_scope_is_enough_for_its_endpoint(api, event, address, scope):
     client = with_key(create_key("shop", [scope]))
 
-    answer = client.get(address) if scope == "read" else client.post(address, event, format="json")
+    response = client.get(address) if scope == "read" else client.post(address, event, format="json")
 
-    assert answer.status_code in {200, 201}
+    assert response.status_code in {200, 201}
 
 
 @pytest.mark.parametrize(("key", "status"), [("", 401), ("wrong.key", 401), ("reports", 403), ("read", 200)])
-def test_a_key_is_checked_where_none_is_needed(key, status):
+def test_a_key_is_checked_even_if_none_is_required(key, status):
     key = create_key("shop", [key]) if key in ALL else key
 
     assert with_key(key).get("/feedback").status_code == status
 
 
-def test_a_view_that_names_no_scope_is_closed_to_keys():
+def test_a_view_without_a_scope_refuses_all_keys():
     class Scopeless(APIView):
         def get(self, request):
             return Response("in")
 
     request = APIRequestFactory(headers={"Authorization": f"Api-Key {create_key('shop', ALL)}"}).get("/")
 
-    answer = Scopeless.as_view()(request)
+    response = Scopeless.as_view()(request)
 
-    assert answer.status_code == 403
-    assert "No API key may do this" in answer.data["detail"]
+    assert response.status_code == 403
+    assert "API keys may not do this" in response.data["detail"]
 
 
 @pytest.mark.usefixtures("keys_required")
-def test_staff_post_from_the_docs_page(admin_user, event):
+def test_staff_can_post_from_the_docs_page(admin_user, event):
     browser = Client(enforce_csrf_checks=True)
     browser.force_login(admin_user)
     token = re.search(r'"(X-CSRFTOKEN)"\] = "(\w+)"', browser.get("/docs").content.decode())
 
-    answers = [
+    responses = [
         browser.post("/ingest", json.dumps(event), content_type="application/json", headers=headers)
         for headers in (dict([token.groups()]), {})
     ]
 
-    assert [answer.status_code for answer in answers] == [201, 403]
-    assert answers[1]["Content-Type"] == "application/problem+json"
+    assert [response.status_code for response in responses] == [201, 403]
+    assert responses[1]["Content-Type"] == "application/problem+json"
 
 
-# What is kept of a key
+# Creating keys
 
 
-def test_only_a_hash_is_kept_of_a_key():
+def test_only_the_hash_of_a_key_is_stored():
     key = create_key("shop", ["read"])
 
-    kept = " ".join(str(value) for value in vars(row(key)).values())
-    assert key.partition(".")[2] not in kept
+    stored = " ".join(str(value) for value in vars(row(key)).values())
+    assert key.partition(".")[2] not in stored
     assert row(key).hashed_key.startswith("sha512$$")
 
 
 @pytest.mark.parametrize("name", ["", "  ", "a:b", "user:jo", "anonymous", "Files", "two\nlines", "n" * 51])
-def test_a_client_needs_a_name_that_is_no_other_senders(name):
+def test_invalid_and_reserved_client_names_are_refused(name):
     with pytest.raises(ValidationError):
         create_key(name, ["read"])
 
 
 @pytest.mark.parametrize("scopes", [[], ["everything"], ["read", "write"]])
-def test_a_key_needs_scopes_that_exist(scopes):
+def test_missing_and_unknown_scopes_are_refused(scopes):
     with pytest.raises(ValidationError):
         create_key("shop", scopes)
 
 
-def test_a_key_cannot_be_made_with_an_expiry_in_the_past():
-    with pytest.raises(ValidationError, match="has passed"):
+def test_an_expiry_in_the_past_is_refused():
+    with pytest.raises(ValidationError, match="in the future"):
         create_key("shop", ["read"], ago(seconds=1))
 
 
-def test_blanks_around_a_name_and_scopes_named_twice_are_dropped():
+def test_blanks_around_a_name_and_repeated_scopes_are_removed():
     key = row(create_key("  web shop ", ["read", "ingest", "read"]))
 
     assert (key.name, key.scopes) == ("web shop", ["read", "ingest"])
 
 
-# Two valid keys of one client
+# Two valid keys for each client
 
 
-def test_a_third_valid_key_is_refused_with_what_to_do():
+def test_a_third_valid_key_is_refused_with_advice():
     create_key("shop", ["read"])
     create_key("other", ["read"])
     create_key(" shop", ["read"], timezone.now() + timedelta(days=1))
@@ -205,7 +205,7 @@ def test_a_third_valid_key_is_refused_with_what_to_do():
 
 
 @pytest.mark.parametrize("end", [{"revoked": True}, {"expiry_date": ago(seconds=1)}])
-def test_a_key_that_is_over_makes_room(end):
+def test_a_revoked_or_expired_key_does_not_count(end):
     old = create_key("shop", ["read"])
     create_key("shop", ["read"])
     change(old, **end)
@@ -214,7 +214,7 @@ def test_a_key_that_is_over_makes_room(end):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_client_has_two_valid_keys_however_many_are_made_at_once():
+def test_concurrent_requests_create_at_most_two_valid_keys():
     def make(_):
         try:
             return create_key("shop", ["read"])
@@ -224,12 +224,12 @@ def test_a_client_has_two_valid_keys_however_many_are_made_at_once():
             connection.close()
 
     with ThreadPoolExecutor(4) as threads:
-        made = list(threads.map(make, range(20)))
+        keys = list(threads.map(make, range(20)))
 
-    assert len([key for key in made if key]) == APIKey.objects.count() == 2
+    assert len([key for key in keys if key]) == APIKey.objects.count() == 2
 
 
-# Remembered for five seconds
+# The cache
 
 
 @pytest.mark.parametrize(
@@ -247,46 +247,46 @@ def test_a_change_takes_effect_within_five_seconds(clock, changes, status):
     assert statuses == [200, 200, status]
 
 
-def test_a_remembered_key_is_used_without_asking_the_database(clock, django_assert_num_queries):
+def test_a_cached_key_needs_no_query(clock, django_assert_num_queries):
     key = create_key("shop", ["read"])
-    api_keys.note_use(api_keys.find_valid_key(key))
+    api_keys.record_use(api_keys.get_valid_key(key))
 
     with django_assert_num_queries(0):
-        api_keys.note_use(api_keys.find_valid_key(key))
+        api_keys.record_use(api_keys.get_valid_key(key))
 
 
-def test_a_remembered_key_is_no_help_to_who_knows_only_its_prefix():
+def test_a_cached_key_is_still_verified():
     key = create_key("shop", ["read"])
     with_key(key).get("/feedback")
 
     assert with_key(key[:-1] + "!").get("/feedback").status_code == 401
 
 
-def test_a_remembered_key_expires_on_the_very_moment(clock, monkeypatch):
+def test_a_cached_key_expires_on_time(clock, monkeypatch):
     end = timezone.now() + timedelta(hours=1)
     key = create_key("shop", ["read"], end)
-    assert api_keys.find_valid_key(key)
+    assert api_keys.get_valid_key(key)
 
     monkeypatch.setattr("django.utils.timezone.now", lambda: end + timedelta(microseconds=1))
 
-    assert api_keys.find_valid_key(key) is None
+    assert api_keys.get_valid_key(key) is None
 
 
-def test_an_unknown_key_is_not_remembered(clock):
+def test_an_unknown_key_is_not_cached(clock):
     key = create_key("shop", ["read"])
-    unknown = row(key)
-    unknown.delete()
-    assert api_keys.find_valid_key(key) is None
+    deleted = row(key)
+    deleted.delete()
+    assert api_keys.get_valid_key(key) is None
 
-    unknown.save(force_insert=True)
+    deleted.save(force_insert=True)
 
-    assert api_keys.find_valid_key(key)
-
-
-# When it was last used
+    assert api_keys.get_valid_key(key)
 
 
-def test_the_first_use_is_noted():
+# The last use
+
+
+def test_the_first_use_is_recorded():
     key = create_key("shop", ["read"])
     assert row(key).last_used is None
 
@@ -295,27 +295,27 @@ def test_the_first_use_is_noted():
     assert row(key).last_used > ago(minutes=1)
 
 
-@pytest.mark.parametrize(("last", "is_noted"), [({"minutes": 9}, False), ({"minutes": 11}, True)])
-def test_a_use_is_noted_every_ten_minutes(last, is_noted):
+@pytest.mark.parametrize(("last", "is_recorded"), [({"minutes": 9}, False), ({"minutes": 11}, True)])
+def test_uses_are_recorded_every_ten_minutes(last, is_recorded):
     key = create_key("shop", ["read"])
     change(key, last_used=ago(**last))
 
     with_key(key).get("/feedback")
 
-    assert (row(key).last_used > ago(minutes=1)) is is_noted
+    assert (row(key).last_used > ago(minutes=1)) is is_recorded
 
 
-def test_a_use_that_another_worker_noted_meanwhile_is_not_noted_again():
+def test_a_use_that_another_process_recorded_is_not_recorded_again():
     key = create_key("shop", ["read"])
-    remembered = api_keys.find_valid_key(key)
-    change(key, last_used=(noted := ago(minutes=5)))
+    cached = api_keys.get_valid_key(key)
+    change(key, last_used=(recorded := ago(minutes=5)))
 
-    api_keys.note_use(remembered)
+    api_keys.record_use(cached)
 
-    assert row(key).last_used == noted
+    assert row(key).last_used == recorded
 
 
-def test_a_use_that_cannot_be_noted_fails_no_request_and_is_not_tried_again_at_once(monkeypatch, caplog):
+def test_a_failure_to_record_a_use_is_logged_once_and_fails_no_request(monkeypatch, caplog):
     key = create_key("shop", ["read"])
 
     def fail(self, **values):
@@ -325,15 +325,15 @@ def test_a_use_that_cannot_be_noted_fails_no_request_and_is_not_tried_again_at_o
     statuses = [with_key(key).get("/feedback").status_code for _ in range(3)]
 
     assert statuses == [200, 200, 200]
-    assert caplog.text.count("could not be written") == 1
+    assert caplog.text.count("Cannot store when") == 1
     assert key.partition(".")[2] not in caplog.text
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_request_does_not_wait_for_who_changes_its_key():
+def test_a_request_does_not_wait_for_a_change_of_its_key():
     key = create_key("shop", ["read"])
 
-    def ask():
+    def get_feedback():
         try:
             return with_key(key).get("/feedback").status_code
         finally:
@@ -341,10 +341,10 @@ def test_a_request_does_not_wait_for_who_changes_its_key():
 
     with ThreadPoolExecutor(1) as thread, transaction.atomic():
         APIKey.objects.select_for_update().get(prefix=key.partition(".")[0])
-        assert thread.submit(ask).result(timeout=10) == 200
+        assert thread.submit(get_feedback).result(timeout=10) == 200
 
 
-# Who sends
+# Senders
 
 
 def sender_with(user=None, key=None):
@@ -354,23 +354,23 @@ def sender_with(user=None, key=None):
         request.user = user
     view = FeedbackView()
     drf_request: Request = view.initialize_request(request)
-    return sender_of(drf_request)
+    return get_sender(drf_request)
 
 
-def test_both_keys_of_a_client_are_one_sender():
+def test_both_keys_of_a_client_have_the_same_sender():
     assert {sender_with(key=create_key("web shop", ["read"])) for _ in range(2)} == {"web shop"}
 
 
-def test_staff_and_strangers_are_senders_too(admin_user):
+def test_staff_and_anonymous_users_have_a_sender(admin_user):
     customer = User.objects.create_user("customer")
 
     assert [sender_with(), sender_with(customer), sender_with(admin_user)] == ["anonymous", "anonymous", "user:admin"]
 
 
-# What the documentation says
+# Documentation
 
 
-def test_each_address_says_which_scope_it_wants(api):
+def test_every_operation_documents_its_scope(api):
     document = api.get("/openapi.json").json()
     operations = [operation for path in document["paths"].values() for operation in path.values()]
 
@@ -382,8 +382,8 @@ def test_each_address_says_which_scope_it_wants(api):
 
 
 @pytest.mark.parametrize("boundary", ["", "; boundary=%FF", "; boundary=\xff"])
-def test_a_form_that_makes_no_sense_is_refused(boundary):
-    """The CSRF token of a staff session is looked for in it."""
+def test_a_malformed_form_is_refused(boundary):
+    """Django looks for the CSRF token of a staff session in the form."""
     client = Client(enforce_csrf_checks=True)
     client.force_login(User.objects.create_user("u", is_staff=True))
 

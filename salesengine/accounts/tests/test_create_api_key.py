@@ -1,4 +1,4 @@
-"""manage.py create_api_key: the key alone on standard output."""
+"""manage.py create_api_key writes nothing but the key to standard output."""
 
 import os
 import subprocess
@@ -11,14 +11,14 @@ from django.core.management import CommandError, call_command
 from django.db import OperationalError
 from django.utils import timezone
 
-from salesengine.accounts.api_keys import create_key, find_valid_key
+from salesengine.accounts.api_keys import create_key, get_valid_key
 from salesengine.accounts.models import APIKey
 
 pytestmark = pytest.mark.django_db
 
 
 def create_api_key(*arguments):
-    """Its standard output and standard error."""
+    """Return standard output and standard error."""
     out, err = StringIO(), StringIO()
     call_command("create_api_key", *arguments, stdout=out, stderr=err)
     return out.getvalue(), err.getvalue()
@@ -28,12 +28,12 @@ def test_only_the_key_goes_to_standard_output():
     out, err = create_api_key("web shop", "--scope", "ingest", "--scope", "read")
 
     assert out.count("\n") == 1
-    key = find_valid_key(out.strip())
+    key = get_valid_key(out.strip())
     assert (key.name, key.scopes, key.expiry_date) == ("web shop", ["ingest", "read"], None)
-    assert err == ("Made a key for web shop (ingest, read), valid until it is revoked. It is shown only this once.\n")
+    assert err == ("Created a key for web shop (ingest, read), valid until it is revoked. It is shown only once.\n")
 
 
-def test_a_key_expires_when_it_should():
+def test_a_key_expires_after_the_given_duration():
     _, err = create_api_key("shop", "--scope", "read", "--expires", "90d")
 
     end = APIKey.objects.get().expiry_date
@@ -44,12 +44,12 @@ def test_a_key_expires_when_it_should():
 @pytest.mark.parametrize(
     ("arguments", "message", "code"),
     [
-        (["a:b", "--scope", "read"], "A name cannot have a colon", 2),
-        ([" ", "--scope", "read"], "A client needs a name", 2),
+        (["a:b", "--scope", "read"], "A name must not contain a colon", 2),
+        ([" ", "--scope", "read"], "Enter the client's name", 2),
         (["full", "--scope", "read"], "already has 2 valid keys", 1),
     ],
 )
-def test_a_key_that_cannot_be_made_is_said_in_words(arguments, message, code):
+def test_an_invalid_key_is_refused_with_a_message(arguments, message, code):
     for _ in range(2):
         create_key("full", ["read"])
 
@@ -60,18 +60,18 @@ def test_a_key_that_cannot_be_made_is_said_in_words(arguments, message, code):
     assert APIKey.objects.count() == 2
 
 
-def test_a_database_that_is_away_is_said_in_words(monkeypatch):
+def test_an_unavailable_database_gives_a_message(monkeypatch):
     def fail(*arguments):
         raise OperationalError("gone")
 
     monkeypatch.setattr("salesengine.management.commands.create_api_key.create_key", fail)
 
-    with pytest.raises(CommandError, match="The database cannot be used: gone") as failure:
+    with pytest.raises(CommandError, match="Cannot use the database: gone") as failure:
         create_api_key("shop", "--scope", "read")
     assert failure.value.returncode == 1
 
 
-def test_a_key_that_could_not_be_shown_is_named():
+def test_a_key_that_could_not_be_written_is_named():
     class Full(StringIO):
         def write(self, text):
             raise OSError(28, "No space left on device")
@@ -79,7 +79,7 @@ def test_a_key_that_could_not_be_shown_is_named():
     with pytest.raises(CommandError) as failure:
         call_command("create_api_key", "shop", "--scope", "read", stdout=Full())
 
-    assert f"The key {APIKey.objects.get().prefix} could not be written" in str(failure.value)
+    assert f"Cannot write the key {APIKey.objects.get().prefix}" in str(failure.value)
 
 
 @pytest.mark.parametrize(
@@ -91,12 +91,12 @@ def test_a_key_that_could_not_be_shown_is_named():
         (["--scope", "read"], "the following arguments are required: NAME"),
     ],
 )
-def test_a_wrong_call_says_what_is_wrong(arguments, message):
+def test_wrong_usage_gives_a_message(arguments, message):
     with pytest.raises(CommandError, match=message):
         call_command("create_api_key", *arguments)
 
 
-def test_a_wrong_call_is_told_from_a_failure():
+def test_wrong_usage_exits_with_2():
     finished = subprocess.run(
         [sys.executable, "manage.py", "create_api_key", "shop"],
         env=os.environ | {"ENV_FILE": os.devnull},

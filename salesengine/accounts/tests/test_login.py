@@ -1,4 +1,4 @@
-"""Logging in: lock-outs, sessions that end, and what the API pays for all that."""
+"""Logins: lockouts, client addresses, sessions, and their cost for the API."""
 
 from datetime import timedelta
 
@@ -28,14 +28,14 @@ def jo():
 
 
 def fail(client, times, **changes):
-    """The answer to the last of so many wrong passwords."""
+    """Send this number of wrong passwords. Returns the last response."""
     for _ in range(times):
         response = log_in(client, password="wrong", **changes)
     return response
 
 
-class TestLockOuts:
-    def test_the_fifth_failure_locks_out_and_the_page_says_for_how_long_and_what_to_do(self, client, jo):
+class TestLockouts:
+    def test_the_fifth_failure_locks_the_login_and_shows_how_long(self, client, jo):
         assert fail(client, 4).status_code == 200
         response = fail(client, 1)
 
@@ -43,19 +43,19 @@ class TestLockOuts:
         assert "15 minutes" in text_of(response)
         assert "ask an administrator" in text_of(response)
 
-    def test_then_the_right_password_is_no_better(self, client, jo):
+    def test_a_locked_login_refuses_the_right_password(self, client, jo):
         fail(client, 5)
 
         assert log_in(client).status_code == 429
         assert not is_in(client)
 
-    def test_what_is_tried_meanwhile_makes_it_no_longer(self, client, jo):
+    def test_attempts_during_a_lockout_do_not_extend_it(self, client, jo):
         fail(client, 5)
         AccessAttempt.objects.update(attempt_time=timezone.now() - timedelta(minutes=14, seconds=30))
 
         assert "1 minute<" in text_of(fail(client, 3))
 
-    def test_it_ends_after_a_quarter_of_an_hour(self, client, jo):
+    def test_a_lockout_ends_after_15_minutes(self, client, jo):
         fail(client, 5)
         AccessAttempt.objects.update(attempt_time=timezone.now() - timedelta(minutes=15, seconds=1))
 
@@ -63,7 +63,7 @@ class TestLockOuts:
 
         assert is_in(client)
 
-    def test_whoever_runs_the_service_ends_it_at_once(self, client, jo):
+    def test_a_command_ends_a_lockout(self, client, jo):
         fail(client, 5)
         call_command("axes_reset_username", "jo")
 
@@ -71,7 +71,7 @@ class TestLockOuts:
 
         assert is_in(client)
 
-    def test_an_administrator_ends_it_in_the_list_of_users_and_that_is_on_record(self, client, jo):
+    def test_an_administrator_can_end_a_lockout_and_the_audit_log_records_it(self, client, jo):
         fail(client, 5)
         administrator = staff_client(group="Administrator", name="ann")
 
@@ -79,16 +79,16 @@ class TestLockOuts:
         log_in(client)
 
         assert is_in(client)
-        assert LogEntry.objects.get().change_message == "Unlocked the log-in."
+        assert LogEntry.objects.get().change_message == "Unlocked the login."
 
-    def test_a_log_in_forgets_the_failures_before_it(self, client, jo):
+    def test_a_login_resets_the_count_of_failures(self, client, jo):
         for _ in range(3):
             fail(client, 4)
             log_in(client)
 
         assert is_in(client)
 
-    def test_others_and_other_addresses_are_not_locked_out(self, client, jo):
+    def test_other_users_and_other_addresses_are_not_locked_out(self, client, jo):
         User.objects.create_superuser("ann", password=PASSWORD)
         fail(client, 5)
 
@@ -98,30 +98,30 @@ class TestLockOuts:
         client.post(LOG_IN, {"username": "jo", "password": PASSWORD}, **ELSEWHERE)
         assert is_in(client)
 
-    def test_a_name_that_nobody_has_is_locked_out_alike(self, client):
+    def test_an_unknown_username_is_locked_out_too(self, client):
         assert fail(client, 5, name="nobody").status_code == 429
 
-    def test_an_invented_address_does_not_help(self, client, jo):
+    def test_a_forged_client_address_is_ignored(self, client, jo):
         for number in range(5):
             headers = {"X-Forwarded-For": f"192.0.2.{number}"}
             response = client.post(LOG_IN, {"username": "jo", "password": "wrong"}, headers=headers)
 
         assert response.status_code == 429
 
-    def test_sessions_that_are_open_stay_open(self, client, jo):
+    def test_open_sessions_survive_a_lockout(self, client, jo):
         other = staff_client(name="ann")
         fail(client, 5, name="ann")
 
         assert is_in(other)
 
-    def test_api_keys_go_on_working(self, client, api, jo, settings):
+    def test_api_keys_work_during_a_lockout(self, client, api, jo, settings):
         settings.API_KEY_REQUIRED = True
         key = create_key("jo", ["read"])
         fail(client, 5)
 
         assert api.get("/feedback", headers={"Authorization": f"Api-Key {key}"}).status_code == 200
 
-    def test_no_password_is_kept_of_what_was_tried(self, client, jo):
+    def test_passwords_and_codes_of_failed_logins_are_not_stored(self, client, jo):
         log_in(client, password="almost-my-secret", otp_token="123456")
 
         attempt = AccessAttempt.objects.get()
@@ -146,19 +146,19 @@ class TestAddresses:
             (1, "unknown", None),
         ],
     )
-    def test_only_what_our_own_proxies_wrote_is_believed(self, rf, settings, proxies, forwarded, address):
+    def test_only_addresses_from_trusted_proxies_count(self, rf, settings, proxies, forwarded, address):
         settings.TRUSTED_PROXY_COUNT = proxies
         headers = {"X-Forwarded-For": forwarded} if forwarded else {}
 
         assert client_address(rf.get("/", headers=headers, REMOTE_ADDR="198.51.100.7")) == address
 
-    def test_behind_a_unix_socket_there_is_none_and_log_ins_are_counted_all_the_same(self, client, jo):
+    def test_failures_are_counted_without_an_address_as_behind_a_unix_socket(self, client, jo):
         for _ in range(5):
             response = client.post(LOG_IN, {"username": "jo", "password": "wrong"}, REMOTE_ADDR="")
 
         assert response.status_code == 429
 
-    def test_behind_a_proxy_nobody_is_locked_out_by_others(self, client, jo, settings):
+    def test_behind_a_proxy_lockouts_depend_on_the_client_address(self, client, jo, settings):
         settings.TRUSTED_PROXY_COUNT = 1
         for _ in range(5):
             client.post(LOG_IN, {"username": "jo", "password": "wrong"}, headers={"X-Forwarded-For": "192.0.2.1"})
@@ -169,7 +169,7 @@ class TestAddresses:
 
 
 class TestSessions:
-    def test_a_session_ends_twelve_hours_after_the_log_in_whatever_was_clicked(self, client, jo):
+    def test_a_session_ends_12_hours_after_the_login_despite_activity(self, client, jo):
         log_in(client)
         end = Session.objects.get().expire_date
         is_in(client)
@@ -179,7 +179,7 @@ class TestSessions:
         Session.objects.update(expire_date=timezone.now())
         assert not is_in(client)
 
-    def test_all_other_sessions_end_when_the_password_changes(self):
+    def test_a_password_change_ends_all_other_sessions(self):
         here, there = staff_client(), staff_client(name="unused")
         there.force_login(here.user)
         new = {"old_password": PASSWORD, "new_password1": "a wholly new one", "new_password2": "a wholly new one"}
@@ -188,13 +188,13 @@ class TestSessions:
 
         assert (is_in(here), is_in(there)) == (True, False)
 
-    def test_a_session_ends_when_the_account_is_switched_off(self):
+    def test_deactivating_a_user_ends_their_sessions(self):
         client = staff_client()
         User.objects.update(is_active=False)
 
         assert not is_in(client)
 
-    def test_no_script_and_no_other_site_gets_the_cookie(self, client, jo):
+    def test_the_session_cookie_is_http_only_and_same_site(self, client, jo):
         cookie = log_in(client).cookies["sessionid"]
 
         assert (cookie["httponly"], cookie["samesite"]) == (True, "Lax")
@@ -206,7 +206,7 @@ class TestSessions:
         assert staff_client().post("/admin/password_change/", new).status_code == 200
 
 
-class TestWhatTheAPIPays:
+class TestAPICost:
     @pytest.fixture(autouse=True)
     def no_sessions(self, monkeypatch):
         def refuse(self, no_load=False):
@@ -214,33 +214,30 @@ class TestWhatTheAPIPays:
 
         monkeypatch.setattr(SessionBase, "_session", property(refuse))
 
-    def test_with_a_key_nothing_is_asked_about_people_and_sessions(self, api, settings):
+    def test_a_request_with_a_key_reads_no_users_and_no_sessions(self, api, settings):
         settings.API_KEY_REQUIRED = True
         key = create_key("shop", ["ingest"])
         headers = {"Authorization": f"Api-Key {key}"}
         api.post("/ingest", EXAMPLE, format="json", headers=headers)
 
-        with CaptureQueriesContext(
-            connection,
-        ) as asked:
+        with CaptureQueriesContext(connection) as queries:
             assert api.post("/ingest", EXAMPLE, format="json", headers=headers).status_code == 201
 
-        about_people = [each["sql"] for each in asked if any(word in each["sql"] for word in PEOPLE)]
-        assert about_people == []
+        assert [query["sql"] for query in queries if any(table in query["sql"] for table in ACCOUNT_TABLES)] == []
 
 
-PEOPLE = ("auth_", "django_session", "otp_", "axes_", "django_admin_log")
+ACCOUNT_TABLES = ("auth_", "django_session", "otp_", "axes_", "django_admin_log")
 
 
-class TestWhoLoggedIn:
-    def test_log_ins_and_log_outs_are_listed(self, client, admin_client, jo):
+class TestLoginLists:
+    def test_logins_and_logouts_are_listed(self, client, admin_client, jo):
         log_in(client)
         client.post("/admin/logout/")
 
         assert AccessLog.objects.get(username="jo").logout_time
         assert "jo" in text_of(admin_client.get("/admin/axes/accesslog/?q=jo"))
 
-    def test_failures_and_lock_outs_are_listed(self, client, admin_client):
+    def test_failures_and_lockouts_are_listed(self, client, admin_client):
         fail(client, 5, name="mallory")
 
         locked_out = AccessFailureLog.objects.order_by("pk").values_list("locked_out", flat=True)
@@ -248,7 +245,7 @@ class TestWhoLoggedIn:
         assert text_of(admin_client.get("/admin/axes/accessfailurelog/?q=mallory")).count("mallory") >= 5
 
     @pytest.mark.parametrize(("words", "number"), [("mallory", 2), ("127.0.0.1", 3), ("203.0.113.9", 1), ("mal", 0)])
-    def test_they_are_found_by_whole_name_and_by_address(self, client, admin_client, words, number):
+    def test_failures_are_found_by_complete_username_and_by_address(self, client, admin_client, words, number):
         fail(client, 2, name="mallory")
         fail(client, 1, name="eve")
         client.post(LOG_IN, {"username": "eve", "password": "wrong"}, **ELSEWHERE)
@@ -258,7 +255,7 @@ class TestWhoLoggedIn:
         assert page.context["cl"].result_count == number
 
     @pytest.mark.parametrize("page", ["accesslog", "accessfailurelog"])
-    def test_nobody_changes_these_lists(self, admin_client, client, jo, page):
+    def test_the_lists_are_read_only(self, admin_client, client, jo, page):
         fail(client, 1)
         log_in(client)
 

@@ -1,4 +1,4 @@
-"""The optional second factor: switching it on and off, logging in with it, and doors that do not open without it."""
+"""The optional second factor: turning it on and off, logging in with it, and sessions that have not passed it."""
 
 import re
 
@@ -28,7 +28,7 @@ def phone(jo):
 
 
 def wrong(code):
-    """Another code of six digits."""
+    """Return another code of six digits."""
     return f"{(int(code) + 1) % 1_000_000:06d}"
 
 
@@ -36,31 +36,31 @@ def messages_of(user):
     return list(LogEntry.objects.filter(user=user).order_by("pk").values_list("change_message", flat=True))
 
 
-class TestLogIn:
-    def test_without_one_nothing_changes(self, client, jo):
+class TestLogin:
+    def test_a_user_without_one_logs_in_with_the_password(self, client, jo):
         log_in(client)
 
         assert is_in(client)
 
-    def test_with_one_the_password_alone_leads_to_the_question_for_a_code(self, client, phone):
+    def test_a_user_with_one_is_asked_for_a_code_after_the_password(self, client, phone):
         page = text_of(log_in(client))
 
         assert 'name="otp_token"' in page
         assert "errornote" not in page
         assert not is_in(client)
 
-    def test_a_wrong_password_is_not_asked_for_a_code(self, client, phone):
+    def test_a_wrong_password_does_not_lead_to_the_code(self, client, phone):
         assert 'name="otp_token"' not in text_of(log_in(client, password="wrong", otp_token=code_of(phone)))
 
     @pytest.mark.parametrize("typed", ["{}", " {} ", "{:.3} {:>.3}"])
-    def test_password_and_code_open_the_door(self, client, phone, typed):
+    def test_the_password_and_a_code_log_in(self, client, phone, typed):
         code = code_of(phone)
 
         log_in(client, otp_token=f"{code[:3]} {code[3:]}" if ">" in typed else typed.format(code))
 
         assert is_in(client)
 
-    def test_a_code_opens_it_once(self, client, phone):
+    def test_a_code_works_once(self, client, phone):
         code = code_of(phone)
         log_in(Client(), otp_token=code)
 
@@ -73,11 +73,11 @@ class TestLogIn:
         assert AccessAttempt.objects.get().failures_since_start == 1
         assert not is_in(client)
 
-    def test_asking_for_the_code_counts_as_no_failure(self, client, phone):
+    def test_a_right_password_without_a_code_is_not_counted_as_a_failure(self, client, phone):
         for _ in range(6):
             assert log_in(client).status_code == 200
 
-    def test_the_fifth_wrong_code_locks_out(self, client, phone):
+    def test_the_fifth_wrong_code_locks_the_login(self, client, phone):
         for _ in range(5):
             TOTPDevice.objects.update(throttling_failure_timestamp=None, throttling_failure_count=0)
             response = log_in(client, otp_token=wrong(code_of(phone)))
@@ -90,29 +90,29 @@ class TestLogIn:
 
         assert "Too many wrong codes" in text_of(log_in(client, otp_token=code_of(phone)))
 
-    def test_the_code_of_somebody_else_does_not_do(self, client, phone):
+    def test_the_code_of_another_user_is_refused(self, client, phone):
         other = enrol(User.objects.create_user("ann"))
 
         log_in(client, otp_token=code_of(other))
 
         assert not is_in(client)
 
-    def test_a_recovery_code_opens_it_once_and_that_is_on_record(self, client, jo, phone):
+    def test_a_recovery_code_works_once_and_the_audit_log_records_it(self, client, jo, phone):
         code = second_factor.make_recovery_codes(jo)[0]
         log_in(client, otp_token=f"{code[:4]}-{code[4:]}".upper())
         assert is_in(client)
-        assert messages_of(jo) == ["Logged in with a recovery code, of which 7 are left."]
+        assert messages_of(jo) == ["Logged in with a recovery code. Recovery codes left: 7."]
 
         client.logout()
         log_in(client, otp_token=code)
 
         assert not is_in(client)
 
-    def test_who_has_no_recovery_codes_left_gets_an_error_for_one(self, client, phone):
+    def test_a_recovery_code_is_refused_if_the_user_has_none(self, client, phone):
         assert "This code is wrong" in text_of(log_in(client, otp_token="abcdefgh"))
         assert AccessAttempt.objects.get().failures_since_start == 1
 
-    def test_a_password_with_markup_survives_the_second_step(self, client, jo, phone):
+    def test_a_password_with_markup_is_escaped_in_the_second_step(self, client, jo, phone):
         jo.set_password('"><b>so long')
         jo.save()
 
@@ -121,15 +121,15 @@ class TestLogIn:
         assert 'value="&quot;&gt;&lt;b&gt;so long"' in page
 
 
-class TestDoors:
-    def test_a_session_from_before_is_nobodys(self):
+class TestSessions:
+    def test_a_session_from_before_the_second_factor_is_anonymous(self):
         client = staff_client()
         enrol(client.user)
 
         assert client.get("/admin/")["Location"].startswith("/admin/login/")
 
     @pytest.mark.parametrize("has_code", [False, True])
-    def test_the_api_takes_only_sessions_that_gave_their_code(self, settings, has_code):
+    def test_the_api_accepts_only_sessions_that_passed_the_second_factor(self, settings, has_code):
         settings.API_KEY_REQUIRED = True
         client = staff_client()
         assert client.get("/feedback").status_code == 200
@@ -139,7 +139,7 @@ class TestDoors:
 
         assert client.get("/feedback").status_code == (200 if has_code else 401)
 
-    def test_a_session_is_bound_to_the_device_that_is_there(self, client, phone, jo):
+    def test_a_session_is_bound_to_the_device_whose_code_it_passed(self, client, phone, jo):
         log_in(client, otp_token=code_of(phone))
         second_factor.remove_second_factor(jo)
         assert is_in(client)
@@ -148,21 +148,21 @@ class TestDoors:
 
         assert not is_in(client)
 
-    def test_a_device_that_is_not_confirmed_yet_keeps_nobody_out(self, client, jo):
-        second_factor.propose_phone(jo)
+    def test_an_unconfirmed_device_is_not_a_second_factor(self, client, jo):
+        second_factor.get_unconfirmed_device(jo)
         log_in(client)
 
         assert is_in(client)
 
-    def test_no_page_costs_a_query_more(self, client, phone, django_assert_num_queries):
+    def test_the_check_costs_no_query(self, client, phone, django_assert_num_queries):
         log_in(client, otp_token=code_of(phone))
 
         with django_assert_num_queries(4):  # session, user, and the permissions of the user and of the groups
             client.get("/admin/password_change/")
 
 
-class TestSwitchingOn:
-    def test_it_shows_the_same_secret_as_picture_and_text_until_it_is_confirmed(self):
+class TestTurningOn:
+    def test_the_page_shows_the_same_secret_until_it_is_confirmed(self):
         client = staff_client()
 
         first, second = (text_of(client.get(PAGE)) for _ in range(2))
@@ -172,10 +172,10 @@ class TestSwitchingOn:
         assert second_factor.secret_text(phone) in first
         assert second_factor.secret_text(phone) in second
 
-    def test_the_picture_holds_what_apps_read(self, phone):
+    def test_the_qr_code_contains_a_totp_address(self, phone):
         assert phone.config_url.startswith("otpauth://totp/Sales%20Engine%3Ajo?secret=")
 
-    def test_the_first_code_switches_it_on_and_shows_eight_recovery_codes_once(self):
+    def test_the_first_code_turns_it_on_and_shows_eight_recovery_codes_once(self):
         client = staff_client()
         client.get(PAGE)
 
@@ -187,7 +187,7 @@ class TestSwitchingOn:
         assert codes[0] not in text_of(client.get(PAGE))
         assert "no-store" in client.get(PAGE)["Cache-Control"]
 
-    def test_the_session_that_did_it_stays_in_and_the_others_are_out(self):
+    def test_turning_it_on_ends_all_other_sessions(self):
         here, there = staff_client(), staff_client(name="unused")
         there.force_login(here.user)
         here.get(PAGE)
@@ -195,9 +195,9 @@ class TestSwitchingOn:
         here.post(PAGE, {"confirm": "1", "code": code_of(TOTPDevice.objects.get())})
 
         assert (is_in(here), is_in(there)) == (True, False)
-        assert messages_of(here.user) == ["Switched the second factor on."]
+        assert messages_of(here.user) == ["Turned the second factor on."]
 
-    def test_a_wrong_code_does_not_switch_it_on(self):
+    def test_a_wrong_code_does_not_turn_it_on(self):
         client = staff_client()
         client.get(PAGE)
 
@@ -206,23 +206,23 @@ class TestSwitchingOn:
         assert "This code is wrong" in page
         assert not TOTPDevice.objects.filter(confirmed=True).exists()
 
-    def test_the_account_menu_leads_to_it(self):
+    def test_the_account_menu_links_to_the_page(self):
         page = text_of(staff_client().get("/admin/"))
 
         assert f'href="{PAGE}"' in page
         assert 'href="/admin/password_change/"' in page
 
 
-class TestSwitchingOff:
+class TestTurningOff:
     @pytest.fixture
     def inside(self, phone, jo):
-        """A session that gave its code, which is used up."""
+        """A session that has passed the second factor and used up its code."""
         client = Client()
         log_in(client, otp_token=code_of(phone, steps=-1))
         return client
 
     @pytest.mark.parametrize("proof", ["password", "code", "recovery code"])
-    def test_it_takes_the_password_or_a_code(self, inside, phone, jo, proof):
+    def test_the_password_or_a_code_turns_it_off(self, inside, phone, jo, proof):
         recovery = second_factor.make_recovery_codes(jo)[0]
         proofs = {"password": PASSWORD, "code": code_of(phone), "recovery code": recovery}
 
@@ -231,23 +231,23 @@ class TestSwitchingOff:
         assert not TOTPDevice.objects.exists()
         assert not StaticToken.objects.exists()
         assert is_in(inside)
-        assert messages_of(jo) == ["Switched the second factor off."]
+        assert messages_of(jo) == ["Turned the second factor off."]
 
     @pytest.mark.parametrize("button", ["off", "codes"])
     @pytest.mark.parametrize("proof", ["", "wrong", "000000", "abcdefgh"])
-    def test_without_either_nothing_happens(self, inside, button, proof):
+    def test_without_a_password_or_a_code_nothing_changes(self, inside, button, proof):
         inside.post(PAGE, {button: "1", "proof": proof})
 
         assert TOTPDevice.objects.get().confirmed
         assert not StaticToken.objects.exists()
 
-    def test_guessing_the_password_there_locks_out_too(self, inside):
+    def test_wrong_passwords_lock_the_login(self, inside):
         for _ in range(5):
             response = inside.post(PAGE, {"off": "1", "proof": "a wrong password"})
 
         assert response.status_code == 429
 
-    def test_new_recovery_codes_replace_those_of_before(self, inside, jo):
+    def test_new_recovery_codes_replace_the_old_ones(self, inside, jo):
         before = second_factor.make_recovery_codes(jo)
 
         page = text_of(inside.post(PAGE, {"codes": "1", "proof": PASSWORD}))
@@ -255,11 +255,11 @@ class TestSwitchingOff:
         after = re.findall(r"<li><code>(\w{8})</code>", page)
         assert len(after) == 8
         assert not set(before) & set(after)
-        assert not second_factor.accepts(jo, before[0])
+        assert not second_factor.use_code(jo, before[0])
 
 
-class TestLostPhones:
-    def test_an_administrator_removes_it_and_that_is_on_record(self, client, phone, jo):
+class TestAdministrators:
+    def test_an_administrator_can_remove_it_and_the_audit_log_records_it(self, client, phone, jo):
         administrator = staff_client(group="Administrator", name="ann")
         data = {"action": "remove_second_factors", "_selected_action": [jo.pk]}
 
@@ -270,7 +270,7 @@ class TestLostPhones:
         entry = LogEntry.objects.get(user=administrator.user)
         assert (entry.object_id, entry.change_message) == (str(jo.pk), "Removed the second factor.")
 
-    def test_that_of_a_superuser_is_removed_by_superusers_only(self, client, phone, jo):
+    def test_only_superusers_can_remove_that_of_a_superuser(self, client, phone, jo):
         User.objects.filter(pk=jo.pk).update(is_superuser=True)
         administrator = staff_client(group="Administrator", name="ann")
 
@@ -278,14 +278,14 @@ class TestLostPhones:
 
         assert TOTPDevice.objects.exists()
 
-    def test_who_may_only_look_at_users_removes_none(self, phone, jo):
+    def test_the_view_permission_is_not_enough_to_remove_it(self, phone, jo):
         viewer = staff_client("auth.view_user", name="ann")
 
         viewer.post("/admin/auth/user/", {"action": "remove_second_factors", "_selected_action": [jo.pk]})
 
         assert TOTPDevice.objects.exists()
 
-    def test_the_list_and_the_page_of_users_tell_who_has_one(self, admin_client, phone, jo):
+    def test_the_list_and_the_page_of_a_user_show_whether_they_have_one(self, admin_client, phone, jo):
         assert "Second factor" in text_of(admin_client.get("/admin/auth/user/"))
         assert "Second factor" in text_of(admin_client.get(f"/admin/auth/user/{jo.pk}/change/"))
 

@@ -1,15 +1,15 @@
-"""Staff make, change and revoke API keys."""
+"""Staff create, change and revoke API keys."""
 
 import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import Permission, User
 from django.utils import timezone
 
-from salesengine.accounts.api_keys import create_key, find_valid_key
+from salesengine.accounts.api_keys import create_key, get_valid_key
 from salesengine.accounts.models import APIKey
+from salesengine.tests.clients import staff_client, text_of
 
 pytestmark = pytest.mark.django_db
 LIST = "/admin/salesengine/apikey/"
@@ -42,23 +42,23 @@ def three_states():
     APIKey.objects.filter(name="revoked").update(revoked=True, expiry_date=None)
 
 
-def test_a_new_key_is_shown_once_and_works(admin_client):
-    page = admin_client.post(ADD, SHOP, follow=True).content.decode()
+def test_a_new_key_is_shown_once_and_is_valid(admin_client):
+    page = text_of(admin_client.post(ADD, SHOP, follow=True))
 
     key = re.search(r"<code[^>]*>(\S+)</code>", page)[1]
-    assert find_valid_key(key).scopes == ["ingest", "read"]
-    assert key not in admin_client.get(LIST).content.decode()
-    assert key not in admin_client.get(page_of(key)).content.decode()
+    assert get_valid_key(key).scopes == ["ingest", "read"]
+    assert key not in text_of(admin_client.get(LIST))
+    assert key not in text_of(admin_client.get(page_of(key)))
 
 
-def test_a_name_is_shown_as_text(admin_client):
-    page = admin_client.post(ADD, SHOP | {"name": "<b>shop</b>"}, follow=True).content.decode()
+def test_markup_in_a_name_is_escaped(admin_client):
+    page = text_of(admin_client.post(ADD, SHOP | {"name": "<b>shop</b>"}, follow=True))
 
     assert "&lt;b&gt;shop" in page
     assert "<b>shop" not in page
 
 
-def test_a_key_may_expire(admin_client):
+def test_a_key_can_have_an_expiry_date(admin_client):
     admin_client.post(ADD, SHOP | {"expiry_date_0": "2999-12-31", "expiry_date_1": "12:00:00"})
 
     assert APIKey.objects.get().expiry_date == datetime(2999, 12, 31, 12, tzinfo=UTC)
@@ -68,19 +68,19 @@ def test_a_key_may_expire(admin_client):
     ("values", "message"),
     [
         ({"name": " "}, "This field is required."),
-        ({"name": "user:jo"}, "A name cannot have a colon (:) in it."),
-        ({"name": "Anonymous"}, "The name “Anonymous” is taken by the service itself; choose another."),
+        ({"name": "user:jo"}, "A name must not contain a colon (:)."),
+        ({"name": "Anonymous"}, "The name “Anonymous” is reserved; choose another."),
         ({"scopes": []}, "This field is required."),
         ({"scopes": ["all"]}, "Select a valid choice. all is not one of the available choices."),
-        ({"expiry_date_0": "2020-01-01", "expiry_date_1": "0:00"}, "This moment has passed already."),
+        ({"expiry_date_0": "2020-01-01", "expiry_date_1": "0:00"}, "Choose a time in the future."),
     ],
 )
-def test_a_key_that_cannot_be_is_refused_in_the_form(admin_client, values, message):
+def test_the_form_refuses_an_invalid_key(admin_client, values, message):
     assert errors(admin_client.post(ADD, SHOP | values)) == [message]
     assert not APIKey.objects.exists()
 
 
-def test_a_third_valid_key_is_refused_in_the_form_with_what_to_do(admin_client):
+def test_the_form_refuses_a_third_valid_key_with_advice(admin_client):
     for _ in range(3):
         response = admin_client.post(ADD, SHOP)
 
@@ -90,7 +90,7 @@ def test_a_third_valid_key_is_refused_in_the_form_with_what_to_do(admin_client):
     assert APIKey.objects.count() == 2
 
 
-def test_an_expired_key_is_not_made_a_third_valid_one(admin_client):
+def test_an_expired_key_cannot_become_a_third_valid_one(admin_client):
     expired = create_key("shop", ["read"])
     APIKey.objects.update(expiry_date=datetime(2020, 1, 1, tzinfo=UTC))
     for _ in range(2):
@@ -102,7 +102,7 @@ def test_an_expired_key_is_not_made_a_third_valid_one(admin_client):
     assert row(expired).state == "expired"
 
 
-def test_scopes_and_expiry_can_be_changed_and_the_name_cannot(admin_client):
+def test_the_scopes_and_the_expiry_can_change_but_not_the_name(admin_client):
     key = create_key("shop", ["read"])
     change = {"name": "other", "scopes": ["reports"], "expiry_date_0": "2999-12-31", "expiry_date_1": "0:00"}
 
@@ -111,7 +111,7 @@ def test_scopes_and_expiry_can_be_changed_and_the_name_cannot(admin_client):
     assert (row(key).name, row(key).scopes, row(key).expiry_date.year) == ("shop", ["reports"], 2999)
 
 
-def test_a_change_writes_nothing_but_what_was_changed(admin_client, monkeypatch):
+def test_a_change_saves_only_the_changed_fields(admin_client, monkeypatch):
     key = create_key("shop", ["read"])
     clean = APIKey.clean
 
@@ -125,7 +125,7 @@ def test_a_change_writes_nothing_but_what_was_changed(admin_client, monkeypatch)
     assert (row(key).scopes, row(key).revoked) == (["reports"], True)
 
 
-def test_a_key_is_revoked_on_its_page_for_good(admin_client):
+def test_a_revoked_key_cannot_be_changed(admin_client):
     key = create_key("shop", ["read"])
     admin_client.post(page_of(key), {"scopes": ["read"], "revoked": "on"})
 
@@ -133,21 +133,21 @@ def test_a_key_is_revoked_on_its_page_for_good(admin_client):
 
     assert response.status_code == 403
     assert row(key).state == "revoked"
-    assert 'name="_save"' not in admin_client.get(page_of(key)).content.decode()
+    assert 'name="_save"' not in text_of(admin_client.get(page_of(key)))
 
 
-def test_several_keys_are_revoked_at_once_and_it_is_on_record(admin_client, three_states):
+def test_several_keys_can_be_revoked_and_the_audit_log_records_it(admin_client, three_states):
     selected = list(APIKey.objects.values_list("pk", flat=True))
 
     page = admin_client.post(LIST, {"action": "revoke", "_selected_action": selected}, follow=True)
 
-    assert "2 API keys were revoked; within 5 seconds they are refused everywhere." in page.content.decode()
+    assert "Revoked 2 API keys. Requests are refused within 5 seconds." in page.content.decode()
     assert listed(admin_client, state="revoked") == {"valid", "expired", "revoked"}
     assert LogEntry.objects.filter(change_message="Revoked.").count() == 2
 
 
-def test_the_list_shows_what_matters(admin_client, three_states):
-    page = admin_client.get(LIST).content.decode()
+def test_the_list_shows_prefix_scopes_expiry_and_state(admin_client, three_states):
+    page = text_of(admin_client.get(LIST))
 
     for text in (*APIKey.objects.values_list("prefix", flat=True), "read", "2020-01-01 00:00:00", "never"):
         assert text in page
@@ -158,7 +158,7 @@ def test_no_page_shows_a_hash(admin_client):
     key = create_key("shop", ["read"])
 
     for address in (LIST, page_of(key)):
-        assert "sha512" not in admin_client.get(address).content.decode()
+        assert "sha512" not in text_of(admin_client.get(address))
 
 
 @pytest.mark.parametrize("state", ["valid", "expired", "revoked"])
@@ -166,7 +166,7 @@ def test_keys_are_filtered_by_state(admin_client, three_states, state):
     assert listed(admin_client, state=state) == {state}
 
 
-def test_an_unknown_state_filters_nothing(admin_client, three_states):
+def test_an_unknown_state_is_ignored(admin_client, three_states):
     assert listed(admin_client, state="lost") == {"valid", "expired", "revoked"}
 
 
@@ -177,31 +177,23 @@ def test_keys_are_found_by_name_and_by_prefix(admin_client, three_states):
     assert listed(admin_client, q=prefix) == {"valid"}
 
 
-def test_only_the_projects_own_keys_are_in_the_back_office(admin_client):
-    index = admin_client.get("/admin/").content.decode()
+def test_the_librarys_own_keys_have_no_page(admin_client):
+    index = text_of(admin_client.get("/admin/"))
 
     assert LIST in index
     assert "rest_framework_api_key" not in index
 
 
-@pytest.mark.parametrize(("right", "statuses"), [("view", (200, 403)), ("add", (403, 200)), (None, (403, 403))])
-def test_staff_need_the_right_to_it(client, right, statuses):
-    user = User.objects.create_user("staff", is_staff=True)
-    if right:
-        user.user_permissions.add(
-            Permission.objects.get(codename=f"{right}_apikey", content_type__app_label="salesengine")
-        )
-    client.force_login(user)
+@pytest.mark.parametrize(("action", "statuses"), [("view", (200, 403)), ("add", (403, 200)), (None, (403, 403))])
+def test_staff_need_the_permission(action, statuses):
+    client = staff_client(*([f"salesengine.{action}_apikey"] if action else []))
 
     assert (client.get(LIST).status_code, client.get(ADD).status_code) == statuses
 
 
-def test_who_may_only_look_cannot_revoke(client):
+def test_the_view_permission_is_not_enough_to_revoke():
     key = create_key("shop", ["read"])
-    user = User.objects.create_user("staff", is_staff=True)
-    user.user_permissions.add(Permission.objects.get(codename="view_apikey", content_type__app_label="salesengine"))
-    client.force_login(user)
 
-    client.post(LIST, {"action": "revoke", "_selected_action": [row(key).pk]})
+    staff_client("salesengine.view_apikey").post(LIST, {"action": "revoke", "_selected_action": [row(key).pk]})
 
     assert row(key).state == "valid"

@@ -1,4 +1,4 @@
-"""The log of what staff changed: what it says, who sees it, and how quick it is."""
+"""The audit log: the texts of its entries, and its page."""
 
 import pytest
 from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
@@ -13,14 +13,14 @@ from sales.rejected.display import current_text
 from sales.tests.helpers import EVENT, rejected_event
 from salesengine.accounts.api_keys import create_key
 from salesengine.accounts.models import APIKey
-from salesengine.backoffice.tests.test_rights import COUNTRIES, KEYS, LOG, PEOPLE, REJECTED, USERS, form_of
+from salesengine.backoffice.tests.test_rights import COUNTRIES, GROUP_PAGES, KEYS, LOG, REJECTED, USERS, form_of
 from salesengine.tests.clients import PASSWORD, staff_client, text_of
 
 pytestmark = pytest.mark.django_db
 
 
-def last():
-    """What the newest entry says."""
+def last_message():
+    """Return the message of the newest entry."""
     return LogEntry.objects.latest("pk").get_change_message()
 
 
@@ -29,59 +29,59 @@ def france():
     return Country.objects.create(pk="170", country_name="France")
 
 
-class TestWhatItSays:
-    def test_a_change_is_told_field_by_field_with_the_old_and_the_new_value(self, admin_client, france):
+class TestMessages:
+    def test_a_change_lists_the_old_and_the_new_value_of_each_field(self, admin_client, france):
         admin_client.post(f"{COUNTRIES}170/change/", {"country_name": "Frankreich", "continent": "Europe"})
 
-        assert last() == "Changed name: “France” → “Frankreich”; continent: nothing → “Europe”."
+        assert last_message() == "Changed name: “France” → “Frankreich”; continent: nothing → “Europe”."
 
-    def test_what_is_added_is_told_with_its_values(self, admin_client):
+    def test_an_addition_lists_the_values(self, admin_client):
         admin_client.post(f"{COUNTRIES}add/", {"id_country": "170", "country_name": "France"})
 
-        assert last() == "Added. With id: nothing → “170”; name: nothing → “France”."
+        assert last_message() == "Added. With id: nothing → “170”; name: nothing → “France”."
 
-    def test_saving_what_nobody_changed_is_no_change(self, admin_client, france):
+    def test_saving_without_a_change_is_not_recorded(self, admin_client, france):
         admin_client.post(f"{COUNTRIES}170/change/", {"country_name": "France"})
 
         assert not LogEntry.objects.exists()
 
-    def test_a_deletion_is_told(self, admin_client, france):
+    def test_a_deletion_is_recorded(self, admin_client, france):
         admin_client.post(f"{COUNTRIES}170/delete/", {"post": "yes"})
 
         entry = LogEntry.objects.get()
         assert (entry.action_flag, entry.object_repr) == (DELETION, "France")
 
-    def test_groups_and_permissions_are_told_as_what_came_and_went(self, admin_client):
+    def test_added_and_removed_groups_and_permissions_are_listed(self, admin_client):
         user = User.objects.create_user("ann")
         user.groups.add(Group.objects.get(name="Viewer"))
         group = Group.objects.get(name="Analyst")
 
         admin_client.post(f"{USERS}{user.pk}/change/", {**form_of(user), "is_staff": "on", "groups": [group.pk]})
-        assert last() == "Changed staff status: “no” → “yes”; groups: added Analyst, removed Viewer."
+        assert last_message() == "Changed staff status: “no” → “yes”; groups: added Analyst, removed Viewer."
 
-        admin_client.post(f"{PEOPLE}{group.pk}/change/", {"name": "Analysts", "permissions": []})
-        assert last().startswith("Changed name: “Analyst” → “Analysts”; permissions: removed ")
+        admin_client.post(f"{GROUP_PAGES}{group.pk}/change/", {"name": "Analysts", "permissions": []})
+        assert last_message().startswith("Changed name: “Analyst” → “Analysts”; permissions: removed ")
 
-    def test_a_change_of_a_key_is_told(self, admin_client):
+    def test_a_change_of_an_api_key_is_recorded(self, admin_client):
         create_key("shop", ["ingest"])
         page = f"{KEYS}{APIKey.objects.get().pk}/change/"
 
         admin_client.post(page, {"scopes": ["read"], "expiry_date_0": "2999-12-31", "expiry_date_1": "12:00:00"})
 
-        assert "scopes: added read, removed ingest" in last()
-        assert "expires: nothing → “2999-12-31 12:00:00”" in last().lower()
+        assert "scopes: added read, removed ingest" in last_message()
+        assert "expires: nothing → “2999-12-31 12:00:00”" in last_message().lower()
 
-    def test_of_a_long_text_only_what_differs_is_told(self, admin_client):
+    def test_long_texts_are_cut_to_the_part_that_differs(self, admin_client):
         rejected = rejected_event(EVENT.replace("57.27456", "much"))
 
         mended = current_text(rejected)[0].replace("much", "12.5")
         admin_client.post(f"{REJECTED}{rejected.pk}/change/", {"mended": mended, "_save": "1"})
 
-        assert "much" in last()
-        assert "12.5" in last()
-        assert len(last()) < 200
+        assert "much" in last_message()
+        assert "12.5" in last_message()
+        assert len(last_message()) < 200
 
-    def test_a_replay_is_told_in_one_entry_however_many_there_are(self, admin_client):
+    def test_a_replay_of_several_events_is_one_entry(self, admin_client):
         ids = [rejected_event(EVENT).pk for _ in range(3)]
 
         admin_client.post(REJECTED, {"action": "replay_selected", "_selected_action": ids})
@@ -89,30 +89,30 @@ class TestWhatItSays:
         entry = LogEntry.objects.get()
         assert (entry.object_repr, entry.change_message) == ("3 events", "Replay: 3 stored as new sales.")
 
-    def test_a_new_password_is_told_and_what_it_is_is_not(self, admin_client):
+    def test_a_password_change_is_recorded_without_the_password(self, admin_client):
         user = User.objects.create_user("ann", password=PASSWORD)
         new = {"password1": "a wholly new one", "password2": "a wholly new one"}
 
         admin_client.post(f"{USERS}{user.pk}/password/", new | {"usable_password": "true"})
-        assert last() == "Changed password."
+        assert last_message() == "Changed password."
 
         client = staff_client()
         own = {"old_password": PASSWORD, "new_password1": "a wholly new one", "new_password2": "a wholly new one"}
         client.post("/admin/password_change/", own)
-        assert last() == "Changed their own password."
+        assert last_message() == "Changed their own password."
         assert not LogEntry.objects.filter(change_message__contains="wholly").exists()
         assert not LogEntry.objects.filter(change_message__contains="md5").exists()
 
-    def test_the_password_of_a_new_user_is_not_told(self, admin_client):
+    def test_a_new_user_is_recorded_without_the_password(self, admin_client):
         new = {"username": "ann", "password1": "a wholly new one", "password2": "a wholly new one"}
 
         admin_client.post(f"{USERS}add/", new | {"usable_password": "true"})
 
-        assert "ann" in last()
-        assert "wholly" not in last()
+        assert "ann" in last_message()
+        assert "wholly" not in last_message()
 
 
-class TestItsPage:
+class TestPage:
     @pytest.fixture
     def entries(self, france, admin_user):
         ann = User.objects.create_user("ann")
@@ -128,10 +128,10 @@ class TestItsPage:
 
         return messages
 
-    def test_the_newest_are_first(self, listed):
+    def test_the_newest_entries_are_first(self, listed):
         assert listed() == ["Gone by admin.", "Added by admin.", "Changed by ann."]
 
-    def test_it_is_filtered_by_user_action_kind_and_day(self, listed):
+    def test_entries_are_filtered_by_user_action_kind_and_day(self, listed):
         kind = ContentType.objects.get_for_model(Country).pk
 
         assert listed(user__id__exact=User.objects.get(username="ann").pk) == ["Changed by ann."]
@@ -142,13 +142,13 @@ class TestItsPage:
             "Changed by ann.",
         ]
 
-    def test_an_entry_leads_to_what_it_is_about_for_whoever_may_go_there(self, admin_client, entries):
+    def test_an_entry_links_to_the_changed_row_for_users_who_may_see_it(self, admin_client, entries):
         reader = staff_client("admin.view_logentry")
 
         assert f'href="{COUNTRIES}170/change/"' in text_of(admin_client.get(LOG))
         assert f'href="{COUNTRIES}170/change/"' not in text_of(reader.get(LOG))
 
-    def test_nobody_changes_it(self, admin_client, entries):
+    def test_entries_are_read_only(self, admin_client, entries):
         entry = LogEntry.objects.first()
 
         assert admin_client.get(f"{LOG}add/").status_code == 403
@@ -156,19 +156,19 @@ class TestItsPage:
         assert admin_client.post(f"{LOG}{entry.pk}/change/", {"change_message": "x"}).status_code == 403
         assert LogEntry.objects.count() == 3
 
-    def test_markup_in_it_is_shown_as_text(self, admin_client, admin_user, france):
+    def test_markup_in_a_message_is_escaped(self, admin_client, admin_user, france):
         LogEntry.objects.log_actions(admin_user.pk, [france], CHANGE, "<b>bold</b>")
 
         assert "&lt;b&gt;bold" in text_of(admin_client.get(LOG))
 
-    def test_it_reads_few_rows_in_few_queries_however_many_there_are(self, admin_client, admin_user, monkeypatch):
+    def test_the_page_reads_a_limited_number_of_rows_in_few_queries(self, admin_client, admin_user, monkeypatch):
         monkeypatch.setattr("salesengine.backoffice.base.MAX_LISTED_ROWS", 100)
         kind = ContentType.objects.get_for_model(RejectedEvent)
         entry = {"user": admin_user, "content_type": kind, "object_id": "1", "object_repr": "x", "action_flag": CHANGE}
         LogEntry.objects.bulk_create([LogEntry(**entry) for _ in range(300)])
 
-        with CaptureQueriesContext(connection) as asked:
+        with CaptureQueriesContext(connection) as queries:
             page = admin_client.get(LOG)
 
         assert page.context["cl"].result_count == 100
-        assert len(asked) <= 8
+        assert len(queries) <= 8

@@ -1,4 +1,4 @@
-"""Who may do what: the groups, each right with and without, and that nobody sees a link they may not follow."""
+"""Permissions: the groups, each permission with and without, and no links to pages that a user may not open."""
 
 from collections import Counter
 from importlib import import_module
@@ -23,16 +23,16 @@ GROUPS = import_module("salesengine.migrations.0002_make_groups").GROUPS
 SALES, REJECTED = "/admin/sales/sale/", "/admin/sales/rejectedevent/"
 COUNTRIES, KEYS = "/admin/countries/country/", "/admin/salesengine/apikey/"
 REPORTS, RUNS = "/admin/analytics/report/", "/admin/analytics/reportrun/"
-USERS, PEOPLE = "/admin/auth/user/", "/admin/auth/group/"
-LOG, LOG_INS, FAILED = "/admin/admin/logentry/", "/admin/axes/accesslog/", "/admin/axes/accessfailurelog/"
-VISITS = 2  # of each page, with other parameters each time
+USERS, GROUP_PAGES = "/admin/auth/user/", "/admin/auth/group/"
+LOG, LOGINS, FAILED = "/admin/admin/logentry/", "/admin/axes/accesslog/", "/admin/axes/accessfailurelog/"
+VISITS = 2  # of each page, with different parameters
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 
 
 @pytest.fixture
-def something_of_everything(settings, tmp_path):
-    """A row or two for each page to show."""
+def one_of_everything(settings, tmp_path):
+    """At least one row for each page."""
     for name in ("top_brands.sql", "sales.sql"):
         (tmp_path / name).write_text((settings.SQL_DIR / name).read_text())
     settings.SQL_DIR = tmp_path
@@ -47,17 +47,17 @@ def something_of_everything(settings, tmp_path):
 
 
 def expected(name):
-    """The permissions of a group: its own, and those of the groups before it."""
+    """Return the permissions of a group: its own, and those of the groups before it."""
     names = list(GROUPS)
     return {permission for each in names[: names.index(name) + 1] for permission in GROUPS[each]}
 
 
 class TestGroups:
     @pytest.mark.parametrize("name", GROUPS)
-    def test_each_group_may_what_its_table_says_and_what_the_groups_before_it_may(self, name):
+    def test_a_group_has_its_own_permissions_and_those_of_the_groups_before_it(self, name):
         assert staff_client(group=name).user.get_all_permissions() == expected(name)
 
-    def test_making_them_again_takes_nothing_away_and_gives_what_is_missing(self):
+    def test_the_migration_adds_missing_permissions_and_removes_none(self):
         viewer = Group.objects.get(name="Viewer")
         viewer.permissions.clear()
         before = staff_client(group="Viewer").user
@@ -69,7 +69,7 @@ class TestGroups:
         assert User.objects.get(pk=before.pk).get_all_permissions() == expected("Viewer") | {"auth.view_user"}
         viewer.permissions.remove(*viewer.permissions.filter(codename="view_user"))
 
-    def test_going_back_leaves_the_groups_that_somebody_is_in(self):
+    def test_the_reverse_migration_keeps_groups_with_members(self):
         staff_client(group="Analyst")
         try:
             call_command("migrate", "salesengine", "0001", verbosity=0)
@@ -88,9 +88,9 @@ def allow_group(group, *permissions):
 
 class TestLinks:
     @pytest.mark.parametrize("name", [*GROUPS, "nobody"])
-    def test_nobody_sees_a_link_that_they_may_not_follow(self, something_of_everything, name):
+    def test_no_group_sees_a_link_that_it_may_not_open(self, one_of_everything, name):
         client = staff_client(group=name if name in GROUPS else None)
-        act_once_upon_a_time(client.user)
+        log_a_change_of_everything(client.user)
 
         assert crawl(client) == []
 
@@ -98,21 +98,21 @@ class TestLinks:
     @pytest.mark.parametrize(
         "right", sorted(right for rights in GROUPS.values() for right in rights if "view" in right)
     )
-    def test_a_right_alone_shows_no_link_that_takes_another(self, something_of_everything, right):
+    def test_one_permission_shows_no_link_that_needs_another(self, one_of_everything, right):
         client = staff_client(right)
-        act_once_upon_a_time(client.user)
+        log_a_change_of_everything(client.user)
 
         assert crawl(client) == []
 
     @pytest.mark.parametrize("name", GROUPS)
-    def test_the_search_finds_only_pages_that_may_be_opened(self, something_of_everything, name):
+    def test_the_search_finds_only_pages_that_the_group_may_open(self, one_of_everything, name):
         client = staff_client(group=name)
 
         for query in ("s=s", "s=s&extended=1"):
             links = links_of("/admin/", text_of(client.get(f"/admin/search/?{query}")))
             assert {client.get(link).status_code for link in links} == {200}
 
-    def test_the_search_forgets_a_right_with_the_right(self):
+    def test_the_search_respects_a_permission_that_was_just_removed(self):
         client = staff_client("countries.view_country")
         assert COUNTRIES in text_of(client.get("/admin/search/?s=countr"))
 
@@ -120,22 +120,22 @@ class TestLinks:
 
         assert COUNTRIES not in text_of(client.get("/admin/search/?s=countr"))
 
-    def test_staff_without_any_right_are_told_whom_to_ask(self):
+    def test_staff_without_permissions_are_told_to_ask_an_administrator(self):
         page = text_of(staff_client().get("/admin/"))
 
         assert "Ask an administrator" in page
         assert COUNTRIES not in page
 
 
-def act_once_upon_a_time(user):
-    """Put everything that there is into the log, as if the user had been allowed to change it."""
+def log_a_change_of_everything(user):
+    """Record a change of one row of each kind by this user."""
     country, key, rejected = Country.objects.get(), APIKey.objects.get(), RejectedEvent.objects.first()
     for changed in (country, key, rejected, user, Sale.objects.first(), ReportRun.objects.first()):
         LogEntry.objects.log_actions(user.pk, [changed], CHANGE, "Changed.")
 
 
 def crawl(client):
-    """Follow all links from the home page on; those that are answered with an error, and the page that shows them."""
+    """Follow all links from the home page on. Returns the links with an error response, and the page of each."""
     visits, seen, dead = Counter(), set(), []
     waiting = [("/admin/", "")]
     while waiting:
@@ -166,7 +166,7 @@ def of_user(name, page):
 EDIT = {"country_name": "Francia", "continent": "Europe"}
 KEY = {"name": "other", "scopes": ["read"]}
 
-# What is asked for, with what, the right to it and further ones that it takes.
+# Method, address, data, and the required permissions. The first one is tested.
 RIGHTS = [
     ("get", SALES, None, ["sales.view_sale"]),
     ("get", page_of(Sale), None, ["sales.view_sale"]),
@@ -199,48 +199,46 @@ RIGHTS = [
     ("get", of_user("jo", "change"), None, ["auth.view_user"]),
     ("get", of_user("jo", "password"), None, ["auth.change_user"]),
     ("get", f"{USERS}add/", None, ["auth.add_user", "auth.change_user"]),
-    ("get", PEOPLE, None, ["auth.view_group"]),
+    ("get", GROUP_PAGES, None, ["auth.view_group"]),
     ("get", page_of(Group), None, ["auth.view_group"]),
-    ("post", f"{PEOPLE}add/", {"name": ""}, ["auth.add_group"]),
+    ("post", f"{GROUP_PAGES}add/", {"name": ""}, ["auth.add_group"]),
     ("get", LOG, None, ["admin.view_logentry"]),
-    ("get", LOG_INS, None, ["axes.view_accesslog"]),
+    ("get", LOGINS, None, ["axes.view_accesslog"]),
     ("get", FAILED, None, ["axes.view_accessfailurelog"]),
 ]
 names = [f"{method} {address if isinstance(address, str) else ''} {may[0]}" for method, address, _, may in RIGHTS]
 
 
-def ask(client, method, address, data):
+def status_of(client, method, address, data):
     response = getattr(client, method)(address if isinstance(address, str) else address(), data)
     response.close()
     return response.status_code
 
 
-class TestEachRight:
+class TestEachPermission:
     @pytest.mark.parametrize(("method", "address", "data", "permissions"), RIGHTS, ids=names)
-    def test_who_has_it_may_and_who_has_all_others_may_not(
-        self, something_of_everything, method, address, data, permissions
-    ):
+    def test_a_page_needs_its_permission(self, one_of_everything, method, address, data, permissions):
         right = permissions[0]
         has_it = staff_client(*permissions)
         everything_else = expected("Administrator") - {right}
-        if right.rpartition(".")[2].startswith("view_"):  # who may change something may look at it
+        if right.rpartition(".")[2].startswith("view_"):  # the change permission includes viewing
             model = right.rpartition("_")[2]
             everything_else -= {each for each in everything_else if each.endswith(f"_{model}")}
         has_not = staff_client(*everything_else, name="ann")
 
-        assert ask(has_not, method, address, data) == 403
-        assert ask(has_it, method, address, data) < 400
+        assert status_of(has_not, method, address, data) == 403
+        assert status_of(has_it, method, address, data) < 400
 
-    def test_every_right_of_the_groups_is_in_the_table_above(self):
+    def test_every_permission_of_the_groups_is_tested(self):
         tested = {permission for *_, permissions in RIGHTS for permission in permissions}
 
         assert expected("Administrator") - tested == {"auth.change_group", "auth.delete_group", "auth.delete_user"}
 
 
 class TestAdministrators:
-    """Administrators who are no superusers have no way to become one."""
+    """Administrators who are not superusers cannot become superusers."""
 
-    def test_only_superusers_make_superusers(self):
+    def test_administrators_cannot_make_superusers(self):
         client = staff_client(group="Administrator")
         user = User.objects.create_user("ann")
 
@@ -250,13 +248,13 @@ class TestAdministrators:
         assert (user.first_name, user.is_superuser) == ("Ann", False)
 
     @pytest.mark.parametrize("page", ["change", "password", "delete"])
-    def test_the_account_of_a_superuser_is_out_of_their_reach(self, page):
+    def test_administrators_cannot_change_superusers(self, page):
         root = User.objects.create_superuser("root")
         client = staff_client(group="Administrator")
 
         assert client.post(of_user("root", page)(), {**form_of(root), "post": "yes"}).status_code == 403
 
-    def test_who_is_in_the_log_is_not_deleted_but_only_switched_off(self, admin_client):
+    def test_a_user_with_audit_log_entries_cannot_be_deleted(self, admin_client):
         client = staff_client(group="Operator")
         Country.objects.create(pk="170", country_name="France")
         client.post(f"{COUNTRIES}170/change/", EDIT)
@@ -268,7 +266,7 @@ class TestAdministrators:
 
 
 def form_of(user):
-    """The fields of a user's page, as they are."""
+    """Return the unchanged fields of a user's page."""
     joined = user.date_joined
     return {
         "username": user.username,

@@ -2,12 +2,14 @@ from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from datetime import timedelta
 from typing import Any
 
+from django.contrib.admin.models import ADDITION
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
-from django.db import Error
+from django.db import Error, transaction
 from django.utils import timezone
 
 from salesengine.accounts.api_keys import create_key
+from salesengine.accounts.audit_log import record_command
 from salesengine.accounts.models import APIKey, Scope, TooManyKeysError
 from salesengine.operations.durations import parse_duration
 
@@ -17,17 +19,17 @@ examples:
   manage.py create_api_key "web shop" --scope ingest --scope read --expires 90d
   manage.py create_api_key dashboard --scope read --scope reports > dashboard.key
 
-Only the key goes to standard output, and it is shown only this once; everything else goes to standard error. A client
-may have two valid keys. To replace its key, make a second one of the same name, let the client change over, then
-revoke the first one in the admin.
+The key is written to standard output, and shown only once. Everything else goes to standard error. A client may have
+two valid keys. To replace a key, create a second one with the same name, switch the client to it, then revoke the
+first one in the admin.
 
-exit codes: 0 done, 1 failed (such as a third valid key), 2 wrong call (a name that cannot be, too)
+exit codes: 0 success, 1 failure (such as a third valid key), 2 wrong usage (including an invalid name)
 """
 
 
 class Command(BaseCommand):
-    help = "Make an API key for a client. It sends the key with each request: Authorization: Api-Key KEY"
-    requires_system_checks = ()  # a bad report file must not keep a client out
+    help = "Create an API key for a client. The client sends it in each request: Authorization: Api-Key KEY"
+    requires_system_checks = ()  # an invalid report file must not prevent this
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.formatter_class = RawDescriptionHelpFormatter
@@ -39,36 +41,38 @@ class Command(BaseCommand):
             action="append",
             required=True,
             choices=Scope.values,
-            help="what the client may do with it; give --scope again for more: "
-            "ingest (send sales), read (ask for feedback and sales), reports (run reports)",
+            help="what the client may do: ingest (send sales), read (get feedback and sales) or reports (run reports); "
+            "repeat --scope for more than one",
         )
         parser.add_argument(
             "--expires",
             metavar="DURATION",
             type=parse_duration,
-            help="how long the key is valid, such as 90d, 12h, 30m or 2w (default: for ever)",
+            help="how long the key is valid, such as 90d, 12h, 30m or 2w (default: until it is revoked)",
         )
 
     def handle(self, *, name: str, scopes: list[str], expires: timedelta | None, **options: Any) -> None:
         try:
-            key = create_key(name, scopes, timezone.now() + expires if expires else None)
+            with transaction.atomic():
+                text = create_key(name, scopes, timezone.now() + expires if expires else None)
+                key = APIKey.objects.get(prefix=text.partition(".")[0])
+                record_command(key, f"Added. Scopes: {', '.join(key.scopes)}.", ADDITION)
         except TooManyKeysError as error:
             raise CommandError(error.messages[0]) from None
         except ValidationError as error:
             raise CommandError(" ".join(error.messages), returncode=2) from None
         except Error as error:
-            raise CommandError(f"The database cannot be used: {error}") from None
-        self._show(key)
+            raise CommandError(f"Cannot use the database: {error}") from None
+        self._show(text, key)
 
-    def _show(self, key: str) -> None:
-        made = APIKey.objects.get(prefix=key.partition(".")[0])
+    def _show(self, text: str, key: APIKey) -> None:
         try:
-            self.stdout.write(key)
+            self.stdout.write(text)
             self.stdout.flush()
         except OSError as error:
-            message = f"The key {made.prefix} could not be written ({error.strerror}); revoke it in the admin."
+            message = f"Cannot write the key {key.prefix} ({error.strerror}); revoke it in the admin."
             raise CommandError(message) from None
-        until = f"until {made.expiry_date:%Y-%m-%d %H:%M:%S} UTC" if made.expiry_date else "until it is revoked"
+        until = f"until {key.expiry_date:%Y-%m-%d %H:%M:%S} UTC" if key.expiry_date else "until it is revoked"
         self.stderr.write(
-            f"Made a key for {made.name} ({', '.join(made.scopes)}), valid {until}. It is shown only this once.", str
+            f"Created a key for {key.name} ({', '.join(key.scopes)}), valid {until}. It is shown only once.", str
         )

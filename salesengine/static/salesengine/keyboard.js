@@ -1,13 +1,13 @@
-// Lets unfold's pages be used without a mouse and with a screen reader: what only a click does becomes a button that
-// can be reached and has a name, icons are not read out, and fields that have nothing but a placeholder get a label.
+// Make unfold's pages work with the keyboard and with screen readers: clickable elements become buttons with a name,
+// icons are hidden from screen readers, and fields that only have a placeholder get a label.
 "use strict";
 
 {
-    const NAMES = {  // of icons that are buttons
+    const BUTTON_NAMES = {  // by icon
         dock_to_right: "Show or hide the menu",
         close: "Close",
         filter_list: "Filters",
-        computer: "Theme: as the system",
+        computer: "Theme: same as the system",
         light_mode: "Theme: light",
         dark_mode: "Theme: dark",
         search: "Search",
@@ -19,9 +19,9 @@
     const CLICKABLE = "[x-on\\:click]:is(span, div, h2, td, a:not([href]))";
     const BACKDROPS = "#changelist-filter-close";
 
-    const nameOf = (element) => NAMES[element.textContent.trim()];
+    const nameOf = (element) => BUTTON_NAMES[element.textContent.trim()];
 
-    const mend = () => {
+    const makeAccessible = () => {
         for (const element of document.querySelectorAll(CLICKABLE)) {
             if (element.matches(BACKDROPS) || element.closest("[role=button], button, label") !== null) {
                 continue;
@@ -54,6 +54,6 @@
             element.click();
         }
     });
-    document.addEventListener("DOMContentLoaded", mend);
-    document.addEventListener("htmx:afterSettle", mend);
+    document.addEventListener("DOMContentLoaded", makeAccessible);
+    document.addEventListener("htmx:afterSettle", makeAccessible);
 }

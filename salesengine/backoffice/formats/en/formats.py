@@ -1,4 +1,4 @@
-"""How the back office writes dates and times: as they sort, to the second."""
+"""The date and time formats of the back office: ISO 8601 order, to the second."""
 
 DATE_FORMAT = "Y-m-d"
 TIME_FORMAT = "H:i:s"

@@ -1,4 +1,4 @@
-"""Countries come from a CSV file, after a look at what it would change, and go into one."""
+"""Import countries from a CSV file in the back office, after a preview of the changes, and export them."""
 
 from typing import Any
 
@@ -22,21 +22,22 @@ from import_export.forms import ConfirmImportForm
 from import_export.results import Result, RowResult
 from unfold.contrib.import_export.forms import ImportForm
 
+from countries.csv_file import HEADER, InvalidCountriesError
+from countries.loading import lock_countries
 from countries.models import Country
-from countries.resources import CountryCSV, CountryResource, SignedFile, what_changed
-from countries.services import HEADER, InvalidCountriesError, lock_countries
+from countries.resources import CountryCSV, CountryResource, SignedFile, describe_changes
 
 MAX_BYTES = 1_000_000
-SHOWN = 200  # rows of a preview, or of what is wrong
+MAX_SHOWN = 200  # rows of a preview, or of a list of errors
 ONLY_CHOICE = [("0", "CSV")]
 OUT_OF_DATE = (
-    "Nothing was imported, because this preview is out of date: countries were changed since, or an hour has passed. "
+    "Nothing was imported. This preview is out of date: a country has changed since, or an hour has passed. "
     "Choose the file again."
 )
 
 
 class FileForm(ImportForm):  # type: ignore[misc]  # unfold has no types
-    """One file; there is nothing else to choose."""
+    """Asks for the file only: the library's choices of a format and a resource are fixed."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -48,15 +49,15 @@ class FileForm(ImportForm):  # type: ignore[misc]  # unfold has no types
 
     @property
     def media(self) -> forms.Media:
-        """None: the library's script guesses the format."""
+        """Leave out the library's script, which guesses the format."""
         return forms.Media()
 
     def clean_import_file(self) -> InMemoryUploadedFile:
         file: InMemoryUploadedFile = self.cleaned_data["import_file"]
         if (file.size or 0) > MAX_BYTES:
             raise forms.ValidationError(
-                f"The file has {file.size:,} bytes, and at most {MAX_BYTES:,} can be imported here. "
-                "manage.py load_countries takes larger ones."
+                f"The file has {file.size:,} bytes; the limit here is {MAX_BYTES:,}. "
+                "Load larger files with manage.py load_countries."
             )
         return file
 
@@ -67,7 +68,7 @@ class ConfirmForm(ConfirmImportForm):  # type: ignore[misc]
 
 
 class ImportExport(ImportExportMixin):  # type: ignore[misc]
-    """Import, for who may add and change countries, and export, for who may see them."""
+    """Users who may add and change countries can import them. Users who may view them can export them."""
 
     resource_classes = (CountryResource,)
     formats = (CountryCSV,)
@@ -77,7 +78,7 @@ class ImportExport(ImportExportMixin):  # type: ignore[misc]
     import_template_name = "admin/countries/country/import.html"
     tmp_storage_class = SignedFile
     skip_export_form = True
-    to_encoding = "utf-8-sig"  # spreadsheets take other UTF-8 for Latin-1
+    to_encoding = "utf-8-sig"  # without the byte order mark, spreadsheets read UTF-8 as Latin-1
 
     def has_import_permission(self, request: HttpRequest) -> bool:
         return bool(self.has_add_permission(request) and self.has_change_permission(request))
@@ -89,25 +90,25 @@ class ImportExport(ImportExportMixin):  # type: ignore[misc]
         return f"countries-{timezone.now():%Y-%m-%d}.csv"
 
     def import_action(self, request: HttpRequest, **options: Any) -> TemplateResponse:
-        """The form; with a file in it what is wrong with the file, or what it would change."""
+        """Show the form. After an upload, show the errors of the file, or the preview of its changes."""
         response: TemplateResponse = super().import_action(request, **options)
         response.context_data = {**(response.context_data or {}), "title": "Import countries"}
         return response
 
     def get_import_context_data(self, **options: Any) -> dict[str, Any]:
         crumbs = [{"title": "Countries", "address": reverse("admin:countries_country_changelist")}]
-        return {"crumbs": crumbs, "columns": HEADER, "shown": SHOWN}
+        return {"crumbs": crumbs, "columns": HEADER, "max_shown": MAX_SHOWN}
 
     def add_data_read_fail_error_to_form(self, form: FileForm, error: Exception) -> None:
         if not isinstance(error, InvalidCountriesError):
             raise error
-        form.problems = error.problems
+        form.row_errors = error.errors
         form.file_name = form.cleaned_data["import_file"].name
-        form.add_error("import_file", "This file cannot be imported. Nothing was stored.")
+        form.add_error("import_file", "This file has errors. Nothing was stored.")
 
     @method_decorator(require_POST)
     def process_import(self, request: HttpRequest, **options: Any) -> HttpResponse:
-        """Store exactly what the preview showed, or nothing."""
+        """Store exactly what the preview showed, or nothing if the preview is out of date."""
         if not self.has_import_permission(request):
             raise PermissionDenied
         try:
@@ -115,8 +116,8 @@ class ImportExport(ImportExportMixin):  # type: ignore[misc]
                 raise BadSignature
             with transaction.atomic():
                 lock_countries()
-                answer: HttpResponse = super().process_import(request, **options)
-                return answer
+                response: HttpResponse = super().process_import(request, **options)
+                return response
         except BadSignature:
             messages.error(request, OUT_OF_DATE)
             return HttpResponseRedirect(reverse("admin:countries_country_import"))
@@ -126,12 +127,12 @@ class ImportExport(ImportExportMixin):  # type: ignore[misc]
         content_type = ContentType.objects.get_for_model(Country)
         LogEntry.objects.bulk_create(
             LogEntry(
-                user=request.user,  # type: ignore[misc]  # nobody anonymous comes here
+                user=request.user,  # type: ignore[misc]  # admin views require a login
                 content_type=content_type,
                 object_id=row.instance.pk,
                 object_repr=str(row.instance)[:200],
                 action_flag=ADDITION if row.import_type == RowResult.IMPORT_TYPE_NEW else CHANGE,
-                change_message=f"Imported from {file_name[:200]}: {what_changed(row.original, row.instance)}",
+                change_message=f"Imported from {file_name[:200]}: {describe_changes(row.original, row.instance)}.",
             )
             for row in result
         )

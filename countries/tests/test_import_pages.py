@@ -1,4 +1,4 @@
-"""Staff import countries from a CSV file, after a look at what it would change, and export them into one."""
+"""Staff import countries from a CSV file after a preview, and export them."""
 
 import base64
 import csv
@@ -8,7 +8,6 @@ from html import unescape
 
 import pytest
 from django.contrib.admin.models import ADDITION, CHANGE, LogEntry
-from django.contrib.auth.models import Permission, User
 from django.core import signing
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
@@ -16,9 +15,10 @@ from django.urls import reverse
 from django.utils import timezone
 from model_bakery import baker
 
-from countries import import_admin
+from countries import import_pages
+from countries.loading import load_countries
 from countries.models import Country
-from countries.services import load_countries
+from salesengine.tests.clients import allow, staff_client, text_of
 
 IMPORT = reverse("admin:countries_country_import")
 CONFIRM = reverse("admin:countries_country_process_import")
@@ -35,8 +35,8 @@ def upload(client, content, name="countries.csv"):
 
 
 def confirmation(page):
-    """What the page would send back, as a browser reads it."""
-    fields = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', page.content.decode())
+    """Return the hidden fields that a browser would send back."""
+    fields = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', text_of(page))
     return {name: unescape(value) for name, value in fields if name != "csrfmiddlewaretoken"}
 
 
@@ -44,7 +44,7 @@ def confirm(client, page, **changes):
     return client.post(CONFIRM, confirmation(page) | changes, follow=True)
 
 
-def take_in(client, content):
+def import_file(client, content):
     return confirm(client, upload(client, content))
 
 
@@ -53,8 +53,8 @@ def stored():
 
 
 def cells(page):
-    """The rows of the page's table, as text; what is struck out is in brackets."""
-    text = page.content.decode().replace("<del>", "[").replace("</del>", "]")
+    """Return the rows of the page's table as text. Deleted text is in brackets."""
+    text = text_of(page).replace("<del>", "[").replace("</del>", "]")
     rows = re.findall(r"<tr[^>]*>(.*?)</tr>", text.partition('<div class="country-table"')[2], re.DOTALL)
     return [
         [unescape(re.sub(r"<[^>]+>", "", cell)) for cell in re.findall(r"<td>(.*?)</td>", row, re.DOTALL)]
@@ -62,13 +62,9 @@ def cells(page):
     ]
 
 
-def mistakes(page):
+def errors(page):
     assert not confirmation(page).get("import_file_name")
     return [(int(line), detail) for line, detail, _ in cells(page)]
-
-
-def allow(user, *codenames):
-    user.user_permissions.add(*Permission.objects.filter(codename__in=codenames))
 
 
 @pytest.fixture
@@ -76,17 +72,10 @@ def france():
     return baker.make(Country, id_country="170", country_name="France", continent="Europe")
 
 
-@pytest.fixture
-def staff(client):
-    client.force_login(User.objects.create_user("staff", is_staff=True))
-    client.user = User.objects.get(username="staff")
-    return client
+# The preview, and the import
 
 
-# Looking, and taking in
-
-
-def test_the_preview_tells_what_is_new_and_what_changes_and_stores_nothing(admin_client, france):
+def test_the_preview_shows_new_and_changed_countries_and_stores_nothing(admin_client, france):
     baker.make(Country, id_country="203", country_name="Spain", continent=None)
     baker.make(Country, id_country="1", country_name="Atlantis", continent="Africa")
     page = upload(admin_client, HEADER + "170,Gaul,Europe\n203,Spain,Europe\n1,Atlantis,Africa\n205,Italy,Europe\n")
@@ -95,43 +84,45 @@ def test_the_preview_tells_what_is_new_and_what_changes_and_stores_nothing(admin
         ["changed", "203", "Spain", "[none] Europe"],
         ["new", "205", "Italy", "Europe"],
     ]
-    assert "<strong>1 new</strong>, <strong>2 changed</strong>, 1 unchanged" in page.content.decode()
+    assert "<strong>1 new</strong>, <strong>2 changed</strong>, 1 unchanged" in text_of(page)
     assert stored() == {("170", "France", "Europe"), ("203", "Spain", None), ("1", "Atlantis", "Africa")}
 
 
-def test_confirming_stores_what_the_preview_showed(admin_client, france):
-    page = take_in(admin_client, "\ufeffcontinent, id_country ,COUNTRY_NAME\r\n,170,Gaul\r\nAmericas,CW,Curaçao\r\n")
+def test_the_confirmation_stores_what_the_preview_showed(admin_client, france):
+    page = import_file(
+        admin_client, "\ufeffcontinent, id_country ,COUNTRY_NAME\r\n,170,Gaul\r\nAmericas,CW,Curaçao\r\n"
+    )
     assert stored() == {("170", "Gaul", None), ("CW", "Curaçao", "Americas")}
     assert page.redirect_chain == [(LIST, 302)]
-    assert "Imported: 1 new, 1 changed, 0 unchanged." in page.content.decode()
+    assert "Imported: 1 new, 1 changed, 0 unchanged." in text_of(page)
 
 
-def test_a_file_that_changes_nothing_says_so_and_has_nothing_to_confirm(admin_client, france):
-    page = upload(admin_client, HEADER + "170,France,Europe\n").content.decode()
-    assert "changes nothing: 1 unchanged" in page
+def test_a_file_that_changes_nothing_cannot_be_confirmed(admin_client, france):
+    page = text_of(upload(admin_client, HEADER + "170,France,Europe\n"))
+    assert "changes nothing. Unchanged countries: 1." in page
     assert ">Import</button>" not in page
 
 
-def test_a_long_preview_is_cut_and_says_so_and_all_of_it_is_stored(admin_client, monkeypatch):
-    monkeypatch.setattr(import_admin, "SHOWN", 3)
+def test_a_long_preview_is_truncated_but_imported_completely(admin_client, monkeypatch):
+    monkeypatch.setattr(import_pages, "MAX_SHOWN", 3)
     page = upload(admin_client, HEADER + "".join(f"{n},Country {n},\n" for n in range(2_345)))
     assert len(cells(page)) == 3
-    assert "the first 3 of 2345 rows" in page.content.decode()
+    assert "the first 3 of 2,345 new or changed rows" in text_of(page)
     confirm(admin_client, page)
     assert Country.objects.count() == 2_345
 
 
-def test_names_are_shown_as_text_and_never_as_markup(admin_client):
-    page = upload(admin_client, HEADER + "1,<script>alert(1)</script>,\n", name="<b>.csv").content.decode()
+def test_markup_in_names_is_escaped(admin_client):
+    page = text_of(upload(admin_client, HEADER + "1,<script>alert(1)</script>,\n", name="<b>.csv"))
     assert "&lt;script&gt;alert(1)" in page
     assert "<script>alert(1)" not in page
     assert "&lt;b&gt;.csv" in page
 
 
-# What is wrong with a file
+# Files with errors
 
 
-def test_every_bad_row_is_told_with_its_line_and_its_values(admin_client, france):
+def test_every_invalid_row_is_listed_with_its_line_and_its_values(admin_client, france):
     page = upload(
         admin_client,
         HEADER.encode()
@@ -139,86 +130,87 @@ def test_every_bad_row_is_told_with_its_line_and_its_values(admin_client, france
         + b"7" * 65
         + b',L,\n1\0,N,\n2,"Q"q,\n3,<i>I,"a\0"\n',
     )
-    assert [(line, detail.split(";")[0]) for line, detail in mistakes(page)] == [
+    assert [(line, detail.split(";")[0]) for line, detail in errors(page)] == [
         (2, "COUNTRY_NAME must not be empty"),
-        (3, "has 2 values instead of 3"),
-        (4, "is not in UTF-8"),
-        (6, "ID_COUNTRY '206' is on line 5 already"),
+        (3, "the row has 2 values instead of 3"),
+        (4, "the row is not UTF-8"),
+        (6, "ID_COUNTRY '206' is already on line 5"),
         (7, "ID_COUNTRY must not be empty"),
         (7, "COUNTRY_NAME must not be empty"),
         (8, "ID_COUNTRY must have at most 64 characters, not 65"),
         (9, "ID_COUNTRY must not contain the character NUL"),
-        (10, "is not valid CSV: ',' expected after '\"'"),
+        (10, "the row is not valid CSV: ',' expected after '\"'"),
         (11, "CONTINENT must not contain the character NUL"),
     ]
     assert cells(page)[1][2].split() == ["203", "Spain"]
     assert cells(page)[-1][2].split() == ["3", "<i>I", "a\N{REPLACEMENT CHARACTER}"]
-    assert "This file cannot be imported. Nothing was stored." in page.content.decode()
+    assert "This file has errors. Nothing was stored." in text_of(page)
     assert stored() == {("170", "France", "Europe")}
 
 
 @pytest.mark.parametrize(
     ("content", "detail"),
     [
-        (HEADER, "there are no rows below the names of the columns"),
+        (HEADER, "the file has a header, but no rows"),
         ("ID_COUNTRY;COUNTRY_NAME;CONTINENT\n1;a;\n", "the columns must be ID_COUNTRY,COUNTRY_NAME,CONTINENT"),
         ("ID_COUNTRY,COUNTRY_NAME,CONTINENT\n1,a,\n".encode("utf-16"), "the columns must be"),
         (b"PK\x03\x04" + bytes(range(256)) * 100, "the columns must be"),
         (b"\xff" * 1000, "the columns must be"),
     ],
 )
-def test_a_file_of_another_kind_is_told_what_a_file_must_be(admin_client, content, detail):
-    ((line, told), *_) = mistakes(upload(admin_client, content))
-    assert (line, told[: len(detail)]) == (1, detail)
+def test_another_kind_of_file_gives_the_required_format(admin_client, content, detail):
+    ((line, text), *_) = errors(upload(admin_client, content))
+    assert (line, text[: len(detail)]) == (1, detail)
 
 
-def test_a_long_list_of_mistakes_is_cut_and_says_so(admin_client, monkeypatch):
-    monkeypatch.setattr(import_admin, "SHOWN", 3)
+def test_a_long_list_of_errors_is_truncated(admin_client, monkeypatch):
+    monkeypatch.setattr(import_pages, "MAX_SHOWN", 3)
     page = upload(admin_client, HEADER + ",Nowhere,\n" * 100)
-    assert len(mistakes(page)) == 3
-    assert "the first 3 of 100 mistakes" in page.content.decode()
+    assert len(errors(page)) == 3
+    assert "the first 3 of 100 errors" in text_of(page)
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
-def test_a_file_of_too_many_lines_is_refused_at_once(admin_client, ending):
+def test_a_file_with_too_many_lines_is_refused(admin_client, ending):
     page = upload(admin_client, f"{HEADER.strip()}{ending}" + f",{ending}" * 20_000)
-    assert mistakes(page) == [(1, "at most 20,000 lines can be imported; there are 20,001")]
+    assert errors(page) == [(1, "the limit is 20,000 lines, and the file has 20,001")]
 
 
 @pytest.mark.parametrize(
     ("size", "message"),
-    [(1_000_001, "The file has 1,000,001 bytes, and at most 1,000,000"), (3_000_000, "Choose a CSV file of at most")],
+    [
+        (1_000_001, "The file has 1,000,001 bytes; the limit here is 1,000,000"),
+        (3_000_000, "Choose a CSV file"),
+    ],
 )
 def test_a_file_that_is_too_large_is_refused(admin_client, size, message):
     page = upload(admin_client, HEADER + "1,a," + "x" * (size - len(HEADER) - 4))
-    assert message in page.content.decode()
+    assert message in text_of(page)
     assert not confirmation(page).get("import_file_name")
 
 
 @pytest.mark.slow
-def test_the_largest_file_can_be_confirmed_even_if_it_cannot_be_packed(admin_client):
+def test_the_largest_file_can_be_confirmed_even_if_it_does_not_compress(admin_client):
     noise = base64.b64encode(b"".join(signing.b62_encode(n**9).encode() for n in range(40_000))).decode()
     rows = [f"{n},{noise[n * 100 : n * 100 + 90]},\n" for n in range(9_000)]
     content = HEADER + "".join(rows)
     assert 800_000 < len(content) < 1_000_000
-    take_in(admin_client, content)
+    import_file(admin_client, content)
     assert Country.objects.count() == 9_000
 
 
 @pytest.mark.parametrize("data", [{"format": "0"}, {"format": "7"}, {"format": "x", "import_file": "text"}])
-def test_a_form_without_a_file_is_told_to_have_one(admin_client, data):
+def test_a_form_without_a_file_asks_for_one(admin_client, data):
     page = admin_client.post(IMPORT, data)
     assert page.status_code == 200
-    assert "Choose a CSV file" in page.content.decode()
+    assert "Choose a CSV file" in text_of(page)
 
 
-# Between preview and confirmation
+# From the preview to the confirmation
 
 
-def test_whoever_confirms_need_not_ask_the_process_that_showed_the_preview(
-    admin_client, admin_user, tmp_path, settings
-):
-    """Nothing is kept in the memory of a process, in a file or in a session."""
+def test_another_client_can_confirm_the_preview(admin_client, admin_user, tmp_path, settings):
+    """Neither a process, a file nor a session stores the upload."""
     page = upload(admin_client, HEADER + "170,France,Europe\n")
     another = Client()
     another.force_login(admin_user)
@@ -242,12 +234,12 @@ def test_whoever_confirms_need_not_ask_the_process_that_showed_the_preview(
 def test_a_forged_confirmation_stores_nothing(admin_client, changes):
     page = confirm(admin_client, upload(admin_client, HEADER + "170,France,Europe\n"), **changes)
     assert (page.status_code, page.redirect_chain) == (200, [(IMPORT, 302)])
-    assert "Nothing was imported" in page.content.decode()
+    assert "Nothing was imported" in text_of(page)
     assert not stored()
     assert not LogEntry.objects.exists()
 
 
-def test_another_text_under_the_same_signature_stores_nothing(admin_client):
+def test_a_changed_file_with_the_old_signature_stores_nothing(admin_client):
     page = upload(admin_client, HEADER + "170,France,Europe\n")
     forged = base64.urlsafe_b64encode(f"{HEADER}170,Gaul,\n".encode()).decode().rstrip("=")
     signature = confirmation(page)["import_file_name"].partition(":")[2]
@@ -260,14 +252,14 @@ def test_an_empty_confirmation_stores_nothing(admin_client):
     assert admin_client.get(CONFIRM).status_code == 405
 
 
-def test_a_preview_that_somebody_overtook_is_out_of_date(admin_client, france):
+def test_a_preview_is_out_of_date_after_another_change(admin_client, france):
     page = upload(admin_client, HEADER + "170,Gaul,Europe\n")
     load_countries(f"{HEADER}170,Frankreich,Europe\n".encode())
-    assert "this preview is out of date" in confirm(admin_client, page).content.decode()
+    assert "This preview is out of date" in text_of(confirm(admin_client, page))
     assert stored() == {("170", "Frankreich", "Europe")}
 
 
-def test_a_preview_is_confirmed_once(admin_client):
+def test_a_preview_can_be_confirmed_once(admin_client):
     page = upload(admin_client, HEADER + "170,France,Europe\n")
     confirm(admin_client, page)
     Country.objects.update(country_name="Gaul")
@@ -275,32 +267,34 @@ def test_a_preview_is_confirmed_once(admin_client):
     assert stored() == {("170", "Gaul", "Europe")}
 
 
-def test_a_preview_ends_after_an_hour(admin_client, monkeypatch):
+def test_a_preview_expires_after_an_hour(admin_client, monkeypatch):
     page = upload(admin_client, HEADER + "170,France,Europe\n")
     now = timezone.now().timestamp()
     monkeypatch.setattr("django.core.signing.time.time", lambda: now + 3_601)
-    assert "an hour has passed" in confirm(admin_client, page).content.decode()
+    assert "an hour has passed" in text_of(confirm(admin_client, page))
     assert not stored()
 
 
-# The log
+# The audit log
 
 
-def test_the_log_says_of_each_country_where_its_values_come_from(admin_client, admin_user, france):
+def test_the_audit_log_records_the_file_and_the_changes_of_each_country(admin_client, admin_user, france):
     baker.make(Country, id_country="1", country_name="Atlantis", continent="Africa")
-    take_in(admin_client, HEADER + "170,Gaul,\n1,Atlantis,Africa\n203,Spain,Europe\n")
+    import_file(admin_client, HEADER + "170,Gaul,\n1,Atlantis,Africa\n203,Spain,Europe\n")
+    source = "Imported from countries.csv"
+    values = "id: nothing → “203”; name: nothing → “Spain”; continent: nothing → “Europe”"
     assert set(LogEntry.objects.values_list("object_id", "object_repr", "action_flag", "change_message")) == {
-        ("170", "Gaul", CHANGE, "Imported from countries.csv: name “France” → “Gaul”, continent “Europe” → none"),
-        ("203", "Spain", ADDITION, "Imported from countries.csv: name “Spain”, continent “Europe”"),
+        ("170", "Gaul", CHANGE, f"{source}: name: “France” → “Gaul”; continent: “Europe” → nothing."),
+        ("203", "Spain", ADDITION, f"{source}: {values}."),
     }
     assert set(LogEntry.objects.values_list("user", flat=True)) == {admin_user.pk}
     history = admin_client.get(reverse("admin:countries_country_history", args=["170"])).content.decode()
-    assert "name “France” → “Gaul”" in history
+    assert "name: “France” → “Gaul”" in history
 
 
-def test_what_cannot_be_logged_is_not_imported(admin_client, monkeypatch):
+def test_nothing_is_imported_if_the_audit_log_cannot_be_written(admin_client, monkeypatch):
     page = upload(admin_client, HEADER + "170,France,Europe\n")
-    monkeypatch.setattr("countries.import_admin.what_changed", lambda *countries: 1 / 0)
+    monkeypatch.setattr("countries.import_pages.describe_changes", lambda *countries: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         confirm(admin_client, page)
     assert not stored()
@@ -316,7 +310,7 @@ def exported(client, **query):
     return response.content
 
 
-def test_the_export_holds_the_countries_that_are_listed(admin_client, france):
+def test_the_export_contains_the_listed_countries(admin_client, france):
     baker.make(Country, id_country="710", country_name="Brazil", continent="South America")
     assert exported(admin_client, continent="Europe").decode("utf-8-sig") == (
         "ID_COUNTRY,COUNTRY_NAME,CONTINENT\r\n170,France,Europe\r\n"
@@ -337,43 +331,42 @@ def test_an_export_can_be_imported_again_and_changes_nothing(admin_client, franc
     for number, name in enumerate(AWKWARD):
         baker.make(Country, id_country=f"-{number}", country_name=name, continent=name if number % 2 else None)
     file, before = exported(admin_client), stored()
-    assert f"changes nothing: {len(AWKWARD) + 1} unchanged" in upload(admin_client, file).content.decode()
+    assert f"changes nothing. Unchanged countries: {len(AWKWARD) + 1}." in text_of(upload(admin_client, file))
     Country.objects.all().delete()
-    take_in(admin_client, file)
+    import_file(admin_client, file)
     assert stored() == before
 
 
-# Rights
+# Permissions
 
 
-def test_import_takes_the_rights_to_add_and_to_change(staff):
-    allow(staff.user, "view_country", "add_country", "change_country")
-    assert 'href="/admin/countries/country/import/"' in staff.get(LIST).content.decode()
-    take_in(staff, HEADER + "170,France,Europe\n")
+def test_the_import_needs_the_permissions_to_add_and_to_change():
+    staff = staff_client("countries.view_country", "countries.add_country", "countries.change_country")
+    assert 'href="/admin/countries/country/import/"' in text_of(staff.get(LIST))
+    import_file(staff, HEADER + "170,France,Europe\n")
     assert stored() == {("170", "France", "Europe")}
 
 
-@pytest.mark.parametrize("codename", ["add_country", "change_country", "view_country", "delete_country"])
-def test_one_right_is_not_enough_to_import(staff, admin_client, codename):
+@pytest.mark.parametrize("action", ["add", "change", "view", "delete"])
+def test_one_permission_is_not_enough_to_import(admin_client, action):
     page = upload(admin_client, HEADER + "170,France,Europe\n")
-    allow(staff.user, "view_country", codename)
-    staff.force_login(staff.user)
-    assert "/import/" not in staff.get(LIST).content.decode()
+    staff = staff_client("countries.view_country", f"countries.{action}_country")
+    assert "/import/" not in text_of(staff.get(LIST))
     assert staff.get(IMPORT).status_code == 403
     assert upload(staff, HEADER + "170,France,Europe\n").status_code == 403
     assert confirm(staff, page).status_code == 403
     assert not stored()
 
 
-def test_whoever_sees_countries_exports_them(staff, france):
+def test_the_export_needs_the_view_permission(france):
+    staff = staff_client()
     assert staff.get(EXPORT).status_code == 403
-    allow(staff.user, "view_country")
-    staff.user = User.objects.get(pk=staff.user.pk)
-    assert 'href="/admin/countries/country/export/' in staff.get(LIST).content.decode()
+    allow(staff, "countries.view_country")
+    assert 'href="/admin/countries/country/export/' in text_of(staff.get(LIST))
     assert b"170,France,Europe" in exported(staff)
 
 
 @pytest.mark.parametrize("address", [IMPORT, CONFIRM, EXPORT])
-def test_nobody_gets_anywhere_without_logging_in(client, address):
+def test_every_page_requires_a_login(client, address):
     assert client.get(address).url.startswith("/admin/login/")
     assert client.post(address).url.startswith("/admin/login/")
