@@ -11,7 +11,7 @@ from random import Random
 from typing import Generic, NamedTuple, TypeVar
 
 from countries.models import Country
-from sales.ingest.schema import SaleEvent
+from sales.ingest.fields import SaleEvent
 from sales.models import Category
 
 FIRST_DAY = date(2020, 7, 1)

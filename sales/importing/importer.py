@@ -14,7 +14,7 @@ from django.utils import timezone
 from sales.importing.event_file import Chunk, EventFile
 from sales.importing.sources import START, Checkpoint, ImportFileError
 from sales.ingest.schema import ValidationResult, validate_events
-from sales.ingest.service import Delivery, IngestOptions, StoredBatch, store_batch
+from sales.ingest.service import BatchContext, BatchResult, IngestOptions, store_batch
 from sales.models import FileImport
 
 Item = TypeVar("Item")
@@ -97,9 +97,9 @@ def _take(
     chunk: Chunk, checked: ValidationResult, name: str, how: ImportOptions, kept: FileImport, outcome: ImportSummary
 ) -> None:
     if checked.errors and not how.options.skip:
-        raise chunk.batch.refusal(checked)
+        raise chunk.batch.validation_error(checked)
     with transaction.atomic():
-        taken = store_batch(chunk.batch, checked, Delivery(how.sender, name, how.options))
+        taken = store_batch(chunk.batch, checked, BatchContext(how.sender, name, how.options))
         if not how.options.dry_run:
             _keep_place(kept, chunk.end, taken)
     for what, number in taken.counts().items():
@@ -128,7 +128,7 @@ def _go_to(kept: FileImport, place: Checkpoint) -> None:
     kept.size, kept.lines, kept.digest = place.size, place.lines, place.digest
 
 
-def _keep_place(kept: FileImport, place: Checkpoint, taken: StoredBatch) -> None:
+def _keep_place(kept: FileImport, place: Checkpoint, taken: BatchResult) -> None:
     _go_to(kept, place)
     for what, number in taken.counts().items():
         setattr(kept, what, getattr(kept, what) + number)

@@ -8,8 +8,9 @@ from django.db import connection, transaction
 from psycopg.types.json import Jsonb
 
 from sales.ingest.batches import parse_each
-from sales.ingest.rejection import reason_of, storable
-from sales.ingest.schema import EventError, SaleEvent, validate_event
+from sales.ingest.fields import SaleEvent
+from sales.ingest.rejection import short_reason, storable_errors
+from sales.ingest.schema import EventError, validate_event
 from sales.ingest.service import CONFLICT
 from sales.ingest.writer import record_sales
 from sales.models import RejectedEvent
@@ -72,8 +73,8 @@ def mend(pk: int, text: str) -> bool:
             return False
         mistakes = find_mistakes(text.encode(), row.sender)
         row.mended = text
-        row.reason = reason_of(mistakes) if mistakes else MENDED
-        row.errors = storable(mistakes)
+        row.reason = short_reason(mistakes) if mistakes else MENDED
+        row.errors = storable_errors(mistakes)
         row.save(update_fields=("mended", "reason", "errors"))
     return True
 
@@ -130,8 +131,8 @@ def _settle(sales: Mapping[int, int], user: str) -> None:
 
 def _note_mistakes(wrong: Mapping[int, Sequence[EventError]]) -> None:
     """Keep what is wrong now, where that is not what was wrong before."""
-    reasons = [reason_of(those) for those in wrong.values()]
-    errors = [Jsonb(storable(those)) for those in wrong.values()]
+    reasons = [short_reason(those) for those in wrong.values()]
+    errors = [Jsonb(storable_errors(those)) for those in wrong.values()]
     with connection.cursor() as cursor:
         cursor.execute(
             """

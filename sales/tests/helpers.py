@@ -9,7 +9,8 @@ from typing import Any
 
 from django.db import connection
 
-from sales.ingest.schema import EXAMPLE, SaleEvent, parse_moment
+from sales.ingest.fields import SaleEvent, parse_timestamp
+from sales.ingest.schema import EXAMPLE
 from sales.models import RejectedEvent
 
 EVENT = json.dumps(EXAMPLE)
@@ -19,7 +20,7 @@ def sale_event(**changes: Any) -> SaleEvent:
     """A validated event: the example with `changes`, in which a date may be text and a revenue any number."""
     event = EXAMPLE | changes
     paid = event["DATE_PAYMENT"]
-    moment = paid if isinstance(paid, datetime.datetime) else parse_moment(paid)
+    moment = paid if isinstance(paid, datetime.datetime) else parse_timestamp(paid)
     return event | {"DATE_PAYMENT": moment, "REVENUE": Decimal(str(event["REVENUE"]))}  # type: ignore[return-value]
 
 

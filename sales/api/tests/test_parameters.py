@@ -58,9 +58,10 @@ class TestPeriods:
         errors = errors_of(parse, {"category": ["toys"], "start_date": ["soon"], "end_date": ["a", "b"], "page": ["2"]})
 
         assert errors["category"].startswith("must be one of clothing, shoes")
-        assert errors["start_date"].startswith("must be a date and time")
+        assert errors["start_date"].startswith("must be an ISO 8601 date and time")
         assert errors["end_date"] == "must be given once"
-        assert errors["page"].startswith("is not known here; there are category, ")
+        assert errors["page"].startswith("is unknown; the parameters are ")
+        assert "category, start_date, end_date" in errors["page"]
 
 
 class TestSalesParameters:
@@ -107,7 +108,7 @@ class TestCursors:
         try:
             place = parse_cursor(text)
         except ValueError as error:
-            assert str(error) == "must be the cursor of an earlier answer, unchanged"  # noqa: PT017
+            assert str(error) == "must be the cursor of an earlier response, unchanged"  # noqa: PT017
         else:
             assert write_cursor(place) == text
 
@@ -117,7 +118,7 @@ class TestCursors:
 
         errors = errors_of(parse_sales_query, {"cursor": [text]})
 
-        assert errors == {"cursor": "must be the cursor of an earlier answer, unchanged"}
+        assert errors == {"cursor": "must be the cursor of an earlier response, unchanged"}
 
     def test_a_moment_beyond_the_calendar_is_refused(self):
         assert "cursor" in errors_of(parse_sales_query, {"cursor": ["f_________________" + "AAAA"]})

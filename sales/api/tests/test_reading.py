@@ -16,7 +16,7 @@ from rest_framework.test import APIClient
 
 from sales.api import reading
 from sales.ingest import writer as services
-from sales.ingest.schema import SaleEvent
+from sales.ingest.fields import SaleEvent
 from sales.models import Sale
 from sales.tests.helpers import sale_event
 from salesengine.tests.clients import problem_of
@@ -72,7 +72,7 @@ class TestSales:
         assert answer == b'{"results":[' + sale + b'],"next":null}\n'
 
     def test_it_has_every_field_of_the_event(self):
-        assert list(reading.FIELDS) == ["ID", *SaleEvent.__annotations__, "RECEIVED_AT"]
+        assert list(reading.ATTRIBUTES) == ["ID", *SaleEvent.__annotations__, "RECEIVED_AT"]
 
     def test_the_newest_payment_comes_first_and_then_the_highest_id(self, api):
         days = ["2021-01-08", "2021-01-09", "2021-01-07", "2021-01-09"]
@@ -162,7 +162,7 @@ class TestSales:
 
         error_of(response, 400)
         assert response.json()["errors"] == [
-            {"parameter": "cursor", "detail": "must be the cursor of an earlier answer, unchanged"}
+            {"parameter": "cursor", "detail": "must be the cursor of an earlier response, unchanged"}
         ]
 
     def test_keys_are_asked_for(self, api, settings):
@@ -277,7 +277,7 @@ class TestOrder:
     def test_it_takes_no_parameters(self, api):
         problem = problem_of(api.get("/sales/7?cursor=x"), 400, "invalid-request")
 
-        assert problem["errors"] == [{"parameter": "cursor", "detail": "is not known here; there are none"}]
+        assert problem["errors"] == [{"parameter": "cursor", "detail": "is unknown; there are no parameters"}]
 
     def test_it_is_all_its_lines_the_oldest_first(self, api):
         days = ["2021-01-08", "2021-01-09", "2021-01-07", "2021-01-08"]
@@ -293,7 +293,7 @@ class TestOrder:
     def test_an_order_that_is_not_known_is_not_found(self, api):
         record_sales([sale_event(ID_ORDER="7")])
 
-        assert error_of(api.get("/sales/8"), 404) == "There is no sale of this order."
+        assert error_of(api.get("/sales/8"), 404) == "No sale has this order id."
 
     def test_an_order_of_very_many_lines_is_to_be_read_page_by_page(self, api, monkeypatch):
         monkeypatch.setattr(reading, "MAX_LINES", 3)
@@ -302,7 +302,7 @@ class TestOrder:
 
         record_sales([sale_event(ID_ORDER="7")])
 
-        assert "more than 3 lines: read it page by page" in error_of(api.get("/sales/7"), 400)
+        assert "more than 3 lines. Read it page by page" in error_of(api.get("/sales/7"), 400)
         assert len(walk(api, id_order="7", limit=3)) == 4
 
     def test_an_id_that_cannot_be_is_refused(self, api):
@@ -360,6 +360,6 @@ def test_what_takes_too_long_is_given_up(api, monkeypatch, address):
         other.rollback()
         other.close()
 
-    assert "Narrow the question with start_date and end_date" in error_of(response, 503)
+    assert "Narrow the query with start_date and end_date" in error_of(response, 503)
     assert "Retry-After" not in response
     assert api.get("/sales").status_code == 200

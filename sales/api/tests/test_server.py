@@ -97,7 +97,7 @@ def test_a_body_that_breaks_off_is_not_stored(server, event, header, sent):
         answer = response.read()
 
     assert response.status == 400
-    assert b"broke off" in answer
+    assert b"ended early" in answer
     assert feedback(server, category="girls") == []
 
 

@@ -199,7 +199,7 @@ def test_events_the_sender_sent_before_are_duplicates_and_changed_ones_conflicts
     assert orders() == ["0", "1", "2", "3", "4"]
 
     path.write_text(ndjson(rows, [EXAMPLE | {"ID_ORDER": "other", "EVENT_ID": "1"}]))
-    with ending(1, "line 7: EVENT_ID was sent before with other contents"):
+    with ending(1, "line 7: EVENT_ID was sent before with other content"):
         run(path, "--sender", "shop")
     with ending(3):
         run(path, "--sender", "shop", "--on-error", "skip")

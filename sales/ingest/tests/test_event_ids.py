@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 from django.db import connection
 
-from sales.ingest.writer import FEW, contents_digest, record_sales
+from sales.ingest.writer import COPY_THRESHOLD, content_digest, record_sales
 from sales.models import EventId, Sale
 from sales.tests.helpers import sale_event
 from sales.totals import feedback
@@ -42,7 +42,7 @@ class TestOverHTTP:
         post(api, event | {"EVENT_ID": "e-1"})
         response = post(api, event | change | {"EVENT_ID": "e-1"})
 
-        errors = [{"pointer": "/EVENT_ID", "detail": "was sent before with other contents"}]
+        errors = [{"pointer": "/EVENT_ID", "detail": "was sent before with other content"}]
         assert problem_of(response, 409, "event-conflict")["errors"] == errors
         assert Sale.objects.count() == 1
 
@@ -101,7 +101,7 @@ class TestWriter:
         assert (first.accepted, second.accepted) == (1, 1)
         assert first.ids != second.ids
 
-    @pytest.mark.parametrize("number", [2, FEW + 5])
+    @pytest.mark.parametrize("number", [2, COPY_THRESHOLD + 5])
     def test_every_event_gets_the_id_of_its_sale(self, number):
         events = [sale_event(EVENT_ID=f"e-{place % 150}", ID_ORDER=str(place % 150)) for place in range(number)]
         record_sales(events[:1], "shop")
@@ -122,7 +122,7 @@ class TestWriter:
     ],
 )
 def test_the_same_contents_have_the_same_digest(one, other):
-    assert contents_digest(sale_event(**one)) == contents_digest(sale_event(**other))
+    assert content_digest(sale_event(**one)) == content_digest(sale_event(**other))
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_the_same_contents_have_the_same_digest(one, other):
     ],
 )
 def test_other_contents_have_another_digest(one, other):
-    assert contents_digest(sale_event(**one)) != contents_digest(sale_event(**other))
+    assert content_digest(sale_event(**one)) != content_digest(sale_event(**other))
 
 
 @pytest.mark.django_db(transaction=True)

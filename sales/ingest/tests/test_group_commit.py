@@ -50,14 +50,14 @@ def submit_all(group_commit, items):
 def test_each_gets_its_own_result_from_few_writes():
     write = Writer()
 
-    assert submit_all(GroupCommit(write, at_most=100), range(30)) == [item * 10 for item in range(30)]
+    assert submit_all(GroupCommit(write, max_group_size=100), range(30)) == [item * 10 for item in range(30)]
     assert sorted(item for group in write.groups for item in group) == list(range(30))
     assert len(write.groups) <= 6
 
 
 def test_nobody_waits_for_company():
     write = Writer()
-    group_commit = GroupCommit(write, at_most=100)
+    group_commit = GroupCommit(write, max_group_size=100)
 
     assert [group_commit.submit(item) for item in (1, 2)] == [10, 20]
     assert write.groups == [[1], [2]]
@@ -66,14 +66,14 @@ def test_nobody_waits_for_company():
 def test_a_group_has_its_limit():
     write = Writer()
 
-    assert submit_all(GroupCommit(write, at_most=4), range(30)) == [item * 10 for item in range(30)]
+    assert submit_all(GroupCommit(write, max_group_size=4), range(30)) == [item * 10 for item in range(30)]
     assert max(map(len, write.groups)) == 4
 
 
 def test_who_is_refused_does_not_spoil_the_others():
     write = Writer(fails=lambda items: DataError("bad") if 13 in items else None)
 
-    results = submit_all(GroupCommit(write, at_most=100), range(30))
+    results = submit_all(GroupCommit(write, max_group_size=100), range(30))
 
     assert isinstance(results.pop(13), DataError)
     assert results == [item * 10 for item in range(30) if item != 13]
@@ -82,7 +82,7 @@ def test_who_is_refused_does_not_spoil_the_others():
 def test_what_may_be_stored_is_never_tried_again():
     write = Writer(fails=lambda items: OperationalError("the connection broke off"))
 
-    results = submit_all(GroupCommit(write, at_most=100), range(30))
+    results = submit_all(GroupCommit(write, max_group_size=100), range(30))
 
     assert all(isinstance(result, OperationalError) for result in results)
     assert sorted(item for group in write.groups for item in group) == list(range(30))
@@ -90,14 +90,14 @@ def test_what_may_be_stored_is_never_tried_again():
 
 def test_it_goes_on_after_a_failure():
     write = Writer(fails=lambda items: OperationalError("away") if 1 in items else None)
-    group_commit = GroupCommit(write, at_most=100)
+    group_commit = GroupCommit(write, max_group_size=100)
 
     with pytest.raises(OperationalError):
         group_commit.submit(1)
     assert group_commit.submit(2) == 20
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, databases=["default", "singles"])
 def test_each_single_event_gets_the_id_of_its_own_sale():
     def submit(number):
         try:

@@ -152,7 +152,7 @@ class TestConcurrent:
             assert second.result(timeout=5) == idempotency.IngestResponse(201, b"second\n")
 
     def test_what_it_waits_for_besides_has_no_limit(self, transactional_db, monkeypatch, event):
-        monkeypatch.setattr(idempotency, "LONGEST_WAIT", "50ms")
+        monkeypatch.setattr(idempotency, "LOCK_TIMEOUT", "50ms")
         event_id = sale_event(EVENT_ID="e-1")
 
         def hold():
@@ -171,7 +171,7 @@ class TestConcurrent:
             holder.result()
 
     def test_a_second_request_waits_no_longer_than_the_limit(self, first_request, monkeypatch, api, event):
-        monkeypatch.setattr(idempotency, "LONGEST_WAIT", "100ms")
+        monkeypatch.setattr(idempotency, "LOCK_TIMEOUT", "100ms")
 
         response = post(api, event, **{"Idempotency-Key": "key"})
 

@@ -133,7 +133,7 @@ def test_every_bad_field_of_every_bad_event_is_named(api, event):
 def test_one_bad_event_keeps_the_whole_list_out(api, event):
     response = post(api, [event, event | {"REVENUE": "much"}])
 
-    assert response.json()["detail"] == "There is 1 mistake in 2 events; nothing was stored."
+    assert response.json()["detail"] == "Found 1 error in 2 events. Nothing was stored."
     assert not Sale.objects.exists()
     assert not JournalEntry.objects.exists()
 
@@ -152,28 +152,28 @@ def test_one_bad_event_keeps_the_whole_list_out(api, event):
         ({"BRAND": ["Dsquared2"]}, "must be text, in quotes"),
         ({"CATEGORY": "Clothing"}, "must be null or one of clothing, shoes"),
         ({"CATEGORY": {}}, "must be null or one of clothing, shoes"),
-        ({"DATE_PAYMENT": 1609978164}, "must be a date and time as in ISO 8601, such as 2021-01-07T00:09:24Z"),
-        ({"DATE_PAYMENT": "1609978164"}, "must be a date and time as in ISO 8601"),
-        ({"DATE_PAYMENT": "07/01/2021"}, "must be a date and time as in ISO 8601"),
-        ({"DATE_PAYMENT": "2021-02-29T00:00:00"}, "is no date and time: day is out of range for month"),
-        ({"DATE_PAYMENT": "2021-01-07T24:30:00"}, "is no date and time"),
-        ({"DATE_PAYMENT": "0000-01-01T00:00:00"}, "is no date and time: year 0 is out of range"),
-        ({"DATE_PAYMENT": "10000-01-01T00:00:00"}, "must be a date and time as in ISO 8601"),
-        ({"DATE_PAYMENT": "0001-01-01T00:00:00+01:00"}, "must lie in the years 1 to 9999 in UTC"),
-        ({"DATE_PAYMENT": "9999-12-31T23:59:59-01:00"}, "must lie in the years 1 to 9999 in UTC"),
-        ({"DATE_PAYMENT": "2021-01-07T10:00+10:99"}, "must be a date and time as in ISO 8601"),
-        ({"DATE_PAYMENT": "2021-01-07T10:00+24:00"}, "must be a date and time as in ISO 8601"),
-        ({"DATE_PAYMENT": "٢٠٢١-01-07"}, "must be a date and time as in ISO 8601"),
+        ({"DATE_PAYMENT": 1609978164}, "must be an ISO 8601 date and time, such as 2021-01-07T00:09:24Z"),
+        ({"DATE_PAYMENT": "1609978164"}, "must be an ISO 8601 date and time"),
+        ({"DATE_PAYMENT": "07/01/2021"}, "must be an ISO 8601 date and time"),
+        ({"DATE_PAYMENT": "2021-02-29T00:00:00"}, "is not a valid date and time: day is out of range for month"),
+        ({"DATE_PAYMENT": "2021-01-07T24:30:00"}, "is not a valid date and time"),
+        ({"DATE_PAYMENT": "0000-01-01T00:00:00"}, "is not a valid date and time: year 0 is out of range"),
+        ({"DATE_PAYMENT": "10000-01-01T00:00:00"}, "must be an ISO 8601 date and time"),
+        ({"DATE_PAYMENT": "0001-01-01T00:00:00+01:00"}, "must be in the years 1 to 9999 (UTC)"),
+        ({"DATE_PAYMENT": "9999-12-31T23:59:59-01:00"}, "must be in the years 1 to 9999 (UTC)"),
+        ({"DATE_PAYMENT": "2021-01-07T10:00+10:99"}, "must be an ISO 8601 date and time"),
+        ({"DATE_PAYMENT": "2021-01-07T10:00+24:00"}, "must be an ISO 8601 date and time"),
+        ({"DATE_PAYMENT": "٢٠٢١-01-07"}, "must be an ISO 8601 date and time"),
         ({"REVENUE": None}, "must be a number, such as 57.27456"),
         ({"REVENUE": ""}, "must be a number, such as 57.27456"),
         ({"REVENUE": "NaN"}, "must be a number, such as 57.27456"),
         ({"REVENUE": "-Infinity"}, "must be a number, such as 57.27456"),
         ({"REVENUE": "1_000"}, "must be a number, such as 57.27456"),
         ({"REVENUE": "1,5"}, "must be a number, such as 57.27456"),
-        ({"REVENUE": 10**15}, "must be smaller than 10^15"),
+        ({"REVENUE": 10**15}, "must be less than 10^15"),
         ({"REVENUE": -(10**15)}, "greater than -10^15"),
         ({"REVENUE": "1e999999999"}, "must be a number, such as 57.27456"),
-        ({"REVENUE": int("9" * 1000)}, "must be smaller than 10^15"),
+        ({"REVENUE": int("9" * 1000)}, "must be less than 10^15"),
         ({"REVENUE": "0.000000000000000000001"}, "must have at most 20 decimals"),
     ],
 )
@@ -295,6 +295,6 @@ def test_the_listing_of_errors_ends_but_their_number_is_told(api, settings):
 
     problem = response.json()
     assert response.status_code == 400
-    assert problem["detail"] == "There are 16,000 mistakes in 2,000 events; nothing was stored."
+    assert problem["detail"] == "Found 16,000 errors in 2,000 events. Nothing was stored."
     assert (problem["error_count"], len(problem["errors"])) == (16_000, 10_000)
     assert [problem["errors"][place]["pointer"] for place in (0, 9_999)] == ["/0/ID_ORDER", "/1249/REVENUE"]

@@ -147,7 +147,7 @@ class TestRehearsing:
         ("?on_error=ignore", "on_error", "must be stop or skip"),
         ("?dry_run=yes", "dry_run", "must be true or false"),
         ("?dry_run=true&dry_run=true", "dry_run", "must be given once"),
-        ("?dryrun=true", "dryrun", "is not known here; there are on_error, dry_run"),
+        ("?dryrun=true", "dryrun", "is unknown; the parameters are on_error, dry_run"),
     ],
 )
 def test_a_parameter_that_makes_no_sense_is_refused(api, event, query, parameter, words):

@@ -11,13 +11,13 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
 
-from sales.ingest.writer import FEW, record_plain_sales, record_sales
+from sales.ingest.writer import COPY_THRESHOLD, record_plain_sales, record_sales
 from sales.models import CountryDailyTotal, CountryDay, CountryJournalEntry, CountryTotal, Sale
 from sales.tests.helpers import refusing, sale_event
 from sales.totals import country_totals, feedback
 from salesengine.tests.servers import waiting_at_most
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "singles"])
 
 
 def country_sales():
@@ -42,7 +42,7 @@ def record(request):
     """Each of the ways that sales are written."""
     if request.param != "many":
         return request.param
-    return lambda events: record_sales(events + [sold("9", "9", DATE_PAYMENT="2020-01-01")] * (FEW + 1))
+    return lambda events: record_sales(events + [sold("9", "9", DATE_PAYMENT="2020-01-01")] * (COPY_THRESHOLD + 1))
 
 
 @pytest.mark.parametrize("folded", [False, True])
@@ -90,7 +90,7 @@ def test_a_duplicate_of_an_event_is_not_counted():
     assert country_totals.verify() == []
 
 
-@pytest.mark.parametrize("number", [2, FEW + 1])
+@pytest.mark.parametrize("number", [2, COPY_THRESHOLD + 1])
 def test_a_batch_that_fails_half_way_leaves_nothing_behind(number):
     with refusing("country_journal", "false"), pytest.raises(DatabaseError):
         record_sales([sold()] * number)

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sales.ingest.writer import FEW, record_sales
+from sales.ingest.writer import COPY_THRESHOLD, record_sales
 from sales.models import Category, DailyTotal, JournalEntry, Sale, Total
 from sales.tests.helpers import refusing, sale_event
 from sales.totals import feedback
@@ -145,15 +145,15 @@ class TestAnswer:
         [
             ({"category": "toys"}, "category", "must be one of clothing, shoes"),
             ({"category": ""}, "category", "must be one of clothing, shoes"),
-            ({"start_date": "yesterday"}, "start_date", "must be a date and time as in ISO 8601"),
+            ({"start_date": "yesterday"}, "start_date", "must be an ISO 8601 date and time"),
             ({"start_date": "2021-02-30"}, "start_date", "day is out of range"),
-            ({"end_date": "2021-01-01T00:00:00-99:00"}, "end_date", "must be a date and time as in ISO 8601"),
+            ({"end_date": "2021-01-01T00:00:00-99:00"}, "end_date", "must be an ISO 8601 date and time"),
             ({"end_date": "0001-01-01T00:00:00+05:00"}, "end_date", "years 1 to 9999"),
             ({"start_date": "2021-01-02", "end_date": "2021-01-01"}, "end_date", "must not be before start_date"),
-            ({"start": "2021-01-02"}, "start", "is not known here; there are category, start_date, end_date"),
+            ({"start": "2021-01-02"}, "start", "is unknown; the parameters are category, start_date, end_date"),
             ({"category": ["bags", "shoes"]}, "category", "must be given once"),
             ({"category": "a\0b"}, "category", "must be one of"),
-            ({"format": "xml"}, "format", "is not known here"),
+            ({"format": "xml"}, "format", "is unknown"),
         ],
     )
     def test_a_parameter_that_makes_no_sense_is_named(self, api, parameters, name, words):
@@ -264,6 +264,7 @@ class TestWriters:
         assert JournalEntry.objects.count() < 100
         assert feedback.verify() == []
 
+    @pytest.mark.django_db(transaction=True, databases=["default", "singles"])
     def test_a_fold_that_fails_does_not_fail_the_sale(self, monkeypatch, api, event, caplog):
         def fail(entry_ids):
             raise DatabaseError("no fold today")
@@ -276,14 +277,14 @@ class TestWriters:
         assert "no fold today" in caplog.text
         assert feedback.top_categories(FeedbackQuery())[0].sales_count == 1
 
-    @pytest.mark.parametrize("number", [2, FEW + 1])
+    @pytest.mark.parametrize("number", [2, COPY_THRESHOLD + 1])
     def test_a_batch_that_fails_half_way_leaves_nothing_behind(self, number):
         with refusing("feedback_journal", "false"), pytest.raises(DatabaseError):
             record_sales([sale_event()] * number)
 
         assert not Sale.objects.exists()
 
-    @pytest.mark.parametrize("number", [5, FEW + 1])
+    @pytest.mark.parametrize("number", [5, COPY_THRESHOLD + 1])
     def test_sales_get_their_ids_in_order(self, number):
         ids = record_sales([sale_event(ID_ORDER=str(place)) for place in range(number)]).ids
 

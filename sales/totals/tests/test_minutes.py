@@ -10,7 +10,7 @@ from django.core.management import call_command
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
-from sales.ingest.writer import FEW, record_plain_sales, record_sales
+from sales.ingest.writer import COPY_THRESHOLD, record_plain_sales, record_sales
 from sales.models import DuplicateJournalEntry, IngestMinute, JournalEntry
 from sales.rejected.replay import find_mistakes
 from sales.tests.helpers import refusing, rejected_event, sale_event
@@ -21,7 +21,7 @@ from sales.totals.tests.test_histories import together
 from salesengine.tests.clients import post
 from salesengine.tests.servers import waiting_at_most
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "singles"])
 HOUR = datetime.timedelta(hours=1)
 
 
@@ -40,13 +40,13 @@ def no_folds(monkeypatch):
 def test_what_is_accepted_is_counted_whatever_way_it_is_written(no_folds, folded):
     record_sales([sale_event(CATEGORY=category) for category in ("bags", "bags", None)])
     record_plain_sales([sale_event()])
-    record_sales([sale_event()] * (FEW + 1))
+    record_sales([sale_event()] * (COPY_THRESHOLD + 1))
     record_sales([sale_event(EVENT_ID="e-1")])
     if folded:
         feedback.fold()
 
     assert JournalEntry.objects.exists() is not folded
-    assert counts() == (3 + 1 + FEW + 1 + 1, 0, 0)
+    assert counts() == (3 + 1 + COPY_THRESHOLD + 1 + 1, 0, 0)
 
 
 @pytest.mark.parametrize("folded", [False, True])
@@ -133,7 +133,7 @@ def test_events_that_are_only_sent_again_keep_their_journal_short(monkeypatch):
     assert counts() == (1, 29, 0)
 
 
-@pytest.mark.parametrize("number", [1, FEW + 1])
+@pytest.mark.parametrize("number", [1, COPY_THRESHOLD + 1])
 def test_a_batch_that_fails_leaves_no_count_behind(number):
     record_sales([sale_event(EVENT_ID="e-1")])
     events = [sale_event(EVENT_ID="e-1")] + [sale_event(EVENT_ID=f"e-{place + 2}") for place in range(number)]
