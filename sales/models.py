@@ -292,15 +292,13 @@ class RejectedEvent(models.Model):
 
 
 class FileImport(models.Model):
-    """The checkpoint of a file's import. It identifies the file by content, because its name may change and it may grow.
+    """The checkpoint of a file's import. The digest identifies the file, because its name may change and it may grow.
 
     The transaction of each chunk updates it, until the file is finished. Lines appended later are a new import.
     """
 
     sender = models.TextField(db_collation="C")
-    reading = (
-        models.TextField()
-    )  # the format and the names of the columns: a file read in another way is another import
+    reading = models.TextField()  # the format and the column names: reading the file in another way is another import
     name = models.TextField()
     size = models.BigIntegerField()  # uncompressed bytes imported so far; for Parquet, of the whole file
     lines = models.BigIntegerField()  # imported so far; for Parquet, rows

@@ -17,7 +17,7 @@ EVENT = json.dumps(EXAMPLE)
 
 
 def sale_event(**changes: Any) -> SaleEvent:
-    """Return a validated event: the example with `changes`. Its date may be given as text, its revenue as any number."""
+    """Return a validated event: the example with `changes`. A date may be text, a revenue any number."""
     event = EXAMPLE | changes
     paid = event["DATE_PAYMENT"]
     timestamp = paid if isinstance(paid, datetime.datetime) else parse_timestamp(paid)
