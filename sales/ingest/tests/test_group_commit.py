@@ -5,12 +5,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import DataError, OperationalError, connection
+from django.db import DataError, OperationalError, connection, connections, transaction
+from django.test.utils import CaptureQueriesContext
 
-from sales.ingest import service as ingest
+from sales.ingest import service
 from sales.ingest.group_commit import GroupCommit
 from sales.models import Sale
 from sales.tests.helpers import sale_event
+from salesengine.tests.clients import post
 
 
 class Writer:
@@ -98,14 +100,31 @@ def test_writes_continue_after_a_failure():
 
 
 @pytest.mark.django_db(transaction=True, databases=["default", "singles"])
-def test_each_single_event_gets_the_id_of_its_own_sale():
-    def submit(number):
-        try:
-            return number, ingest.singles.submit(sale_event(ID_ORDER=str(number)))
-        finally:
-            connection.close()
+class TestSingleEvents:
+    def test_each_single_event_gets_the_id_of_its_own_sale(self):
+        def submit(number):
+            try:
+                return number, service.singles.submit(sale_event(ID_ORDER=str(number)))
+            finally:
+                connection.close()
 
-    with ThreadPoolExecutor(16) as pool:
-        ids = dict(pool.map(submit, range(300)))
+        with ThreadPoolExecutor(16) as pool:
+            ids = dict(pool.map(submit, range(300)))
 
-    assert {int(order): sale_id for sale_id, order in Sale.objects.values_list("id", "id_order")} == ids
+        assert {int(order): sale_id for sale_id, order in Sale.objects.values_list("id", "id_order")} == ids
+
+    def test_it_is_written_on_a_connection_of_its_own_which_is_given_back(self, api, event):
+        with CaptureQueriesContext(connections["singles"]) as queries:
+            assert post(api, event).status_code == 201
+
+        assert ["INSERT INTO sales" in query["sql"] for query in queries] == [True]
+        assert connections["singles"].connection is None
+        assert Sale.objects.count() == 1
+
+    def test_inside_a_transaction_of_the_caller_it_belongs_to_that_transaction(self, api, event):
+        with transaction.atomic():
+            assert post(api, event).status_code == 201
+            assert Sale.objects.count() == 1
+            transaction.set_rollback(True)
+
+        assert not Sale.objects.exists()
