@@ -166,7 +166,9 @@ ingest = extend_schema(
             {"oneOf": [STORED_SCHEMA, COUNTS_SCHEMA]},
             "Nothing new was stored: all events were duplicates, or this was a dry run.",
         ),
-        201: OpenApiResponse({"oneOf": [STORED_SCHEMA, COUNTS_SCHEMA]}, "All events are stored, some perhaps before."),
+        201: OpenApiResponse(
+            {"oneOf": [STORED_SCHEMA, COUNTS_SCHEMA]}, "All events are stored, by this request or before."
+        ),
         207: OpenApiResponse(COUNTS_SCHEMA, "Some events were rejected; the others are stored."),
         **problems(
             types.INVALID_REQUEST,

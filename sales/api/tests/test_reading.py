@@ -114,10 +114,10 @@ class TestSales:
         assert ids(api, brand="A", category="shoes") == [both]
 
     def test_a_period_includes_both_ends(self, api):
-        moments = [
+        timestamps = [
             *("2021-01-06T23:59:59.999999", "2021-01-07T00:00:00", "2021-01-07T23:59:59.999999", "2021-01-08T00:00:00"),
         ]
-        _, start, end, after = record_sales([sale_event(DATE_PAYMENT=moment) for moment in moments])
+        _, start, end, after = record_sales([sale_event(DATE_PAYMENT=timestamp) for timestamp in timestamps])
 
         assert ids(api, start_date="2021-01-07", end_date="2021-01-07") == [end, start]
         assert ids(api, start_date="2021-01-07T00:00:00.000001", end_date="2021-01-08T00:00:00") == [after, end]
@@ -202,10 +202,10 @@ class TestTies:
 
 
 brands, categories, few_ids = [None, "A", "B"], [None, "bags", "shoes"], ["1", "2"]
-moments = st.integers(0, 3).map(lambda hours: FIRST + datetime.timedelta(hours=hours))
+timestamps = st.integers(0, 3).map(lambda hours: FIRST + datetime.timedelta(hours=hours))
 sales = st.builds(
     sale_event,
-    DATE_PAYMENT=moments,
+    DATE_PAYMENT=timestamps,
     BRAND=st.sampled_from(brands),
     CATEGORY=st.sampled_from(categories),
     ID_ORDER=st.sampled_from(few_ids),
@@ -218,8 +218,8 @@ filters = st.fixed_dictionaries(
         "category": st.sampled_from(categories),
         "id_order": st.sampled_from(few_ids),
         "id_seller_country": st.sampled_from(few_ids),
-        "start_date": moments,
-        "end_date": moments,
+        "start_date": timestamps,
+        "end_date": timestamps,
     },
 )
 
