@@ -166,9 +166,7 @@ ingest = extend_schema(
             {"oneOf": [STORED_SCHEMA, COUNTS_SCHEMA]},
             "Nothing new was stored: all events were duplicates, or this was a dry run.",
         ),
-        201: OpenApiResponse(
-            {"oneOf": [STORED_SCHEMA, COUNTS_SCHEMA]}, "All events are stored, by this request or before."
-        ),
+        201: OpenApiResponse({"oneOf": [STORED_SCHEMA, COUNTS_SCHEMA]}, "All events are stored, now or earlier."),
         207: OpenApiResponse(COUNTS_SCHEMA, "Some events were rejected; the others are stored."),
         **problems(
             types.INVALID_REQUEST,
