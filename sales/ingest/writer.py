@@ -10,8 +10,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
 from sales.ingest.fields import FIELDS, SaleEvent
-from sales.totals import country_totals, feedback
-from sales.totals import minutes as ingest_counts
+from sales.totals import country_totals, feedback, minutes
 from salesengine.http.renderers import encode_json
 
 COLUMN_TYPES = {name: field.column_type for name, field in FIELDS.items()}
@@ -25,12 +24,12 @@ STORE_FEW = f"""
         FROM json_to_recordset(%s) AS sent ("ID" bigint, {TYPED_NAMES})
     ), stored AS (
         INSERT INTO sales (id, {COLUMNS}) SELECT id, {QUOTED_NAMES} FROM new
-    ), noted AS (
+    ), journal_entries AS (
         {feedback.APPEND_TO_JOURNAL}
-    ), noted_by_country AS (
+    ), country_entries AS (
         {country_totals.APPEND_TO_JOURNAL} {country_totals.SALE_IDS} FROM new
     )
-    SELECT array(SELECT id FROM new ORDER BY id), array(SELECT id FROM noted)
+    SELECT array(SELECT id FROM new ORDER BY id), array(SELECT id FROM journal_entries)
     """  # noqa: S608  # names only
 SINGLES = "singles"  # the database alias for single events without EVENT_ID
 COPY_THRESHOLD = 200  # sales: COPY is faster than JSON for more
@@ -136,7 +135,7 @@ def _store_claims(
 
 
 def _count_duplicates(count: int) -> None:
-    entry_id = ingest_counts.note_duplicates(count)
+    entry_id = minutes.note_duplicates(count)
     # Duplicates fill their own journal, so they must trigger folding too, not only new sales.
     transaction.on_commit(lambda: feedback.fold_if_due([entry_id]), robust=True)
 
