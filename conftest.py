@@ -73,9 +73,17 @@ def no_remembered_keys() -> None:
 
 
 @pytest.fixture(autouse=True)
-def one_connection(monkeypatch: Any) -> None:
-    """Write single events on the connection of the test, in whose transaction they are. A real server has its own."""
-    monkeypatch.setattr("sales.ingest.writer.SINGLES", "default")
+def closed_singles(request: Any) -> Iterator[None]:
+    """Close the connection for single events after a test that may use it: the test database cannot be dropped before.
+
+    Such a test has the mark django_db(transaction=True, databases=["default", "singles"]).
+    """
+    yield
+    mark = request.node.get_closest_marker("django_db")
+    if mark and "singles" in mark.kwargs.get("databases", ()):
+        from django.db import connections
+
+        connections["singles"].close_pool()
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ class ParseView(APIView):
         batch, _ = read_batch(request)
         checked = validate_events(batch.values)
         if checked.errors:
-            raise batch.refusal(checked)
+            raise batch.validation_error(checked)
         counts = {"accepted": len(checked.events), "duplicate": 0, "rejected": 0}
         answer = counts if batch.is_list else stored_sale(1, checked.events[0])
         return HttpResponse(encode_json(answer) + b"\n", status=201, content_type="application/json")

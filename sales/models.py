@@ -1,4 +1,4 @@
-"""What is kept: the sales, the journals and totals derived from them, and what makes sending them safe."""
+"""The tables of the sales, their journals and totals, and the records that make retries and imports safe."""
 
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
@@ -8,21 +8,21 @@ from countries.models import Country
 
 
 class NumericField(models.DecimalField):  # type: ignore[type-arg]  # not subscriptable at run time
-    """A decimal that PostgreSQL stores digit for digit as sent, with no fixed scale."""
+    """A decimal that PostgreSQL stores with exactly the digits sent, without a fixed scale."""
 
     def db_type(self, connection: object) -> str:
         return "numeric"
 
 
 class MultirangeField(models.Field):  # type: ignore[type-arg]  # not subscriptable at run time
-    """Ranges of numbers, such as {[1,4),[7,8)}. Nobody reads them but the database."""
+    """Ranges of integers, such as {[1,4),[7,8)}. Only SQL reads and writes them."""
 
     def db_type(self, connection: object) -> str:
         return "int8multirange"
 
 
 class Category(models.TextChoices):
-    """The predefined categories: values and labels are what clients send."""
+    """The categories. Clients send the values; the labels are the same."""
 
     CLOTHING = "clothing", "clothing"
     SHOES = "shoes", "shoes"
@@ -39,13 +39,13 @@ class Category(models.TextChoices):
 
 
 class Sale(models.Model):
-    """One sold item, as it came in. A fact: written by `sales.ingest.writer.record_sales` and never changed."""
+    """One sold item. `sales.ingest.writer` inserts sales, and nothing changes them."""
 
     id_order = models.TextField("order", db_collation="C")
     id_product = models.TextField("product", db_collation="C")
     id_buyer = models.TextField("buyer", db_collation="C")
     id_seller = models.TextField("seller", db_collation="C")
-    # No database constraint: a sale from an unknown country is kept, and a distributed table could not have one.
+    # No database constraint: sales from unknown countries are valid, and a distributed table cannot have one.
     seller_country = models.ForeignKey(
         Country,
         models.DO_NOTHING,
@@ -72,15 +72,15 @@ class Sale(models.Model):
     class Meta:
         db_table = "sales"
         indexes = [
-            # The admin's list is newest first; feedback reads parts of days, reports read periods, those on buyers
-            # from the index alone.
+            # For the back office's list, newest first, for periods in feedback and reports, and for the reports on
+            # buyers, which read only this index.
             models.Index(fields=("-date_payment", "-id"), include=("id_buyer", "revenue"), name="sales_newest_buyers"),
-            # The admin's search: exact ids.
+            # For the back office's search by exact ids.
             models.Index(fields=("id_order",), name="sales_order"),
             models.Index(fields=("id_product",), name="sales_product"),
             models.Index(fields=("id_buyer",), name="sales_buyer"),
             models.Index(fields=("id_seller",), name="sales_seller"),
-            # The admin's filters: a rare value is found here, a common one soon on the way through the newest.
+            # For the back office's filters by rare values. Common values are found by reading the newest sales.
             models.Index(fields=("category",), name="sales_category"),
             models.Index(fields=("brand",), name="sales_brand"),
             models.Index(fields=("seller_country",), name="sales_seller_country"),
@@ -92,7 +92,7 @@ class Sale(models.Model):
 
 
 class CategoryFigures(models.Model):
-    """Number of sales and their exact revenue in one category; no category is a category of its own here."""
+    """The number and exact revenue of the sales in one category. Sales without a category count as one too (null)."""
 
     category = models.TextField(choices=Category, null=True)
     sales_count = models.BigIntegerField()
@@ -106,17 +106,17 @@ class CategoryFigures(models.Model):
 
 
 class JournalEntry(CategoryFigures):
-    """What one batch added to one category and payment day (UTC), until folding moves it into the totals."""
+    """The figures that one batch added to one category and payment day (UTC). Folding moves them into the totals."""
 
     day = models.DateField()
-    received_at = models.DateTimeField(db_default=Now())  # the same moment as that of its sales, in whose transaction
+    received_at = models.DateTimeField(db_default=Now())  # equal to that of its sales: they share a transaction
 
     class Meta:
         db_table = "feedback_journal"
 
 
 class DailyTotal(CategoryFigures):
-    """The folded figures of one category on one payment day (UTC)."""
+    """The folded figures of one category and payment day (UTC)."""
 
     day = models.DateField()
 
@@ -128,9 +128,9 @@ class DailyTotal(CategoryFigures):
 
 
 class Total(CategoryFigures):
-    """The folded figures of one category for all time.
+    """The folded figures of one category over all days.
 
-    `received_at` is that of the newest sale, of any category, in the last fold that changed this row.
+    `received_at` is when the newest sale, of any category, in the last fold that changed this row was received.
     """
 
     received_at = models.DateTimeField()
@@ -143,9 +143,9 @@ class Total(CategoryFigures):
 
 
 class IngestMinute(models.Model):
-    """How many events that were received in one minute (UTC) were accepted, and how many duplicate, as far as folded.
+    """The folded numbers of accepted and duplicate events received in one minute (UTC).
 
-    Kept for some days (`sales.totals.ingest_minutes`).
+    `sales.totals.ingest_minutes` deletes them after some days.
     """
 
     minute = models.DateTimeField(primary_key=True)
@@ -157,7 +157,7 @@ class IngestMinute(models.Model):
 
 
 class DuplicateJournalEntry(models.Model):
-    """How many events of one batch were duplicates, until folding adds them to their minute."""
+    """The number of duplicates in one batch. Folding adds it to its minute."""
 
     events_count = models.BigIntegerField()
     received_at = models.DateTimeField(db_default=Now())
@@ -167,7 +167,7 @@ class DuplicateJournalEntry(models.Model):
 
 
 class CountryJournalEntry(models.Model):
-    """The sales of one batch, by their ids, until folding adds them to the totals by country."""
+    """The ids of the sales of one batch. Folding adds these sales to the totals by country."""
 
     sale_ids = MultirangeField()
     sales_count = models.BigIntegerField()
@@ -177,9 +177,9 @@ class CountryJournalEntry(models.Model):
 
 
 class CountryDailyTotal(models.Model):
-    """What the sellers of one country sold to the buyers of one, on one payment day (UTC), as far as it was folded.
+    """The folded sales from the sellers of one country to the buyers of one country, on one payment day (UTC).
 
-    There may be several rows for one day and two countries, until they are merged: their sum is the total.
+    The total is the sum of all rows with the same day and countries; merging reduces them to one row.
     """
 
     day = models.DateField()
@@ -190,12 +190,12 @@ class CountryDailyTotal(models.Model):
 
     class Meta:
         db_table = "country_daily_total"
-        # Merging takes out a day. This costs next to nothing to write to; the migration takes away that of the ids.
+        # For merging, which deletes a day. A BRIN index is cheap to write; a migration drops the index of the ids.
         indexes = [BrinIndex(fields=("day",), name="country_daily_total_day", pages_per_range=16, autosummarize=True)]
 
 
 class CountryDay(models.Model):
-    """How many rows the totals by country have for one day, and how many it were when they were last merged."""
+    """The number of rows in the totals by country for one day, now and after the last merge."""
 
     day = models.DateField(primary_key=True)
     row_count = models.BigIntegerField()
@@ -206,7 +206,7 @@ class CountryDay(models.Model):
 
 
 class CountryTotal(models.Model):
-    """What a country sold and bought in all, as far as it was folded."""
+    """The folded sales and purchases of a country over all days."""
 
     id_country = models.TextField(primary_key=True, db_collation="C")
     sold_count = models.BigIntegerField()
@@ -219,9 +219,9 @@ class CountryTotal(models.Model):
 
 
 class EventId(models.Model):
-    """The id that a sender gave to an event: each is stored as one sale, however often it is sent.
+    """The id that a sender gave to an event, so that sending the event again does not store it again.
 
-    A table of its own, since `sales` can have no unique constraint once it is distributed by buyer.
+    Not part of `sales`, because that table cannot have a unique constraint once it is distributed by buyer.
     """
 
     pk = models.CompositePrimaryKey("event_id", "sender")
@@ -238,13 +238,13 @@ class EventId(models.Model):
 
 
 class IdempotencyKey(models.Model):
-    """The first answer to a request that carried an Idempotency-Key, for when the request comes again."""
+    """The response to the first request with an Idempotency-Key, returned again when a client retries the request."""
 
     pk = models.CompositePrimaryKey("key", "sender")
     key = models.TextField(db_collation="C")
     sender = models.TextField(db_collation="C")
     digest = models.BinaryField()
-    status = models.SmallIntegerField(null=True)  # null only inside the transaction that works on the request
+    status = models.SmallIntegerField(null=True)  # null only inside the transaction of the first request
     response = models.BinaryField(null=True, db_column="answer")
     created_at = models.DateTimeField(db_default=Now(), db_index=True)
 
@@ -256,26 +256,26 @@ class IdempotencyKey(models.Model):
 
 
 class RejectedEvent(models.Model):
-    """An event that could not be taken, as it came, until somebody mends it and sends it again."""
+    """A rejected event, unchanged, which staff can correct and replay."""
 
     sender = models.TextField(db_collation="C")
-    source = models.TextField()  # the request's id, or the file's name
-    position = models.BigIntegerField()  # the index in the list, from 0; the line in the file, from 1
+    source = models.TextField()  # the id of the request, or the name of the file
+    position = models.BigIntegerField()  # the index in a list, from 0, or the line of a file, from 1
     content = models.BinaryField()
-    reason = models.TextField()  # the first of the errors, to filter by
-    errors = models.JSONField()  # as in the answer: {"pointer": ..., "detail": ...}
+    reason = models.TextField()  # a summary of the first error, to filter by
+    errors = models.JSONField()  # as in the response: {"pointer": ..., "detail": ...}
     received_at = models.DateTimeField("received at (UTC)", db_default=Now())
-    mended = models.TextField("event", null=True)  # what staff made of the content, which stays as it came
+    mended = models.TextField("event", null=True)  # the content as corrected by staff
     replayed_at = models.DateTimeField("replayed at (UTC)", null=True)
-    replayed_by = models.TextField(null=True)  # the name of a user, who may be deleted later
+    replayed_by = models.TextField(null=True)  # a name, not a key: the user may be deleted later
     sale_id = models.BigIntegerField("sale", null=True)
 
     class Meta:
         db_table = "rejected_events"
         indexes = [
-            # The admin's list, and the purge of the oldest.
+            # For the back office's list, and the purge of the oldest events.
             models.Index(fields=("-received_at", "-id"), name="rejected_newest"),
-            # The admin's filters and search; the two states of the list, either of which may be rare.
+            # For the back office's filters and search. Either of the two states may be rare.
             models.Index(
                 fields=("-received_at", "-id"), name="rejected_waiting", condition=models.Q(replayed_at__isnull=True)
             ),
@@ -292,18 +292,18 @@ class RejectedEvent(models.Model):
 
 
 class FileImport(models.Model):
-    """How far a file was imported. It is known by its content: a name may change, and a file may grow.
+    """The checkpoint of a file's import. The digest identifies the file, because its name may change and it may grow.
 
-    Kept up in the transaction of each chunk until the file is finished; what is added to it later is another import.
+    The transaction of each chunk updates it, until the file is finished. Lines appended later are a new import.
     """
 
     sender = models.TextField(db_collation="C")
-    reading = models.TextField()  # the form, and what the columns were called: the same bytes in other ways are others
+    reading = models.TextField()  # the format and the column names: reading the file in another way is another import
     name = models.TextField()
-    size = models.BigIntegerField()  # bytes that were taken, unpacked; of Parquet all of it
-    lines = models.BigIntegerField()  # that were taken; of Parquet rows
-    digest = models.BinaryField()  # of the bytes that were taken
-    is_again = models.BooleanField(default=False)  # imported once more on purpose
+    size = models.BigIntegerField()  # uncompressed bytes imported so far; for Parquet, of the whole file
+    lines = models.BigIntegerField()  # imported so far; for Parquet, rows
+    digest = models.BinaryField()  # of the bytes counted in `size`
+    is_again = models.BooleanField(default=False)  # imported again on purpose, with --again
     accepted = models.BigIntegerField(default=0)
     duplicate = models.BigIntegerField(default=0)
     rejected = models.BigIntegerField(default=0)

@@ -7,7 +7,7 @@ from sales.backoffice import trader_pages
 
 
 class AnyText(PathConverter):
-    """The rest of the path, whatever it is: an order's id may hold slashes, and line breaks too."""
+    """Match the rest of the path: an order's id may contain slashes and line breaks."""
 
     regex = "(?s:.+)"
 
@@ -19,7 +19,7 @@ urlpatterns = [
     path("feedback", views.FeedbackView.as_view()),
     path("sales", views.SalesView.as_view()),
     path("sales/<any_text:id_order>", views.OrderView.as_view()),
-    # Pages of the back office; its own addresses are by model, and buyers and sellers are none.
+    # Pages of the back office that belong to no model.
     path("admin/sales/buyer/<any_text:trader_id>/", admin.site.admin_view(trader_pages.buyer_page), name="sales_buyer"),
     path(
         "admin/sales/seller/<any_text:trader_id>/", admin.site.admin_view(trader_pages.seller_page), name="sales_seller"

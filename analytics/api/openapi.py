@@ -12,7 +12,7 @@ from analytics.definitions.parameters import Parameter, Value
 from analytics.definitions.relative_days import PHRASES
 from analytics.definitions.reports import ReportDefinition, load_reports
 from analytics.output.formats import FORMATS
-from sales.ingest.schema import NOT_NUL
+from sales.ingest.fields import NOT_NUL
 from salesengine.http import problem_types as types
 from salesengine.http.openapi import problem_responses
 

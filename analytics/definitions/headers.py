@@ -1,12 +1,13 @@
 """What the header of a report file declares."""
 
 from datetime import timedelta
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from analytics.definitions.parameters import Name, Parameter
+from sales.ingest.fields import FILTERS
 from salesengine.operations.durations import parse_duration
 
 # Without NUL, which PostgreSQL would not take into the log of runs.
@@ -16,12 +17,10 @@ MOST_SERIES = 8  # of a chart: there are no more colours that can be told apart
 ROW_RULE = r"^ *(=|<>|<|<=|>|>=) *[0-9]{1,12} *$"
 
 # What a sale may be looked for by, in the admin's list.
-# fmt: off
-SaleField = Literal[
-    "id_order", "id_product", "id_buyer", "id_seller", "id_seller_country", "id_buyer_country", "brand", "category",
-    "start", "end",  # days of payment in UTC, both included
-]
-# fmt: on
+if TYPE_CHECKING:
+    SaleField = str
+else:
+    SaleField = Literal[(*FILTERS, "start", "end")]  # start and end: days of payment in UTC, both included
 
 
 class HeaderTable(BaseModel):

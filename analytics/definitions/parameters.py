@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pydantic_core import PydanticCustomError
 
 from analytics.definitions.relative_days import PHRASES, parse_relative_day
-from sales.ingest.schema import parse_moment
+from sales.ingest.fields import parse_timestamp
 from sales.models import Category
 
 RESERVED = {"format", "limit", "sort", "page", "run"}  # the admin and the API use these beside the parameters
@@ -170,7 +170,7 @@ def _parse_datetime(text: str) -> datetime.datetime:
     if day := parse_relative_day(text):
         return datetime.datetime.combine(day, datetime.time.min, datetime.UTC)
     try:
-        return parse_moment(text)
+        return parse_timestamp(text)
     except PydanticCustomError as error:
         raise ValueError(f"{error.message()}; or a day told from today: {PHRASES}") from None
 

@@ -1,26 +1,26 @@
-"""What /docs says of the API: made from the one schema of a sale event."""
+"""Describe the sales API for /openapi.json, from the fields of the sale event."""
 
 import json
 
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
 from sales.api.parameters import LIMIT, SalesQuery
-from sales.api.reading import FIELDS, MAX_LINES, READ_TIMEOUT
+from sales.api.reading import ATTRIBUTES, MAX_LINES, READ_TIMEOUT
 from sales.ingest.batches import JSON, NDJSON
+from sales.ingest.fields import FILTERS, NOT_NUL, EventField
 from sales.ingest.idempotency import KEY
-from sales.ingest.schema import EVENT, EXAMPLE, NOT_NUL
+from sales.ingest.schema import EVENT, EXAMPLE
 from sales.models import Category
 from salesengine.http import problem_types as types
 from salesengine.http.openapi import problem_responses
 
 EVENT_SCHEMA = EVENT.json_schema()
-ID_SCHEMA = {"type": "string", "minLength": 1, "maxLength": 64, "pattern": NOT_NUL}
 SALE_PROPERTIES = {"ID": {"type": "integer"}, **EVENT_SCHEMA["properties"], "REVENUE": {"type": "number"}}
 STORED_SCHEMA = {"type": "object", "properties": SALE_PROPERTIES, "required": list(SALE_PROPERTIES)}
 READ_SCHEMA = {
     "type": "object",
     "properties": {**SALE_PROPERTIES, "RECEIVED_AT": {"type": "string", "format": "date-time"}},
-    "required": list(FIELDS),
+    "required": list(ATTRIBUTES),
 }
 PAGE_SCHEMA = {
     "type": "object",
@@ -35,21 +35,21 @@ ORDER_SCHEMA = {
     "properties": {"id_order": {"type": "string"}, "results": {"type": "array", "items": READ_SCHEMA, "minItems": 1}},
     "required": ["id_order", "results"],
 }
-NUMBER = {"type": "integer", "minimum": 0}
+COUNT = {"type": "integer", "minimum": 0}
 COUNTS_SCHEMA = {
     "type": "object",
     "properties": {
-        "accepted": {**NUMBER, "description": "stored now"},
-        "duplicate": {**NUMBER, "description": "stored before, with the same EVENT_ID and contents"},
-        "rejected": {**NUMBER, "description": "not stored; only with on_error=skip"},
+        "accepted": {**COUNT, "description": "events stored by this request"},
+        "duplicate": {**COUNT, "description": "events stored before, with the same EVENT_ID and content"},
+        "rejected": {**COUNT, "description": "events not stored; only with on_error=skip"},
         "errors": {
             "type": "array",
-            "description": "what is wrong with each rejected event; only with on_error=skip",
+            "description": "the errors of each rejected event; only with on_error=skip",
             "items": {
                 "type": "object",
                 "properties": {
-                    "index": {**NUMBER, "description": "its place among the events, from 0"},
-                    "line": {"type": "integer", "minimum": 1, "description": "of newline-delimited JSON"},
+                    "index": {**COUNT, "description": "the position among the events, from 0"},
+                    "line": {"type": "integer", "minimum": 1, "description": "the line of newline-delimited JSON"},
                     "errors": {
                         "type": "array",
                         "items": {
@@ -78,26 +78,21 @@ FEEDBACK_SCHEMA = {
         "required": ["category", "sales_count", "total_revenue"],
     },
 }
-READ_EXAMPLE = {
-    "ID": 50001,
-    **EXAMPLE,
-    "DATE_PAYMENT": "2021-01-07T00:09:24Z",
-    "REVENUE": 57.27456,
-    "EVENT_ID": None,
-    "RECEIVED_AT": "2021-01-07T00:09:25.130512Z",
-}
 PERIOD = [
     OpenApiParameter(
-        "start_date", str, description="only sales paid then or later: a date, or a date and time (UTC, ISO 8601)"
+        "start_date",
+        str,
+        description="only sales paid at or after this time: an ISO 8601 date, or date and time, UTC",
     ),
     OpenApiParameter(
-        "end_date", str, description="only sales paid until then; it is included, and a bare date is its whole day"
+        "end_date", str, description="only sales paid until this time, which is included; a date means its whole day"
     ),
 ]
 
 EVENT_EXAMPLE = {**EXAMPLE, "EVENT_ID": "shop-1-000042"}
 NDJSON_EXAMPLE = "\n".join(json.dumps(event) for event in (EVENT_EXAMPLE, EXAMPLE))
 STORED_EXAMPLE = {"ID": 50001, **EVENT_EXAMPLE, "DATE_PAYMENT": "2021-01-07T00:09:24Z", "REVENUE": 57.27456}
+READ_EXAMPLE = {**STORED_EXAMPLE, "EVENT_ID": None, "RECEIVED_AT": "2021-01-07T00:09:25.130512Z"}
 SKIPPED_EXAMPLE = {
     "accepted": 1,
     "duplicate": 0,
@@ -111,17 +106,32 @@ REPLAYED = OpenApiParameter(
     location=OpenApiParameter.HEADER,
     response=[200, 201, 207],
     enum=["true"],
-    description="this is the answer to an earlier request with the same Idempotency-Key, which was not done again",
+    description="this is the stored response to an earlier request with the same Idempotency-Key",
 )
 
+
+def text_schema(field: EventField, min_length: int = 1) -> dict[str, object]:
+    return {"type": "string", "minLength": min_length, "maxLength": field.max_length, "pattern": NOT_NUL}
+
+
+def filter_parameter(name: str, field: EventField) -> OpenApiParameter:
+    label = f"{'id of the ' if field.is_id else ''}{field.model_field.verbose_name}"
+    empty = "" if field.is_required else f"; empty: sales without a {label}"
+    if field.choices:
+        schema: dict[str, object] = {"type": "string", "enum": [*([""] if empty else []), *field.choices]}
+    else:
+        schema = text_schema(field, min_length=0 if empty else 1)
+    return OpenApiParameter(name, schema, description=f"the exact {label}{empty}")
+
+
 ingest = extend_schema(
-    summary="Take in sales",
+    summary="Store sales",
     description=(
-        "One sale event as an object, answered with the stored sale; or many, as a list or one a line, answered with "
-        "their numbers. Each form may be sent with `Content-Encoding: gzip`. All of them are stored, or none, unless "
-        "`on_error=skip` says otherwise. After 200, 201 or 207 what the answer says is committed and in the "
-        "feedback.\n\n"
-        "To send a request again after a failure, give it an `Idempotency-Key`, or each event an `EVENT_ID`. "
+        "Send one sale event as an object, and the response is the stored sale. Or send many, as a list or one per "
+        "line, and the response counts them. Any body may be compressed with `Content-Encoding: gzip`. Either all "
+        "events are stored or none, unless `on_error=skip` is set. When the status is 200, 201 or 207, the sales are "
+        "committed and included in the feedback.\n\n"
+        "To make retries safe, send an `Idempotency-Key`, or give each event an `EVENT_ID`. "
         "An API key needs the scope `ingest`."
     ),
     parameters=[
@@ -130,33 +140,33 @@ ingest = extend_schema(
             str,
             enum=["stop", "skip"],
             default="stop",
-            description="skip: take the good events, list and keep the bad",
+            description="skip: store the valid events, list the invalid ones and keep them in the back office",
         ),
         OpenApiParameter(
             "dry_run",
             str,
             enum=["true", "false"],
             default="false",
-            description="true: check all as if for real, store nothing",
+            description="true: check everything, store nothing",
         ),
         OpenApiParameter(
             "Idempotency-Key",
             {"type": "string", "pattern": f"^(?:{KEY.pattern})$"},
             OpenApiParameter.HEADER,
-            description="a new value, such as a UUID, for each new request; with the same value it is not done twice",
+            description="a new value, such as a UUID, for each new request; a retry with the same value stores nothing",
         ),
         REPLAYED,
     ],
     request={
         JSON: {"oneOf": [EVENT_SCHEMA, {"type": "array", "items": EVENT_SCHEMA}]},
-        NDJSON: {"type": "string", "description": "one event a line"},
+        NDJSON: {"type": "string", "description": "one event per line"},
     },
     responses={
         200: OpenApiResponse(
             {"oneOf": [STORED_SCHEMA, COUNTS_SCHEMA]},
-            "Nothing new was stored: all was known before, or this was a dry run.",
+            "Nothing new was stored: all events were duplicates, or this was a dry run.",
         ),
-        201: OpenApiResponse({"oneOf": [STORED_SCHEMA, COUNTS_SCHEMA]}, "All is stored; some may have been before."),
+        201: OpenApiResponse({"oneOf": [STORED_SCHEMA, COUNTS_SCHEMA]}, "All events are stored, now or earlier."),
         207: OpenApiResponse(COUNTS_SCHEMA, "Some events were rejected; the others are stored."),
         **problem_responses(
             types.INVALID_REQUEST,
@@ -171,23 +181,23 @@ ingest = extend_schema(
     examples=[
         OpenApiExample("One event", EVENT_EXAMPLE, request_only=True, media_type=JSON),
         OpenApiExample("A list of events", [EVENT_EXAMPLE, EXAMPLE], request_only=True, media_type=JSON),
-        OpenApiExample("One event a line", NDJSON_EXAMPLE, request_only=True, media_type=NDJSON),
+        OpenApiExample("One event per line", NDJSON_EXAMPLE, request_only=True, media_type=NDJSON),
         OpenApiExample("The stored sale", STORED_EXAMPLE, response_only=True, status_codes=["200", "201"]),
         OpenApiExample(
-            "The numbers of a list",
+            "The counts of a list",
             {"accepted": 2, "duplicate": 0, "rejected": 0},
             response_only=True,
             status_codes=["200", "201"],
         ),
-        OpenApiExample("One of two was rejected", SKIPPED_EXAMPLE, response_only=True, status_codes=["207"]),
+        OpenApiExample("One of two events was rejected", SKIPPED_EXAMPLE, response_only=True, status_codes=["207"]),
     ],
 )
 
 feedback = extend_schema(
-    summary="Which categories sell most",
+    summary="Get the categories with the most sales",
     description=(
-        "At most three categories: the ones with the most sales first, ties by revenue, then by name. Sales without a "
-        "category are in none. Revenue is exact. An API key needs the scope `read`."
+        "Returns at most three categories, ordered by number of sales, then revenue, then name. Sales without a "
+        "category are not counted. Revenue is exact. An API key needs the scope `read`."
     ),
     parameters=[
         OpenApiParameter("category", str, enum=Category.values, description="only this category"),
@@ -198,33 +208,26 @@ feedback = extend_schema(
 
 sales = extend_schema(
     operation_id="sales_list",
-    summary="Read sales back",
+    summary="Read sales",
     description=(
-        "The sales that match all parameters given, the newest payment first. `next` is the address of the next page, "
-        "also in the header Link; it is null on the last page. Every page costs the same, and sales that come in "
-        "meanwhile neither shift, repeat nor hide those on later pages. What would take the database more than "
-        f"{READ_TIMEOUT} seconds to find, such as two values that are common but never together, is a 503; a period "
+        "Returns the sales that match all parameters, newest payment first. `next` is the address of the next page, "
+        "also in the header Link; on the last page it is null. Every page costs the same, and new sales neither "
+        f"shift, repeat nor hide sales on later pages. A query that takes the database more than {READ_TIMEOUT} "
+        "seconds returns 503: for example, one for two common values that never occur together. Adding a period "
         "helps. An API key needs the scope `read`."
     ),
     parameters=[
-        OpenApiParameter("category", str, enum=["", *Category.values], description="empty: sales without a category"),
-        OpenApiParameter(
-            "brand",
-            {"type": "string", "maxLength": 256, "pattern": NOT_NUL},
-            description="the whole brand; empty: sales without a brand",
-        ),
-        *(
-            OpenApiParameter(f"id_{name.replace(' ', '_')}", ID_SCHEMA, description=f"the whole id of the {name}")
-            for name in ("order", "product", "buyer", "seller", "seller country", "buyer country")
-        ),
+        *(filter_parameter(name, field) for name, field in FILTERS.items()),
         *PERIOD,
         OpenApiParameter(
             "limit",
             {"type": "integer", "minimum": LIMIT[0], "maximum": LIMIT[-1], "default": SalesQuery.limit},
-            description="how many sales a page has",
+            description="the number of sales on a page",
         ),
         OpenApiParameter(
-            "cursor", str, description="where the page begins, from `next`; the other parameters may be changed with it"
+            "cursor",
+            str,
+            description="where the page begins, from `next`; other parameters may change between pages",
         ),
         OpenApiParameter(
             "Link", str, OpenApiParameter.HEADER, response=[200], description='the next page: `<...>; rel="next"`'
@@ -246,13 +249,17 @@ sales = extend_schema(
 
 order = extend_schema(
     operation_id="sales_of_order",
-    summary="Read an order back",
+    summary="Read the sales of an order",
     description=(
-        "All lines of an order, the oldest payment first. An order of more than "
-        f"{MAX_LINES:,} lines is a 400: read it page by page, at /sales with id_order. That serves ids like `..` too, "
-        "which clients take out of an address. An API key needs the scope `read`."
+        f"Returns all lines of an order, oldest payment first. An order with more than {MAX_LINES:,} lines returns "
+        "400: read it page by page, from /sales with id_order. Use /sales too for ids such as `..`, which HTTP "
+        "clients remove from a path. An API key needs the scope `read`."
     ),
-    parameters=[OpenApiParameter("id_order", ID_SCHEMA, OpenApiParameter.PATH, description="percent-encoded")],
+    parameters=[
+        OpenApiParameter(
+            "id_order", text_schema(FILTERS["id_order"]), OpenApiParameter.PATH, description="percent-encoded"
+        )
+    ],
     responses={200: ORDER_SCHEMA, **problem_responses(types.INVALID_REQUEST, types.NOT_FOUND, types.TOOK_TOO_LONG)},
     examples=[
         OpenApiExample(

@@ -1,4 +1,4 @@
-"""What may be asked by query parameters: which sales count, which are read back, and how a batch is taken."""
+"""Parse query parameters: which sales to count, which sales to read, and how to store a batch."""
 
 import base64
 import datetime
@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 
 from pydantic_core import PydanticCustomError
 
-from sales.ingest.schema import parse_moment
+from sales.ingest.fields import FILTERS, EventField, parse_timestamp
 from sales.ingest.service import IngestOptions
-from sales.models import Category
 from sales.totals.feedback import FeedbackQuery
 from salesengine.http.errors import InvalidInput
 
@@ -22,11 +21,12 @@ EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 MICROSECOND = datetime.timedelta.resolution
 CURSOR = struct.Struct(">qq")  # microseconds since EPOCH, and an id
 
-Parser = Callable[[str], Any]  # raises ValueError or PydanticCustomError, in plain words
+Parser = Callable[[str], Any]  # raises ValueError or PydanticCustomError with a message for API clients
+Parameters = Mapping[str, list[str]]  # all values of each query parameter
 
 
 class SalesCursor(NamedTuple):
-    """A place in the order in which sales are read: that of the sale with this payment and id."""
+    """The position of a sale in the order in which sales are read."""
 
     date_payment: datetime.datetime
     id: int
@@ -34,9 +34,9 @@ class SalesCursor(NamedTuple):
 
 @dataclass(frozen=True)
 class SalesQuery:
-    """Which sales are read back: at most `limit` of those after the place `after` (None: from the newest payment on).
+    """Which sales to read: at most `limit` sales that follow `after`, or from the newest payment on if it is None.
 
-    `filters` is the value of each parameter that must be equal (None: the sale has none); `start` and `stop` are as in
+    `filters` has the exact value of each filtered field, None for sales without a value. `start` and `stop` are as in
     FeedbackQuery.
     """
 
@@ -47,40 +47,26 @@ class SalesQuery:
     after: SalesCursor | None = None
 
 
-def parse_feedback_query(parameters: Mapping[str, list[str]]) -> FeedbackQuery:
-    """Query parameters (name -> all its values) -> the question. Both dates are included; a bare end date wholly.
+def parse_feedback_query(parameters: Parameters) -> FeedbackQuery:
+    """Parse the parameters of GET /feedback. Both dates are included; an end date without a time means its whole day.
 
-    Raises InvalidInput, which names every bad parameter and says what would do.
+    Raises InvalidInput, which lists every invalid parameter.
     """
     values = _parse(parameters, FEEDBACK_PARAMETERS)
     return FeedbackQuery(values.get("category"), values.get("start_date"), values.get("end_date"))
 
 
-def parse_ingest_options(parameters: Mapping[str, list[str]]) -> IngestOptions:
-    """Query parameters (name -> all its values) -> the options. Raises InvalidInput as above."""
+def parse_ingest_options(parameters: Parameters) -> IngestOptions:
+    """Parse the parameters of POST /ingest. Raises InvalidInput."""
     values = _parse(parameters, INGEST_PARAMETERS)
     return IngestOptions(values.get("on_error", False), values.get("dry_run", False))
 
 
-def one_of(choices: Mapping[str, Any]) -> Parser:
-    """A parser of a few words, each of which stands for a value."""
-
-    def parse(text: str) -> Any:
-        if text not in choices:
-            raise ValueError(f"must be {' or '.join(choices)}")
-        return choices[text]
-
-    return parse
-
-
-def parse_sales_query(parameters: Mapping[str, list[str]]) -> SalesQuery:
-    """Query parameters (name -> all its values) -> the question; dates as in `parse_feedback_question`.
-
-    Raises InvalidInput, which names every bad parameter and says what would do.
-    """
+def parse_sales_query(parameters: Parameters) -> SalesQuery:
+    """Parse the parameters of GET /sales; the dates are as in `parse_feedback_query`. Raises InvalidInput."""
     values = _parse(parameters, SALES_PARAMETERS)
     return SalesQuery(
-        filters={name: value for name, value in values.items() if name in SALES_FILTERS},
+        filters={name: value for name, value in values.items() if name in FILTERS},
         start=values.get("start_date"),
         stop=values.get("end_date"),
         limit=values.get("limit", SalesQuery.limit),
@@ -88,41 +74,35 @@ def parse_sales_query(parameters: Mapping[str, list[str]]) -> SalesQuery:
     )
 
 
-def reject_parameters(parameters: Mapping[str, list[str]]) -> None:
-    """Where there is nothing to ask. Raises InvalidInput as above."""
+def reject_parameters(parameters: Parameters) -> None:
+    """Raise InvalidInput if a request has any query parameters."""
     _parse(parameters, {})
 
 
-def write_cursor(place: SalesCursor) -> str:
-    """The place as text that can stand in a URL as it is."""
-    microseconds = (place.date_payment - EPOCH) // MICROSECOND
-    return base64.urlsafe_b64encode(CURSOR.pack(microseconds, place.id)).decode().rstrip("=")
+def write_cursor(cursor: SalesCursor) -> str:
+    """Encode a cursor as text that needs no escaping in a URL."""
+    microseconds = (cursor.date_payment - EPOCH) // MICROSECOND
+    return base64.urlsafe_b64encode(CURSOR.pack(microseconds, cursor.id)).decode().rstrip("=")
 
 
 def parse_cursor(text: str) -> SalesCursor:
-    """The place that `write_cursor` wrote; raises ValueError for any other text."""
+    """Decode the text of `write_cursor`. Raises ValueError for any other text."""
     try:
         microseconds, sale_id = CURSOR.unpack(base64.urlsafe_b64decode(text + "=="))
-        place = SalesCursor(EPOCH + microseconds * MICROSECOND, sale_id)
-        written = write_cursor(place)
+        cursor = SalesCursor(EPOCH + microseconds * MICROSECOND, sale_id)
+        canonical = write_cursor(cursor)
     except (ValueError, OverflowError, struct.error):
-        written = None
-    if written != text:  # the decoder skips what is not base64
-        raise ValueError("must be the cursor of an earlier answer, unchanged")
-    return place
-
-
-def parse_category(text: str) -> str:
-    if text not in Category.values:
-        raise ValueError(f"must be one of {', '.join(Category.values)}")
-    return text
+        canonical = None
+    if canonical != text:  # the base64 decoder ignores invalid characters
+        raise ValueError("must be the cursor of an earlier response, unchanged")
+    return cursor
 
 
 def parse_end(text: str) -> datetime.datetime | None:
-    """The first moment that is past this end (None: past the end of time); the end of a bare date is its day's."""
+    """Parse an end date into the first timestamp after it, or None if that is after the year 9999."""
     step = datetime.timedelta(days=1) if DATE.fullmatch(text) else datetime.timedelta.resolution
     try:
-        return parse_moment(text) + step
+        return parse_timestamp(text) + step
     except OverflowError:
         return None
 
@@ -133,51 +113,51 @@ def parse_limit(text: str) -> int:
     return int(text)
 
 
-def text_up_to(length: int) -> Parser:
-    """A parser of text as sales hold it, which is never empty."""
+def one_of(choices: Mapping[str, Any]) -> Parser:
+    """Return a parser of a few words, each of which has a value."""
+
+    def parse(text: str) -> Any:
+        if text not in choices:
+            raise ValueError(f"must be {' or '.join(choices)}")
+        return choices[text]
+
+    return parse
+
+
+def filter_value(event_field: EventField) -> Parser:
+    """Return a parser of exact values of a field, which are never empty."""
 
     def parse(text: str) -> str:
-        if not 1 <= len(text) <= length or "\0" in text:
-            raise ValueError(f"must be text of 1 to {length} characters, without the character NUL")
+        if event_field.choices and text not in event_field.choices:
+            raise ValueError(f"must be one of {', '.join(event_field.choices)}")
+        if not event_field.choices and (not 1 <= len(text) <= event_field.max_length or "\0" in text):
+            raise ValueError(f"must be text of 1 to {event_field.max_length} characters, without the character NUL")
         return text
 
     return parse
 
 
-def or_none(parse: Parser) -> Parser:
-    """The empty text asks for the sales that have none: no category and no brand is empty."""
-    return lambda text: parse(text) if text else None
+def filter_value_or_none(event_field: EventField) -> Parser:
+    """Return a parser that also accepts empty text for sales without a value, if the field may be null."""
+    parse = filter_value(event_field)
+    return parse if event_field.is_required else lambda text: parse(text) if text else None
 
 
-FEEDBACK_PARAMETERS: dict[str, Parser] = {
-    "category": parse_category,
-    "start_date": parse_moment,
-    "end_date": parse_end,
-}
+PERIOD: dict[str, Parser] = {"start_date": parse_timestamp, "end_date": parse_end}
+FEEDBACK_PARAMETERS: dict[str, Parser] = {"category": filter_value(FILTERS["category"])} | PERIOD
 INGEST_PARAMETERS: dict[str, Parser] = {
     "on_error": one_of({"stop": False, "skip": True}),
     "dry_run": one_of({"true": True, "false": False}),
 }
-SALES_FILTERS: dict[str, Parser] = {
-    "category": or_none(parse_category),
-    "brand": or_none(text_up_to(256)),
-    "id_order": text_up_to(64),
-    "id_product": text_up_to(64),
-    "id_buyer": text_up_to(64),
-    "id_seller": text_up_to(64),
-    "id_seller_country": text_up_to(64),
-    "id_buyer_country": text_up_to(64),
-}
-SALES_PARAMETERS: dict[str, Parser] = SALES_FILTERS | {
-    "start_date": parse_moment,
-    "end_date": parse_end,
-    "limit": parse_limit,
-    "cursor": parse_cursor,
-}
+SALES_PARAMETERS: dict[str, Parser] = (
+    {name: filter_value_or_none(event_field) for name, event_field in FILTERS.items()}
+    | PERIOD
+    | {"limit": parse_limit, "cursor": parse_cursor}
+)
 
 
-def _parse(parameters: Mapping[str, list[str]], parsers: Mapping[str, Parser]) -> dict[str, Any]:
-    """The values of the parameters that were given; raises InvalidInput."""
+def _parse(parameters: Parameters, parsers: Mapping[str, Parser]) -> dict[str, Any]:
+    """Return the values of the parameters sent. Raises InvalidInput, which lists every invalid parameter."""
     errors: list[dict[str, str | int]] = []
     values: dict[str, Any] = {}
     for name, texts in parameters.items():
@@ -190,13 +170,14 @@ def _parse(parameters: Mapping[str, list[str]], parsers: Mapping[str, Parser]) -
     if start and stop and start >= stop:
         errors.append({"parameter": "end_date", "detail": "must not be before start_date"})
     if errors:
-        raise InvalidInput(errors, "The query parameters make no sense; see errors.")
+        raise InvalidInput(errors, "Some query parameters are invalid; see errors.")
     return values
 
 
 def _parse_one(name: str, texts: list[str], parsers: Mapping[str, Parser]) -> Any:
     if name not in parsers:
-        raise ValueError(f"is not known here; there are {', '.join(parsers) or 'none'}")
+        known = f"the parameters are {', '.join(parsers)}" if parsers else "there are no parameters"
+        raise ValueError(f"is unknown; {known}")
     if len(texts) != 1:
         raise ValueError("must be given once")
     return parsers[name](texts[0])

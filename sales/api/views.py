@@ -1,4 +1,4 @@
-"""The API's doors onto the services."""
+"""The views of the sales API. Each parses the request, calls one function, and renders the result."""
 
 from django.http import HttpResponse
 from rest_framework.exceptions import NotFound
@@ -15,9 +15,9 @@ from sales.api.parameters import (
     reject_parameters,
     write_cursor,
 )
-from sales.ingest import service as ingest
 from sales.ingest.bodies import read_batch
 from sales.ingest.idempotency import parse_key
+from sales.ingest.service import BatchContext, ingest_batch
 from sales.totals import feedback
 from salesengine.accounts.api_keys import get_sender
 from salesengine.accounts.models import Scope
@@ -25,7 +25,7 @@ from salesengine.http.request_ids import current_request_id
 
 
 class IngestView(APIView):
-    """Take in sale events: one, a list of them, or one a line."""
+    """Store sale events: one, a list of them, or one per line."""
 
     scope = Scope.INGEST
 
@@ -35,17 +35,16 @@ class IngestView(APIView):
         header = request.headers.get("Idempotency-Key")
         key = None if header is None else parse_key(header)
         batch, body = read_batch(request)
-        answer = ingest.ingest_batch(
-            batch, body, ingest.Delivery(get_sender(request), current_request_id(), options), key
-        )
-        response = HttpResponse(answer.body, status=answer.status, content_type="application/json")
-        if answer.is_replayed:
+        context = BatchContext(get_sender(request), current_request_id(), options)
+        result = ingest_batch(batch, body, context, key)
+        response = HttpResponse(result.body, status=result.status, content_type="application/json")
+        if result.is_replayed:
             response["Idempotent-Replayed"] = "true"
         return response
 
 
 class FeedbackView(APIView):
-    """The three categories with the most sales, and their revenue."""
+    """Return the three categories with the most sales, and their revenue."""
 
     scope = Scope.READ
 
@@ -56,20 +55,20 @@ class FeedbackView(APIView):
 
 
 class SalesView(APIView):
-    """The sales themselves, page by page."""
+    """Return sales, page by page."""
 
     scope = Scope.READ
 
     @openapi.sales
     def get(self, request: Request) -> Response:
         page = reading.find_sales(parse_sales_query(dict(request.query_params.lists())))
-        following = page.end and next_address(request, page.end)
-        headers = {"Link": f'<{following}>; rel="next"'} if following else None  # RFC 8288
-        return Response({"results": page.sales, "next": following}, headers=headers)
+        next_page = page.end and next_address(request, page.end)
+        headers = {"Link": f'<{next_page}>; rel="next"'} if next_page else None  # RFC 8288
+        return Response({"results": page.sales, "next": next_page}, headers=headers)
 
 
 class OrderView(APIView):
-    """All lines of one order."""
+    """Return all lines of one order."""
 
     scope = Scope.READ
 
@@ -78,12 +77,12 @@ class OrderView(APIView):
         reject_parameters(dict(request.query_params.lists()))
         lines = reading.order_lines(id_order)
         if not lines:
-            raise NotFound("There is no sale of this order.")
+            raise NotFound("No sale has this order id.")
         return Response({"id_order": id_order, "results": lines})
 
 
-def next_address(request: Request, place: SalesCursor) -> str:
-    """The whole address of the page after this place: the same question, with a cursor."""
+def next_address(request: Request, cursor: SalesCursor) -> str:
+    """Return the absolute address of the page after the cursor, with the other parameters of this request."""
     parameters = request.query_params.copy()
-    parameters["cursor"] = write_cursor(place)
+    parameters["cursor"] = write_cursor(cursor)
     return request.build_absolute_uri(f"?{parameters.urlencode()}")

@@ -21,6 +21,7 @@ from unfold.widgets import (
 
 from countries.models import Country
 from sales.backoffice.distinct_values import country_ids
+from sales.ingest.fields import FILTERS
 from sales.models import Category, Sale
 
 AMOUNT = re.compile(r"[+-]?[0-9]{1,30}(\.[0-9]{1,30})?")
@@ -32,18 +33,8 @@ EXPORTED = {
     "date_payment_to": "end",
     "revenue_from": "minimum",
     "revenue_to": "maximum",
-    "category__exact": "category",
-    "category__isnull": "no_category",
-    "brand__exact": "brand",
-    "brand__isnull": "no_brand",
-    "seller_country__id_country__exact": "seller_country",
-    "buyer_country__id_country__exact": "buyer_country",
     "seller_continent": "seller_continent",
     "buyer_continent": "buyer_continent",
-    "id_order__exact": "id_order",
-    "id_product__exact": "id_product",
-    "id_buyer__exact": "id_buyer",
-    "id_seller__exact": "id_seller",
     "q": "any_id",
 }
 LABELS = {
@@ -51,19 +42,14 @@ LABELS = {
     "date_payment_to": "To",
     "revenue_from": "Revenue from",
     "revenue_to": "Revenue to",
-    "category__exact": "Category",
-    "category__isnull": "Without a category",
-    "brand__exact": "Brand",
-    "brand__isnull": "Without a brand",
-    "seller_country__id_country__exact": "Seller country",
-    "buyer_country__id_country__exact": "Buyer country",
     "seller_continent": "Seller continent",
     "buyer_continent": "Buyer continent",
-    "id_order__exact": "Order",
-    "id_product__exact": "Product",
-    "id_buyer__exact": "Buyer",
-    "id_seller__exact": "Seller",
 }
+for field in FILTERS.values():
+    exact, isnull, label = f"{field.lookup}__exact", f"{field.lookup}__isnull", str(field.model_field.verbose_name)
+    EXPORTED[exact], LABELS[exact] = field.model_field.name, label.capitalize()
+    if not field.is_required:
+        EXPORTED[isnull], LABELS[isnull] = f"no_{field.model_field.name}", f"Without a {label}"
 
 
 class FilterForm(forms.Form):

@@ -7,21 +7,16 @@ from urllib.parse import urlencode
 
 from django.urls import reverse
 
+from sales.ingest.fields import FILTERS
+
 # Query parameters of the list of sales. `start` and `end` are days of payment in UTC, both included.
 LOOKUPS = {
-    "id_order": "id_order__exact",
-    "id_product": "id_product__exact",
-    "id_buyer": "id_buyer__exact",
-    "id_seller": "id_seller__exact",
-    "id_seller_country": "seller_country__id_country__exact",
-    "id_buyer_country": "buyer_country__id_country__exact",
-    "brand": "brand__exact",
-    "category": "category__exact",
+    **{name: f"{field.lookup}__exact" for name, field in FILTERS.items()},
     "start": "date_payment_from",
     "end": "date_payment_to",
 }
 UNSAFE = re.compile(r"[%/\\\s]|\A\.{1,2}\Z")
-NULLABLE = ("brand", "category")
+NULLABLE = [name for name, field in FILTERS.items() if not field.is_required]
 
 
 def sales_url(filters: Mapping[str, object]) -> str:

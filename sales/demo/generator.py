@@ -12,7 +12,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from countries.models import Country
 from sales.demo import data
-from sales.ingest.schema import SaleEvent
+from sales.ingest.fields import SaleEvent
 from sales.models import Category
 
 REFUNDABLE_EVERY = 37  # one of this many sales may be refunded later

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sales.ingest.schema import NotJSON, SaleEvent
+from sales.ingest.fields import FIELDS
+from sales.ingest.schema import NotJSON
 
-FIELDS = frozenset(SaleEvent.__annotations__)
-REQUIRED = SaleEvent.__required_keys__
+REQUIRED = {name for name, field in FIELDS.items() if field.is_required}
 
 
 class ColumnMapping:
@@ -52,7 +52,7 @@ class ColumnMapping:
 
     def rename(self, value: Any) -> Any:
         """Return a parsed JSON object with our field names, or a NotJSON when two names mean the same field."""
-        if not isinstance(value, dict) or (not self.mapped and value.keys() <= FIELDS):
+        if not isinstance(value, dict) or (not self.mapped and value.keys() <= FIELDS.keys()):
             return value
         renamed: dict[str, Any] = {}
         for name, content in value.items():
@@ -71,4 +71,4 @@ def _normalize(name: str) -> str:
 def _join(fields: Iterable[str]) -> str:
     """List fields in the order of an event."""
     wanted = set(fields)
-    return ", ".join(field for field in SaleEvent.__annotations__ if field in wanted)
+    return ", ".join(field for field in FIELDS if field in wanted)

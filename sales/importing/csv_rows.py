@@ -9,10 +9,11 @@ from typing import Any
 from sales.importing.columns import ColumnMapping
 from sales.importing.sources import BOM, MAX_LINE, START, ImportFileError, LineReader, new_hash
 from sales.ingest.batches import Batch
+from sales.ingest.fields import FIELDS
 from sales.ingest.schema import NotJSON
 from salesengine.http.renderers import encode_json
 
-MAY_BE_EMPTY = ("BRAND", "CATEGORY", "EVENT_ID")
+MAY_BE_EMPTY = [name for name, field in FIELDS.items() if not field.is_required]
 
 Row = list[str] | NotJSON  # the cells of a row, or why it cannot be read
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 from sales.importing.event_file import Chunk, EventFile
 from sales.importing.sources import START, Checkpoint, ImportFileError
 from sales.ingest.schema import ValidationResult, validate_events
-from sales.ingest.service import Delivery, IngestOptions, StoredBatch, store_batch
+from sales.ingest.service import BatchContext, BatchResult, IngestOptions, store_batch
 from sales.models import FileImport
 
 Item = TypeVar("Item")
@@ -100,15 +100,15 @@ def _store_chunk(
     chunk: Chunk, checked: ValidationResult, options: ImportOptions, file_import: FileImport, summary: ImportSummary
 ) -> None:
     if checked.errors and not options.ingest.skip:
-        raise chunk.batch.refusal(checked)
+        raise chunk.batch.validation_error(checked)
     with transaction.atomic():
-        stored = store_batch(chunk.batch, checked, Delivery(options.sender, file_import.name, options.ingest))
+        stored = store_batch(chunk.batch, checked, BatchContext(options.sender, file_import.name, options.ingest))
         if not options.ingest.dry_run:
             _save_checkpoint(file_import, chunk.end, stored)
     _add_counts(summary, stored)
 
 
-def _add_counts(totals: FileImport | ImportSummary, stored: StoredBatch) -> None:
+def _add_counts(totals: FileImport | ImportSummary, stored: BatchResult) -> None:
     for name, number in stored.counts().items():
         setattr(totals, name, getattr(totals, name) + number)
 
@@ -136,7 +136,7 @@ def _set_checkpoint(file_import: FileImport, checkpoint: Checkpoint) -> None:
     file_import.digest = checkpoint.fingerprint
 
 
-def _save_checkpoint(file_import: FileImport, checkpoint: Checkpoint, stored: StoredBatch) -> None:
+def _save_checkpoint(file_import: FileImport, checkpoint: Checkpoint, stored: BatchResult) -> None:
     _set_checkpoint(file_import, checkpoint)
     _add_counts(file_import, stored)
     file_import.save()

@@ -1,8 +1,10 @@
 """Read Parquet: convert typed columns to the values that JSON would hold, exactly."""
 
+import datetime
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,15 +16,11 @@ from sales.importing.columns import ColumnMapping
 from sales.importing.event_file import Chunk
 from sales.importing.sources import CHUNK, READ_SIZE, START, STDIN, Checkpoint, ImportFileError, translate_read_errors
 from sales.ingest.batches import Batch
+from sales.ingest.fields import FIELDS
 from salesengine.http.renderers import encode_json
 
-# The types that become text, by field; in the others it is whole numbers, which the ids may be.
-WRITTEN_OUT: dict[str, Callable[[Any], bool]] = {
-    "DATE_PAYMENT": pa.types.is_temporal,
-    "REVENUE": pa.types.is_floating,
-    "BRAND": pa.types.is_string,
-    "CATEGORY": pa.types.is_string,
-}
+# Whether a column of this type is cast to text, by the Python type of its field. Ids may be integers.
+CASTS: dict[type, Callable[[Any], bool]] = {datetime.datetime: pa.types.is_temporal, Decimal: pa.types.is_floating}
 
 
 @contextmanager
@@ -108,7 +106,8 @@ def _column(field: str, column: Any) -> list[Any]:
         return _column(field, column.dictionary_decode())
     if pa.types.is_timestamp(kind):
         column = column.cast(pa.timestamp("us"), safe=False)  # truncates nanoseconds, as for JSON
-    if WRITTEN_OUT.get(field, pa.types.is_integer)(kind):
+    is_cast = pa.types.is_integer if FIELDS[field].is_id else CASTS.get(FIELDS[field].python_type, pa.types.is_string)
+    if is_cast(kind):
         column = column.cast(pa.string())
     values: list[Any] = column.to_pylist()
     return values

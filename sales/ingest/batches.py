@@ -1,4 +1,4 @@
-"""The forms that events come in: text -> the values in it, with the place and the text of each."""
+"""Read the text of a request into a batch of values, and say where each value stands in it."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,76 +12,83 @@ from salesengine.http.errors import ContentTooLarge, InvalidEvents
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
-SMALL = 1_000_000  # bytes, of which any JSON can be parsed
-PARTS = 32  # commas, brackets and lines of one event, however generously it is laid out
+SMALL_BODY = 1_000_000  # bytes: any JSON of this size needs little enough memory to be parsed
+TOKENS_PER_EVENT = 32  # commas, brackets and lines of one event, even when it is indented
 
-# Elements of a list as they stand in the text, whatever they hold.
+# Splits a list into the texts of its elements, without parsing them.
 _split_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Values that should be sale events, sent together."""
+    """Values sent together, each of which should be a sale event."""
 
     values: Sequence[Any]
-    texts: Callable[[], Sequence[bytes]]  # each value as it came; asked for only when one is to be kept
+    texts: Callable[[], Sequence[bytes]]  # the text of each value as sent; called only to store rejected values
     is_list: bool = True
-    lines: Sequence[int] | None = None  # where a form has lines: that of each value, from 1
+    lines: Sequence[int] | None = None  # the line of each value, from 1; None for a format without lines
 
-    def place(self, index: int) -> dict[str, int]:
-        """Where the value stands, as answers say it."""
+    def position(self, index: int) -> dict[str, int]:
+        """Return the position of a value, as responses show it."""
         return {"index": index} if self.lines is None else {"index": index, "line": self.lines[index]}
 
-    def placed(self, index: int, error: EventError) -> EventError:
-        """An error of one value, with its place in the whole body."""
+    def locate_error(self, index: int, error: EventError) -> EventError:
+        """Add the position of a value in the whole body to one of its errors."""
         if self.lines is not None:
             return {"line": self.lines[index], **error}
         return error | {"pointer": f"/{index}{error['pointer']}"} if self.is_list else error
 
-    def all_placed(self, errors: Mapping[int, Sequence[EventError]]) -> list[EventError]:
-        """The errors of values (by index) as the refusal of the whole lists them, which has an end."""
-        return [self.placed(index, error) for index, those in errors.items() for error in those][:MAX_LISTED_ERRORS]
+    def locate_errors(self, errors: Mapping[int, Sequence[EventError]]) -> list[EventError]:
+        """List the errors of values (by index) with their positions: at most MAX_LISTED_ERRORS."""
+        located = [self.locate_error(index, error) for index, found in errors.items() for error in found]
+        return located[:MAX_LISTED_ERRORS]
 
-    def refusal(self, checked: ValidationResult) -> InvalidEvents:
-        """What is wrong with it, where it is taken whole or not at all."""
-        count = checked.error_count
-        mistakes = f"There {'is' if count == 1 else 'are'} {count:,} mistake{'' if count == 1 else 's'}"
-        detail = f"{mistakes} in {len(self.values):,} events; nothing was stored." if self.is_list else None
-        return InvalidEvents(self.all_placed(checked.errors), detail, count)
+    def validation_error(self, result: ValidationResult) -> InvalidEvents:
+        """Return the exception to raise when one invalid event rejects the whole batch."""
+        count = result.error_count
+        errors = f"{count:,} error{'' if count == 1 else 's'}"
+        detail = f"Found {errors} in {len(self.values):,} events. Nothing was stored." if self.is_list else None
+        return InvalidEvents(self.locate_errors(result.errors), detail, count)
 
 
 def read_json(body: bytes) -> Batch:
-    """One event, or a list of them. Raises InvalidEvents for what is no JSON, ContentTooLarge for too many events."""
-    _refuse_too_many_parts(body)
+    """Read one event or a list of events.
+
+    Raises InvalidEvents when the body is not JSON, and ContentTooLarge when it has too many events.
+    """
+    _check_token_count(body)
     try:
         sent = parse_json(body)
     except ValueError as error:
-        return _read_parts(body, str(error))
+        return _read_list_elements(body, str(error))
     if not isinstance(sent, list):
         return Batch([sent], lambda: [body], is_list=False)
-    _refuse_too_many(len(sent))
-    return Batch(sent, lambda: [bytes(part) for part in _split_list(body)])
+    _check_event_count(len(sent))
+    return Batch(sent, lambda: [bytes(element) for element in _split_list(body)])
 
 
-def _read_parts(body: bytes, reason: str) -> Batch:
-    """A list of which not every part is JSON that can be taken, such as one with the same name twice in an object."""
+def _read_list_elements(body: bytes, reason: str) -> Batch:
+    """Read a list one element at a time, because some element is not valid, such as an object with a repeated name."""
     if not body.strip():
-        raise InvalidEvents([], "The body is empty: send one sale event as a JSON object, or a list.")
+        raise InvalidEvents([], "The body is empty. Send one sale event as a JSON object, or a list of them.")
     try:
-        texts = [bytes(part) for part in _split_list(body)]
+        texts = [bytes(element) for element in _split_list(body)]
     except (msgspec.DecodeError, RecursionError):
         raise InvalidEvents([], f"The body {reason}. Nothing was stored.") from None
-    _refuse_too_many(len(texts))
+    _check_event_count(len(texts))
     return Batch(parse_each(texts), lambda: texts)
 
 
 def read_ndjson(body: bytes) -> Batch:
-    """One event a line; empty lines are passed over. Raises InvalidEvents for none, ContentTooLarge for too many."""
-    _refuse_too_many_parts(body)
+    """Read one event per line, ignoring empty lines.
+
+    Raises InvalidEvents when the body has no events, and ContentTooLarge when it has too many.
+    """
+    _check_token_count(body)
     numbered = [(number, line) for number, line in enumerate(body.split(b"\n"), 1) if line and not line.isspace()]
     if not numbered:
-        raise InvalidEvents([], "The body is empty: send sale events as JSON objects, one a line.")
-    _refuse_too_many(len(numbered))
+        raise InvalidEvents([], "The body is empty. Send sale events as JSON objects, one per line.")
+    _check_event_count(len(numbered))
     texts = [line for _, line in numbered]
     return Batch(parse_each(texts), lambda: texts, lines=[number for number, _ in numbered])
 
@@ -90,7 +97,7 @@ READERS: dict[str, Callable[[bytes], Batch]] = {JSON: read_json, NDJSON: read_nd
 
 
 def parse_each(texts: Iterable[bytes]) -> list[Any]:
-    """JSON texts -> their values; a NotJSON where one is not valid."""
+    """Parse JSON texts; a text that is not valid JSON becomes a NotJSON."""
     values: list[Any] = []
     for text in texts:
         try:
@@ -100,19 +107,19 @@ def parse_each(texts: Iterable[bytes]) -> list[Any]:
     return values
 
 
-def _refuse_too_many_parts(body: bytes) -> None:
-    """Before it is parsed: what is small as text, such as [[],[],[], may be hundreds of megabytes as values."""
-    most = settings.INGEST_MAX_EVENTS * PARTS
-    if len(body) > SMALL and sum(map(body.count, (b",", b"[", b"{", b"\n"))) > most:
+def _check_token_count(body: bytes) -> None:
+    """Reject a body such as [[],[],[], before parsing: its values could need hundreds of megabytes of memory."""
+    limit = settings.INGEST_MAX_EVENTS * TOKENS_PER_EVENT
+    if len(body) > SMALL_BODY and sum(map(body.count, (b",", b"[", b"{", b"\n"))) > limit:
         raise ContentTooLarge(
-            f"A request takes at most {settings.INGEST_MAX_EVENTS:,} events, and this one has more commas, brackets "
-            "and lines than so many events have. Nothing was stored."
+            f"A request may have at most {settings.INGEST_MAX_EVENTS:,} events, and this one has more commas, brackets "
+            "and lines than that number of events. Nothing was stored."
         )
 
 
-def _refuse_too_many(number: int) -> None:
-    if number > settings.INGEST_MAX_EVENTS:
+def _check_event_count(count: int) -> None:
+    if count > settings.INGEST_MAX_EVENTS:
         raise ContentTooLarge(
-            f"A request takes at most {settings.INGEST_MAX_EVENTS:,} events, and this one has {number:,}; "
-            "send them in several requests. Nothing was stored."
+            f"A request may have at most {settings.INGEST_MAX_EVENTS:,} events, and this one has {count:,}. "
+            "Send them in several requests. Nothing was stored."
         )

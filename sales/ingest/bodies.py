@@ -1,4 +1,4 @@
-"""The body of a request, read whole and within its limits."""
+"""Read the body of a request, within limits on its size."""
 
 import codecs
 import gzip
@@ -11,13 +11,13 @@ from rest_framework.request import Request
 
 from sales.ingest.batches import READERS, Batch
 from salesengine.http.errors import ContentTooLarge, InvalidInput
-from salesengine.http.middleware import BODY_INCOMPLETE
 
 
 def read_batch(request: Request) -> tuple[Batch, bytes]:
-    """The values sent, and the text they came as, expanded.
+    """Return the values sent, and the body they were read from, uncompressed.
 
-    Raises UnsupportedMediaType, ContentTooLarge, and InvalidInput for a body that breaks off or cannot be parsed.
+    Raises UnsupportedMediaType, ContentTooLarge, InvalidInput for a body that ends early or is damaged, and
+    InvalidEvents for one that cannot be parsed.
     """
     media_type = (request.content_type or "").partition(";")[0].strip().lower()
     if media_type not in READERS:
@@ -25,46 +25,52 @@ def read_batch(request: Request) -> tuple[Batch, bytes]:
         raise UnsupportedMediaType(media_type, detail)
     encoding = request.headers.get("Content-Encoding", "").strip().lower() or "identity"
     if encoding not in {"identity", "gzip"}:
-        raise UnsupportedMediaType(encoding, f"Send the body as it is or with Content-Encoding: gzip, not {encoding}.")
+        raise UnsupportedMediaType(
+            encoding, f"Send the body uncompressed or with Content-Encoding: gzip, not {encoding}."
+        )
     body = _read(request)
     if encoding == "gzip":
-        body = expand(body, settings.INGEST_MAX_EXPANDED_BYTES)
-    body = body.removeprefix(codecs.BOM_UTF8)  # some programs write it (RFC 8259, 8.1: it may be ignored)
+        body = decompress(body, settings.INGEST_MAX_EXPANDED_BYTES)
+    body = body.removeprefix(codecs.BOM_UTF8)  # some programs write it, and a parser may ignore it (RFC 8259, 8.1)
     return READERS[media_type](body), body
 
 
 def _read(request: Request) -> bytes:
     limit = settings.INGEST_MAX_BYTES
-    announced = int(request.META.get("CONTENT_LENGTH") or 0)
-    # A chunked body announces no length; Django would take it for empty, but the server knows where it ends.
-    transfer = request.headers.get("Transfer-Encoding", "").strip().lower()
-    if transfer not in {"", "chunked"}:
-        raise InvalidInput([], f"The only Transfer-Encoding that is taken is chunked, not {transfer}.")
-    stream = request.META["wsgi.input"] if transfer else request
+    content_length = int(request.META.get("CONTENT_LENGTH") or 0)
+    # Django would read a chunked body as empty, because it has no Content-Length. The server knows where it ends.
+    transfer_encoding = request.headers.get("Transfer-Encoding", "").strip().lower()
+    if transfer_encoding not in {"", "chunked"}:
+        raise InvalidInput([], f"The only supported Transfer-Encoding is chunked, not {transfer_encoding}.")
+    stream = request.META["wsgi.input"] if transfer_encoding else request
     try:
-        body: bytes = stream.read(limit + 1) if announced <= limit else b""
-    except Exception:  # each server has its own for a body that breaks off or is not chunked as it says
+        body: bytes = stream.read(limit + 1) if content_length <= limit else b""
+    except Exception:  # each server raises its own exceptions when a body ends early or its chunks are malformed
         request.META[BODY_INCOMPLETE] = True
-        raise InvalidInput([], "The body broke off; nothing was stored.") from None
-    if max(announced, len(body)) > limit:
-        raise ContentTooLarge(f"A request takes at most {limit:,} bytes; send the events in several requests.")
-    if len(body) < announced:
-        raise InvalidInput([], f"The body broke off after {len(body):,} of {announced:,} bytes; nothing was stored.")
+        raise InvalidInput([], "The body ended early. Nothing was stored.") from None
+    if max(content_length, len(body)) > limit:
+        raise ContentTooLarge(f"A request may have at most {limit:,} bytes. Send the events in several requests.")
+    if len(body) < content_length:
+        raise InvalidInput(
+            [], f"The body ended early, after {len(body):,} of {content_length:,} bytes. Nothing was stored."
+        )
     return body
 
 
-def expand(body: bytes, limit: int) -> bytes:
-    """What a gzip file (RFC 1952) holds, of which no more than `limit` bytes and one are ever expanded.
+def decompress(body: bytes, limit: int) -> bytes:
+    """Decompress a gzip body (RFC 1952), reading at most `limit` + 1 bytes of its content.
 
-    Raises InvalidInput where it is none, or breaks off, and ContentTooLarge.
+    Raises InvalidInput when it is not gzip or ends early, and ContentTooLarge when the content exceeds the limit.
     """
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(body)) as file:
-            text = file.read(limit + 1)
+            content = file.read(limit + 1)
     except EOFError:
-        raise InvalidInput([], "The gzip body broke off; nothing was stored.") from None
+        raise InvalidInput([], "The gzip body ended early. Nothing was stored.") from None
     except (gzip.BadGzipFile, zlib.error) as error:
-        raise InvalidInput([], f"The body is not gzip, as its Content-Encoding says: {error}.") from None
-    if len(text) > limit:
-        raise ContentTooLarge(f"A request takes at most {limit:,} bytes expanded; send the events in several requests.")
-    return text
+        raise InvalidInput([], f"The body is not valid gzip, despite its Content-Encoding: {error}.") from None
+    if len(content) > limit:
+        raise ContentTooLarge(
+            f"A request may have at most {limit:,} bytes after decompression. Send the events in several requests."
+        )
+    return content

@@ -1,4 +1,4 @@
-"""Lets what waits at the same time share one commit: a commit costs about the same for one as for many."""
+"""Let concurrent writes share one commit, because a commit costs about the same for one item as for many."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -9,70 +9,71 @@ from django.db import DataError, IntegrityError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# The database refused, so nothing was stored: each item may be tried by itself. After any other error, such as a
-# connection that broke off while committing, nobody knows, and trying again could store twice.
-SURELY_NOT_STORED = (DataError, IntegrityError)
+# After these errors nothing was stored, so each item can be written again on its own. After any other error, such as
+# a connection that failed during the commit, the outcome is unknown, and a retry could store the item twice.
+NOTHING_STORED = (DataError, IntegrityError)
 
 
-class _Waiting(Generic[Item, Result]):
-    """One caller's item, and what becomes of it."""
+class _Waiter(Generic[Item, Result]):
+    """One caller's item, and the result or error of its write."""
 
     def __init__(self, item: Item) -> None:
         self.item = item
         self.result: Result | None = None
         self.error: BaseException | None = None
-        self.leads = False
+        self.is_leader = False
         self.woken = threading.Event()
 
 
 class GroupCommit(Generic[Item, Result]):
-    """Writes the items of concurrent callers together, through `write`: items -> their results, in the same order.
+    """Write the items of concurrent callers together.
 
-    The first caller writes at once. Who comes meanwhile waits; when the write is done, one of them writes for all that
-    wait by then. Nobody ever waits for more to come.
+    The first caller writes at once. Callers that arrive during a write wait for its end; then one of them leads: it
+    writes the items of all callers that are waiting by then. No caller ever waits for more items to arrive.
     """
 
-    def __init__(self, write: Callable[[Sequence[Item]], Sequence[Result]], at_most: int) -> None:
+    def __init__(self, write: Callable[[Sequence[Item]], Sequence[Result]], max_group_size: int) -> None:
+        """`write` stores items, and returns their results in the same order."""
         self._write = write
-        self._at_most = at_most
-        self._queue: list[_Waiting[Item, Result]] = []
+        self._max_group_size = max_group_size
+        self._queue: list[_Waiter[Item, Result]] = []
         self._is_writing = False
         self._lock = threading.Lock()
 
     def submit(self, item: Item) -> Result:
-        """Write the item, with others or alone; its result once it is committed. Raises what `write` raises."""
-        mine: _Waiting[Item, Result] = _Waiting(item)
+        """Write the item, and return its result once it is committed. Raises what `write` raises."""
+        mine: _Waiter[Item, Result] = _Waiter(item)
         with self._lock:
             self._queue.append(mine)
-            mine.leads = not self._is_writing
+            mine.is_leader = not self._is_writing
             self._is_writing = True
-        if not mine.leads:
+        if not mine.is_leader:
             mine.woken.wait()
-        if mine.leads:
+        if mine.is_leader:
             self._lead()
-        if isinstance(mine.error, SURELY_NOT_STORED):
+        if isinstance(mine.error, NOTHING_STORED):
             return self._write([item])[0]
         if mine.error is not None:
             raise mine.error
         return mine.result  # type: ignore[return-value]
 
     def _lead(self) -> None:
-        """Write for all that wait, the caller among them, then let the next one lead."""
+        """Write the items of the waiting callers, this one's among them. Then wake them and the next leader."""
         with self._lock:
-            group, self._queue = self._queue[: self._at_most], self._queue[self._at_most :]
+            group, self._queue = self._queue[: self._max_group_size], self._queue[self._max_group_size :]
         try:
-            for waiting, result in zip(group, self._write([each.item for each in group]), strict=True):
-                waiting.result = result
+            for waiter, result in zip(group, self._write([waiter.item for waiter in group]), strict=True):
+                waiter.result = result
         except BaseException as error:
-            for waiting in group:
-                waiting.error = error
+            for waiter in group:
+                waiter.error = error
             if not isinstance(error, Exception):
                 raise
         finally:
             with self._lock:
                 self._is_writing = bool(self._queue)
-                following = self._queue[:1]
-            for waiting in following:
-                waiting.leads = True
-            for waiting in group + following:
-                waiting.woken.set()
+                next_leaders = self._queue[:1]
+            for waiter in next_leaders:
+                waiter.is_leader = True
+            for waiter in group + next_leaders:
+                waiter.woken.set()

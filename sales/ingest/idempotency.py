@@ -1,6 +1,6 @@
-"""Retries made safe: the first answer to an Idempotency-Key is kept with what it did, and given again.
+"""Answer retries of a request from its stored response, by the header Idempotency-Key.
 
-The header is that of draft-ietf-httpapi-idempotency-key-header; what happens follows it and Stripe's manual.
+The header and its rules follow draft-ietf-httpapi-idempotency-key-header, and Stripe's API reference.
 """
 
 import re
@@ -13,13 +13,13 @@ from psycopg.errors import LockNotAvailable
 from sales.models import IdempotencyKey
 from salesengine.http.errors import IdempotencyKeyReused, InvalidInput, RequestInProgress
 
-LONGEST_WAIT = "10s"  # for a first request that is still running
+LOCK_TIMEOUT = "10s"  # how long a retry waits for the first request to end
 KEY = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\]){1,255})"|([!#-~][!-~]{0,254})')
 
 
 @dataclass(frozen=True)
 class IngestResponse:
-    """What a request is answered with: JSON text."""
+    """The response to POST /ingest; `body` is JSON."""
 
     status: int
     body: bytes
@@ -27,7 +27,7 @@ class IngestResponse:
 
 
 def parse_key(header: str) -> str:
-    """The key in the header: a string in quotes, as in the draft, or as most clients send it, without.
+    """Return the key in the header: a quoted string, as in the draft, or bare text, as most clients send it.
 
     Raises InvalidInput.
     """
@@ -35,18 +35,18 @@ def parse_key(header: str) -> str:
     if match is None:
         raise InvalidInput(
             [],
-            "Idempotency-Key must be 1 to 255 printable ASCII characters, such as a UUID; with blanks only in quotes.",
+            "Idempotency-Key must be 1 to 255 printable ASCII characters, such as a UUID. Put quotes around spaces.",
         )
     quoted, bare = match.groups()
     return re.sub(r"\\(.)", r"\1", quoted) if bare is None else bare
 
 
 def respond_once(sender: str, key: str, digest: bytes, work: Callable[[], IngestResponse]) -> IngestResponse:
-    """The answer to the first request with this key of this sender; `work` does it unless it was done.
+    """Return the stored response to the sender's first request with this key, or do the `work` and store its response.
 
-    Waits while another transaction works on it. Raises RequestInProgress when that takes too long,
-    IdempotencyKeyReused when `digest`, the request's, is not the first one's, and what `work` raises: then neither its
-    answer nor anything else of it is stored.
+    `digest` identifies the content of the request. Raises RequestInProgress when the first request is still running
+    after LOCK_TIMEOUT, IdempotencyKeyReused when the first request had another digest, and what `work` raises; then
+    neither the response nor the work is stored.
     """
     with transaction.atomic():
         if not _claim(sender, key, digest):
@@ -57,9 +57,9 @@ def respond_once(sender: str, key: str, digest: bytes, work: Callable[[], Ingest
 
 
 def _claim(sender: str, key: str, digest: bytes) -> bool:
-    """Whether the key is new. Where another transaction has just claimed it, its end decides, and is waited for."""
+    """Store the key, and return whether it is new. Wait for the end of another transaction that has stored it."""
     with connection.cursor() as cursor:
-        cursor.execute(f"SET LOCAL lock_timeout = '{LONGEST_WAIT}'")
+        cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
         try:
             cursor.execute(
                 "INSERT INTO idempotency_keys (key, sender, digest) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
@@ -70,13 +70,13 @@ def _claim(sender: str, key: str, digest: bytes) -> bool:
                 raise RequestInProgress from None
             raise
         is_new = bool(cursor.rowcount)
-        cursor.execute("SET LOCAL lock_timeout = DEFAULT")  # what the request itself waits for is another matter
+        cursor.execute("SET LOCAL lock_timeout = DEFAULT")  # the limit is for the key only, not for the work
         return is_new
 
 
 def _stored_response(sender: str, key: str, digest: bytes) -> IngestResponse:
     stored = IdempotencyKey.objects.filter(key=key, sender=sender).first()
-    if stored is None or stored.status is None or stored.response is None:  # purged this very moment
+    if stored is None or stored.status is None or stored.response is None:  # the key was purged just now
         raise RequestInProgress
     if bytes(stored.digest) != digest:
         raise IdempotencyKeyReused

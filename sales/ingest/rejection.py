@@ -1,4 +1,4 @@
-"""Events that could not be taken: kept as they came, to be mended and replayed by staff."""
+"""Store rejected events unchanged, so that staff can correct and replay them."""
 
 import re
 from collections.abc import Sequence
@@ -9,44 +9,46 @@ from django.db import connection
 from psycopg.types.json import Jsonb
 
 from sales.ingest.batches import Batch
-from sales.ingest.schema import EventError, SaleEvent
+from sales.ingest.fields import FIELDS
+from sales.ingest.schema import EventError
 
 COPY_REJECTED = "COPY rejected_events (sender, source, position, content, reason, errors) FROM STDIN (FORMAT BINARY)"
 DETAILS = re.compile(r"(?:: |; |, such as ).*", re.DOTALL)
-LONGEST_REASON = 80
+MAX_REASON_LENGTH = 80
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 @dataclass(frozen=True)
-class Rejected:
-    """A value that is no event that could be taken: as it came, and why."""
+class Rejection:
+    """A value that was rejected, and why."""
 
     index: int  # in its batch, from 0
-    text: bytes
+    text: bytes  # as sent
     errors: Sequence[EventError]
 
 
-def keep_rejected(rejected: Sequence[Rejected], batch: Batch, sender: str, source: str) -> None:
-    """Store them, in the caller's transaction; `source` is the id of the request or the name of the file."""
+def store_rejections(rejections: Sequence[Rejection], batch: Batch, sender: str, source: str) -> None:
+    """Store rejected values in the caller's transaction. `source` is the request's id or the file's name."""
     with connection.cursor() as cursor, cursor.copy(COPY_REJECTED) as copy:
         copy.set_types(["text", "text", "bigint", "bytea", "text", "jsonb"])
-        for each in rejected:
-            position = each.index if batch.lines is None else batch.lines[each.index]
-            row = (sender, source, position, each.text, reason_of(each.errors), Jsonb(storable(each.errors)))
+        for rejection in rejections:
+            errors = rejection.errors
+            position = rejection.index if batch.lines is None else batch.lines[rejection.index]
+            row = (sender, source, position, rejection.text, short_reason(errors), Jsonb(storable_errors(errors)))
             copy.write_row(row)
 
 
-def reason_of(errors: Sequence[EventError]) -> str:
-    """What is wrong in a few words, the same for the same mistake: few enough that staff can choose among them all."""
+def short_reason(errors: Sequence[EventError]) -> str:
+    """Summarize the first error, the same way for every event with this error, so that staff can filter by it."""
     field, detail = str(errors[0]["pointer"]).removeprefix("/"), str(errors[0]["detail"])
-    if field and field not in SaleEvent.__annotations__:
-        return "a field that no sale event has"  # the sender's own text, of any length and kind
+    if field and field not in FIELDS:
+        return "unknown field"  # the sender chose the name, so it could be of any length
     reason = f"{field} {DETAILS.sub('', detail)}".strip()
-    return reason if len(reason) <= LONGEST_REASON else f"{reason[: LONGEST_REASON - 1]}…"
+    return reason if len(reason) <= MAX_REASON_LENGTH else f"{reason[: MAX_REASON_LENGTH - 1]}…"
 
 
-def storable(errors: Sequence[EventError]) -> list[EventError]:
-    """Errors as PostgreSQL can hold them: it has no NUL, and the name of a field may have one."""
+def storable_errors(errors: Sequence[EventError]) -> list[EventError]:
+    """Replace NUL, which a field's name may contain and PostgreSQL cannot store."""
     return [{name: _without_nul(value) for name, value in error.items()} for error in errors]
 
 

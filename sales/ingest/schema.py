@@ -1,108 +1,19 @@
-"""What comes in: the one description of a sale event."""
+"""Validate sale events, and explain what is wrong with them in words for API clients."""
 
-import datetime
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Annotated, Any
 
 import jiter
-from pydantic import (
-    BeforeValidator,
-    ConfigDict,
-    StringConstraints,
-    TypeAdapter,
-    ValidationError,
-    WithJsonSchema,
-    with_config,
-)
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
-from typing_extensions import TypedDict
 
+from sales.ingest.fields import FIELDS, SaleEvent
 from sales.models import Category
 
-MOMENT = re.compile(
-    r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
-    r"(?:[Tt ](?P<hour>[0-9]{1,2})(?P<rest>:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]{1,9})?)?)"
-    r"(?P<zone>[Zz]|[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?)?)?"
-)
-NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[Ee][+-]?[0-9]{1,4})?")
-MAX_FIELDS = 16  # of one event, before it is looked at more closely
-MAX_LISTED_ERRORS = 10_000  # a body of nothing but mistakes must not make an answer many times its size
-SLICE = 1_000  # events that are validated in one go: errors take far more memory than events
-REVENUE_LIMIT = Decimal(10) ** 15
-REVENUE_DECIMALS = 20
-
-
-def parse_moment(value: object) -> datetime.datetime:
-    """ISO 8601 text -> the moment in UTC. Without a zone it is UTC already; a bare date is its midnight.
-
-    Raises PydanticCustomError, in plain words.
-    """
-    match = MOMENT.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        raise PydanticCustomError("moment", "must be a date and time as in ISO 8601, such as 2021-01-07T00:09:24Z")
-    date, hour, rest, zone = match.groups()
-    try:
-        moment = datetime.datetime.fromisoformat(f"{date}T{hour or 0:0>2}{rest or ':00'}{(zone or '').upper()}")
-        return moment.astimezone(datetime.UTC) if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
-    except ValueError as error:
-        raise PydanticCustomError("moment", "is no date and time: {reason}", {"reason": str(error)}) from None
-    except OverflowError:
-        raise PydanticCustomError("moment", "must lie in the years 1 to 9999 in UTC") from None
-
-
-def parse_revenue(value: object) -> Decimal:
-    """A JSON number, or one in quotes, digit for digit. Raises PydanticCustomError, in plain words."""
-    if isinstance(value, str):
-        if not NUMBER.fullmatch(value):
-            raise PydanticCustomError("revenue", "must be a number, such as 57.27456")
-        value = Decimal(value)
-    elif isinstance(value, int) and not isinstance(value, bool):
-        value = Decimal(value)
-    elif not isinstance(value, Decimal):
-        raise PydanticCustomError("revenue", "must be a number, such as 57.27456")
-    if not -REVENUE_LIMIT < value < REVENUE_LIMIT:
-        raise PydanticCustomError("revenue", "must be smaller than 10^15, and greater than -10^15")
-    exponent = int(value.as_tuple().exponent)  # a letter for NaN and Infinity only, which came no further than here
-    if exponent < -REVENUE_DECIMALS:
-        raise PydanticCustomError("revenue", "must have at most 20 decimals")
-    return value if exponent <= 0 else value.quantize(Decimal(1)) if value else Decimal(0)  # 1E+3 is stored as 1000
-
-
-NOT_NUL = r"^[^\x00]*$"  # PostgreSQL's text cannot hold a NUL
-Identifier = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=NOT_NUL)]
-
-
-@with_config(ConfigDict(extra="forbid"))
-class SaleEvent(TypedDict):
-    """One sold item, as clients send it."""
-
-    ID_ORDER: Identifier
-    ID_PRODUCT: Identifier
-    ID_BUYER: Identifier
-    ID_SELLER: Identifier
-    ID_SELLER_COUNTRY: Identifier
-    ID_BUYER_COUNTRY: Identifier
-    DATE_PAYMENT: Annotated[datetime.datetime, BeforeValidator(parse_moment)]
-    BRAND: NotRequired[Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=NOT_NUL)] | None]
-    CATEGORY: NotRequired[Literal[tuple(Category.values)] | None]  # type: ignore[valid-type]
-    REVENUE: Annotated[
-        Decimal,
-        BeforeValidator(parse_revenue),
-        WithJsonSchema(
-            {
-                "anyOf": [
-                    {"type": "number", "exclusiveMinimum": -int(REVENUE_LIMIT), "exclusiveMaximum": int(REVENUE_LIMIT)},
-                    {"type": "string", "pattern": f"^{NUMBER.pattern}$"},
-                ]
-            }
-        ),
-    ]
-    EVENT_ID: NotRequired[Identifier | None]
-
-
+MAX_FIELDS = len(FIELDS) + 5  # more in one event are reported as one error
+MAX_LISTED_ERRORS = 10_000  # keeps the response to a body full of errors smaller than a few megabytes
+SLICE = 1_000  # events validated at once: errors need far more memory than events
 EXAMPLE = {
     "ID_ORDER": "34033734",
     "ID_PRODUCT": "13681706",
@@ -115,17 +26,29 @@ EXAMPLE = {
     "CATEGORY": "clothing",
     "REVENUE": "57.27456",
 }
+MESSAGES = {
+    "missing": "is required",
+    "extra_forbidden": f"is not a field of a sale event; the fields are {', '.join(FIELDS)}",
+    "string_type": "must be text, in quotes",
+    "string_too_short": "must not be empty",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_pattern_mismatch": "must not contain the character NUL",
+    "literal_error": f"must be null or one of {', '.join(Category.values)}",
+    "dict_type": "must be an object with the fields of a sale event",
+}
+
+EventError = dict[str, str | int]  # {"pointer": a JSON pointer from the event's root, "detail": the message}
 
 
 @dataclass(frozen=True)
 class NotJSON:
-    """Stands among parsed values for a text that cannot be parsed; `reason` continues "this text"."""
+    """Takes the place of a value whose text is not valid JSON; `reason` continues the sentence "this text …"."""
 
     reason: str
 
 
-def refuse_at_sight(value: object) -> object:
-    """What need not be looked at field by field: an object with a great many of them is one mistake, not as many."""
+def _reject_early(value: object) -> object:
+    """Reject what must not be validated field by field, so that an object with many fields is one error."""
     if isinstance(value, dict) and len(value) > MAX_FIELDS:
         raise PydanticCustomError(
             "fields", "must have only the fields of a sale event; it has {number} fields", {"number": len(value)}
@@ -135,76 +58,65 @@ def refuse_at_sight(value: object) -> object:
     return value
 
 
-LimitedEvent = Annotated[SaleEvent, BeforeValidator(refuse_at_sight)]
+LimitedEvent = Annotated[SaleEvent, BeforeValidator(_reject_early)]
 EVENT: TypeAdapter[SaleEvent] = TypeAdapter(LimitedEvent)
 EVENTS: TypeAdapter[list[SaleEvent]] = TypeAdapter(list[LimitedEvent])
-
-PLAIN_WORDS = {
-    "missing": "is required",
-    "extra_forbidden": f"is not a field of a sale event; the fields are {', '.join(SaleEvent.__annotations__)}",
-    "string_type": "must be text, in quotes",
-    "string_too_short": "must not be empty",
-    "string_too_long": "must have at most {max_length} characters",
-    "string_pattern_mismatch": "must not contain the character NUL",
-    "literal_error": f"must be null or one of {', '.join(Category.values)}",
-    "dict_type": "must be an object with the fields of a sale event",
-}
-
-
-EventError = dict[str, str | int]  # {"pointer": ..., "detail": ...}, the pointer from the event's own root
 
 
 @dataclass
 class ValidationResult:
-    """What became of values that should be events: the good ones, and what is wrong with the others."""
+    """The valid events of a batch, and the errors of the other values."""
 
     events: list[SaleEvent] = field(default_factory=list)
-    errors: dict[int, list[EventError]] = field(default_factory=dict)  # by place among the values
-    error_count: int = 0  # of all mistakes, where `errors` does not list them all
+    errors: dict[int, list[EventError]] = field(default_factory=dict)  # by index among the values
+    error_count: int = 0  # of all errors, including those that `errors` does not list
 
 
 def validate_event(value: Any) -> SaleEvent | list[EventError]:
-    """A parsed JSON value -> the event, or what is wrong with it."""
+    """Validate a parsed JSON value. Return the event, or its errors."""
     try:
         return EVENT.validate_python(value)
     except ValidationError as error:
-        return [_in_plain_words(details) for details in error.errors(include_url=False, include_input=False)]
+        return [_event_error(details) for details in error.errors(include_url=False, include_input=False)]
 
 
 def validate_events(values: Sequence[Any]) -> ValidationResult:
-    """Parsed JSON values -> the events among them, and what is wrong with the rest.
+    """Validate parsed JSON values.
 
-    After MAX_LISTED_ERRORS mistakes only the first one of each further event is listed.
+    After MAX_LISTED_ERRORS errors, list only the first error of each invalid event.
     """
-    checked = ValidationResult()
+    result = ValidationResult()
     for start in range(0, len(values), SLICE):
         part = values[start : start + SLICE]
         try:
-            checked.events.extend(EVENTS.validate_python(part))
+            result.events.extend(EVENTS.validate_python(part))
         except ValidationError as error:
-            _add_mixed(checked, start, part, error)
-    return checked
+            _add_mixed(result, start, part, error)
+    return result
 
 
-def _add_mixed(checked: ValidationResult, start: int, part: Sequence[Any], error: ValidationError) -> None:
-    """Add a part that has good events and bad ones; `start` is its place among all the values."""
+def _add_mixed(result: ValidationResult, start: int, part: Sequence[Any], error: ValidationError) -> None:
+    """Add a slice that has valid and invalid events; `start` is its index among all values."""
     for details in error.errors(include_url=False, include_input=False):
         number, *location = details["loc"]
-        known = checked.errors.setdefault(start + int(number), [])
-        if not known or checked.error_count < MAX_LISTED_ERRORS:
-            known.append(_in_plain_words(details, location))
-        checked.error_count += 1
-    good = (value for place, value in enumerate(part, start) if place not in checked.errors)
-    checked.events.extend(EVENT.validate_python(value) for value in good)
+        listed = result.errors.setdefault(start + int(number), [])
+        if not listed or result.error_count < MAX_LISTED_ERRORS:
+            listed.append(_event_error(details, location))
+        result.error_count += 1
+    valid = (value for index, value in enumerate(part, start) if index not in result.errors)
+    result.events.extend(EVENT.validate_python(value) for value in valid)
 
 
-def stored_sale(new_id: int, event: SaleEvent) -> dict[str, Any]:
-    """The answer to a single event: what is stored, in the event's own names, and its id."""
-    return {"ID": new_id, **{name: event.get(name) for name in SaleEvent.__annotations__}}
+def stored_sale(sale_id: int, event: SaleEvent) -> dict[str, Any]:
+    """Return the response to a single event: the sale's id and all its fields."""
+    return {"ID": sale_id, **{name: event.get(name) for name in FIELDS}}
 
 
 def parse_json(text: bytes) -> Any:
-    """JSON text in UTF-8 -> its value, numbers with a point as Decimal. Raises ValueError, in plain words."""
+    """Parse JSON in UTF-8, with every number that has a decimal point as a Decimal.
+
+    Raises ValueError with a message for API clients.
+    """
     try:
         return jiter.from_json(text, float_mode="decimal", allow_inf_nan=False, catch_duplicate_keys=True)
     except ValueError as error:
@@ -212,16 +124,15 @@ def parse_json(text: bytes) -> Any:
         raise ValueError(f"is not valid JSON in UTF-8: {reason}") from None
 
 
-def _in_plain_words(details: ErrorDetails, location: Iterable[int | str] | None = None) -> EventError:
-    """What is wrong where; `location` is the place in the event, where the details have that of a list."""
-    return {"pointer": json_pointer(details["loc"] if location is None else location), "detail": _explanation(details)}
-
-
-def _explanation(details: ErrorDetails) -> str:
-    words = PLAIN_WORDS.get(details["type"])
-    return words.format(**details.get("ctx", {})) if words else details["msg"]
+def _event_error(details: ErrorDetails, location: Iterable[int | str] | None = None) -> EventError:
+    """Convert an error of pydantic; `location` replaces the error's own when that starts with an index of a list."""
+    message = MESSAGES.get(details["type"])
+    return {
+        "pointer": json_pointer(details["loc"] if location is None else location),
+        "detail": message.format(**details.get("ctx", {})) if message else details["msg"],
+    }
 
 
 def json_pointer(location: Iterable[int | str]) -> str:
-    """The place of a value in a JSON document, as in RFC 6901: (3, "CATEGORY") is /3/CATEGORY."""
+    """Return the JSON pointer (RFC 6901) of a location: (3, "CATEGORY") is /3/CATEGORY."""
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)

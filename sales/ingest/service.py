@@ -1,4 +1,4 @@
-"""What POST /ingest does with a batch: whole or in part, for real or as a rehearsal, once however often it is sent."""
+"""Validate and store a batch: whole or in part, for real or as a dry run, and once per Idempotency-Key."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -7,108 +7,118 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 from rest_framework import status
 
 from sales.ingest.batches import Batch
+from sales.ingest.fields import SaleEvent
 from sales.ingest.group_commit import GroupCommit
 from sales.ingest.idempotency import IngestResponse, respond_once
-from sales.ingest.rejection import Rejected, keep_rejected
-from sales.ingest.schema import EventError, SaleEvent, ValidationResult, stored_sale, validate_events
-from sales.ingest.writer import FEW, WriteResult, record_plain_sales, record_sales
+from sales.ingest.rejection import Rejection, store_rejections
+from sales.ingest.schema import EventError, ValidationResult, stored_sale, validate_events
+from sales.ingest.writer import COPY_THRESHOLD, WriteResult, record_plain_sales, record_sales
 from salesengine.http.errors import EventConflict
 from salesengine.http.renderers import encode_json
 
-CONFLICT: EventError = {"pointer": "/EVENT_ID", "detail": "was sent before with other contents"}
-CONFLICTS = "An EVENT_ID names one event for good: what was sent before cannot be sent changed. Nothing was stored."
+CONFLICT: EventError = {"pointer": "/EVENT_ID", "detail": "was sent before with other content"}
+CONFLICTS = "An event that was stored before cannot be sent again with other content. Nothing was stored."
 
 
 @dataclass(frozen=True)
 class IngestOptions:
-    """How a batch is taken: `skip` takes the good events and keeps the bad ones apart, instead of all or nothing."""
+    """How to store a batch.
+
+    `skip` stores the valid events and keeps the others as rejected events; otherwise one invalid event rejects all.
+    """
 
     skip: bool = False
     dry_run: bool = False
 
 
 @dataclass(frozen=True)
-class Delivery:
-    """Who asks for what, besides the events themselves."""
+class BatchContext:
+    """Who sent a batch, from where, and how to store it."""
 
     sender: str
-    source: str  # of rejected events: the id of the request, the name of the file
+    source: str  # shown with rejected events: the request's id, or the file's name
     options: IngestOptions
 
 
 @dataclass(frozen=True)
-class StoredBatch:
-    """What became of a batch."""
+class BatchResult:
+    """What happened to the events of a batch."""
 
-    events: Sequence[SaleEvent]
-    recorded: WriteResult
-    rejected: Sequence[Rejected]
+    events: Sequence[SaleEvent]  # the valid ones
+    written: WriteResult
+    rejections: Sequence[Rejection]
 
     def counts(self) -> dict[str, int]:
         return {
-            "accepted": self.recorded.accepted,
-            "duplicate": len(self.recorded.duplicates),
-            "rejected": len(self.rejected),
+            "accepted": self.written.accepted,
+            "duplicate": len(self.written.duplicates),
+            "rejected": len(self.rejections),
         }
 
 
-# Single events of concurrent requests share a commit, where nothing about them can have to wait.
-singles: GroupCommit[SaleEvent, int] = GroupCommit(record_plain_sales, at_most=FEW)
+# Single events of concurrent requests share a commit, because they never have to wait for a lock.
+singles: GroupCommit[SaleEvent, int] = GroupCommit(record_plain_sales, max_group_size=COPY_THRESHOLD)
 
 
-def ingest_batch(batch: Batch, body: bytes, delivery: Delivery, key: str | None) -> IngestResponse:
-    """Take in what was sent, and say so. `key` is the Idempotency-Key; a rehearsal needs none.
+def ingest_batch(batch: Batch, body: bytes, context: BatchContext, key: str | None) -> IngestResponse:
+    """Store a batch and return the response. `key` is the Idempotency-Key, which a dry run ignores.
 
-    Raises InvalidInput and EventConflict, unless bad events are to be skipped, and what `answer_once` raises.
+    Raises InvalidEvents and EventConflict, unless the options say to skip such events, and what `respond_once` raises.
     """
-    checked = validate_events(batch.values)
-    if checked.errors and not delivery.options.skip:
-        raise batch.refusal(checked)
-    if key is not None and not delivery.options.dry_run:
-        digest = hashlib.sha256(b"%d%d" % (batch.lines is None, delivery.options.skip) + body).digest()
-        return respond_once(delivery.sender, key, digest, partial(_answer, batch, checked, delivery))
-    if _asks_for_sale(batch, delivery) and not checked.events[0].get("EVENT_ID"):
-        return _stored(singles.submit(checked.events[0]), checked.events[0], is_new=True)
-    return _answer(batch, checked, delivery)
+    result = validate_events(batch.values)
+    options = context.options
+    if result.errors and not options.skip:
+        raise batch.validation_error(result)
+    if key is not None and not options.dry_run:
+        digest = hashlib.sha256(b"%d%d" % (batch.lines is None, options.skip) + body).digest()
+        return respond_once(context.sender, key, digest, partial(_store_and_respond, batch, result, context))
+    # A group may be written by the thread of another request, outside of a transaction that the caller has open.
+    can_share_commit = _returns_sale(batch, options) and not connection.in_atomic_block
+    if can_share_commit and not result.events[0].get("EVENT_ID"):
+        return _sale_response(singles.submit(result.events[0]), result.events[0], is_new=True)
+    return _store_and_respond(batch, result, context)
 
 
-def _answer(batch: Batch, checked: ValidationResult, delivery: Delivery) -> IngestResponse:
-    with dry_run_transaction(delivery.options.dry_run):
-        taken = store_batch(batch, checked, delivery)
-    if _asks_for_sale(batch, delivery):
-        return _stored(taken.recorded.ids[0], taken.events[0], is_new=bool(taken.recorded.accepted))
-    body: dict[str, Any] = taken.counts()
-    if delivery.options.skip:
-        body["errors"] = [{**batch.place(each.index), "errors": each.errors} for each in taken.rejected]
-    return IngestResponse(_status(taken, delivery), encode_json(body) + b"\n")
+def _store_and_respond(batch: Batch, result: ValidationResult, context: BatchContext) -> IngestResponse:
+    options = context.options
+    with dry_run_transaction(options.dry_run):
+        stored = store_batch(batch, result, context)
+    if _returns_sale(batch, options):
+        return _sale_response(stored.written.ids[0], stored.events[0], is_new=bool(stored.written.accepted))
+    body: dict[str, Any] = stored.counts()
+    if options.skip:
+        body["errors"] = [
+            {**batch.position(rejection.index), "errors": rejection.errors} for rejection in stored.rejections
+        ]
+    return IngestResponse(_status(stored, options), encode_json(body) + b"\n")
 
 
-def _asks_for_sale(batch: Batch, delivery: Delivery) -> bool:
-    """Whether the answer is the stored sale itself, and not numbers."""
-    return not (batch.is_list or delivery.options.skip or delivery.options.dry_run)
+def _returns_sale(batch: Batch, options: IngestOptions) -> bool:
+    """Return whether the response is the stored sale, not counts."""
+    return not (batch.is_list or options.skip or options.dry_run)
 
 
-def _stored(sale_id: int, event: SaleEvent, *, is_new: bool) -> IngestResponse:
+def _sale_response(sale_id: int, event: SaleEvent, *, is_new: bool) -> IngestResponse:
     code = status.HTTP_201_CREATED if is_new else status.HTTP_200_OK
     return IngestResponse(code, encode_json(stored_sale(sale_id, event)) + b"\n")
 
 
-def _status(taken: StoredBatch, delivery: Delivery) -> int:
-    if delivery.options.dry_run:
+def _status(stored: BatchResult, options: IngestOptions) -> int:
+    if options.dry_run:
         return status.HTTP_200_OK
-    if taken.rejected:
+    if stored.rejections:
         return status.HTTP_207_MULTI_STATUS
-    return status.HTTP_201_CREATED if taken.recorded.accepted else status.HTTP_200_OK
+    return status.HTTP_201_CREATED if stored.written.accepted else status.HTTP_200_OK
 
 
 @contextmanager
-def dry_run_transaction(is_one: bool) -> Iterator[None]:
-    """Leave nothing behind of what is done within, if it is one."""
-    if not is_one:
+def dry_run_transaction(is_dry_run: bool) -> Iterator[None]:
+    """Roll back everything done inside when this is a dry run; otherwise do nothing."""
+    if not is_dry_run:
         yield
         return
     with transaction.atomic():
@@ -116,26 +126,27 @@ def dry_run_transaction(is_one: bool) -> Iterator[None]:
         transaction.set_rollback(True)
 
 
-def store_batch(batch: Batch, checked: ValidationResult, delivery: Delivery) -> StoredBatch:
-    """Store the good events of a batch and, where bad ones are skipped, keep those; all in one transaction.
+def store_batch(batch: Batch, result: ValidationResult, context: BatchContext) -> BatchResult:
+    """Store the valid events of a batch and, if the options say so, the rejected ones, in one transaction.
 
-    A dry run finds the same, within a `rehearsal` of the caller's. Raises EventConflict unless bad ones are skipped.
+    A dry run must be inside `dry_run_transaction`. Raises EventConflict unless the options say to skip such events.
     """
+    options = context.options
     with transaction.atomic():
-        recorded = record_sales(checked.events, delivery.sender, dry_run=delivery.options.dry_run)
-        errors = {**checked.errors, **_conflicts(batch, checked, recorded)}
-        if recorded.conflicts and not delivery.options.skip:
-            raise EventConflict(batch.all_placed(errors), CONFLICTS, len(recorded.conflicts))
+        written = record_sales(result.events, context.sender, dry_run=options.dry_run)
+        errors = {**result.errors, **_conflicts(batch, result, written)}
+        if written.conflicts and not options.skip:
+            raise EventConflict(batch.locate_errors(errors), CONFLICTS, len(written.conflicts))
         texts = batch.texts() if errors else []
-        rejected = [Rejected(index, texts[index], errors[index]) for index in sorted(errors)]
-        if rejected and not delivery.options.dry_run:
-            keep_rejected(rejected, batch, delivery.sender, delivery.source)
-    return StoredBatch(checked.events, recorded, rejected)
+        rejections = [Rejection(index, texts[index], errors[index]) for index in sorted(errors)]
+        if rejections and not options.dry_run:
+            store_rejections(rejections, batch, context.sender, context.source)
+    return BatchResult(result.events, written, rejections)
 
 
-def _conflicts(batch: Batch, checked: ValidationResult, recorded: WriteResult) -> dict[int, list[EventError]]:
-    """The errors of events that came before with other contents, by place among the values."""
-    if not recorded.conflicts:
+def _conflicts(batch: Batch, result: ValidationResult, written: WriteResult) -> dict[int, list[EventError]]:
+    """Return the errors of conflicting events, by index among the values of the batch."""
+    if not written.conflicts:
         return {}
-    places = [place for place in range(len(batch.values)) if place not in checked.errors]
-    return {places[number]: [CONFLICT] for number in sorted(recorded.conflicts)}
+    valid = [index for index in range(len(batch.values)) if index not in result.errors]
+    return {valid[index]: [CONFLICT] for index in sorted(written.conflicts)}

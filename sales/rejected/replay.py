@@ -8,8 +8,9 @@ from django.db import connection, transaction
 from psycopg.types.json import Jsonb
 
 from sales.ingest.batches import parse_each
-from sales.ingest.rejection import reason_of, storable
-from sales.ingest.schema import EventError, SaleEvent, validate_event
+from sales.ingest.fields import SaleEvent
+from sales.ingest.rejection import short_reason, storable_errors
+from sales.ingest.schema import EventError, validate_event
 from sales.ingest.service import CONFLICT
 from sales.ingest.writer import record_sales
 from sales.models import RejectedEvent
@@ -72,8 +73,8 @@ def save_edit(pk: int, text: str) -> bool:
             return False
         errors = find_errors(text.encode(), row.sender)
         row.mended = text
-        row.reason = reason_of(errors) if errors else FIXED
-        row.errors = storable(errors)
+        row.reason = short_reason(errors) if errors else FIXED
+        row.errors = storable_errors(errors)
         row.save(update_fields=("mended", "reason", "errors"))
     return True
 
@@ -135,8 +136,8 @@ def _mark_replayed(sale_ids: Mapping[int, int], user: str) -> None:
 
 def _update_errors(errors: Mapping[int, Sequence[EventError]]) -> None:
     """Save the errors of invalid events where they have changed."""
-    reasons = [reason_of(event_errors) for event_errors in errors.values()]
-    stored_errors = [Jsonb(storable(event_errors)) for event_errors in errors.values()]
+    reasons = [short_reason(event_errors) for event_errors in errors.values()]
+    stored_errors = [Jsonb(storable_errors(event_errors)) for event_errors in errors.values()]
     with connection.cursor() as cursor:
         cursor.execute(
             """

@@ -1,4 +1,4 @@
-"""Sales for tests."""
+"""Sale events and rejected events for tests."""
 
 import datetime
 import json
@@ -9,22 +9,23 @@ from typing import Any
 
 from django.db import connection
 
-from sales.ingest.schema import EXAMPLE, SaleEvent, parse_moment
+from sales.ingest.fields import SaleEvent, parse_timestamp
+from sales.ingest.schema import EXAMPLE
 from sales.models import RejectedEvent
 
 EVENT = json.dumps(EXAMPLE)
 
 
 def sale_event(**changes: Any) -> SaleEvent:
-    """A validated event: the example with `changes`, in which a date may be text and a revenue any number."""
+    """Return a validated event: the example with `changes`. A date may be text, a revenue any number."""
     event = EXAMPLE | changes
     paid = event["DATE_PAYMENT"]
-    moment = paid if isinstance(paid, datetime.datetime) else parse_moment(paid)
-    return event | {"DATE_PAYMENT": moment, "REVENUE": Decimal(str(event["REVENUE"]))}  # type: ignore[return-value]
+    timestamp = paid if isinstance(paid, datetime.datetime) else parse_timestamp(paid)
+    return event | {"DATE_PAYMENT": timestamp, "REVENUE": Decimal(str(event["REVENUE"]))}  # type: ignore[return-value]
 
 
 def rejected_event(content=EVENT, sender="shop", **fields):
-    """A rejected event with this content: text, or an object."""
+    """Create a rejected event with this content: bytes, text or an object."""
     text = content if isinstance(content, str | bytes) else json.dumps(content)
     content = text if isinstance(text, bytes) else text.encode()
     values = {
@@ -38,7 +39,7 @@ def rejected_event(content=EVENT, sender="shop", **fields):
 
 @contextmanager
 def refusing(table: str, condition: str) -> Iterator[None]:
-    """Meanwhile new and changed rows of the table must fulfil the condition, so that a write can fail half-way."""
+    """Reject new and changed rows of the table unless they meet the condition, so that a write fails half-way."""
     with connection.cursor() as cursor:
         cursor.execute(f"ALTER TABLE {table} ADD CONSTRAINT closed CHECK ({condition}) NOT VALID")
         yield

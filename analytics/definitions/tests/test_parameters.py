@@ -51,7 +51,7 @@ def test_each_type_takes_its_values_and_gives_them_back_as_text(kind, text, valu
         ("date", "2021-02-30", "must be a day, such as 2021-01-31"),
         ("date", "soon", "first day of last month"),
         ("date", "9999 years ago", "must be|years 1 to 9999"),
-        ("datetime", "noon", "must be a date and time as in ISO 8601"),
+        ("datetime", "noon", "must be an ISO 8601 date and time"),
         ("datetime", "0001-01-01T00:00+14:00", "years 1 to 9999"),
         ("integer", "1.5", "must be a whole number"),
         ("integer", "9223372036854775808", "must be a whole number"),

@@ -1,4 +1,4 @@
-"""GET /sales and GET /sales/{id_order}: every sale that matches, in order, once, at the same cost on every page."""
+"""GET /sales and GET /sales/{id_order}: every matching sale once, in order, at the same cost on every page."""
 
 import datetime
 import http.client
@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from rest_framework.test import APIClient
 
 from sales.api import reading
-from sales.ingest import writer as services
-from sales.ingest.schema import SaleEvent
+from sales.ingest import writer
+from sales.ingest.fields import SaleEvent
 from sales.models import Sale
 from sales.tests.helpers import sale_event
 from salesengine.tests.clients import problem_of
@@ -26,8 +26,8 @@ LAST = FIRST + datetime.timedelta(hours=3)
 
 
 def record_sales(events):
-    """The ids of the sales."""
-    return services.record_sales(events).ids
+    """Store the events and return the ids of their sales."""
+    return writer.record_sales(events).ids
 
 
 def get(api, address="/sales", **parameters):
@@ -41,7 +41,7 @@ def ids(api, **parameters):
 
 
 def walk(api, between_pages=lambda: None, **parameters):
-    """The ids on all pages, by the address that each page gives for the next one."""
+    """Return the ids on all pages, next_page `next`."""
     page = get(api, **parameters)
     found = [sale["ID"] for sale in page["results"]]
     while page["next"]:
@@ -59,20 +59,20 @@ def error_of(response, status):
 
 @pytest.mark.django_db
 class TestSales:
-    def test_nothing_sold_is_an_empty_page(self, api):
+    def test_without_sales_the_page_is_empty(self, api):
         assert get(api) == {"results": [], "next": None}
 
-    def test_a_sale_reads_as_it_was_answered_when_it_was_posted(self, api, event):
+    def test_a_sale_reads_like_the_response_to_its_post(self, api, event):
         posted = api.post("/ingest", event | {"REVENUE": "999999999999999.00000000000000000001"}, format="json")
 
-        answer = api.get("/sales").content
+        content = api.get("/sales").content
 
         received_at = Sale.objects.get().received_at.isoformat().replace("+00:00", "Z")
         sale = posted.content.strip().removesuffix(b"}") + f',"RECEIVED_AT":"{received_at}"}}'.encode()
-        assert answer == b'{"results":[' + sale + b'],"next":null}\n'
+        assert content == b'{"results":[' + sale + b'],"next":null}\n'
 
-    def test_it_has_every_field_of_the_event(self):
-        assert list(reading.FIELDS) == ["ID", *SaleEvent.__annotations__, "RECEIVED_AT"]
+    def test_a_sale_has_every_field_of_the_event(self):
+        assert list(reading.ATTRIBUTES) == ["ID", *SaleEvent.__annotations__, "RECEIVED_AT"]
 
     def test_the_newest_payment_comes_first_and_then_the_highest_id(self, api):
         days = ["2021-01-08", "2021-01-09", "2021-01-07", "2021-01-09"]
@@ -84,20 +84,20 @@ class TestSales:
         "name",
         ["brand", "id_order", "id_product", "id_buyer", "id_seller", "id_seller_country", "id_buyer_country"],
     )
-    def test_a_filter_leaves_the_sales_with_exactly_its_value(self, api, name):
+    def test_a_filter_matches_exact_values(self, api, name):
         values = ["Ab", "ab", "A", "Abc", "A b&c/é"]
         stored = record_sales([sale_event(**{name.upper(): value}) for value in values])
 
         assert [ids(api, **{name: value}) for value in values] == [[sale] for sale in stored]
         assert ids(api, **{name: "unknown"}) == []
 
-    def test_a_category_can_be_asked_for(self, api):
+    def test_a_category_is_a_filter(self, api):
         _, bags = record_sales([sale_event(CATEGORY="clothing"), sale_event(CATEGORY="bags")])
 
         assert ids(api, category="bags") == [bags]
 
     @pytest.mark.parametrize("name", ["category", "brand"])
-    def test_an_empty_one_asks_for_the_sales_that_have_none(self, api, name):
+    def test_an_empty_value_matches_sales_without_one(self, api, name):
         _, without = record_sales([sale_event(), sale_event(**{name.upper(): None})])
 
         assert ids(api, **{name: ""}) == [without]
@@ -113,28 +113,28 @@ class TestSales:
 
         assert ids(api, brand="A", category="shoes") == [both]
 
-    def test_a_period_includes_both_its_ends(self, api):
-        moments = [
+    def test_a_period_includes_both_ends(self, api):
+        timestamps = [
             *("2021-01-06T23:59:59.999999", "2021-01-07T00:00:00", "2021-01-07T23:59:59.999999", "2021-01-08T00:00:00"),
         ]
-        _, start, end, after = record_sales([sale_event(DATE_PAYMENT=moment) for moment in moments])
+        _, start, end, after = record_sales([sale_event(DATE_PAYMENT=timestamp) for timestamp in timestamps])
 
         assert ids(api, start_date="2021-01-07", end_date="2021-01-07") == [end, start]
         assert ids(api, start_date="2021-01-07T00:00:00.000001", end_date="2021-01-08T00:00:00") == [after, end]
 
-    def test_a_page_names_the_address_of_the_next_with_the_same_question(self, api):
+    def test_a_page_has_the_address_of_the_next_page_with_the_same_query(self, api):
         record_sales([sale_event(BRAND="é & b")] * 3)
 
         response = api.get("/sales", {"brand": "é & b", "limit": "2"})
 
-        following = response.json()["next"]
-        assert response["Link"] == f'<{following}>; rel="next"'
-        address = urlsplit(following)
+        next_page = response.json()["next"]
+        assert response["Link"] == f'<{next_page}>; rel="next"'
+        address = urlsplit(next_page)
         assert (address.scheme, address.netloc, address.path) == ("http", "testserver", "/sales")
         parameters = parse_qs(address.query)
         assert parameters == {"brand": ["é & b"], "limit": ["2"], "cursor": parameters["cursor"]}
 
-    def test_the_last_page_names_none(self, api):
+    def test_the_last_page_has_no_next_page(self, api):
         record_sales([sale_event()] * 2)
 
         response = api.get("/sales", {"limit": "2"})
@@ -142,12 +142,12 @@ class TestSales:
         assert (len(response.json()["results"]), response.json()["next"]) == (2, None)
         assert "Link" not in response
 
-    def test_a_page_has_100_sales_unless_asked_otherwise(self, api):
+    def test_a_page_has_100_sales_by_default(self, api):
         record_sales([sale_event()] * 101)
 
         assert [len(ids(api)), len(ids(api, limit=101)), len(ids(api, limit=1))] == [100, 101, 1]
 
-    def test_the_question_may_be_changed_with_the_cursor(self, api):
+    def test_the_query_may_change_between_pages(self, api):
         days = ["2021-01-06", "2021-01-07", "2021-01-08", "2021-01-09", "2021-01-10"]
         first, second, third, *_ = record_sales([sale_event(DATE_PAYMENT=day) for day in days])
         cursor = parse_qs(urlsplit(get(api, limit=2)["next"]).query)["cursor"][0]  # after 2021-01-09
@@ -157,15 +157,15 @@ class TestSales:
         assert ids(api, cursor=cursor, end_date="2021-01-08", limit=1) == [third]
         assert ids(api, cursor=cursor, end_date="2021-01-10", start_date="2021-01-07") == [third, second]
 
-    def test_a_bad_parameter_is_named(self, api):
+    def test_an_invalid_parameter_is_listed(self, api):
         response = api.get("/sales", {"cursor": "abc", "limit": "2"})
 
         error_of(response, 400)
         assert response.json()["errors"] == [
-            {"parameter": "cursor", "detail": "must be the cursor of an earlier answer, unchanged"}
+            {"parameter": "cursor", "detail": "must be the cursor of an earlier response, unchanged"}
         ]
 
-    def test_keys_are_asked_for(self, api, settings):
+    def test_a_key_is_required(self, api, settings):
         settings.API_KEY_REQUIRED = True
 
         assert [api.get(address).status_code for address in ("/sales", "/sales/1")] == [401, 401]
@@ -173,7 +173,7 @@ class TestSales:
 
 @pytest.mark.django_db
 class TestTies:
-    """5,000 sales of one moment, as a client makes that knows the day of payment only."""
+    """5,000 sales with the same timestamp, as from a client that knows only the day of payment."""
 
     @pytest.fixture
     def stored(self):
@@ -182,30 +182,30 @@ class TestTies:
             cursor.execute("ANALYZE sales")
         return stored
 
-    def test_each_is_on_one_page(self, api, stored):
+    def test_each_sale_is_on_one_page(self, api, stored):
         assert walk(api, limit=999) == stored[::-1]
 
     @pytest.mark.parametrize("period", [{}, {"end_date": "2021-01-07"}])
-    def test_a_page_among_them_reads_its_own_rows_only(self, api, stored, period):
-        following = get(api, limit=10, **period)["next"]
+    def test_a_page_reads_only_its_own_rows(self, api, stored, period):
+        next_page = get(api, limit=10, **period)["next"]
         with CaptureQueriesContext(connection) as queries:
-            get(api, following)
+            get(api, next_page)
 
         [statement] = [query["sql"] for query in queries if "FROM" in query["sql"]]
         with connection.cursor() as cursor:
             cursor.execute(f"EXPLAIN (ANALYZE, COSTS OFF) {statement}")
             plan = "\n".join(line for (line,) in cursor)
         assert "Index Scan using sales_newest_buyers" in plan
-        assert "Index Cond: (ROW(date_payment, id) < ROW(" in plan  # and no other condition, at which it could begin
+        assert "Index Cond: (ROW(date_payment, id) < ROW(" in plan  # the only condition, so the scan starts there
         assert "Removed by Filter" not in plan
         assert "rows=11" in plan
 
 
 brands, categories, few_ids = [None, "A", "B"], [None, "bags", "shoes"], ["1", "2"]
-moments = st.integers(0, 3).map(lambda hours: FIRST + datetime.timedelta(hours=hours))
+timestamps = st.integers(0, 3).map(lambda hours: FIRST + datetime.timedelta(hours=hours))
 sales = st.builds(
     sale_event,
-    DATE_PAYMENT=moments,
+    DATE_PAYMENT=timestamps,
     BRAND=st.sampled_from(brands),
     CATEGORY=st.sampled_from(categories),
     ID_ORDER=st.sampled_from(few_ids),
@@ -218,8 +218,8 @@ filters = st.fixed_dictionaries(
         "category": st.sampled_from(categories),
         "id_order": st.sampled_from(few_ids),
         "id_seller_country": st.sampled_from(few_ids),
-        "start_date": moments,
-        "end_date": moments,
+        "start_date": timestamps,
+        "end_date": timestamps,
     },
 )
 
@@ -238,7 +238,7 @@ def as_parameter(value):
 
 
 @contextmanager
-def forgotten_afterwards():
+def rolled_back():
     with transaction.atomic():
         yield
         transaction.set_rollback(True)
@@ -252,34 +252,34 @@ def forgotten_afterwards():
     st.integers(1, 7),
     st.lists(st.lists(sales, min_size=1, max_size=5)),
 )
-def test_a_walk_finds_each_sale_that_matches_once_whatever_comes_in_meanwhile(before, query, limit, meanwhile):
+def test_reading_all_pages_finds_each_matching_sale_once_while_sales_are_added(before, query, limit, during):
     if query.get("start_date", FIRST) > query.get("end_date", FIRST + datetime.timedelta(days=1)):
         del query["start_date"]
     parameters = {name: value.isoformat() if name.endswith("_date") else value or "" for name, value in query.items()}
-    with forgotten_afterwards():
+    with rolled_back():
         stored = dict(zip(record_sales(before), before, strict=True))
-        old, batches = set(stored), iter(meanwhile)
+        old, batches = set(stored), iter(during)
 
-        def more_come_in():
+        def add_sales():
             batch = next(batches, [])
             stored.update(zip(record_sales(batch), batch, strict=True))
 
-        found = walk(APIClient(), more_come_in, limit=limit, **parameters)
+        found = walk(APIClient(), add_sales, limit=limit, **parameters)
 
     in_order = sorted(stored, key=lambda sale: (stored[sale]["DATE_PAYMENT"], sale), reverse=True)
     matching = [sale for sale in in_order if matches(stored[sale], query)]
-    assert found == [sale for sale in matching if sale in set(found)]  # in order, and none twice
+    assert found == [sale for sale in matching if sale in set(found)]  # in order, each once
     assert [sale for sale in found if sale in old] == [sale for sale in matching if sale in old]
 
 
 @pytest.mark.django_db
 class TestOrder:
-    def test_it_takes_no_parameters(self, api):
+    def test_it_has_no_parameters(self, api):
         problem = problem_of(api.get("/sales/7?cursor=x"), 400, "invalid-request")
 
-        assert problem["errors"] == [{"parameter": "cursor", "detail": "is not known here; there are none"}]
+        assert problem["errors"] == [{"parameter": "cursor", "detail": "is unknown; there are no parameters"}]
 
-    def test_it_is_all_its_lines_the_oldest_first(self, api):
+    def test_it_returns_all_lines_oldest_first(self, api):
         days = ["2021-01-08", "2021-01-09", "2021-01-07", "2021-01-08"]
         first, second, third, fourth = record_sales([sale_event(ID_ORDER="7", DATE_PAYMENT=day) for day in days])
         record_sales([sale_event(ID_ORDER="77")])
@@ -290,22 +290,22 @@ class TestOrder:
         assert [line["ID"] for line in order["results"]] == [third, first, fourth, second]
         assert order["results"][0] == get(api, id_order="7")["results"][-1]
 
-    def test_an_order_that_is_not_known_is_not_found(self, api):
+    def test_an_unknown_order_is_not_found(self, api):
         record_sales([sale_event(ID_ORDER="7")])
 
-        assert error_of(api.get("/sales/8"), 404) == "There is no sale of this order."
+        assert error_of(api.get("/sales/8"), 404) == "No sale has this order id."
 
-    def test_an_order_of_very_many_lines_is_to_be_read_page_by_page(self, api, monkeypatch):
+    def test_an_order_with_too_many_lines_must_be_read_page_by_page(self, api, monkeypatch):
         monkeypatch.setattr(reading, "MAX_LINES", 3)
         record_sales([sale_event(ID_ORDER="7")] * 3)
         assert len(get(api, "/sales/7")["results"]) == 3
 
         record_sales([sale_event(ID_ORDER="7")])
 
-        assert "more than 3 lines: read it page by page" in error_of(api.get("/sales/7"), 400)
+        assert "more than 3 lines. Read it page by page" in error_of(api.get("/sales/7"), 400)
         assert len(walk(api, id_order="7", limit=3)) == 4
 
-    def test_an_id_that_cannot_be_is_refused(self, api):
+    def test_an_impossible_id_is_an_error(self, api):
         assert "an invalid value" in error_of(api.get("/sales/a%00b"), 400)
 
 
@@ -331,7 +331,7 @@ class TestOrder:
         "x" * 64,
     ],
 )
-def test_an_order_is_found_by_any_id_through_the_server(server, event, id_order):
+def test_an_order_with_any_id_can_be_read(server, event, id_order):
     with_id = json.dumps(event | {"ID_ORDER": id_order})
     client = http.client.HTTPConnection(urlsplit(server).netloc, timeout=30)
     client.request("POST", "/ingest", with_id, {"Content-Type": "application/json"})
@@ -348,7 +348,7 @@ def test_an_order_is_found_by_any_id_through_the_server(server, event, id_order)
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("address", ["/sales", "/sales/7"])
-def test_what_takes_too_long_is_given_up(api, monkeypatch, address):
+def test_a_query_that_takes_too_long_is_cancelled(api, monkeypatch, address):
     monkeypatch.setattr(reading, "READ_TIMEOUT", 0.1)
     other = connection.copy()
     try:
@@ -360,6 +360,6 @@ def test_what_takes_too_long_is_given_up(api, monkeypatch, address):
         other.rollback()
         other.close()
 
-    assert "Narrow the question with start_date and end_date" in error_of(response, 503)
+    assert "Narrow the query with start_date and end_date" in error_of(response, 503)
     assert "Retry-After" not in response
     assert api.get("/sales").status_code == 200

@@ -1,4 +1,4 @@
-"""The API as clients meet it: through gunicorn, many at once."""
+"""The API behind gunicorn, with many clients at once."""
 
 import http.client
 import json
@@ -27,22 +27,22 @@ def post(connection, body, **headers):
 
 
 def post_often(server, body, times):
-    """The statuses that one client gets, on a connection of its own, as a web shop's server has."""
+    """Send a body several times on one connection, as a web shop does; return the statuses."""
     with connect(server) as connection:
         return [post(connection, body)[0] for _ in range(times)]
 
 
-def test_a_thousand_posts_by_sixteen_clients_are_a_thousand_sales(server, event):
+def test_a_thousand_posts_by_sixteen_clients_store_a_thousand_sales(server, event):
     body = json.dumps(event | {"CATEGORY": "bags"})
     with ThreadPoolExecutor(16) as clients:
         statuses = clients.map(lambda times: post_often(server, body, times), [63] * 8 + [62] * 8)
 
-    assert [status for each in statuses for status in each] == [201] * 1_000
+    assert [status for of_client in statuses for status in of_client] == [201] * 1_000
     [row] = feedback(server, category="bags")
     assert (row["sales_count"], row["total_revenue"]) == (1_000, Decimal("57274.56"))
 
 
-def test_256_clients_at_once_are_all_answered(server, event):
+def test_256_clients_at_once_all_get_a_response(server, event):
     body = json.dumps(event | {"CATEGORY": "shoes"})
     with ThreadPoolExecutor(256) as clients:
         statuses = list(clients.map(lambda _: post_often(server, body, 8), range(256)))
@@ -51,7 +51,7 @@ def test_256_clients_at_once_are_all_answered(server, event):
     assert feedback(server, category="shoes")[0]["sales_count"] == 2_048
 
 
-def test_a_chunked_body_is_taken(server, event):
+def test_a_chunked_body_is_accepted(server, event):
     body = json.dumps(event | {"CATEGORY": "boys"}).encode()
 
     response = httpx.post(
@@ -69,7 +69,7 @@ def test_a_chunked_body_over_the_limit_is_too_large(server):
     assert (response.status_code, response.headers["Content-Type"]) == (413, "application/problem+json")
 
 
-def test_an_announced_length_over_the_limit_is_refused_unread(server):
+def test_a_content_length_over_the_limit_is_rejected_without_reading(server):
     with connect(server) as connection:
         assert post(connection, b"", **{"Content-Length": "99999999"})[0] == 413
 
@@ -85,7 +85,7 @@ def test_an_announced_length_over_the_limit_is_refused_unread(server):
         ("Transfer-Encoding: Chunked", "{length:x}\r\n{body}\r\n0\r\n"),
     ],
 )
-def test_a_body_that_breaks_off_is_not_stored(server, event, header, sent):
+def test_a_body_that_ends_early_is_not_stored(server, event, header, sent):
     body = json.dumps([event | {"CATEGORY": "girls"}])
     request = f"POST /ingest HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n{header}\r\n\r\n{sent}"
     with connect(server) as connection:
@@ -94,15 +94,15 @@ def test_a_body_that_breaks_off_is_not_stored(server, event, header, sent):
         connection.sock.shutdown(socket.SHUT_WR)
         response = http.client.HTTPResponse(connection.sock)
         response.begin()
-        answer = response.read()
+        content = response.read()
 
     assert response.status == 400
-    assert b"broke off" in answer
+    assert b"ended early" in content
     assert feedback(server, category="girls") == []
 
 
 @pytest.mark.parametrize("charset", ["hex", "undefined", "utf-16", "latin-1"])
-def test_a_charset_of_the_clients_changes_nothing(server, charset):
+def test_the_charset_of_the_content_type_is_ignored(server, charset):
     response = httpx.get(
         f"{server}/feedback?category=b%C3%A9", headers={"Content-Type": f"application/json; charset={charset}"}
     )
@@ -111,11 +111,11 @@ def test_a_charset_of_the_clients_changes_nothing(server, charset):
     assert "must be one of" in response.json()["errors"][0]["detail"]
 
 
-def test_a_list_of_five_thousand_events_is_taken(server, event):
+def test_a_list_of_five_thousand_events_is_stored(server, event):
     with connect(server) as connection:
-        status, answer = post(connection, json.dumps([event | {"CATEGORY": "jewellery"}] * 5_000))
+        status, content = post(connection, json.dumps([event | {"CATEGORY": "jewellery"}] * 5_000))
 
-    assert (status, json.loads(answer)) == (201, {"accepted": 5_000, "duplicate": 0, "rejected": 0})
+    assert (status, json.loads(content)) == (201, {"accepted": 5_000, "duplicate": 0, "rejected": 0})
     assert feedback(server, category="jewellery")[0]["sales_count"] == 5_000
 
 
@@ -128,8 +128,8 @@ def test_a_list_of_five_thousand_events_is_taken(server, event):
         ("/ingest?colour=red", {"Content-Type": "application/json"}, 400),
     ],
 )
-def test_a_refusal_leaves_the_connection_as_it_says(server, event, path, headers, status, size):
-    """The next request on it must not be lost, of all things by a client that cannot know whether it was."""
+def test_a_rejected_request_leaves_the_connection_usable(server, event, path, headers, status, size):
+    """The next request on the connection must not be lost, because its client could not know whether to retry."""
     for _ in range(5):
         with connect(server) as connection:
             connection.request("POST", path, b" " * size, headers)
@@ -139,7 +139,7 @@ def test_a_refusal_leaves_the_connection_as_it_says(server, event, path, headers
             assert post(connection, json.dumps(event | {"CATEGORY": "accessories"}))[0] == 201
 
 
-def test_a_chunked_body_of_a_refused_request_is_passed_over(server, event):
+def test_the_chunked_body_of_a_rejected_request_is_skipped(server, event):
     with connect(server) as connection:
         connection.request("POST", "/ingest", iter([b" " * 100_000] * 5), {"Content-Type": "text/csv"})
         response = connection.getresponse()

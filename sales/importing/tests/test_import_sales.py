@@ -156,7 +156,7 @@ def test_a_known_event_of_the_sender_is_a_duplicate_and_a_changed_one_a_conflict
     assert stored_orders() == ["0", "1", "2", "3", "4"]
 
     path.write_text(ndjson(rows, [EXAMPLE | {"ID_ORDER": "other", "EVENT_ID": "1"}]))
-    with failing(1, "line 7: EVENT_ID was sent before with other contents"):
+    with failing(1, "line 7: EVENT_ID was sent before with other content"):
         import_sales(path, "--sender", "shop")
     with failing(3):
         import_sales(path, "--sender", "shop", "--on-error", "skip")

@@ -1,39 +1,41 @@
-"""Those who wait at the same time share one write, and each gets its own result."""
+"""Concurrent callers share one write, and each gets its own result."""
 
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import DataError, OperationalError, connection
+from django.db import DataError, OperationalError, connection, connections, transaction
+from django.test.utils import CaptureQueriesContext
 
-from sales.ingest import service as ingest
+from sales.ingest import service
 from sales.ingest.group_commit import GroupCommit
 from sales.models import Sale
 from sales.tests.helpers import sale_event
+from salesengine.tests.clients import post
 
 
 class Writer:
-    """A slow write that notes its groups; `fails` says with what a group fails."""
+    """A slow write that records its groups; `error_for` returns the error that a group fails with."""
 
-    def __init__(self, fails=lambda items: None):
+    def __init__(self, error_for=lambda items: None):
         self.groups = []
-        self.fails = fails
-        self.at_once = 0
+        self.error_for = error_for
+        self.running = 0
 
     def __call__(self, items):
-        self.at_once += 1
-        assert self.at_once == 1 or len(items) == 1, "two groups are written at the same time"
+        self.running += 1
+        assert self.running == 1 or len(items) == 1, "two groups were written at the same time"
         time.sleep(0.02)
         self.groups.append(list(items))
-        self.at_once -= 1
-        if error := self.fails(items):
+        self.running -= 1
+        if error := self.error_for(items):
             raise error
         return [item * 10 for item in items]
 
 
 def submit_all(group_commit, items):
-    """The result or the error of each item, all submitted at the same time."""
+    """Submit all items at the same time; return the result or error of each."""
     start = threading.Barrier(len(items))
 
     def submit(item):
@@ -47,65 +49,82 @@ def submit_all(group_commit, items):
         return list(pool.map(submit, items))
 
 
-def test_each_gets_its_own_result_from_few_writes():
+def test_each_caller_gets_its_own_result_from_a_few_writes():
     write = Writer()
 
-    assert submit_all(GroupCommit(write, at_most=100), range(30)) == [item * 10 for item in range(30)]
+    assert submit_all(GroupCommit(write, max_group_size=100), range(30)) == [item * 10 for item in range(30)]
     assert sorted(item for group in write.groups for item in group) == list(range(30))
     assert len(write.groups) <= 6
 
 
-def test_nobody_waits_for_company():
+def test_a_caller_alone_does_not_wait_for_others():
     write = Writer()
-    group_commit = GroupCommit(write, at_most=100)
+    group_commit = GroupCommit(write, max_group_size=100)
 
     assert [group_commit.submit(item) for item in (1, 2)] == [10, 20]
     assert write.groups == [[1], [2]]
 
 
-def test_a_group_has_its_limit():
+def test_a_group_has_a_maximum_size():
     write = Writer()
 
-    assert submit_all(GroupCommit(write, at_most=4), range(30)) == [item * 10 for item in range(30)]
+    assert submit_all(GroupCommit(write, max_group_size=4), range(30)) == [item * 10 for item in range(30)]
     assert max(map(len, write.groups)) == 4
 
 
-def test_who_is_refused_does_not_spoil_the_others():
-    write = Writer(fails=lambda items: DataError("bad") if 13 in items else None)
+def test_an_item_that_the_database_refuses_does_not_fail_the_others():
+    write = Writer(error_for=lambda items: DataError("bad") if 13 in items else None)
 
-    results = submit_all(GroupCommit(write, at_most=100), range(30))
+    results = submit_all(GroupCommit(write, max_group_size=100), range(30))
 
     assert isinstance(results.pop(13), DataError)
     assert results == [item * 10 for item in range(30) if item != 13]
 
 
-def test_what_may_be_stored_is_never_tried_again():
-    write = Writer(fails=lambda items: OperationalError("the connection broke off"))
+def test_an_item_that_may_be_stored_is_never_written_again():
+    write = Writer(error_for=lambda items: OperationalError("the connection was lost"))
 
-    results = submit_all(GroupCommit(write, at_most=100), range(30))
+    results = submit_all(GroupCommit(write, max_group_size=100), range(30))
 
     assert all(isinstance(result, OperationalError) for result in results)
     assert sorted(item for group in write.groups for item in group) == list(range(30))
 
 
-def test_it_goes_on_after_a_failure():
-    write = Writer(fails=lambda items: OperationalError("away") if 1 in items else None)
-    group_commit = GroupCommit(write, at_most=100)
+def test_writes_continue_after_a_failure():
+    write = Writer(error_for=lambda items: OperationalError("unavailable") if 1 in items else None)
+    group_commit = GroupCommit(write, max_group_size=100)
 
     with pytest.raises(OperationalError):
         group_commit.submit(1)
     assert group_commit.submit(2) == 20
 
 
-@pytest.mark.django_db(transaction=True)
-def test_each_single_event_gets_the_id_of_its_own_sale():
-    def submit(number):
-        try:
-            return number, ingest.singles.submit(sale_event(ID_ORDER=str(number)))
-        finally:
-            connection.close()
+@pytest.mark.django_db(transaction=True, databases=["default", "singles"])
+class TestSingleEvents:
+    def test_each_single_event_gets_the_id_of_its_own_sale(self):
+        def submit(number):
+            try:
+                return number, service.singles.submit(sale_event(ID_ORDER=str(number)))
+            finally:
+                connection.close()
 
-    with ThreadPoolExecutor(16) as pool:
-        ids = dict(pool.map(submit, range(300)))
+        with ThreadPoolExecutor(16) as pool:
+            ids = dict(pool.map(submit, range(300)))
 
-    assert {int(order): sale_id for sale_id, order in Sale.objects.values_list("id", "id_order")} == ids
+        assert {int(order): sale_id for sale_id, order in Sale.objects.values_list("id", "id_order")} == ids
+
+    def test_it_is_written_on_a_connection_of_its_own_which_is_given_back(self, api, event):
+        with CaptureQueriesContext(connections["singles"]) as queries:
+            assert post(api, event).status_code == 201
+
+        assert ["INSERT INTO sales" in query["sql"] for query in queries] == [True]
+        assert connections["singles"].connection is None
+        assert Sale.objects.count() == 1
+
+    def test_inside_a_transaction_of_the_caller_it_belongs_to_that_transaction(self, api, event):
+        with transaction.atomic():
+            assert post(api, event).status_code == 201
+            assert Sale.objects.count() == 1
+            transaction.set_rollback(True)
+
+        assert not Sale.objects.exists()

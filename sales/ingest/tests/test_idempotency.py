@@ -1,4 +1,4 @@
-"""Idempotency-Key: a request that comes again is not done again, and gets its first answer."""
+"""Idempotency-Key: a retry stores nothing and returns the first response."""
 
 import json
 import threading
@@ -22,21 +22,21 @@ KEY = {"Idempotency-Key": "8e03978e-40d5-43dd-bc93-6894a57f9324"}
 @pytest.mark.django_db
 class TestReplays:
     @pytest.mark.parametrize("query", ["", "?on_error=skip"])
-    @pytest.mark.parametrize("form", ["object", "list", "mixed"])
-    def test_the_first_answer_is_given_again(self, api, event, form, query):
-        body = {"object": event, "list": [event, event], "mixed": [event, {}] if query else [event]}[form]
+    @pytest.mark.parametrize("shape", ["object", "list", "mixed"])
+    def test_a_retry_returns_the_first_response(self, api, event, shape, query):
+        body = {"object": event, "list": [event, event], "mixed": [event, {}] if query else [event]}[shape]
         first = post(api, body, query=query, **KEY)
         stored = Sale.objects.count(), RejectedEvent.objects.count(), feedback.watermark().sales
 
-        again = post(api, body, query=query, **KEY)
+        retry = post(api, body, query=query, **KEY)
 
-        assert (again.status_code, again.content) == (first.status_code, first.content)
+        assert (retry.status_code, retry.content) == (first.status_code, first.content)
         assert "Idempotent-Replayed" not in first
-        assert again["Idempotent-Replayed"] == "true"
-        assert again["Content-Type"] == first["Content-Type"] == "application/json"
+        assert retry["Idempotent-Replayed"] == "true"
+        assert retry["Content-Type"] == first["Content-Type"] == "application/json"
         assert (Sale.objects.count(), RejectedEvent.objects.count(), feedback.watermark().sales) == stored
 
-    def test_the_same_key_with_another_body_is_refused(self, api, event):
+    def test_the_same_key_with_another_body_is_an_error(self, api, event):
         post(api, event, **KEY)
 
         problem_of(post(api, event | {"REVENUE": 1}, **KEY), 422, "idempotency-key-reused")
@@ -45,30 +45,30 @@ class TestReplays:
         problem_of(post(api, event, query="?on_error=skip", **KEY), 422, "idempotency-key-reused")
         assert Sale.objects.count() == 1
 
-    def test_the_same_body_with_another_key_is_another_request(self, api, event):
+    def test_the_same_body_with_another_key_is_a_new_request(self, api, event):
         post(api, event, **KEY)
 
         assert post(api, event, **{"Idempotency-Key": "another"}).status_code == 201
         assert Sale.objects.count() == 2
 
-    def test_a_refusal_is_not_kept(self, api, event):
+    def test_an_error_is_not_stored(self, api, event):
         problem_of(post(api, event | {"REVENUE": "much"}, **KEY), 400, "invalid-event")
 
         assert post(api, event, **KEY).status_code == 201
 
-    def test_a_conflict_is_not_kept(self, api, event):
+    def test_a_conflict_is_not_stored(self, api, event):
         post(api, event | {"EVENT_ID": "1"})
         problem_of(post(api, event | {"EVENT_ID": "1", "BRAND": "x"}, **KEY), 409, "event-conflict")
 
         assert post(api, event | {"EVENT_ID": "2"}, **KEY).status_code == 201
 
-    def test_a_rehearsal_needs_no_key_and_uses_none_up(self, api, event):
+    def test_a_dry_run_ignores_the_key(self, api, event):
         post(api, event, query="?dry_run=true", **KEY)
 
         assert not IdempotencyKey.objects.exists()
         assert post(api, event, **KEY).status_code == 201
 
-    def test_senders_do_not_meet_each_other(self, api, event, admin_client):
+    def test_senders_may_use_the_same_keys(self, api, event, admin_client):
         post(api, event, **KEY)
 
         body = json.dumps([event])
@@ -84,18 +84,18 @@ class TestReplays:
             ("a,b;c=1", "a,b;c=1"),
         ],
     )
-    def test_a_key_comes_in_quotes_as_in_the_draft_or_without(self, header, key):
+    def test_a_key_may_be_quoted_as_in_the_draft_or_bare(self, header, key):
         assert idempotency.parse_key(header) == key
 
     @pytest.mark.parametrize("header", ["", '""', "a b", "é", "a" * 256, '"a', '"a"b"', "\x07", r'"\n"'])
-    def test_a_key_that_cannot_be_is_refused(self, header):
+    def test_an_invalid_key_is_an_error(self, header):
         with pytest.raises(InvalidInput, match="printable ASCII"):
             idempotency.parse_key(header)
 
 
 @pytest.fixture
 def first_request(transactional_db):
-    """A first request that has claimed the key and is still running; call it to end it."""
+    """Start a first request that has claimed the key and is still running; call the fixture to end it."""
     claimed, end = threading.Event(), threading.Event()
     outcome = {}
 
@@ -137,7 +137,7 @@ def second_request():
 
 
 class TestConcurrent:
-    def test_a_second_request_waits_and_gets_the_first_ones_answer(self, first_request):
+    def test_a_retry_waits_and_returns_the_response_of_the_first_request(self, first_request):
         with ThreadPoolExecutor(1) as pool:
             second = pool.submit(second_request)
             with pytest.raises(TimeoutError):
@@ -145,14 +145,14 @@ class TestConcurrent:
             first_request()
             assert second.result(timeout=5) == idempotency.IngestResponse(201, b"first\n", is_replayed=True)
 
-    def test_a_second_request_is_done_when_the_first_one_fails(self, first_request):
+    def test_a_retry_does_the_work_when_the_first_request_fails(self, first_request):
         with ThreadPoolExecutor(1) as pool:
             second = pool.submit(second_request)
             first_request(ZeroDivisionError())
             assert second.result(timeout=5) == idempotency.IngestResponse(201, b"second\n")
 
-    def test_what_it_waits_for_besides_has_no_limit(self, transactional_db, monkeypatch, event):
-        monkeypatch.setattr(idempotency, "LONGEST_WAIT", "50ms")
+    def test_the_limit_does_not_apply_to_other_locks(self, transactional_db, monkeypatch, event):
+        monkeypatch.setattr(idempotency, "LOCK_TIMEOUT", "50ms")
         event_id = sale_event(EVENT_ID="e-1")
 
         def hold():
@@ -170,8 +170,8 @@ class TestConcurrent:
             assert idempotency.respond_once("anonymous", "key", b"digest", work).status == 201
             holder.result()
 
-    def test_a_second_request_waits_no_longer_than_the_limit(self, first_request, monkeypatch, api, event):
-        monkeypatch.setattr(idempotency, "LONGEST_WAIT", "100ms")
+    def test_a_retry_waits_no_longer_than_the_limit(self, first_request, monkeypatch, api, event):
+        monkeypatch.setattr(idempotency, "LOCK_TIMEOUT", "100ms")
 
         response = post(api, event, **{"Idempotency-Key": "key"})
 
@@ -179,7 +179,7 @@ class TestConcurrent:
         assert int(response["Retry-After"]) > 0
         assert not Sale.objects.exists()
 
-    def test_thirty_requests_at_once_are_one_sale(self, transactional_db, api, event):
+    def test_thirty_requests_at_once_store_one_sale(self, transactional_db, api, event):
         def send(_):
             try:
                 return post(api, event, **KEY)
@@ -195,7 +195,7 @@ class TestConcurrent:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_sales_are_committed_with_their_answer_or_not_at_all():
+def test_sales_are_committed_with_their_response_or_not_at_all():
     def work():
         record_sales([sale_event()])
         return idempotency.IngestResponse(201, b"")

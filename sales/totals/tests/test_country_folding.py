@@ -8,7 +8,7 @@ import pytest
 from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 
-from sales.ingest.writer import FEW, record_plain_sales, record_sales
+from sales.ingest.writer import COPY_THRESHOLD, record_plain_sales, record_sales
 from sales.models import CountryDailyTotal, CountryDay, CountryJournalEntry, Sale
 from sales.tests.helpers import refusing
 from sales.totals import country_folding, country_verification, feedback_folding
@@ -30,7 +30,7 @@ def record(request):
     """Return each function that writes sales."""
     if request.param != "many":
         return request.param
-    return lambda events: record_sales(events + [trade("9", "9", DATE_PAYMENT="2020-01-01")] * (FEW + 1))
+    return lambda events: record_sales(events + [trade("9", "9", DATE_PAYMENT="2020-01-01")] * (COPY_THRESHOLD + 1))
 
 
 @pytest.mark.parametrize("folded", [False, True])
@@ -90,7 +90,7 @@ def test_a_duplicate_is_not_counted():
     assert country_verification.verify() == []
 
 
-@pytest.mark.parametrize("number", [2, FEW + 1])
+@pytest.mark.parametrize("number", [2, COPY_THRESHOLD + 1])
 def test_a_failed_batch_stores_nothing(number):
     with refusing("country_journal", "false"), pytest.raises(DatabaseError):
         record_sales([trade()] * number)

@@ -148,15 +148,15 @@ def test_one_statement_without_an_aggregate_reads_the_figures(api, parameters):
     [
         ({"category": "toys"}, "category", "must be one of clothing, shoes"),
         ({"category": ""}, "category", "must be one of clothing, shoes"),
-        ({"start_date": "yesterday"}, "start_date", "must be a date and time as in ISO 8601"),
+        ({"start_date": "yesterday"}, "start_date", "must be an ISO 8601 date and time"),
         ({"start_date": "2021-02-30"}, "start_date", "day is out of range"),
-        ({"end_date": "2021-01-01T00:00:00-99:00"}, "end_date", "must be a date and time as in ISO 8601"),
+        ({"end_date": "2021-01-01T00:00:00-99:00"}, "end_date", "must be an ISO 8601 date and time"),
         ({"end_date": "0001-01-01T00:00:00+05:00"}, "end_date", "years 1 to 9999"),
         ({"start_date": "2021-01-02", "end_date": "2021-01-01"}, "end_date", "must not be before start_date"),
-        ({"start": "2021-01-02"}, "start", "is not known here; there are category, start_date, end_date"),
+        ({"start": "2021-01-02"}, "start", "is unknown; the parameters are category, start_date, end_date"),
         ({"category": ["bags", "shoes"]}, "category", "must be given once"),
         ({"category": "a\0b"}, "category", "must be one of"),
-        ({"format": "xml"}, "format", "is not known here"),
+        ({"format": "xml"}, "format", "is unknown"),
     ],
 )
 def test_the_problem_names_the_invalid_parameter(api, parameters, name, words):

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 from django.db import DatabaseError
 
-from sales.ingest.writer import FEW, record_sales
+from sales.ingest.writer import COPY_THRESHOLD, record_sales
 from sales.models import DailyTotal, JournalEntry, Sale, Total
 from sales.tests.helpers import refusing, sale_event
 from sales.totals import feedback_folding, feedback_verification
@@ -95,7 +95,7 @@ def test_a_fold_that_fails_does_not_fail_the_sale(monkeypatch, api, event, caplo
     assert top_categories(FeedbackQuery())[0].sales_count == 1
 
 
-@pytest.mark.parametrize("number", [2, FEW + 1])
+@pytest.mark.parametrize("number", [2, COPY_THRESHOLD + 1])
 def test_a_failed_batch_stores_no_sales(number):
     with refusing("feedback_journal", "false"), pytest.raises(DatabaseError):
         record_sales([sale_event()] * number)
@@ -103,7 +103,7 @@ def test_a_failed_batch_stores_no_sales(number):
     assert not Sale.objects.exists()
 
 
-@pytest.mark.parametrize("count", [5, FEW + 1])
+@pytest.mark.parametrize("count", [5, COPY_THRESHOLD + 1])
 def test_sales_get_their_ids_in_order(count):
     ids = record_sales([sale_event(ID_ORDER=str(number)) for number in range(count)]).ids
 

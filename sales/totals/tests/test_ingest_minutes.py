@@ -9,7 +9,7 @@ from django.core.management import call_command
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
-from sales.ingest.writer import FEW, record_plain_sales, record_sales
+from sales.ingest.writer import COPY_THRESHOLD, record_plain_sales, record_sales
 from sales.models import DuplicateJournalEntry, IngestMinute, JournalEntry
 from sales.rejected.replay import find_errors
 from sales.tests.helpers import refusing, rejected_event, sale_event
@@ -20,7 +20,7 @@ from sales.totals.tests.threads import in_another_thread, together
 from salesengine.tests.clients import post
 from salesengine.tests.servers import waiting_at_most
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "singles"])
 HOUR = datetime.timedelta(hours=1)
 
 
@@ -39,13 +39,13 @@ def only_tests_fold(monkeypatch):
 def test_accepted_events_are_counted_for_every_way_to_write(only_tests_fold, folded):
     record_sales([sale_event(CATEGORY=category) for category in ("bags", "bags", None)])
     record_plain_sales([sale_event()])
-    record_sales([sale_event()] * (FEW + 1))
+    record_sales([sale_event()] * (COPY_THRESHOLD + 1))
     record_sales([sale_event(EVENT_ID="e-1")])
     if folded:
         feedback_folding.fold()
 
     assert JournalEntry.objects.exists() is not folded
-    assert counts() == (3 + 1 + FEW + 1 + 1, 0, 0)
+    assert counts() == (3 + 1 + COPY_THRESHOLD + 1 + 1, 0, 0)
 
 
 @pytest.mark.parametrize("folded", [False, True])
@@ -132,7 +132,7 @@ def test_duplicates_alone_keep_their_journal_short(monkeypatch):
     assert counts() == (1, 29, 0)
 
 
-@pytest.mark.parametrize("number", [1, FEW + 1])
+@pytest.mark.parametrize("number", [1, COPY_THRESHOLD + 1])
 def test_a_failed_batch_is_not_counted(number):
     record_sales([sale_event(EVENT_ID="e-1")])
     events = [sale_event(EVENT_ID="e-1")] + [sale_event(EVENT_ID=f"e-{index + 2}") for index in range(number)]
