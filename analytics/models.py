@@ -50,7 +50,7 @@ class RunOutcome(models.TextChoices):
     LOST = "lost", "lost"  # its process ended without a word
 
 
-FAILED = (RunOutcome.FAILED_ASSERTION, RunOutcome.TIMED_OUT, RunOutcome.ERROR, RunOutcome.LOST)
+FAILED_OUTCOMES = (RunOutcome.FAILED_ASSERTION, RunOutcome.TIMED_OUT, RunOutcome.ERROR, RunOutcome.LOST)
 
 
 class ReportRun(models.Model):

@@ -1,6 +1,7 @@
 /*
 title = "Average sale by country of the buyer"
 topic = "Countries"
+depends_on = ["sales", "country"]
 description = """
 What a sale to a buyer of each country comes to on average, highest first. Refunds (negative revenue) are left out of
 the average and of the number of sales, and counted in a column of their own; the revenue has them taken off. A free

@@ -1,6 +1,7 @@
 /*
 title = "Buyer cohorts and their retention"
 topic = "Buyers"
+depends_on = ["sales"]
 description = """
 A cohort is the buyers whose first purchase ever was in one calendar month (UTC). For each cohort and each month since
 then, up to the month of the newest payment: how many of its buyers bought in that month, and what percentage of the

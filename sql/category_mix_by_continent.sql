@@ -1,6 +1,7 @@
 /*
 title = "Category mix of each continent"
 topic = "Categories"
+depends_on = ["sales", "country"]
 description = """
 What buyers (or sellers) of each continent buy (or sell): revenue and sales of each category, and the category's share,
 in percent, of the continent's revenue, the continent with the highest revenue first. A country that has no name yet, or

@@ -1,6 +1,7 @@
 /*
 title = "Contribution of each seller country"
 topic = "Countries"
+depends_on = ["sales", "country"]
 description = """
 Each country's share, in percent, of the total revenue and of all items sold, by the country of the seller, largest
 revenue first. The shares of all rows add up to 100; those of revenue are empty when all of it together is zero. A

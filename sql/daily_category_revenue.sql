@@ -1,6 +1,7 @@
 /*
 title = "Daily revenue of each category"
 topic = "Categories"
+depends_on = ["sales"]
 rows = 400
 description = """
 Sales and revenue of each category on each day of payment (UTC), and the average revenue of the seven days that end with

@@ -1,6 +1,7 @@
 /*
 title = "Largest sellers"
 topic = "Sellers"
+depends_on = ["sales", "country"]
 description = """
 The sellers with the highest revenue, of equal ones the lowest id first, and their share, in percent, of the revenue of
 all sales asked for. A refund counts as a sale of negative revenue, and is counted in a column of its own as well. The

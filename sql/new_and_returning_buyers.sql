@@ -1,6 +1,7 @@
 /*
 title = "New and returning buyers by week"
 topic = "Buyers"
+depends_on = ["sales"]
 description = """
 For each week (ISO, from Monday, UTC): how many buyers made their first purchase ever in it, how many bought who had
 bought in an earlier week, and what each of the two paid. A free item is a purchase; a refund is none, so it makes

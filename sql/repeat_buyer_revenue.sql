@@ -1,6 +1,7 @@
 /*
 title = "Revenue from repeat buyers, week against week"
 topic = "Buyers"
+depends_on = ["sales"]
 description = """
 Of the buyers who bought in both of two weeks that follow each other: how many they are, their revenue in each week, and
 the change in percent. Unless asked otherwise these are the first two weeks of January 2021, 1 to 7 and 8 to 14. With

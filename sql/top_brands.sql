@@ -1,6 +1,7 @@
 /*
 title = "Top brands"
 topic = "Brands"
+depends_on = ["sales"]
 description = """
 The brands with the highest revenue, of equal ones the first by name. The share is that of the revenue of all sales
 asked for: those without a brand are part of it, and in no row. A refund counts as a sale of negative revenue, so the

@@ -1,6 +1,7 @@
 /*
 title = "Sales of countries without a name"
 topic = "Data quality"
+depends_on = ["sales", "country"]
 description = """
 The countries that sales name and the table of countries does not: for each id how many sales have it as the seller's
 country and how many as the buyer's, their revenue, and the first and the last payment of any of these. A sale whose two

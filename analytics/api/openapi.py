@@ -162,7 +162,7 @@ report = extend_schema(
 )
 
 
-def list_each_report(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+def expand_report_paths(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     """Puts in place of the one address of all reports an address for each, with its own parameters."""
     common = result["paths"].pop(ANY_REPORT)["get"]
     for each in load_reports():

@@ -5,7 +5,7 @@ from decimal import Decimal
 from fractions import Fraction
 from itertools import count
 
-from analytics.definitions.reports import find_report
+from analytics.definitions.reports import get_report
 from analytics.running.runner import run
 from countries.models import Country
 from sales.ingest.writer import record_sales
@@ -44,7 +44,7 @@ def record(*events):
 
 def rows_of(name, **parameters):
     """What the report says, as a list of dictionaries; a parameter that is None is given as empty."""
-    report = find_report(name)
+    report = get_report(name)
     given = report.parse({key: "" if value is None else str(value) for key, value in parameters.items()})
     with run(report, given) as result:
         names = [column.name for column in result.columns]

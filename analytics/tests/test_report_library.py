@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from analytics.definitions.reports import find_report
+from analytics.definitions.reports import get_report
 from analytics.running.runner import run
 from analytics.tests.helpers import columns_of, moment, name_countries, record, rows_of, sale
 from countries.models import Country
@@ -522,9 +522,9 @@ def test_a_country_without_a_name_is_a_warning():
 
 
 def failed_assertions(name):
-    report = find_report(name)
+    report = get_report(name)
     with run(report, report.parse({})) as result:
-        return [assertion.text for assertion in result.failed]
+        return [assertion.failure_message for assertion in result.failed_assertions]
 
 
 # sales

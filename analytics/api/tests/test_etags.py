@@ -7,9 +7,9 @@ import pytest
 from django.db import connections
 
 from analytics.api.tests.test_api import Client, get
-from analytics.definitions.reports import find_report, load_reports
+from analytics.definitions.reports import get_report, load_reports
 from analytics.models import ReportRun
-from analytics.running.runner import find_data_version, run
+from analytics.running.runner import get_data_version, run
 from countries.models import Country
 from sales.ingest.writer import record_sales
 from sales.tests.helpers import sale_event
@@ -33,7 +33,7 @@ def country():
 
 
 def version_of(report, **given):
-    return find_data_version(report, report.parse(given))
+    return get_data_version(report, report.parse(given))
 
 
 def test_a_known_answer_is_not_made_again(api, write_report, country):
@@ -143,7 +143,7 @@ def test_what_depends_on_sales_and_countries_alone_has_one(write_report, sql):
 
 def test_the_projects_reports_have_one():
     names = ("country_contribution", "repeat_buyer_revenue", "top_country_relationships")
-    assert all(version_of(find_report(name)) for name in names)
+    assert all(version_of(get_report(name)) for name in names)
 
 
 @pytest.mark.parametrize(

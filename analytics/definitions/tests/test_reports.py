@@ -9,7 +9,7 @@ from django.core.management.base import SystemCheckError
 from analytics.definitions.reports import (
     InvalidReportError,
     UnknownReportError,
-    find_report,
+    get_report,
     invalid_reports,
     load_reports,
     read_report,
@@ -27,7 +27,7 @@ def test_the_reports_of_the_project_can_be_used():
 
 def test_a_report_is_its_name_its_header_and_its_sql(sql_dir):
     (sql_dir / "good.sql").write_text(GOOD)
-    report = find_report("good")
+    report = get_report("good")
     assert (report.name, report.title, report.description) == ("good", "Good", "A good one.")
     assert (report.sql, report.sql_line) == ("SELECT 1 AS one", 5)
 
@@ -40,18 +40,18 @@ def test_a_file_dropped_in_is_a_report_at_once(sql_dir):
 
 def test_comments_further_down_belong_to_the_sql(sql_dir):
     (sql_dir / "good.sql").write_text(GOOD + "/* the end */")
-    assert find_report("good").sql.endswith("/* the end */")
+    assert get_report("good").sql.endswith("/* the end */")
 
 
 def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(sql_dir):
     (sql_dir / "good.sql").write_bytes(b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode())
-    assert (find_report("good").title, find_report("good").sql_line) == ("Good", 5)
+    assert (get_report("good").title, get_report("good").sql_line) == ("Good", 5)
 
 
 def test_an_unknown_report_is_answered_with_the_names_there_are(sql_dir):
     (sql_dir / "good.sql").write_text(GOOD)
     with pytest.raises(UnknownReportError, match=r"no report 'goods'. The reports are: good\."):
-        find_report("goods")
+        get_report("goods")
 
 
 @pytest.mark.parametrize("name", ["../secret", "", "Good", "good\n", "good.sql", "/etc/passwd", "a" * 300])
@@ -59,7 +59,7 @@ def test_a_name_never_leads_out_of_the_folder(sql_dir, name):
     (sql_dir / "good.sql").write_text(GOOD)
     (sql_dir.parent / "secret.sql").write_text(GOOD)
     with pytest.raises(UnknownReportError):
-        find_report(name)
+        get_report(name)
 
 
 BAD_FILES = {
@@ -102,7 +102,7 @@ BAD_FILES = {
 def test_what_is_wrong_with_a_file_is_told_with_its_line(sql_dir, text, line, reason):
     (sql_dir / "bad.sql").write_text(text)
     with pytest.raises(InvalidReportError) as caught:
-        find_report("bad")
+        get_report("bad")
     assert caught.value.line == line
     assert reason in caught.value.reason
 
@@ -110,7 +110,7 @@ def test_what_is_wrong_with_a_file_is_told_with_its_line(sql_dir, text, line, re
 def test_a_file_that_is_not_utf_8_is_told_with_its_line(sql_dir):
     (sql_dir / "bad.sql").write_bytes(GOOD.encode() + b"-- caf\xe9\n")
     with pytest.raises(InvalidReportError, match=r"bad\.sql, line 6: is not UTF-8"):
-        find_report("bad")
+        get_report("bad")
 
 
 def test_a_file_whose_name_is_no_report_name_is_told(sql_dir):

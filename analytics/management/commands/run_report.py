@@ -15,7 +15,7 @@ from analytics.definitions.reports import (
     InvalidReportError,
     ReportDefinition,
     UnknownReportError,
-    find_report,
+    get_report,
     invalid_reports,
     load_reports,
 )
@@ -23,8 +23,10 @@ from analytics.models import Channel
 from analytics.output.atomic_write import atomic_write
 from analytics.output.exports import Export, manifest, write_export
 from analytics.output.formats import FORMATS, CannotEncode, Format, Rows
+from analytics.running.errors import AssertionFailed, ReportFailed, TimedOut
+from analytics.running.rows import ResultColumn, RowRange
 from analytics.running.run_log import Caller, Run, logged_run
-from analytics.running.runner import AssertionFailed, ReportFailed, ResultColumn, RowRange, TimedOut, describe, explain
+from analytics.running.runner import describe, explain
 from salesengine.operations.durations import parse_duration
 from salesengine.operations.progress import progress
 
@@ -96,7 +98,7 @@ class Command(BaseCommand):
             elif name is None:
                 raise CommandError("Which report? --list shows them.", returncode=WRONG_CALL)
             else:
-                self._handle_report(find_report(name), options)
+                self._handle_report(get_report(name), options)
         except (UnknownReportError, InvalidParametersError) as error:
             raise CommandError(str(error), returncode=WRONG_CALL) from None
         except AssertionFailed as error:
@@ -142,7 +144,7 @@ class Command(BaseCommand):
         # What cannot be written is known before anything is run, and the manifest appears after its file.
         with self._manifest(output, options) as write_manifest, self._destination(output) as write:
             with (
-                logged_run(report, given, caller, format=form.name, part=part, timeout=seconds) as run,
+                logged_run(report, given, caller, format=form.name, row_range=part, timeout=seconds) as run,
                 self._progress(output, options) as advance,
             ):
                 export = write_export(
@@ -155,8 +157,8 @@ class Command(BaseCommand):
             self._tell(run, export, output)
 
     def _tell(self, run: Run, export: Export, output: Path) -> None:
-        for assertion in run.result.failed:
-            self.stderr.write(f"Warning: {assertion.text}", self.style.WARNING)
+        for assertion in run.result.failed_assertions:
+            self.stderr.write(f"Warning: {assertion.failure_message}", self.style.WARNING)
         if export.is_truncated:
             self.stderr.write(f"There are more rows than the {export.rows:,} of --limit.", str)
         if output != STANDARD_OUTPUT:

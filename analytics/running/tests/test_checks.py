@@ -12,9 +12,10 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 
-from analytics.definitions.reports import find_report, load_reports
+from analytics.definitions.reports import get_report, load_reports
 from analytics.running.checks import check_report_sql
-from analytics.running.runner import ReportFailed, run
+from analytics.running.errors import ReportFailed
+from analytics.running.runner import run
 from sales.ingest.writer import record_sales
 from sales.tests.helpers import sale_event
 
@@ -153,6 +154,6 @@ def test_the_example_in_the_readme_is_a_good_report(sql_dir):
     (sql_dir / "sales_of_each_day.sql").write_text(example)
     call_command("check")
     record_sales([sale_event(DATE_PAYMENT="2021-01-07"), sale_event(DATE_PAYMENT="2021-01-07T23:59:59Z")])
-    report = find_report("sales_of_each_day")
+    report = get_report("sales_of_each_day")
     with run(report, report.parse({"start": "2021-01-01"})) as result:
         assert list(result.rows) == [(date(2021, 1, 7), 2)]

@@ -11,8 +11,8 @@ from django.db import connection, connections
 from django.utils import timezone
 
 from analytics.models import Channel, ReportRun, RunOutcome
-from analytics.running.run_log import Caller, cancel, find_lost, logged_run
-from analytics.running.runner import AssertionFailed, ReportFailed, TimedOut
+from analytics.running.errors import AssertionFailed, ReportFailed, TimedOut
+from analytics.running.run_log import Caller, cancel_run, logged_run, mark_lost_runs
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 
@@ -154,7 +154,7 @@ def test_cancelling_ends_the_query_on_the_server(write_report):
     while not active_queries():
         assert time.monotonic() < deadline, "it does not run"
         time.sleep(0.02)
-    assert cancel(token)
+    assert cancel_run(token)
     thread.join(timeout=20)
     assert not thread.is_alive()
     assert (ended, active_queries()) == ([], 0)
@@ -165,7 +165,7 @@ def test_cancelling_ends_the_query_on_the_server(write_report):
 def test_only_the_run_that_is_meant_is_cancelled(write_report):
     other = uuid.uuid4()
     thread, ended = run_in_a_thread(write_report("SELECT pg_sleep(1) AS nap"), other)
-    assert not cancel(uuid.uuid4())
+    assert not cancel_run(uuid.uuid4())
     thread.join(timeout=20)
     assert ended == [1]
 
@@ -177,7 +177,7 @@ def test_a_run_whose_process_has_gone_is_lost(write_report):
             report="probe", parameters={}, channel="api", started_at=timezone.now() - timedelta(minutes=1)
         )
         just_begun = ReportRun.objects.create(report="probe", parameters={}, channel="api")
-        find_lost()
+        mark_lost_runs()
         outcomes = dict(ReportRun.objects.values_list("token", "outcome"))
     assert outcomes == {
         running.token: RunOutcome.RUNNING,
@@ -196,6 +196,6 @@ def test_a_run_is_watched_while_it_goes_on(write_report):
         seen.append(("ends", token))
 
     token = uuid.uuid4()
-    with run(write_report("SELECT 1 AS one"), token=token, watch=watch):
+    with run(write_report("SELECT 1 AS one"), token=token, watcher=watch):
         seen.append("runs")
     assert seen == [("begins", token), "runs", ("ends", token)]

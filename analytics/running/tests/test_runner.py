@@ -6,7 +6,9 @@ import psutil
 import pytest
 from django.db import connection, connections
 
-from analytics.running.runner import ReportFailed, RowRange, TimedOut, explain, run
+from analytics.running.errors import ReportFailed, TimedOut
+from analytics.running.rows import RowRange
+from analytics.running.runner import explain, run
 from countries.models import Country
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
@@ -241,7 +243,7 @@ def test_another_order_is_over_all_rows_and_nulls_come_last(write_report):
         (RowRange(sort='a "%s', limit=2, offset=1), [2, 4]),
         (RowRange(limit=3), [1, 2, None]),
     ]:
-        with run_report(report, part=part) as result:
+        with run_report(report, row_range=part) as result:
             assert [n for (n,) in result.rows] == expected
             assert result.is_truncated == (part.limit is not None)
 
