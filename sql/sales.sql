@@ -1,7 +1,7 @@
 /*
 title = "Sales, line by line"
 topic = "Sales"
-depends_on = ["sales"]
+depends_on = ["sales", "country"]
 description = """
 Every sale asked for, the newest payment first: what the list of sales shows with the same filters, all of it. Conditions
 that are given must all be met. A country that has no name yet appears under its id.

@@ -1,7 +1,7 @@
 /*
 title = "Strongest relationships between two countries"
 topic = "Countries"
-depends_on = ["sales"]
+depends_on = ["sales", "country"]
 description = """
 The two countries with the highest combined revenue from sales to each other: what sellers in each sold to buyers in the
 other, both directions added together. Sales within one country are left out. A refund counts as a sale of negative

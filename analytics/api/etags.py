@@ -20,7 +20,7 @@ def build_fingerprint(folder: Path) -> str:
     """Return the SHA-256 of the product's source code and pinned packages, in hex. Every server of a build agrees."""
     sources = (path for package in PACKAGES for path in (folder / package).rglob("*.py"))
     digest = hashlib.sha256()
-    for path in sorted([folder / "requirements.txt", *sources]):
+    for path in sorted([*folder.glob("requirements.txt"), *sources]):
         relative = path.relative_to(folder)
         if "tests" not in relative.parts:  # an image has no tests
             digest.update(f"{relative.as_posix()} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())

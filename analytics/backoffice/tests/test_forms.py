@@ -132,7 +132,7 @@ def test_a_bad_value_is_an_error_of_its_field_and_nothing_runs(admin_client, eve
         response = admin_client.get(path, {"run": run, name: text})
         assert response.status_code == status
         assert list(response.context_data["form"].errors) == [name]
-        assert "ust be " in text_of(response) or "ust not hold" in text_of(response)
+        assert "ust be " in text_of(response) or "ust not contain" in text_of(response)
     assert not ReportRun.objects.exists()
 
 
