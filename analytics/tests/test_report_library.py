@@ -7,7 +7,7 @@ import pytest
 
 from analytics.definitions.reports import get_report
 from analytics.running.runner import run
-from analytics.tests.helpers import columns_of, moment, name_countries, record, rows_of, sale
+from analytics.tests.helpers import columns_of, parse_time, name_countries, record, rows_of, sale
 from countries.models import Country
 from sales.totals import feedback
 
@@ -443,7 +443,7 @@ def test_people_are_ranked_by_revenue_and_equal_ones_by_id(side):
         ("9", "905", "905", 4, 1, 0, 40),
         ("3", "170", "France", 2, 2, 1, 20),
     ]
-    assert (rows[2]["first_payment"], rows[2]["last_payment"]) == (moment("2021-02-01"), moment("2021-02-03"))
+    assert (rows[2]["first_payment"], rows[2]["last_payment"]) == (parse_time("2021-02-01"), parse_time("2021-02-03"))
 
 
 def test_somebody_in_several_countries_is_listed_once_where_most_sales_are(side):
@@ -493,8 +493,8 @@ def test_sales_of_countries_without_a_name_are_counted_on_both_sides():
             "seller_revenue": 3,
             "buyer_sales": 2,
             "buyer_revenue": -2,
-            "first_payment": moment("2021-02-01"),
-            "last_payment": moment("2021-02-03"),
+            "first_payment": parse_time("2021-02-01"),
+            "last_payment": parse_time("2021-02-03"),
         },
         {
             "id_country": "999",
@@ -502,8 +502,8 @@ def test_sales_of_countries_without_a_name_are_counted_on_both_sides():
             "seller_revenue": 16,
             "buyer_sales": 0,
             "buyer_revenue": 0,
-            "first_payment": moment("2021-02-04"),
-            "last_payment": moment("2021-02-04"),
+            "first_payment": parse_time("2021-02-04"),
+            "last_payment": parse_time("2021-02-04"),
         },
     ]
 

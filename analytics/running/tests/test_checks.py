@@ -147,7 +147,7 @@ def test_a_table_that_an_assertion_reads_must_be_declared(sql_dir):
 
 @pytest.mark.parametrize("has_database", [True, False])
 def test_a_volatile_report_must_not_declare_depends_on(sql_dir, monkeypatch, has_database):
-    monkeypatch.setattr("analytics.management.commands.check._database_answers", lambda: has_database)
+    monkeypatch.setattr("analytics.management.commands.check._is_database_available", lambda: has_database)
     sql = "SELECT id FROM sales WHERE date_payment > CURRENT_DATE"
     output = check_output(sql_dir, f'/*\n{HEADER}depends_on = ["sales"]\n*/\n{sql}')
     assert output.count(f"{sql_dir}/probe.sql:4: (analytics.E004) depends_on is declared, but the SQL depends on") == 1
@@ -212,7 +212,7 @@ def test_the_sql_is_not_checked_while_migrations_are_pending(sql_dir, monkeypatc
 
 
 def test_only_files_are_checked_without_a_database(sql_dir, monkeypatch):
-    monkeypatch.setattr("analytics.management.commands.check._database_answers", lambda: False)
+    monkeypatch.setattr("analytics.management.commands.check._is_database_available", lambda: False)
     (sql_dir / "probe.sql").write_text(f"/*\n{HEADER}*/\nSELECT 1 AS one FROM nowhere")
     call_command("check")
 

@@ -171,7 +171,7 @@ def test_a_timeout_beyond_the_limit_of_postgresql_is_cut(write_report):
 
 
 def test_duplicate_column_names_are_refused(write_report):
-    with pytest.raises(ReportFailed, match="more than one column has the name a. Use AS"):
+    with pytest.raises(ReportFailed, match=r"more than one column has the name a\. Use AS"):
         rows_of(write_report("SELECT 1 AS a, 2 AS b, 3 AS a"))
 
 
