@@ -16,6 +16,14 @@ from sales.ingest.writer import record_sales
 
 NOON = datetime(2021, 1, 3, 12, tzinfo=UTC)
 ids = map(str, count(1))
+# Revenue -> time of payment. Only the second and the third are in PERIOD, because days are in UTC.
+EDGES = {
+    "1": "2021-02-01T23:59:59.999999",
+    "2": "2021-02-02T00:00:00",
+    "4": "2021-02-04T00:30:00+01:00",
+    "8": "2021-02-04T00:00:00",
+}
+PERIOD = {"start": "2021-02-02", "end": "2021-02-03"}
 
 
 def sale(
@@ -40,6 +48,11 @@ def parse_time(text):
     """Return a time in UTC, like that of a validated event. A day means its noon, and UTC is the default zone."""
     time = datetime.fromisoformat(text if "T" in text else f"{text}T12:00:00")
     return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def sales_at_the_edges(**fields):
+    """Return one sale for each of EDGES."""
+    return [sale(revenue, paid=paid, **fields) for revenue, paid in EDGES.items()]
 
 
 def record(*events):
