@@ -3,8 +3,9 @@
 A file begins with a comment, the header, which is TOML (`analytics.definitions.headers`). One SELECT follows:
 
     /*
-    title = "Sales of each day"
-    description = "How many sales were paid on each day, UTC."
+    title = "Sales by day"
+    description = "The number of sales paid on each day (UTC)."
+    depends_on = ["sales"]
 
     [parameters.start]
     type = "date"

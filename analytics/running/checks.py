@@ -19,7 +19,7 @@ POSITION = re.compile(r"\bLINE (?P<line>\d+): ")  # in PostgreSQL's messages; it
 
 
 def check_report_files(**_: Any) -> list[CheckMessage]:
-    """Return analytics.E001 for each invalid file, and E004 for each that depends on the time but denies it."""
+    """Return analytics.E001 for each invalid file, and E004 for each volatile report that declares depends_on."""
     errors = [Error(error.reason, obj=f"{error.path}:{error.line}", id="analytics.E001") for error in invalid_reports()]
     message = "depends_on is declared, but the SQL depends on the time or on chance; remove depends_on"
     return errors + [

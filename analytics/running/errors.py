@@ -1,7 +1,6 @@
 """The reasons why a run of a report fails."""
 
 import time
-from dataclasses import dataclass, field
 
 import psycopg
 
@@ -30,25 +29,17 @@ class AssertionFailed(ReportFailed):
     """An assertion of severity error is false. No row was returned."""
 
 
-@dataclass
-class Deadline:
-    """The timeout of one run, in seconds. The clock starts when this is created."""
+def translate_error(error: Exception, file_name: str, timeout: float, started: float) -> ReportFailed:
+    """Turn an error of Django or psycopg into the ReportFailed that says what it means for the run.
 
-    timeout: float
-    started: float = field(default_factory=time.monotonic)
-
-    @property
-    def has_passed(self) -> bool:
-        return time.monotonic() - self.started >= self.timeout
-
-
-def translate_error(error: Exception, file_name: str, deadline: Deadline) -> ReportFailed:
-    """Turn an error of Django or psycopg into the ReportFailed that says what it means here."""
+    `timeout` is in seconds, and `started` is the time.monotonic() at which the run started.
+    """
     cause = error if isinstance(error, psycopg.Error) else error.__cause__
     message = f"{file_name}: {str(error).strip()}"
     # A run that ends between two statements, or while it sends rows, may only show as a broken connection.
-    if deadline.has_passed and isinstance(cause, psycopg.OperationalError | psycopg.errors.TransactionTimeout):
-        limit = f"This run may take {deadline.timeout:g} seconds (its timeout, or else REPORTS_TIMEOUT)."
+    is_late = time.monotonic() - started >= timeout
+    if is_late and isinstance(cause, psycopg.OperationalError | psycopg.errors.TransactionTimeout):
+        limit = f"This run may take {timeout:g} seconds (its timeout, or else REPORTS_TIMEOUT)."
         return TimedOut(f"{message}. {limit}")
     if isinstance(cause, psycopg.errors.QueryCanceled):
         return Cancelled(f"{file_name}: the run was cancelled.")

@@ -1,5 +1,6 @@
 """One report on its way through the database."""
 
+import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from itertools import islice
@@ -14,7 +15,7 @@ from psycopg.types.string import TextLoader
 from analytics.definitions.headers import Assertion
 from analytics.definitions.parameters import BoundParameters
 from analytics.definitions.reports import ReportDefinition
-from analytics.running.errors import AssertionFailed, Deadline, ReportFailed, translate_error
+from analytics.running.errors import AssertionFailed, ReportFailed, translate_error
 from analytics.running.report_sql import COPY_TYPES, ReportSQL
 from analytics.running.rows import ALL_ROWS, ResultColumn, Row, RowRange
 
@@ -40,7 +41,8 @@ class Query:
         self.bound = bound
         self.sql = ReportSQL(report, row_range)
         self.limit = row_range.limit
-        self.deadline = Deadline(timeout or report.timeout)
+        self.timeout = timeout or report.timeout
+        self.started = time.monotonic()
         # psycopg leaves each %% as it is when there are no values.
         self.values: Mapping[str, Any] = bound.values or {"": None}
         self.row_count = 0
@@ -119,7 +121,7 @@ class Query:
             return plan
 
     def _restrict_transaction(self, session_name: str) -> None:
-        limit = min(self.deadline.timeout * 1000, MAX_TIMEOUT - 1000)
+        limit = min(self.timeout * 1000, MAX_TIMEOUT - 1000)
         with self._cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             cursor.execute(
@@ -176,7 +178,7 @@ class Query:
         try:
             yield
         except (Error, psycopg.Error) as error:
-            raise translate_error(error, self.report.path.name, self.deadline) from error
+            raise translate_error(error, self.report.path.name, self.timeout, self.started) from error
 
 
 def _type_name(oid: int) -> str:

@@ -166,9 +166,7 @@ def new_and_returning_buyers(market, start="2020-07-01", end="2021-06-30"):
 def category_mix_by_continent(market, side="buyer", **period):
     continents = dict(Country.objects.values_list("id_country", "continent"))
     field = f"ID_{side.upper()}_COUNTRY"
-    continent_sums = by_revenue(
-        grouped(select(market, **period), lambda event: continents.get(event[field], "unknown"))
-    )
+    by_continent = grouped(select(market, **period), lambda event: continents.get(event[field], "unknown"))
     return [
         {
             "continent": continent,
@@ -177,7 +175,7 @@ def category_mix_by_continent(market, side="buyer", **period):
             "sales": len(sold),
             "revenue_percent": percent(revenue, continent_revenue),
         }
-        for continent, events, continent_revenue in continent_sums
+        for continent, events, continent_revenue in by_revenue(by_continent)
         for category, sold, revenue in by_revenue(grouped(events, "CATEGORY"), tie=last_if_none)
     ]
 
