@@ -4,7 +4,6 @@ import sys
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -130,42 +129,25 @@ class Command(BaseCommand):
         if options["manifest"] and output == STANDARD_OUTPUT:
             raise CommandError("--manifest needs a file. Name it with --output.", returncode=WRONG_CALL)
         if not output_format.is_text and output == STANDARD_OUTPUT and sys.stdout.isatty():
-            raise CommandError(
-                f"{output_format.name} cannot be shown on a terminal. Use --output.", returncode=WRONG_CALL
-            )
+            raise CommandError(f"{output_format.name} is not for terminals. Use --output.", returncode=WRONG_CALL)
+        seconds = options["timeout"].total_seconds() if options["timeout"] else None
+        caller, row_range = Caller(Channel.COMMAND, _user()), RowRange(limit=options["limit"])
         # Open both files first: then a file that cannot be written is an error before the report runs.
         with self._manifest(output, options) as write_manifest, self._destination(output) as write:
-            run, export = self._export(report, bound, output_format, write, options)
+            with (
+                logged_run(
+                    report, bound, caller, format=output_format.name, row_range=row_range, timeout=seconds
+                ) as run,
+                self._progress(options) as advance,
+            ):
+                export = write_export(
+                    run, output_format, write, title=report.title, safe_cells=options["safe_cells"], advance=advance
+                )
             if options["fail_on_empty"] and not export.rows:
                 raise CommandError(f"{report.name} has no rows.", returncode=EMPTY)
             write_manifest(manifest(report, bound, run, export, output.name))
         if not options["quiet"]:
             self._summarize(run, export, output)
-
-    def _export(
-        self,
-        report: ReportDefinition,
-        bound: BoundParameters,
-        output_format: Format,
-        write: Write,
-        options: dict[str, Any],
-    ) -> tuple[Run, Export]:
-        timeout: timedelta | None = options["timeout"]
-        with (
-            logged_run(
-                report,
-                bound,
-                Caller(Channel.COMMAND, _user()),
-                format=output_format.name,
-                row_range=RowRange(limit=options["limit"]),
-                timeout=timeout.total_seconds() if timeout else None,
-            ) as run,
-            self._progress(options) as advance,
-        ):
-            export = write_export(
-                run, output_format, write, title=report.title, safe_cells=options["safe_cells"], advance=advance
-            )
-        return run, export
 
     def _summarize(self, run: Run, export: Export, output: Path) -> None:
         for assertion in run.result.failed_assertions:
@@ -220,15 +202,8 @@ class Command(BaseCommand):
         if is_for_people:
             self.stdout.write(f"{report.title}\n\n{report.description}\n")
         rows = [
-            (
-                name,
-                parameter.type,
-                "yes" if parameter.required else "no",
-                parameter.default_text,
-                ", ".join(parameter.choices),
-                parameter.help,
-            )
-            for name, parameter in report.parameters.items()
+            (name, each.type, "yes" if each.required else "no", each.default_text, ", ".join(each.choices), each.help)
+            for name, each in report.parameters.items()
         ]
         if rows or not is_for_people:
             self._show(["parameter", "type", "required", "default", "choices", "help"], rows, options)
