@@ -13,7 +13,8 @@ from analytics.definitions import headers
 from analytics.definitions.parameters import BoundParameters
 from analytics.output.charts import chart_svg
 from analytics.output.formats import text_for_people
-from analytics.running.runner import Result, ResultColumn, Row, RowRange
+from analytics.running.rows import ResultColumn, Row, RowRange
+from analytics.running.runner import Result
 from countries.models import Country
 from sales.backoffice.links import sales_url
 
@@ -64,7 +65,7 @@ def build_result_page(form: ReportForm, result: Result, rows: Sequence[Row], *, 
         summary=_summary(part, len(rows), is_truncated=result.is_truncated),
         previous=result_address(query, page=str(page - 1)) if page > 1 else "",
         next=result_address(query, page=str(page + 1)) if result.is_truncated else "",
-        warnings=[assertion.text for assertion in result.failed],
+        warnings=[assertion.failure_message for assertion in result.failed_assertions],
         received_at=result.watermark.received_at,
         chart=_chart(form, result, rows),
     )

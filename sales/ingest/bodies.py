@@ -11,6 +11,7 @@ from rest_framework.request import Request
 
 from sales.ingest.batches import READERS, Batch
 from salesengine.http.errors import ContentTooLarge, InvalidInput
+from salesengine.http.middleware import BODY_INCOMPLETE
 
 
 def read_batch(request: Request) -> tuple[Batch, bytes]:

@@ -314,7 +314,7 @@ def test_a_database_for_reports_that_is_away_takes_nothing_else_with_it(staff, m
     def fail():
         raise OperationalError("gone")
 
-    monkeypatch.setattr("analytics.backoffice.home.find_lost", fail)
+    monkeypatch.setattr("analytics.backoffice.home.mark_lost_runs", fail)
     allow(staff, "view_reportrun")
     run = run_of(RunOutcome.ERROR)
 

@@ -41,7 +41,7 @@ def test_the_list_tells_of_bad_files(admin_client, write_report, sql_dir):
     write_report("SELECT 1 AS one")
     (sql_dir / "bad.sql").write_text("SELECT 1")
     page = text_of(admin_client.get(LIST))
-    assert "bad.sql, line 1: must begin with" in page
+    assert "bad.sql, line 1: the file must begin with" in page
     assert "The probe" in page
 
 
@@ -215,4 +215,4 @@ def test_a_plan_of_bad_parameters_is_the_form_with_its_errors(admin_client, writ
     write_report("SELECT 1 AS one")
     response = admin_client.get(EXPLAIN, {"nope": 1})
     assert response.status_code == 400
-    assert "nope is not known" in text_of(response)
+    assert "nope is not a parameter of this report" in text_of(response)

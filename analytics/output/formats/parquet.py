@@ -10,7 +10,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from analytics.output.formats.cells import CannotEncode, Encodable, by_column, column_texts, pieces
-from analytics.running.runner import ResultColumn
+from analytics.running.rows import ResultColumn
 
 GROUP_ROWS = 64_000  # rows of a row group, which are in memory at a time, as columns
 # The most digits that readers have in common. PostgreSQL's numeric has no limit, and does not say how many it needs.

@@ -1,17 +1,16 @@
-"""The user that the README makes for reports can read what they need, and do nothing else."""
+"""The documented database role for reports can read what reports need, and nothing else."""
 
 import re
 from contextlib import contextmanager
-from pathlib import Path
 
 import psycopg
 import pytest
-from django.conf import settings
 from django.db import connection, connections
 
 from analytics.definitions.reports import load_reports
 from analytics.running import runner
 from analytics.running.tests.test_runner import WRITES
+from analytics.tests.helpers import documentation
 from countries.models import Country
 from sales.ingest.writer import record_sales
 from sales.models import Sale
@@ -19,13 +18,12 @@ from sales.tests.helpers import sale_event
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 
-README = Path(settings.BASE_DIR, "docs/deployment.md").read_text()
-(GRANTS,) = re.findall(r"```sql\n(CREATE ROLE reports.*?)```", README, re.DOTALL)
+(GRANTS,) = re.findall(r"```sql\n(CREATE ROLE reports.*?)```", documentation(), re.DOTALL)
 
 
 @pytest.fixture
 def role(monkeypatch):
-    """Reports run as the README's user."""
+    """Run reports as the documented role."""
     with connection.cursor() as cursor:
         cursor.execute(GRANTS)
     connections["reports"].close()
@@ -39,7 +37,7 @@ def role(monkeypatch):
 
 @contextmanager
 def open_connection():
-    """A connection of that user without any of the runner's guards, and with the role's own switched off."""
+    """Open a connection of that role without the runner's guards, and with its own read-only default off."""
     connections["reports"].ensure_connection()
     database = connections["reports"].connection
     database.execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE")
@@ -47,7 +45,7 @@ def open_connection():
     connections["reports"].close()
 
 
-def test_every_report_runs(role):
+def test_the_role_can_run_every_report(role):
     record_sales([sale_event()])
     reports = load_reports()
     assert reports
@@ -73,7 +71,7 @@ def test_every_report_runs(role):
         "SET ROLE pg_read_all_data",
     ],
 )
-def test_it_can_neither_write_nor_read_anything_else_even_without_the_runners_guards(role, sql):
+def test_the_role_can_neither_write_nor_read_other_tables_without_the_runners_guards(role, sql):
     Country.objects.create(id_country="170", country_name="France")
     record_sales([sale_event()])
     before = list(Sale.objects.values()), list(Country.objects.values())
