@@ -1,7 +1,6 @@
 """The page of a buyer and that of a seller, and what a sale's page says of both."""
 
 import datetime
-import json
 from calendar import monthrange
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -18,6 +17,8 @@ from sales.backoffice.links import sales_address, trader_address
 from sales.backoffice.sale_search import fetch, find_page, with_country_names
 from sales.backoffice.traders import BUYER, SELLER, Breakdown, History, Side, count_sales, history
 from sales.models import Sale
+from salesengine.backoffice.charts import ChartFigure, Point, Series
+from salesengine.backoffice.numbers import money_text
 from salesengine.operations.statement_timeout import StatementTimedOut, statement_timeout
 
 HISTORY_TIMEOUT = 5  # seconds that adding up the sales of one may take
@@ -145,12 +146,13 @@ def _details(side: Side, trader_id: str, found: History) -> dict[str, Any]:
         ]
 
     own, other = f"id_{side.name}_country", f"id_{side.other}_country"
+    months = [
+        BreakdownRow(month.isoformat()[:7], *sums, sales_address(filters | _days_of(month)))
+        for month, sums in found.months
+    ]
     return {
-        "months": [
-            BreakdownRow(month.isoformat()[:7], *sums, sales_address(filters | _days_of(month)))
-            for month, sums in found.months
-        ],
-        "chart": _chart(found.months),
+        "months": months,
+        "chart": _chart(months),
         "homes": parts(found.own_countries, own),
         "tables": [
             ("Categories", parts(found.categories, "category")),
@@ -164,8 +166,13 @@ def _days_of(month: datetime.date) -> dict[str, object]:
     return {"start": month, "end": month.replace(day=monthrange(month.year, month.month)[1])}
 
 
-def _chart(months: Breakdown) -> str:
-    """Bars of the revenue, as unfold's chart takes them."""
-    revenue = [float(revenue) for _, (_, revenue) in months]  # bars of a few hundred pixels
-    bars = {"label": "Revenue", "data": revenue, "backgroundColor": "var(--color-primary-600)", "maxBarThickness": 40}
-    return json.dumps({"labels": [month.isoformat()[:7] for month, _ in months], "datasets": [bars]})
+def _chart(months: list[BreakdownRow]) -> ChartFigure:
+    """Return bars of the revenue of each month, which lead to the month's sales."""
+    return ChartFigure(
+        "bar",
+        description=f"Bar chart of revenue by month, {months[0].title} to {months[-1].title}.",
+        labels=[month.title for month in months],
+        series=[
+            Series("Revenue", [Point(month.revenue, money_text(month.revenue), month.address) for month in months])
+        ],
+    )
