@@ -22,7 +22,7 @@
             scale.grid.color = scale.border.color = cssVariable("--hairline-color");
         }
         chart.options.plugins.legend.labels.color = textColor;
-        chart.update("none");
+        chart.update();
     };
 
     const shortLabel = function (value) {
@@ -41,6 +41,8 @@
         return data.length <= MAX_DOTS || isAlone ? 3 : 0;
     };
 
+    const textOf = ({dataset, dataIndex}) => `${dataset.label}: ${dataset.texts[dataIndex]}`;
+
     const pointAt = (event, chart) => {
         const [point] = chart.getElementsAtEventForMode(event, "nearest", {intersect: true}, true);
         return point && {...point, address: chart.data.datasets[point.datasetIndex].addresses[point.index]};
@@ -57,11 +59,20 @@
         }
     };
 
-    const showPointer = (event, active, chart) => {
+    const setCursor = (event, active, chart) => {
         chart.canvas.style.cursor = pointAt(event, chart)?.address ? "pointer" : "";
     };
 
-    const optionsOf = ({stacked, unit, legend, datasets}) => {
+    const legendOf = (isLine) => ({
+        align: "start",
+        labels: {boxWidth: 12, boxHeight: 12, usePointStyle: isLine, pointStyle: "line", pointStyleWidth: 20},
+        onHover: (event, item, legend) => { legend.chart.canvas.style.cursor = "pointer"; },
+    });
+
+    // A stack of floats that should reach 100 can reach 100.00000000000001, which would add a tick.
+    const roundMax = (scale) => { scale.max = Number(scale.max.toPrecision(12)); };
+
+    const optionsOf = ({type, stacked, unit, legend, datasets}) => {
         const isWhole = datasets.every(({data}) => data.every((number) => Number.isInteger(number ?? 0)));
         return {
             animation: false,
@@ -69,14 +80,19 @@
             locale: "en-US",
             interaction: {mode: "index", intersect: false},
             onClick: open,
-            onHover: showPointer,
+            onHover: setCursor,
             plugins: {
-                legend: {display: legend, align: "start", labels: {boxWidth: 12, boxHeight: 12}},
-                tooltip: {callbacks: {label: ({dataset, dataIndex}) => `${dataset.label}: ${dataset.texts[dataIndex]}`}},
+                legend: {display: legend, ...legendOf(type === "line")},
+                tooltip: {boxPadding: 4, callbacks: {label: textOf}},
             },
             scales: {
                 x: {stacked, grid: {display: false}, ticks: {callback: shortLabel, maxRotation: 45}},
-                y: {stacked, beginAtZero: true, ticks: {callback: yText(unit), precision: isWhole ? 0 : undefined}},
+                y: {
+                    stacked,
+                    beginAtZero: true,
+                    ticks: {callback: yText(unit), precision: isWhole ? 0 : undefined},
+                    afterDataLimits: roundMax,
+                },
             },
             datasets: {
                 bar: {maxBarThickness: 64, skipNull: true},
