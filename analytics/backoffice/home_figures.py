@@ -75,7 +75,7 @@ def period_text(period: Period) -> str:
     return f"{period.first}" if period.first == period.last else f"{period.first} to {period.last}"
 
 
-def period_address(period: Period, **filters: str | None) -> str:
+def period_address(period: Period, **filters: str) -> str:
     """Return the list of a period's sales, filtered by fields of a sale."""
     return sales_address({"start": period.first, "end": period.last, **filters})
 
@@ -109,11 +109,13 @@ class DailyTable:
 
 def daily_chart(figures: CategorySales, period: Period) -> ChartFigure | None:
     """Return the revenue by day, stacked by category. Days without sales are zero."""
+    days = {day: period_address(Period(day, day)) for day in period.days}
     rows, addresses = [], []
     for category in figures.categories(period):
-        for day in period.days:
+        filter_query = sales_address({"category": category}).partition("?")[2]
+        for day, address in days.items():
             rows.append((day, category or NO_CATEGORY, figures.daily.get((category, day), ZERO)[1]))
-            addresses.append(("", "", period_address(Period(day, day), category=category)))
+            addresses.append(("", "", f"{address}&{filter_query}"))
     return report_chart(
         DAILY_CHART,
         ["day", "category", "revenue"],
