@@ -55,7 +55,7 @@ from salesengine.backoffice.base import ModelAdmin, ReadOnly
 # page that includes the result, for browsers without JavaScript.
 WHOLE = "whole"
 DEFAULT_RUN = {"run": "1"}  # a query without parameters
-DOWNLOADS = {each.extension: each for each in FORMATS.values() if each.name != "table"}
+DOWNLOADS = {item.extension: item for item in FORMATS.values() if item.name != "table"}
 FAILURES: dict[type[Exception], str] = {
     TimedOut: "The report took too long.",
     Cancelled: "The run was cancelled.",

@@ -17,7 +17,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """
     path = path.resolve()  # replace the target of a symbolic link, not the link
     if not path.parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, f"there is no directory {path.parent}", str(path))
+        raise FileNotFoundError(errno.ENOENT, f"there is no folder {path.parent}", str(path))
     if path.exists() and not path.is_file():
         raise FileExistsError(errno.EEXIST, "it is not an ordinary file", str(path))
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")

@@ -12,7 +12,7 @@ from analytics.output.formats import text_for_people
 from salesengine.backoffice.charts import ChartFigure, Point, Series, is_drawable
 from salesengine.backoffice.numbers import count, exact_text, money_text, percent
 
-MAX_PLACES = 1_000  # on an x axis whose missing dates are filled in: more bars would be thinner than a pixel
+MAX_X_VALUES = 1_000  # on an x axis whose missing dates are filled in: more bars would be thinner than a pixel
 # A drawable `numeric` has at most 100 digits before the point and 16,383 after it, so sums are never rounded.
 EXACT = Context(prec=20_000)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -47,21 +47,21 @@ def report_chart(
     and numbers that are not finite are gaps. Rows without x are counted in a note.
     """
     cells = _cells(chart, list(columns), rows, addresses)
-    placed = [cell for cell in cells if cell.x is not None]
-    if all(cell.number is None for cell in placed):
+    drawn = [cell for cell in cells if cell.x is not None]
+    if all(cell.number is None for cell in drawn):
         return None
-    series, hidden = _series(chart, placed, formats)
-    places = _fill_gaps(list(dict.fromkeys(cell.x for cell in placed)))
+    series, hidden = _series(chart, drawn, formats)
+    x_values = _fill_gaps(list(dict.fromkeys(cell.x for cell in drawn)))
     kinds = [formats.get(chart.y[0] if chart.series else name, "") for name, _ in series]
     return ChartFigure(
         chart.type,
         title=title,
-        description=_description(chart, title, len(places)),
-        labels=[_label(x) for x in places],
-        series=[Series(name, _points(sums, places, kind)) for (name, sums), kind in zip(series, kinds, strict=True)],
+        description=_description(chart, title, len(x_values)),
+        labels=[_label(x) for x in x_values],
+        series=[Series(name, _points(sums, x_values, kind)) for (name, sums), kind in zip(series, kinds, strict=True)],
         unit=" %" if set(kinds) == {"percent"} else "",
         has_legend=len(series) > 1 or chart.series is not None,
-        notes=_notes(chart, hidden, (len(cells) - len(placed)) // len(chart.y), adds_up=_adds_up(chart, formats)),
+        notes=_notes(chart, hidden, (len(cells) - len(drawn)) // len(chart.y), adds_up=_adds_up(chart, formats)),
     )
 
 
@@ -163,9 +163,9 @@ def _adds_up(chart: Chart, formats: Mapping[str, str]) -> bool:
     return chart.type == "stacked" or formats.get(chart.y[0]) != "percent"
 
 
-def _points(sums: Sums, places: list[Any], kind: str) -> list[Point | None]:
+def _points(sums: Sums, x_values: list[Any], kind: str) -> list[Point | None]:
     return [
-        Point(sums[x][0], _number_text(sums[x][0], kind), address=sums[x][1]) if x in sums else None for x in places
+        Point(sums[x][0], _number_text(sums[x][0], kind), address=sums[x][1]) if x in sums else None for x in x_values
     ]
 
 
@@ -181,24 +181,24 @@ def _number_text(number: Decimal, kind: str) -> str:
 # The x axis
 
 
-def _fill_gaps(places: list[Any]) -> list[Any]:
+def _fill_gaps(x_values: list[Any]) -> list[Any]:
     """Return sorted timestamps or whole numbers with those that are missing between them, so that gaps are seen.
 
     The step is the largest that reaches all of them: a month, a week, a second. Texts are returned as they are.
     """
-    if isinstance(places[0], datetime):
-        if all(place.day == 1 and place.time() == time() for place in places):
-            numbers = [place.year * 12 + place.month - 1 for place in places]
+    if isinstance(x_values[0], datetime):
+        if all(x.day == 1 and x.time() == time() for x in x_values):
+            numbers = [x.year * 12 + x.month - 1 for x in x_values]
             return [datetime(n // 12, n % 12 + 1, 1, tzinfo=UTC) for n in _filled(numbers)]
-        return [EPOCH + n * MICROSECOND for n in _filled([(place - EPOCH) // MICROSECOND for place in places])]
-    if isinstance(places[0], Decimal) and all(place == int(place) for place in places):
-        return list(map(Decimal, _filled(list(map(int, places)))))
-    return places
+        return [EPOCH + n * MICROSECOND for n in _filled([(x - EPOCH) // MICROSECOND for x in x_values])]
+    if isinstance(x_values[0], Decimal) and all(x == int(x) for x in x_values):
+        return list(map(Decimal, _filled(list(map(int, x_values)))))
+    return x_values
 
 
 def _filled(numbers: list[int]) -> Sequence[int]:
     step = gcd(*(after - before for before, after in pairwise(numbers)))
-    if not step or (numbers[-1] - numbers[0]) // step >= MAX_PLACES:
+    if not step or (numbers[-1] - numbers[0]) // step >= MAX_X_VALUES:
         return numbers
     return range(numbers[0], numbers[-1] + 1, step)
 
@@ -212,11 +212,11 @@ def _label(x: Any) -> str:
 # Words
 
 
-def _description(chart: Chart, title: str, places: int) -> str:
+def _description(chart: Chart, title: str, x_count: int) -> str:
     """Return what a screen reader says instead of the picture."""
     kind = {"line": "Line chart", "bar": "Bar chart", "stacked": "Stacked bar chart"}[chart.type]
     by = f" for each {chart.series}" if chart.series else ""
-    return f"{title}. {kind} of {', '.join(chart.y)} by {chart.x}{by}, {_counted(places, 'value')} of {chart.x}."
+    return f"{title}. {kind} of {', '.join(chart.y)} by {chart.x}{by}, {_counted(x_count, 'value')} of {chart.x}."
 
 
 def _notes(chart: Chart, hidden: int, rows_without_x: int, *, adds_up: bool) -> list[str]:

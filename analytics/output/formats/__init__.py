@@ -37,8 +37,8 @@ class Format:
 
 
 FORMATS: dict[str, Format] = {
-    each.name: each
-    for each in (
+    item.name: item
+    for item in (
         Format("table", "txt", "text/plain; charset=utf-8", encode_table, is_for_people=True),
         Format("csv", "csv", "text/csv; charset=utf-8", encode_csv),
         Format("json", "json", "application/json", encode_json_list),

@@ -297,19 +297,19 @@ def test_other_numbers_are_sorted():
 
 
 @pytest.mark.parametrize(
-    "moments",
+    "timestamps",
     [
         [date.min, date.min + timedelta(1), date.max],
         [datetime(2021, 1, 1, tzinfo=UTC), datetime(2021, 1, 1, 0, 0, 1, tzinfo=UTC), datetime(2022, 1, 1, tzinfo=UTC)],
     ],
 )
-def test_gaps_that_would_hide_everything_else_are_not_filled(moments):
-    assert len(bars(*((moment, 1) for moment in moments)).labels) == 3
+def test_gaps_that_would_hide_everything_else_are_not_filled(timestamps):
+    assert len(bars(*((timestamp, 1) for timestamp in timestamps)).labels) == 3
 
 
 def test_timestamps_are_in_utc():
-    moment = datetime.fromisoformat("2021-01-01T00:30+01:00")
-    assert line((moment, 1)).labels == ["2020-12-31 23:30:00"]
+    timestamp = datetime.fromisoformat("2021-01-01T00:30+01:00")
+    assert line((timestamp, 1)).labels == ["2020-12-31 23:30:00"]
 
 
 def test_rows_without_a_day_are_counted_in_a_note():
