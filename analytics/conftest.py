@@ -1,4 +1,4 @@
-"""Reports to test with."""
+"""Fixtures for tests of reports."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,20 +18,20 @@ WriteReport = Callable[..., ReportDefinition]
 
 @pytest.fixture
 def staff(db: None) -> Client:
-    """A client of staff who may do nothing yet."""
+    """Return a client of a staff user without permissions."""
     return staff_client(name="clerk")
 
 
 @pytest.fixture(autouse=True)
 def closed_reports_connection() -> Iterator[None]:
-    """No connection is left that would keep the test database from being dropped."""
+    """Close the connection of reports, so that the test database can be dropped."""
     yield
     connections["reports"].close()
 
 
 @pytest.fixture
 def sql_dir(settings, tmp_path: Path) -> Path:
-    """An empty folder of reports in place of sql/."""
+    """Replace sql/ by an empty folder."""
     settings.SQL_DIR = tmp_path / "sql"
     settings.SQL_DIR.mkdir()
     return settings.SQL_DIR
@@ -39,9 +39,9 @@ def sql_dir(settings, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def write_report(sql_dir: Path) -> WriteReport:
-    """Writes a report file with a good header; `write_report("SELECT 1 AS one")` is the report "probe".
+    """Return a function that writes a valid report file: `write_report("SELECT 1 AS one")` is the report "probe".
 
-    `header` is what the header has more than that.
+    `header` is appended to the header.
     """
 
     def write(sql: str, name: str = "probe", header: str = "") -> ReportDefinition:
@@ -54,7 +54,7 @@ def write_report(sql_dir: Path) -> WriteReport:
 
 @pytest.fixture(params=[1, pytest.param(2, marks=pytest.mark.slow)])
 def market(request):
-    """The events of an invented market, stored."""
+    """Store invented events, and return them."""
     events = list(generate_events(sales=4_000, seed=request.param))
     Country.objects.bulk_create(countries())
     record_sales(events)

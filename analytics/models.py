@@ -1,4 +1,4 @@
-"""What the admin needs to know of reports, which are files (`analytics.definitions`), and the log of their runs."""
+"""The log of runs, and a model that gives reports, which are files, a place in the admin."""
 
 import uuid
 
@@ -8,14 +8,14 @@ from django.db.models.functions import Now
 
 
 class NoRows(models.Manager["Report"]):
-    """Finds nothing, without asking for a table that is not there."""
+    """Return no rows, without a query."""
 
     def get_queryset(self) -> models.QuerySet["Report"]:
         return super().get_queryset().none()
 
 
 class Report(models.Model):
-    """Stands for all reports in the admin's index and among the permissions. It has no table and no rows."""
+    """Stand for all reports in the admin's index and in permissions. This model has no table."""
 
     objects = NoRows()
 
@@ -30,7 +30,7 @@ class Report(models.Model):
 
 
 class Channel(models.TextChoices):
-    """Where a run was asked for."""
+    """The interface that a run came through."""
 
     ADMIN = "admin", "admin"
     API = "api", "API"
@@ -38,7 +38,7 @@ class Channel(models.TextChoices):
 
 
 class RunOutcome(models.TextChoices):
-    """How a run ended, if it did."""
+    """The outcome of a run, or that it is running."""
 
     RUNNING = "running", "running"
     OK = "ok", "ok"
@@ -47,28 +47,28 @@ class RunOutcome(models.TextChoices):
     TIMED_OUT = "timed out", "timed out"
     CANCELLED = "cancelled", "cancelled"
     ERROR = "error", "error"
-    LOST = "lost", "lost"  # its process ended without a word
+    LOST = "lost", "lost"  # its process died
 
 
-FAILED = (RunOutcome.FAILED_ASSERTION, RunOutcome.TIMED_OUT, RunOutcome.ERROR, RunOutcome.LOST)
+FAILED_OUTCOMES = (RunOutcome.FAILED_ASSERTION, RunOutcome.TIMED_OUT, RunOutcome.ERROR, RunOutcome.LOST)
 
 
 class ReportRun(models.Model):
-    """One run of a report, from its beginning on."""
+    """One run of a report."""
 
-    token = models.UUIDField(default=uuid.uuid4, unique=True)  # tells the run among the database's sessions
+    token = models.UUIDField(default=uuid.uuid4, unique=True)  # names the run's session in PostgreSQL
     report = models.TextField()
     sql_hash = models.TextField("SHA-256 of the SQL")
-    parameters = models.JSONField()  # name -> text, as `Given.texts`
+    parameters = models.JSONField()  # name -> text, from BoundParameters.texts
     channel = models.TextField(choices=Channel, db_column="door")
-    format = models.TextField()  # of the answer: page, or one of the exports
-    sender = models.TextField("who")  # the name of a user or of an API key, either of which may be deleted later
+    format = models.TextField()  # "page", or a format of exports
+    sender = models.TextField("who")  # the name of a user or API key, which may be deleted later
     started_at = models.DateTimeField("started at (UTC)", db_default=Now())
     seconds = models.FloatField(null=True)
-    rows = models.BigIntegerField(null=True)  # that were given out
-    bytes = models.BigIntegerField(null=True)  # of an export
+    rows = models.BigIntegerField(null=True)  # rows that were returned
+    bytes = models.BigIntegerField(null=True)  # size of an export
     outcome = models.TextField(choices=RunOutcome, default=RunOutcome.RUNNING)
-    message = models.TextField(default="")  # why, of an outcome that is not good; warnings, of one that is
+    message = models.TextField(default="")  # the error of a failed run, or the warnings of a good one
 
     class Meta:
         db_table = "report_runs"
@@ -76,7 +76,7 @@ class ReportRun(models.Model):
         default_permissions = ("view",)
         permissions = [("cancel_reportrun", "Can cancel runs of others")]
         indexes = [
-            # The admin's list, its filters, and the last run of each report.
+            # For the admin's list and its filters, and for the last run of each report.
             models.Index(fields=("-started_at", "-id"), name="report_runs_newest"),
             models.Index(fields=("report", "-started_at", "-id"), name="report_runs_report"),
             models.Index(fields=("id",), name="report_runs_running", condition=models.Q(outcome="running")),
@@ -86,6 +86,6 @@ class ReportRun(models.Model):
         return f"{self.report}, run {self.pk}"
 
     def may_be_cancelled_by(self, user: AbstractUser | AnonymousUser) -> bool:
-        """Whoever asked for it in the admin may, and who has the permission for it."""
+        """Say whether the user may cancel the run: own runs from the admin, and others with the permission."""
         is_own = self.channel == Channel.ADMIN and self.sender == user.get_username()
         return is_own or user.has_perm("analytics.cancel_reportrun")

@@ -317,7 +317,7 @@ SPECTACULAR_SETTINGS = {
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
-    "POSTPROCESSING_HOOKS": ["salesengine.http.openapi.require_bodies", "analytics.api.openapi.list_each_report"],
+    "POSTPROCESSING_HOOKS": ["salesengine.http.openapi.require_bodies", "analytics.api.openapi.expand_report_paths"],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",

@@ -1,22 +1,23 @@
 /*
-title = "Average sale by country of the buyer"
+title = "Average sale by buyer country"
 topic = "Countries"
+depends_on = ["sales", "country"]
 description = """
-What a sale to a buyer of each country comes to on average, highest first. Refunds (negative revenue) are left out of
-the average and of the number of sales, and counted in a column of their own; the revenue has them taken off. A free
-item is a sale. A country with nothing but refunds has no average and comes last. A country that has no name yet appears
-under its id.
+The average sale to buyers of each country, highest first. Refunds (sales with negative revenue) do not count towards
+the average or the number of sales. They have a column of their own, and the revenue is after refunds. A free item
+counts as a sale. A country that only has refunds has no average and comes last. A country without a name appears under
+its id.
 """
 
 [parameters.start]
 type = "date"
 label = "From"
-help = "The first day of payment that counts (UTC). Without it there is no limit."
+help = "The first day of payment to include (UTC). Leave empty for no limit."
 
 [parameters.end]
 type = "date"
 label = "To"
-help = "The last day of payment that counts (UTC). Without it there is no limit."
+help = "The last day of payment to include (UTC). Leave empty for no limit."
 
 [parameters.category]
 type = "category"
@@ -27,7 +28,7 @@ type = "integer"
 default = 1
 minimum = 0
 required = true
-help = "Leaves out countries with fewer sales, whose average says little."
+help = "Leave out countries with fewer sales, because their average says little."
 
 [columns.id_country]
 title = "Country id"

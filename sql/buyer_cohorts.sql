@@ -1,41 +1,42 @@
 /*
-title = "Buyer cohorts and their retention"
+title = "Buyer cohorts and retention"
 topic = "Buyers"
+depends_on = ["sales"]
 description = """
-A cohort is the buyers whose first purchase ever was in one calendar month (UTC). For each cohort and each month since
-then, up to the month of the newest payment: how many of its buyers bought in that month, and what percentage of the
-cohort they are. Month 0 is the month of the first purchase itself, so all of them. A free item is a purchase; a refund
-is none, so it brings nobody into a cohort or back. The newest month may not be over yet.
+A cohort is all buyers whose first purchase was in the same calendar month (UTC). For each cohort and each later month
+up to that of the newest payment: the number of its buyers who bought in that month, and their percentage of the cohort.
+Month 0 is the month of the first purchase, so it is always 100 percent. A free item counts as a purchase. A refund does
+not. The newest month may be incomplete.
 """
 timeout = "120s"
 
 [parameters.start]
 type = "date"
 label = "From"
-help = "The cohorts of the month that has this day, and of later ones. Without it there is no limit."
+help = "Include the cohort of this day's month, and later ones. Leave empty for no limit."
 
 [parameters.end]
 type = "date"
 label = "To"
-help = "The cohorts of the month that has this day, and of earlier ones. Without it there is no limit."
+help = "Include the cohort of this day's month, and earlier ones. Leave empty for no limit."
 
 [parameters.months]
 type = "integer"
 default = 12
 minimum = 0
-help = "For how many months after its first one a cohort is followed. Left empty, to the newest."
+help = "The number of months to follow each cohort. Leave empty to follow it to the newest month."
 
 [columns.cohort]
 title = "First month"
 
 [columns.months_since]
-title = "Months since"
+title = "Months since the first purchase"
 
 [columns.cohort_buyers]
 title = "Buyers in the cohort"
 
 [columns.active_buyers]
-title = "Of them bought"
+title = "Active buyers"
 
 [columns.retention_percent]
 title = "Retention"
@@ -47,8 +48,8 @@ x = "months_since"
 y = ["retention_percent"]
 series = "cohort"
 */
--- Materialized, this is planned by itself: one pass over the sales. Planned for what follows, they would be fetched one
--- by one in the order of their buyers.
+-- MATERIALIZED makes PostgreSQL plan this part separately, as one pass over the sales. Otherwise it would fetch the
+-- sales one by one in the order of their buyers.
 WITH buyer_months AS MATERIALIZED (
     SELECT
         id_buyer,
@@ -71,7 +72,7 @@ active AS (
     FROM since_first
     GROUP BY cohort, month
 ),
--- Up to the newest month there are sales in, whatever they are.
+-- The newest month with a sale, refunds included.
 newest AS (
     SELECT DATE_TRUNC('month', MAX(date_payment)) AS month FROM sales
 ),

@@ -1,30 +1,31 @@
 /*
-title = "Category mix of each continent"
+title = "Category mix by continent"
 topic = "Categories"
+depends_on = ["sales", "country"]
 description = """
-What buyers (or sellers) of each continent buy (or sell): revenue and sales of each category, and the category's share,
-in percent, of the continent's revenue, the continent with the highest revenue first. A country that has no name yet, or
-no continent, counts to the continent "unknown"; sales without a category are a row without one: nothing is left out,
-and the shares of a continent add up to 100. They are empty where its revenue is zero. A refund counts as a sale of
+Revenue and sales of each category on each continent, and the category's share of the continent's revenue in percent.
+The continent is that of the buyer or of the seller. The continent with the highest revenue comes first. Countries
+without a name or a continent belong to the continent "unknown", and sales without a category have a row of their own.
+So the shares of a continent add up to 100. They are empty if its revenue is zero. A refund counts as a sale with
 negative revenue.
 """
 
 [parameters.start]
 type = "date"
 label = "From"
-help = "The first day of payment that counts (UTC). Without it there is no limit."
+help = "The first day of payment to include (UTC). Leave empty for no limit."
 
 [parameters.end]
 type = "date"
 label = "To"
-help = "The last day of payment that counts (UTC). Without it there is no limit."
+help = "The last day of payment to include (UTC). Leave empty for no limit."
 
 [parameters.side]
 type = "choice"
 choices = ["buyer", "seller"]
 default = "buyer"
 required = true
-help = "Whose continent."
+help = "Use the continent of the buyer or of the seller."
 
 [columns.revenue]
 format = "money"

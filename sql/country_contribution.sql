@@ -1,21 +1,22 @@
 /*
 title = "Contribution of each seller country"
 topic = "Countries"
+depends_on = ["sales", "country"]
 description = """
-Each country's share, in percent, of the total revenue and of all items sold, by the country of the seller, largest
-revenue first. The shares of all rows add up to 100; those of revenue are empty when all of it together is zero. A
-refund counts as an item of negative revenue. A country that has no name yet appears under its id.
+Each country's share of the total revenue and of all items sold, in percent, by the country of the seller. The country
+with the highest revenue comes first. The shares add up to 100. The shares of revenue are empty if the total revenue is
+zero. A refund counts as an item with negative revenue. A country without a name appears under its id.
 """
 
 [parameters.start]
 type = "date"
 label = "From"
-help = "The first day of payment that counts (UTC). Without it there is no limit."
+help = "The first day of payment to include (UTC). Leave empty for no limit."
 
 [parameters.end]
 type = "date"
 label = "To"
-help = "The last day of payment that counts (UTC). Without it there is no limit."
+help = "The last day of payment to include (UTC). Leave empty for no limit."
 
 [columns.id_country]
 title = "Country id"
@@ -64,7 +65,7 @@ SELECT
     COALESCE(country.country_name, per_country.id_seller_country) AS country_name,
     per_country.revenue,
     per_country.items,
-    -- 12 decimals: the shares of a thousand countries still add up to 100 within a billionth.
+    -- With 12 decimals, the shares of a thousand countries add up to 100 within a billionth.
     ROUND(100 * per_country.revenue / NULLIF(SUM(per_country.revenue) OVER (), 0), 12) AS revenue_percent,
     ROUND(100 * per_country.items / SUM(per_country.items) OVER (), 12) AS items_percent
 FROM per_country

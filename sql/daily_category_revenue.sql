@@ -1,24 +1,24 @@
 /*
-title = "Daily revenue of each category"
+title = "Daily revenue by category"
 topic = "Categories"
+depends_on = ["sales"]
 rows = 400
 description = """
-Sales and revenue of each category on each day of payment (UTC), and the average revenue of the seven days that end with
-it. Every day of the period is there for every category that was ever sold; a day without sales counts as zero, in the
-average too. The row without a category holds the sales that have none. A refund counts as a sale of negative revenue.
-The figures are the exact totals that are kept up with each sale, so they are there at once, however many sales there
-are.
+Sales and revenue of each category on each day of payment (UTC), and the average daily revenue of the last seven days.
+Each category has a row for each day of the period. A day without sales counts as zero, also in the average. The row
+without a category has the sales without one. A refund counts as a sale with negative revenue. The report reads totals
+that are exact and always up to date, so it is fast for any number of sales.
 """
 
 [parameters.start]
 type = "date"
 label = "From"
-help = "The first day (UTC). Left empty, so many days up to the last one as said below."
+help = "The first day (UTC). Leave empty for the number of days below."
 
 [parameters.end]
 type = "date"
 label = "To"
-help = "The last day (UTC). Left empty, the newest day that has a sale."
+help = "The last day (UTC). Leave empty for the newest day with a sale."
 
 [parameters.days]
 type = "integer"
@@ -26,7 +26,7 @@ default = 30
 minimum = 1
 maximum = 3660
 required = true
-help = "How many days there are, where no first day is given."
+help = "The number of days, if the first day is empty."
 
 [parameters.category]
 type = "category"
@@ -51,9 +51,9 @@ series = "category"
 
 [[assertions]]
 expression = "COUNT(*) = COUNT(DISTINCT day) * COUNT(DISTINCT COALESCE(category, ''))"
-message = "A category has not every day once."
+message = "Some days are missing or duplicated for a category."
 */
--- Totals and journal together are every committed sale once, and one statement sees both from one snapshot.
+-- Totals and journal together contain each committed sale once. One statement reads both from one snapshot.
 WITH figures AS (
     SELECT category, day, sales_count, revenue FROM feedback_daily_total
     UNION ALL
@@ -70,7 +70,7 @@ last AS (
 period AS (
     SELECT COALESCE(%(start)s, last_day - (%(days)s - 1)::int) AS first_day, last_day FROM last
 ),
--- The average of the first day needs the six days before it, too.
+-- The average of the first day also needs the six days before it.
 days AS (
     SELECT first_day, first_day - 6 + number AS day
     FROM period
@@ -94,7 +94,7 @@ filled AS (
     FROM days
     CROSS JOIN categories
     LEFT JOIN per_day
-        -- Null is a category here. COALESCE lets the rows be matched by hash, as IS NOT DISTINCT FROM would not.
+        -- Null is a category here. COALESCE allows a hash join, unlike IS NOT DISTINCT FROM.
         ON per_day.day = days.day AND COALESCE(per_day.category, '') = COALESCE(categories.category, '')
 ),
 averaged AS (

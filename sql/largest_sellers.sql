@@ -1,23 +1,24 @@
 /*
 title = "Largest sellers"
 topic = "Sellers"
+depends_on = ["sales", "country"]
 description = """
-The sellers with the highest revenue, of equal ones the lowest id first, and their share, in percent, of the revenue of
-all sales asked for. A refund counts as a sale of negative revenue, and is counted in a column of its own as well. The
-country is the one that most of the seller's sales are from, and the lowest id of several; one that has no name yet
-appears under its id.
+The sellers with the highest revenue, and their share of the revenue of all selected sales in percent. Sellers with
+equal revenue are sorted by id. A refund counts as a sale with negative revenue, and also has a column of its own. The
+country is the one with most of the seller's sales, or the lowest id of several. A country without a name appears under
+its id.
 """
 timeout = "120s"
 
 [parameters.start]
 type = "date"
 label = "From"
-help = "The first day of payment that counts (UTC). Without it there is no limit."
+help = "The first day of payment to include (UTC). Leave empty for no limit."
 
 [parameters.end]
 type = "date"
 label = "To"
-help = "The last day of payment that counts (UTC). Without it there is no limit."
+help = "The last day of payment to include (UTC). Leave empty for no limit."
 
 [parameters.country]
 type = "country"
@@ -27,7 +28,7 @@ help = "Only sales of sellers in this country."
 type = "integer"
 default = 100
 minimum = 1
-help = "How many are listed. Left empty, all of them."
+help = "The number of sellers to list. Leave empty for all."
 
 [columns.id_seller]
 title = "Seller"
@@ -47,7 +48,7 @@ title = "Sales and refunds"
 sales = { id_seller = "id_seller", id_seller_country = "country", start = "start", end = "end" }
 
 [columns.refunds]
-title = "Of them refunds"
+title = "Refunds"
 
 [columns.first_payment]
 title = "First payment (UTC)"
@@ -64,9 +65,9 @@ type = "bar"
 x = "id_seller"
 y = ["revenue"]
 */
--- A seller has one country as a rule, so to add up by both is as good as by seller. In two halves by the hash of the id, two
--- processes do it, each in one pass over the sales, and not one by one in the order of the sellers.
-WITH asked_for AS NOT MATERIALIZED (
+-- Most sellers have one country, so grouping by both columns makes few more groups than grouping by seller. The two
+-- halves by hash of the id let two processes work at once, each in one pass over the sales.
+WITH selected AS NOT MATERIALIZED (
     SELECT
         id_seller,
         id_seller_country AS id_country,
@@ -87,7 +88,7 @@ per_country AS MATERIALIZED (
         COUNT(*) FILTER (WHERE revenue < 0) AS refunds,
         MIN(date_payment) AS first_payment,
         MAX(date_payment) AS last_payment
-    FROM asked_for
+    FROM selected
     WHERE is_first_half
     GROUP BY id_seller, id_country
     UNION ALL
@@ -99,7 +100,7 @@ per_country AS MATERIALIZED (
         COUNT(*) FILTER (WHERE revenue < 0),
         MIN(date_payment),
         MAX(date_payment)
-    FROM asked_for
+    FROM selected
     WHERE NOT is_first_half
     GROUP BY id_seller, id_country
 ),

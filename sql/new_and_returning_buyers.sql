@@ -1,27 +1,28 @@
 /*
 title = "New and returning buyers by week"
 topic = "Buyers"
+depends_on = ["sales"]
 description = """
-For each week (ISO, from Monday, UTC): how many buyers made their first purchase ever in it, how many bought who had
-bought in an earlier week, and what each of the two paid. A free item is a purchase; a refund is none, so it makes
-nobody a buyer of a week. It is negative revenue, of the new buyers when it falls into the week of the buyer's first
-purchase, else of the returning ones; so the two revenues together are all revenue of the week. Weeks without sales are
-there, too. The newest week may not be over yet.
+For each week (from Monday, UTC): the number of buyers who made their first purchase, the number of buyers who had
+bought in an earlier week, and the revenue from each group. A free item counts as a purchase. A refund does not, but it
+is negative revenue: of the new buyers in the week of the buyer's first purchase, and otherwise of the returning buyers.
+So the two revenues add up to the revenue of the week. Weeks without sales are included. The newest week may be
+incomplete.
 """
 timeout = "120s"
 
 [parameters.start]
 type = "date"
 label = "From"
-help = "The weeks from the one that has this day. Without it there is no limit."
+help = "Include this day's week and later ones. Leave empty for no limit."
 
 [parameters.end]
 type = "date"
 label = "To"
-help = "The weeks up to the one that has this day. Without it there is no limit."
+help = "Include this day's week and earlier ones. Leave empty for no limit."
 
 [columns.week]
-title = "Week from"
+title = "First day"
 
 [columns.new_revenue]
 title = "Revenue from new buyers"
@@ -32,22 +33,22 @@ title = "Revenue from returning buyers"
 format = "money"
 
 [columns.returning_percent]
-title = "Returning buyers"
+title = "Share of returning buyers"
 format = "percent"
 
 [columns.sales]
 sales = { start = "week", end = "week_end" }
 
 [columns.week_end]
-title = "Week to"
+title = "Last day"
 
 [chart]
 type = "stacked"
 x = "week"
 y = ["new_buyers", "returning_buyers"]
 */
--- Materialized, this is planned by itself: one pass over the sales. Planned for what follows, they would be fetched one
--- by one in the order of their buyers.
+-- MATERIALIZED makes PostgreSQL plan this part separately, as one pass over the sales. Otherwise it would fetch the
+-- sales one by one in the order of their buyers.
 WITH buyer_weeks AS MATERIALIZED (
     SELECT
         id_buyer,
@@ -64,7 +65,7 @@ since_first AS (
         sales,
         purchases,
         revenue,
-        -- False, not null, for a buyer who only ever had refunds.
+        -- False, and not null, for a buyer who only has refunds.
         week IS NOT DISTINCT FROM MIN(week) FILTER (WHERE purchases > 0) OVER (PARTITION BY id_buyer) AS is_new
     FROM buyer_weeks
 ),

@@ -1,18 +1,19 @@
 /*
-title = "Revenue from repeat buyers, week against week"
+title = "Revenue from repeat buyers, week over week"
 topic = "Buyers"
+depends_on = ["sales"]
 description = """
-Of the buyers who bought in both of two weeks that follow each other: how many they are, their revenue in each week, and
-the change in percent. Unless asked otherwise these are the first two weeks of January 2021, 1 to 7 and 8 to 14. With
-more weeks two longer periods are compared. Days are UTC. Any sale makes a buyer, a free one and a refund too, and a
-refund is negative revenue. The change is empty when there is nothing to divide by.
+Buyers who bought in both of two consecutive weeks: their number, their revenue in each week, and the change in percent.
+By default these are the first two weeks of January 2021, from the 1st to the 7th and from the 8th to the 14th. A larger
+number of weeks compares two longer periods. Days are in UTC. Every sale counts as a purchase, also a free item or a
+refund. A refund is negative revenue. The change is empty if the revenue of the first week is zero.
 """
 
 [parameters.first_day]
 type = "date"
 default = "2021-01-01"
 required = true
-help = "The first day of the first week; it may be any day of the week."
+help = "The first day of the first week. It can be any day of the week."
 
 [parameters.weeks]
 type = "integer"
@@ -20,7 +21,7 @@ default = 1
 minimum = 1
 maximum = 520
 required = true
-help = "How many weeks each of the two periods has."
+help = "The number of weeks in each of the two periods."
 
 [columns.week_1_revenue]
 title = "Revenue in week 1"
@@ -39,15 +40,15 @@ type = "bar"
 x = "buyers"
 y = ["week_1_revenue", "week_2_revenue"]
 */
--- The buyers are taken in two halves by the hash of their ids, so that two processes do half of the work each. Not by a
--- remainder of it: of that PostgreSQL would expect so few sales that a process of its own seems not worth it.
+-- The two halves by hash of the id let two processes work at once. A remainder (%) would not: PostgreSQL would expect
+-- so few sales that it starts no second process.
 WITH weeks AS NOT MATERIALIZED (
     SELECT
         %(first_day)s::timestamp AT TIME ZONE 'UTC' AS first_begin,
         (%(first_day)s + (7 * %(weeks)s)::int)::timestamp AT TIME ZONE 'UTC' AS second_begin,
         (%(first_day)s + (14 * %(weeks)s)::int)::timestamp AT TIME ZONE 'UTC' AS second_end
 ),
-asked_for AS NOT MATERIALIZED (
+selected AS NOT MATERIALIZED (
     SELECT
         id_buyer,
         revenue,
@@ -62,14 +63,14 @@ per_buyer AS (
     SELECT
         QUICK_SUM(revenue) FILTER (WHERE is_week_1) AS week_1_revenue,
         QUICK_SUM(revenue) FILTER (WHERE NOT is_week_1) AS week_2_revenue
-    FROM asked_for
+    FROM selected
     WHERE is_first_half
     GROUP BY id_buyer
     UNION ALL
     SELECT
         QUICK_SUM(revenue) FILTER (WHERE is_week_1),
         QUICK_SUM(revenue) FILTER (WHERE NOT is_week_1)
-    FROM asked_for
+    FROM selected
     WHERE NOT is_first_half
     GROUP BY id_buyer
 ),

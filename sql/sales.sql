@@ -1,26 +1,27 @@
 /*
 title = "Sales, line by line"
 topic = "Sales"
+depends_on = ["sales", "country"]
 description = """
-Every sale asked for, the newest payment first: what the list of sales shows with the same filters, all of it. Conditions
-that are given must all be met. A country that has no name yet appears under its id.
+All sales that meet all given conditions, the newest payment first. The list of sales in the back office shows the same
+sales for the same filters. A country without a name appears under its id.
 """
 timeout = "10m"
 
 [parameters.start]
 type = "date"
 label = "From"
-help = "The first day of payment (UTC). Without it there is no limit."
+help = "The first day of payment to include (UTC). Leave empty for no limit."
 
 [parameters.end]
 type = "date"
 label = "To"
-help = "The last day of payment (UTC). Without it there is no limit."
+help = "The last day of payment to include (UTC). Leave empty for no limit."
 
 [parameters.minimum]
 type = "decimal"
 label = "Revenue from"
-help = "The lowest revenue; a refund's is negative."
+help = "The lowest revenue. A refund has negative revenue."
 
 [parameters.maximum]
 type = "decimal"
@@ -33,16 +34,16 @@ type = "category"
 [parameters.no_category]
 type = "boolean"
 label = "Without a category"
-help = "Only sales that have no category."
+help = "Only sales without a category."
 
 [parameters.brand]
 type = "text"
-help = "The whole name, capital and small letters as they are."
+help = "The whole name. Upper and lower case matter."
 
 [parameters.no_brand]
 type = "boolean"
 label = "Without a brand"
-help = "Only sales that have no brand."
+help = "Only sales without a brand."
 
 [parameters.seller_country]
 type = "country"
@@ -82,7 +83,7 @@ label = "Any id"
 help = "The whole id of an order, product, buyer or seller."
 
 [columns.id]
-title = "Sale"
+title = "Sale id"
 
 [columns.date_payment]
 title = "Paid at (UTC)"
@@ -116,12 +117,13 @@ title = "Seller country id"
 title = "Seller country"
 
 [columns.event_id]
-title = "Event"
+title = "Event id"
 
 [columns.received_at]
 title = "Received at (UTC)"
 */
--- The ids of a continent as an array: an index finds these, and would not find a join behind an OR.
+-- The ids of a continent are an array, because PostgreSQL can use an index for an array but not for a join behind an
+-- OR.
 SELECT
     sales.id,
     sales.date_payment,

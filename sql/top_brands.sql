@@ -1,21 +1,23 @@
 /*
 title = "Top brands"
 topic = "Brands"
+depends_on = ["sales"]
 description = """
-The brands with the highest revenue, of equal ones the first by name. The share is that of the revenue of all sales
-asked for: those without a brand are part of it, and in no row. A refund counts as a sale of negative revenue, so the
-shares of a period with large refunds may go past 100. The average is revenue divided by sales.
+The brands with the highest revenue. Brands with equal revenue are sorted by name. The share is in percent of the
+revenue of all selected sales. Sales without a brand are part of that revenue, but have no row. A refund counts as a
+sale with negative revenue, so shares can exceed 100 in a period with large refunds. The average is revenue divided by
+sales.
 """
 
 [parameters.start]
 type = "date"
 label = "From"
-help = "The first day of payment that counts (UTC). Without it there is no limit."
+help = "The first day of payment to include (UTC). Leave empty for no limit."
 
 [parameters.end]
 type = "date"
 label = "To"
-help = "The last day of payment that counts (UTC). Without it there is no limit."
+help = "The last day of payment to include (UTC). Leave empty for no limit."
 
 [parameters.category]
 type = "category"
@@ -25,7 +27,7 @@ help = "Only sales of this category."
 type = "integer"
 default = 25
 minimum = 1
-help = "How many brands are listed. Left empty, all of them."
+help = "The number of brands to list. Leave empty for all."
 
 [columns.revenue]
 format = "money"

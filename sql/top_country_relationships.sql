@@ -1,22 +1,23 @@
 /*
 title = "Strongest relationships between two countries"
 topic = "Countries"
+depends_on = ["sales", "country"]
 description = """
-The two countries with the highest combined revenue from sales to each other: what sellers in each sold to buyers in the
-other, both directions added together. Sales within one country are left out. A refund counts as a sale of negative
-revenue. With more pairs, the next ones follow; of equal ones the lowest ids come first. A country that has no name yet
-appears under its id.
+The two countries with the highest revenue from sales to each other: sales from sellers in one to buyers in the other,
+both directions added together. Sales within one country do not count. A refund counts as a sale with negative revenue.
+More pairs can be listed; pairs with equal revenue are sorted by their ids. A country without a name appears under its
+id.
 """
 
 [parameters.start]
 type = "date"
 label = "From"
-help = "The first day of payment that counts (UTC). Without it there is no limit."
+help = "The first day of payment to include (UTC). Leave empty for no limit."
 
 [parameters.end]
 type = "date"
 label = "To"
-help = "The last day of payment that counts (UTC). Without it there is no limit."
+help = "The last day of payment to include (UTC). Leave empty for no limit."
 
 [parameters.pairs]
 type = "integer"
@@ -24,19 +25,19 @@ default = 1
 minimum = 1
 maximum = 100000
 required = true
-help = "How many pairs of countries are listed."
+help = "The number of pairs to list."
 
 [columns.id_country_1]
-title = "One country's id"
+title = "First country id"
 
 [columns.country_name_1]
-title = "One country"
+title = "First country"
 
 [columns.id_country_2]
-title = "The other's id"
+title = "Second country id"
 
 [columns.country_name_2]
-title = "The other"
+title = "Second country"
 
 [columns.revenue]
 format = "money"

@@ -1,40 +1,41 @@
 /*
 title = "Sales of countries without a name"
 topic = "Data quality"
+depends_on = ["sales", "country"]
 description = """
-The countries that sales name and the table of countries does not: for each id how many sales have it as the seller's
-country and how many as the buyer's, their revenue, and the first and the last payment of any of these. A sale whose two
-countries are both unknown counts once on each side. A refund counts as a sale of negative revenue. The ids with the
-most sales come first. To name a country, add it under Countries, or with manage.py load_countries.
+Countries that appear in sales but not in the table of countries. For each id: the number of sales with it as the
+seller's country and as the buyer's country, their revenue, and the first and the last payment. A sale between two
+unknown countries counts once on each side. A refund counts as a sale with negative revenue. The id with the most sales
+comes first. To name a country, add it under Countries or with manage.py load_countries.
 """
 
 [parameters.start]
 type = "date"
 label = "From"
-help = "The first day of payment that counts (UTC). Without it there is no limit."
+help = "The first day of payment to include (UTC). Leave empty for no limit."
 
 [parameters.end]
 type = "date"
 label = "To"
-help = "The last day of payment that counts (UTC). Without it there is no limit."
+help = "The last day of payment to include (UTC). Leave empty for no limit."
 
 [columns.id_country]
 title = "Country id"
 
 [columns.seller_sales]
-title = "Sales by its sellers"
+title = "Sales by sellers"
 sales = { id_seller_country = "id_country", start = "start", end = "end" }
 
 [columns.seller_revenue]
-title = "Revenue of its sellers"
+title = "Revenue of sellers"
 format = "money"
 
 [columns.buyer_sales]
-title = "Sales to its buyers"
+title = "Sales to buyers"
 sales = { id_buyer_country = "id_country", start = "start", end = "end" }
 
 [columns.buyer_revenue]
-title = "Revenue from its buyers"
+title = "Revenue from buyers"
 format = "money"
 
 [columns.first_payment]
@@ -51,7 +52,7 @@ y = ["seller_revenue", "buyer_revenue"]
 [[assertions]]
 rows = "= 0"
 severity = "warn"
-message = "Some sales are of countries that have no name yet."
+message = "Some sales have a country without a name."
 */
 WITH per_pair AS (
     SELECT

@@ -1,4 +1,4 @@
-"""What /docs says of the reports: an address for each, made from its file when the document is asked for."""
+"""The OpenAPI description of reports. Each report gets a path of its own, made from its file at each request."""
 
 from collections.abc import Iterator
 from copy import deepcopy
@@ -18,16 +18,16 @@ from salesengine.http.openapi import problems
 
 ANY_REPORT = "/reports/{name}"
 TEXT = {"type": "string"}
-DAY = f"a day, such as 2021-01-31, or one told from today: {PHRASES}"
+DAY = f"a date, such as 2021-01-31, or a relative day: {PHRASES}"
 SCHEMAS: dict[str, dict[str, Any]] = {
     "date": TEXT | {"description": DAY},
-    "datetime": TEXT | {"description": f"a date and time (ISO 8601), UTC if it names no zone; or {DAY}"},
+    "datetime": TEXT | {"description": f"a date and time (ISO 8601), in UTC if it has no time zone; or {DAY}"},
     "integer": {"type": "integer", "format": "int64", "minimum": -(2**63), "maximum": 2**63 - 1},
     "decimal": {"type": "number"},
     "text": TEXT | {"pattern": NOT_NUL},
     "choice": TEXT,
     "category": TEXT,
-    "country": TEXT | {"pattern": NOT_NUL, "maxLength": 64, "description": "the id of a country"},
+    "country": TEXT | {"pattern": NOT_NUL, "maxLength": 64, "description": "a country id"},
     "boolean": {"type": "boolean"},
 }
 
@@ -36,10 +36,10 @@ PARAMETER_SCHEMA = {
     "properties": {
         "name": TEXT,
         "type": TEXT | {"enum": list(SCHEMAS)},
-        "default": {"type": ["string", "null"], "description": "what counts if it is left out, as it would be given"},
+        "default": {"type": ["string", "null"], "description": "the value of a missing parameter"},
         "required": {"type": "boolean"},
         "help": TEXT,
-        "choices": {"type": "array", "items": TEXT, "description": "the only values; empty: others do, too"},
+        "choices": {"type": "array", "items": TEXT, "description": "the allowed values; empty if any value is allowed"},
         "minimum": {"type": ["number", "null"]},
         "maximum": {"type": ["number", "null"]},
     },
@@ -52,8 +52,8 @@ REPORT_SCHEMA = {
         "title": TEXT,
         "description": TEXT,
         "topic": TEXT,
-        "address": TEXT | {"format": "uri", "description": "where the report is run"},
-        "timeout": {"type": "number", "description": "how long a run may take, in seconds"},
+        "address": TEXT | {"format": "uri", "description": "the address that runs the report"},
+        "timeout": {"type": "number", "description": "the maximum duration of a run, in seconds"},
         "parameters": {"type": "array", "items": PARAMETER_SCHEMA},
     },
     "required": ["name", "title", "description", "topic", "address", "timeout", "parameters"],
@@ -61,8 +61,8 @@ REPORT_SCHEMA = {
 REPORTS_EXAMPLE = [
     {
         "name": "daily_sales",
-        "title": "Sales of each day",
-        "description": "How many sales were paid on each day, UTC.",
+        "title": "Sales by day",
+        "description": "The number of sales paid on each day (UTC).",
         "topic": "Sales",
         "address": "http://127.0.0.1:8000/reports/daily_sales",
         "timeout": 60.0,
@@ -88,31 +88,33 @@ ROWS_SCHEMAS: dict[str, dict[str, Any]] = {
 
 
 def _header(name: str, schema: Any, description: str, *statuses: int) -> OpenApiParameter:
-    """A header of the answers with these statuses."""
+    """Describe a header of the responses with these statuses."""
     return OpenApiParameter(
         name, schema, OpenApiParameter.HEADER, response=[*statuses] or [200], description=description
     )
 
 
 HEADERS = [
-    _header("Report-Rows", {"type": "integer", "minimum": 0}, "how many rows these are"),
-    _header("Report-Row-Limit", {"type": "integer", "minimum": LIMIT[0]}, "how many they may be: `limit`"),
+    _header("Report-Rows", {"type": "integer", "minimum": 0}, "the number of rows"),
+    _header("Report-Row-Limit", {"type": "integer", "minimum": LIMIT[0]}, "the maximum number of rows, from `limit`"),
     _header("Report-Truncated", TEXT | {"enum": ["true", "false"]}, "whether there are more rows than the limit"),
     _header(
         "Report-Warnings",
         str,
-        "which checks of the report its result did not pass; percent-encoded where it is not ASCII, and cut if long",
+        "the report's checks that the result failed; percent-encoded except for printable ASCII, cut if long",
     ),
-    _header("ETag", str, "for If-None-Match; not of a report that depends on more than sales and countries", 200, 304),
-    _header("Content-Disposition", str, "the name of the file, of csv, xlsx and parquet"),
+    _header(
+        "ETag", str, "for If-None-Match; only for reports that depend on nothing but sales and countries", 200, 304
+    ),
+    _header("Content-Disposition", str, "the file name for csv, xlsx and parquet"),
 ]
 
 reports = extend_schema(
     operation_id="reports_list",
     summary="List the reports",
     description=(
-        "Each report that can be run: what it says, where, and the parameters that it takes. A new file is a report "
-        "at once. An API key needs the scope `reports`."
+        "All reports with their descriptions, addresses and parameters. A new report file appears immediately. "
+        "An API key needs the scope `reports`."
     ),
     responses={200: {"type": "array", "items": REPORT_SCHEMA}, **problems(types.INVALID_REQUEST)},
     examples=[OpenApiExample("One report", REPORTS_EXAMPLE, response_only=True, status_codes=["200"])],
@@ -121,25 +123,23 @@ reports = extend_schema(
 report = extend_schema(
     operation_id="report",
     description=(
-        "The answer is complete or it is an error. If there are more rows than `limit`, Report-Truncated says so. "
-        "Numbers are exact in each format. With the ETag of an earlier answer in If-None-Match, the same rows are not "
-        "made again: then it is 304. An API key needs the scope `reports`."
+        "The response is complete, or it is an error. Report-Truncated is true if there are more rows than `limit`. "
+        "Numbers are exact in csv, json, ndjson, markdown and table. Send the ETag of an earlier response in "
+        "If-None-Match to get 304 if the rows have not changed. An API key needs the scope `reports`."
     ),
     parameters=[
         OpenApiParameter(
             "format",
             str,
             enum=list(FORMATS),
-            description="goes before the header Accept; without both it is json",
+            description="overrides the header Accept; the default is json",
         ),
         OpenApiParameter(
             "limit",
             {"type": "integer", "minimum": LIMIT[0], "maximum": LIMIT[-1], "default": DEFAULT_LIMIT},
-            description="the most rows to answer with",
+            description="the maximum number of rows",
         ),
-        OpenApiParameter(
-            "If-None-Match", str, OpenApiParameter.HEADER, description="the ETag of an answer that is known"
-        ),
+        OpenApiParameter("If-None-Match", str, OpenApiParameter.HEADER, description="the ETag of an earlier response"),
         *HEADERS,
     ],
     responses={
@@ -149,7 +149,7 @@ report = extend_schema(
             )
             for name in PREFERRED
         },
-        304: OpenApiResponse(description="The rows are those of the ETag in If-None-Match; nothing was run."),
+        304: OpenApiResponse(description="The rows have not changed since that ETag. The report did not run."),
         **problems(
             types.INVALID_REQUEST,
             types.NOT_FOUND,
@@ -162,36 +162,36 @@ report = extend_schema(
 )
 
 
-def list_each_report(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """Puts in place of the one address of all reports an address for each, with its own parameters."""
+def expand_report_paths(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Replace the path of all reports by one path for each report, with its own parameters."""
     common = result["paths"].pop(ANY_REPORT)["get"]
-    for each in load_reports():
-        result["paths"][ANY_REPORT.format(name=each.name)] = {"get": _operation(each, deepcopy(common))}
+    for report in load_reports():
+        result["paths"][ANY_REPORT.format(name=report.name)] = {"get": _operation(report, deepcopy(common))}
     return result
 
 
 def _operation(report: ReportDefinition, common: dict[str, Any]) -> dict[str, Any]:
-    others = [parameter for parameter in common["parameters"] if parameter["in"] != "path"]
+    shared = [parameter for parameter in common["parameters"] if parameter["in"] != "path"]
     return common | {
         "operationId": f"report_{report.name}",
         "summary": report.title,
         "description": f"{report.description}\n\nA run may take {report.timeout:g} seconds. {common['description']}",
-        "parameters": [*_parameters(report), *others],
+        "parameters": [*_parameters(report), *shared],
     }
 
 
 def _parameters(report: ReportDefinition) -> Iterator[dict[str, Any]]:
     for name, parameter in report.parameters.items():
         schema = _schema(parameter)
-        words = [(parameter.help or parameter.label).rstrip("."), schema.pop("description", "")]
+        description = [(parameter.help or parameter.label).rstrip("."), schema.pop("description", "")]
         if not parameter.required:
-            words.append("empty: no value")
+            description.append("empty: no value")
             if parameter.allowed:
                 schema["enum"] = ["", *parameter.allowed]
         yield {
             "in": "query",
             "name": name,
-            "description": "; ".join(filter(None, words)),
+            "description": "; ".join(filter(None, description)),
             "required": parameter.required and not parameter.default_text,
             "allowEmptyValue": not parameter.required,
             "schema": schema,

@@ -1,4 +1,4 @@
-"""What may be asked of a report by query parameters: its own parameters, a format, and how many rows."""
+"""The query parameters of GET /reports/{name}: the report's own, a format, and a limit of rows."""
 
 import re
 from collections.abc import Mapping
@@ -14,30 +14,29 @@ from salesengine.http.errors import InvalidInput
 
 LIMIT = range(1, 1_000_001)  # rows
 DEFAULT_LIMIT = 10_000
-# Of formats that are accepted equally, the first is taken.
+# The first one wins among formats that Accept rates the same.
 PREFERRED = ("json", "csv", "ndjson", "markdown", "xlsx", "parquet", "table")
 
 
 @dataclass(frozen=True)
 class ReportQuery:
-    """Which report is asked for with which parameters, in which format, and at most how many of its rows."""
+    """A report with its parameters, a format, and the maximum number of rows."""
 
     report: ReportDefinition
-    given: BoundParameters
+    bound: BoundParameters
     format: Format
     limit: int
 
 
 def parse_report_query(report: ReportDefinition, parameters: Mapping[str, list[str]], accept: str) -> ReportQuery:
-    """Query parameters (name -> all its values) and the header Accept -> the question; `format` goes before Accept.
+    """Parse query parameters (name -> all its values) and the header Accept. `format` overrides Accept.
 
-    Raises InvalidInput, which names every bad parameter, and NotAcceptable.
+    Raises InvalidInput, which names every invalid parameter, and NotAcceptable.
     """
     first = {name: texts[0] for name, texts in parameters.items()}
-    known = {name: text for name, text in first.items() if name in report.parameters}
     errors: dict[str, str] = {}
     try:
-        given = report.parse(known)
+        bound = report.parse({name: text for name, text in first.items() if name in report.parameters})
     except InvalidParametersError as error:
         errors |= error.errors
     if not re.fullmatch("[0-9]{1,7}", limit := first.get("limit", str(DEFAULT_LIMIT))) or int(limit) not in LIMIT:
@@ -45,30 +44,36 @@ def parse_report_query(report: ReportDefinition, parameters: Mapping[str, list[s
     if first.get("format", "json") not in FORMATS:
         errors["format"] = f"must be one of {', '.join(FORMATS)}"
     names = [*report.parameters, "format", "limit"]
-    errors |= {name: f"is not known here; there are {', '.join(names)}" for name in first if name not in names}
+    unknown = f"is not a parameter of this report; its parameters are {', '.join(names)}"
+    errors |= dict.fromkeys(first.keys() - {*names}, unknown)
     errors |= {name: "must be given once" for name, texts in parameters.items() if len(texts) > 1}
     if errors:
         details = [{"parameter": name, "detail": detail} for name, detail in errors.items()]
-        raise InvalidInput(details, "The query parameters make no sense; see errors. Nothing was run.")
+        raise InvalidInput(details, "Some query parameters are invalid; see errors. The report did not run.")
     chosen = FORMATS[first["format"]] if "format" in first else accepted_format(accept)
-    return ReportQuery(report, given, chosen, int(limit))
+    return ReportQuery(report, bound, chosen, int(limit))
 
 
 def accepted_format(accept: str) -> Format:
-    """The format that the header Accept likes best (RFC 9110, 12.5.1); empty, it takes any. Raises NotAcceptable."""
+    """Return the format that the header Accept prefers (RFC 9110, 12.5.1). Raises NotAcceptable.
+
+    An empty header accepts every format.
+    """
     ranges = [MediaType(text) for text in accept.split(",") if text.strip()]
-    best = max((FORMATS[name] for name in PREFERRED), key=lambda each: _quality(each, ranges))
+    best = max((FORMATS[name] for name in PREFERRED), key=lambda candidate: _quality(candidate, ranges))
     if ranges and not _quality(best, ranges):
-        raise NotAcceptable(f"The formats of a report are {', '.join(_media_type(each) for each in FORMATS.values())}.")
+        media_types = ", ".join(map(_media_type, FORMATS.values()))
+        raise NotAcceptable(f"A report has these formats: {media_types}.")
     return best
 
 
-def _quality(wanted: Format, ranges: list[MediaType]) -> float:
-    """How well the most precise of the ranges that take this format likes it; 0 is not at all."""
-    taking = [each for each in ranges if each.match(_media_type(wanted))]
-    return max(taking, key=lambda each: (each.specificity, each.quality)).quality if taking else 0
+def _quality(candidate: Format, ranges: list[MediaType]) -> float:
+    """Return the quality of the most specific range that matches the format. 0 means that it is not acceptable."""
+    matching = [media_range for media_range in ranges if media_range.match(_media_type(candidate))]
+    most_specific = max(matching, key=lambda media_range: (media_range.specificity, media_range.quality), default=None)
+    return most_specific.quality if most_specific else 0
 
 
-def _media_type(wanted: Format) -> str:
-    """Without the charset, of which all have the same."""
-    return wanted.media_type.partition(";")[0]
+def _media_type(candidate: Format) -> str:
+    """Return the media type without its charset."""
+    return candidate.media_type.partition(";")[0]

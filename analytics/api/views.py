@@ -1,4 +1,4 @@
-"""The API's doors onto the reports."""
+"""GET /reports and GET /reports/{name}."""
 
 from typing import Any
 
@@ -11,18 +11,17 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from analytics.api import openapi
-from analytics.api import responses as answers
+from analytics.api import openapi, responses
 from analytics.api.parameters import ReportQuery, parse_report_query
 from analytics.definitions.reports import (
     InvalidReportError,
     ReportDefinition,
     UnknownReportError,
-    find_report,
+    get_report,
     load_reports,
 )
 from analytics.models import Channel
-from analytics.running.disconnects import watch_client
+from analytics.running.disconnects import cancel_on_disconnect
 from analytics.running.run_log import Caller
 from sales.api.parameters import reject_parameters
 from salesengine.accounts.api_keys import sender_of
@@ -30,7 +29,7 @@ from salesengine.accounts.models import Scope
 
 
 class ReportsView(APIView):
-    """The reports there are, and what each wants to be told."""
+    """List the reports with their parameters."""
 
     scope = Scope.REPORTS
 
@@ -41,7 +40,7 @@ class ReportsView(APIView):
 
 
 class OwnFormats(BaseContentNegotiation):
-    """Leaves Accept to the view, whose formats are no renderers; its problems are JSON."""
+    """Leave Accept to the view, whose formats are not renderers. Errors are JSON."""
 
     def select_renderer(
         self, request: Request, renderers: Any, format_suffix: str | None = None
@@ -50,7 +49,7 @@ class OwnFormats(BaseContentNegotiation):
 
 
 class ReportView(APIView):
-    """One report: its rows."""
+    """Return the rows of a report."""
 
     scope = Scope.REPORTS
     content_negotiation_class = OwnFormats
@@ -58,19 +57,20 @@ class ReportView(APIView):
     @openapi.report
     def get(self, request: Request, name: str) -> HttpResponseBase:
         caller = Caller(Channel.API, sender_of(request))
-        return answers.run_report(_question(request, name), caller, watch_client(request), _if_none_match(request))
+        query = _parse_query(request, name)
+        return responses.run_report(query, caller, cancel_on_disconnect(request), _if_none_match(request))
 
     def head(self, request: Request, name: str) -> HttpResponseBase:
-        return answers.head(_question(request, name), _if_none_match(request))
+        return responses.head(_parse_query(request, name), _if_none_match(request))
 
 
-def _question(request: Request, name: str) -> ReportQuery:
+def _parse_query(request: Request, name: str) -> ReportQuery:
     try:
-        report = find_report(name)
+        report = get_report(name)
     except UnknownReportError as error:
         raise NotFound(str(error)) from None
     except InvalidReportError as error:
-        raise NotFound(f"The report {name} cannot be used until its file is mended: {error}") from None
+        raise NotFound(f"The file of the report {name} is invalid: {error}") from None
     accept = request.headers.get("Accept", "")
     return parse_report_query(report, dict(request.query_params.lists()), accept)
 
@@ -80,7 +80,7 @@ def _if_none_match(request: Request) -> str:
 
 
 def _description(report: ReportDefinition, request: Request) -> dict[str, Any]:
-    """A report as GET /reports lists it."""
+    """Describe a report for GET /reports."""
     return {
         "name": report.name,
         "title": report.title,

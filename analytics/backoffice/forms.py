@@ -15,7 +15,7 @@ from analytics.definitions.parameters import (
     to_text,
 )
 from analytics.definitions.reports import ReportDefinition
-from analytics.running.runner import RowRange
+from analytics.running.rows import RowRange
 from countries.models import Country
 from sales.models import Category
 

@@ -29,10 +29,10 @@ from analytics.backoffice.home_figures import (
     period_text,
     sale_row,
 )
-from analytics.definitions.reports import InvalidReportError, UnknownReportError, find_report
+from analytics.definitions.reports import InvalidReportError, UnknownReportError, get_report
 from analytics.models import ReportRun
 from analytics.running.last_runs import failed_runs
-from analytics.running.run_log import find_lost
+from analytics.running.run_log import mark_lost_runs
 from countries.models import Country
 from sales.ingest.schema import EXAMPLE
 from sales.models import Sale
@@ -196,7 +196,7 @@ class Failure:
 
 def _failures() -> dict[str, Any]:
     with suppress(Error):  # the reports' database may be another one and unavailable
-        find_lost()
+        mark_lost_runs()
     runs = failed_runs(timezone.now() - FAILED_WITHIN, FAILED_RUNS + 1)
     failures = [Failure(run, _report_title(run.report)) for run in runs[:FAILED_RUNS]]
     return {"runs": failures, "has_more": len(runs) > FAILED_RUNS}
@@ -204,6 +204,6 @@ def _failures() -> dict[str, Any]:
 
 def _report_title(name: str) -> str:
     try:
-        return find_report(name).title
+        return get_report(name).title
     except (UnknownReportError, InvalidReportError):
         return name

@@ -30,25 +30,24 @@ from analytics.definitions.reports import (
     InvalidReportError,
     ReportDefinition,
     UnknownReportError,
-    find_report,
+    get_report,
     invalid_reports,
     load_reports,
 )
 from analytics.models import Channel, ReportRun
 from analytics.output.formats import FORMATS, CannotEncode, Format
-from analytics.running.disconnects import watch_client
-from analytics.running.last_runs import reports_by_topic
-from analytics.running.run_log import Caller, Run, cancel, logged_run
-from analytics.running.runner import (
-    ALL_ROWS,
+from analytics.running.disconnects import cancel_on_disconnect
+from analytics.running.errors import (
     AssertionFailed,
     Cancelled,
     ReportDatabaseUnavailable,
     ReportFailed,
-    RowRange,
     TimedOut,
-    explain,
 )
+from analytics.running.last_runs import reports_by_topic
+from analytics.running.rows import ALL_ROWS, RowRange
+from analytics.running.run_log import Caller, Run, cancel_run, logged_run
+from analytics.running.runner import explain
 from salesengine.backoffice.base import ModelAdmin, ReadOnly
 
 # Values of `run` in an address: "1" shows a page that fetches the result with a token as its `run`, and "whole" shows a
@@ -144,7 +143,7 @@ class ReportAdmin(ReadOnly, ModelAdmin[models.Report]):
         run = get_object_or_404(ReportRun, token=_token(request.POST.get("run", "")), report=name)
         if not run.may_be_cancelled_by(request.user):
             raise PermissionDenied
-        cancel(run.token)
+        cancel_run(run.token)
         return HttpResponse(status=HTTPStatus.NO_CONTENT)
 
     @method_decorator(require_GET)
@@ -217,7 +216,7 @@ def _crumbs(context: Mapping[str, Any]) -> Iterator[dict[str, str]]:
 
 def _find_or_404(name: str) -> ReportDefinition:
     try:
-        return find_report(name)
+        return get_report(name)
     except (UnknownReportError, InvalidReportError) as error:
         raise Http404(str(error)) from None
 
@@ -274,9 +273,9 @@ def _run(
         form.bound_parameters,
         Caller(Channel.ADMIN, request.user.get_username()),
         format=format_name,
-        part=row_range,
+        row_range=row_range,
         token=token,
-        watch=watch_client(request),
+        watcher=cancel_on_disconnect(request),
     )
 
 

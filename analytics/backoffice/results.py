@@ -11,7 +11,8 @@ from analytics.definitions.headers import ColumnFormat
 from analytics.definitions.parameters import BoundParameters
 from analytics.output.charts import report_chart
 from analytics.output.formats import text_for_people
-from analytics.running.runner import Result, ResultColumn, Row, RowRange
+from analytics.running.rows import ResultColumn, Row, RowRange
+from analytics.running.runner import Result
 from countries.models import Country
 from sales.backoffice.links import sales_address
 from salesengine.backoffice.charts import ChartFigure
@@ -65,7 +66,7 @@ def build_result_page(form: ReportForm, result: Result, rows: Sequence[Row], *, 
         summary=_summary(row_range, len(rows), is_truncated=result.is_truncated),
         previous=result_address(query, page=str(page - 1)) if page > 1 else "",
         next=result_address(query, page=str(page + 1)) if result.is_truncated else "",
-        warnings=[assertion.text for assertion in result.failed],
+        warnings=[assertion.failure_message for assertion in result.failed_assertions],
         received_at=result.watermark.received_at,
         chart=_chart(form, result, rows, cells),
     )

@@ -21,11 +21,11 @@ from analytics.definitions.reports import (
     InvalidReportError,
     ReportDefinition,
     UnknownReportError,
-    find_report,
+    get_report,
     load_reports,
 )
 from analytics.models import ReportRun, RunOutcome
-from analytics.running.run_log import cancel, find_lost
+from analytics.running.run_log import cancel_run, mark_lost_runs
 from salesengine.backoffice import numbers
 from salesengine.backoffice.base import DayRangeFilter, ModelAdmin, NewestRowsPaginator, ReadOnly, ValuesFilter
 
@@ -88,13 +88,13 @@ class ReportRunAdmin(ReadOnly, ModelAdmin[ReportRun]):
         return RunList
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        find_lost()
+        mark_lost_runs()
         return super().changelist_view(request, {"title": "Report runs"} | (extra_context or {}))
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        find_lost()
+        mark_lost_runs()
         return super().change_view(request, object_id, form_url, extra_context)
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], **options: Any) -> HttpResponse:  # type: ignore[override]
@@ -111,7 +111,7 @@ class ReportRunAdmin(ReadOnly, ModelAdmin[ReportRun]):
         run = get_object_or_404(ReportRun, pk=pk)
         if not self.has_view_permission(request, run) or not run.may_be_cancelled_by(request.user):
             raise PermissionDenied
-        if cancel(run.token):
+        if cancel_run(run.token):
             self.log_change(request, run, "Cancelled.")
             self.message_user(request, "The run is being cancelled.", messages.SUCCESS)
         else:
@@ -175,6 +175,6 @@ class ReportRunAdmin(ReadOnly, ModelAdmin[ReportRun]):
 
 def _find(name: str) -> ReportDefinition | None:
     try:
-        return find_report(name)
+        return get_report(name)
     except (UnknownReportError, InvalidReportError):
         return None

@@ -1,4 +1,4 @@
-"""What the header of a report file declares."""
+"""The header of a report file: its keys, their types and their rules."""
 
 from datetime import timedelta
 from typing import Annotated, Literal, Self
@@ -9,31 +9,31 @@ from pydantic_core import PydanticCustomError
 from analytics.definitions.parameters import Name, Parameter
 from salesengine.operations.durations import parse_duration
 
-# Without NUL, which PostgreSQL would not take into the log of runs.
+# Without NUL, which PostgreSQL cannot store in the log of runs.
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, pattern=r"^[^\x00]*$")]
 Timeout = Annotated[timedelta, BeforeValidator(lambda value: parse_duration(str(value)))]
-MOST_SERIES = 8  # of a chart: there are no more colours that can be told apart
+MOST_SERIES = 8  # of a chart, because more colours look alike
 ROW_RULE = r"^ *(=|<>|<|<=|>|>=) *[0-9]{1,12} *$"
 
-# What a sale may be looked for by, in the admin's list.
+# The fields that the list of sales in the admin can be filtered by.
 # fmt: off
 SaleField = Literal[
     "id_order", "id_product", "id_buyer", "id_seller", "id_seller_country", "id_buyer_country", "brand", "category",
-    "start", "end",  # days of payment in UTC, both included
+    "start", "end",  # the first and the last day of payment (UTC)
 ]
 # fmt: on
 
 
 class HeaderTable(BaseModel):
-    """A table of the header."""
+    """A table of the header. Unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class ColumnFormat(HeaderTable):
-    """How the admin shows a column: its heading, its format, and the sales that its numbers lead to.
+    """How the admin shows a column: its heading, its format, and a link to the sales behind each number.
 
-    `sales` says for fields of a sale in which column, or else parameter, its value is found.
+    `sales` maps a filter of the list of sales to the column, or else the parameter, that has its value.
     """
 
     title: Text | None = None
@@ -42,7 +42,7 @@ class ColumnFormat(HeaderTable):
 
 
 class Chart(HeaderTable):
-    """Which columns are drawn, and how. With `series`, rows are told apart by that column: a series for each value."""
+    """The chart of a report. With `series`, each value of that column is a series of its own."""
 
     type: Literal["line", "bar", "stacked"]
     x: str
@@ -52,16 +52,16 @@ class Chart(HeaderTable):
     @model_validator(mode="after")
     def check(self) -> Self:
         if self.series and len(self.y) != 1:
-            raise PydanticCustomError("series", "with series, y is one column")
+            raise PydanticCustomError("series", "with series, y must be one column")
         if len(set(self.y)) < len(self.y):
-            raise PydanticCustomError("twice", "y names a column twice")
+            raise PydanticCustomError("duplicate", "y has the same column twice")
         return self
 
 
 class Assertion(HeaderTable):
-    """What must be true of a result: an SQL expression over all its rows, or a rule for their number, such as ">= 1".
+    """A check of the result: an SQL aggregate over all its rows, or a rule for their number, such as ">= 1".
 
-    An expression that is null passes, as a constraint's does.
+    An expression that is null passes, as in a CHECK constraint.
     """
 
     expression: Text | None = None
@@ -72,28 +72,33 @@ class Assertion(HeaderTable):
     @model_validator(mode="after")
     def check(self) -> Self:
         if (self.expression is None) == (self.rows is None):
-            raise PydanticCustomError("assertion", "an assertion has either expression or rows")
+            raise PydanticCustomError("assertion", "an assertion needs either expression or rows")
         return self
 
     @property
     def sql(self) -> str:
-        """The expression, over the whole result."""
+        """The SQL expression."""
         return self.expression or f"COUNT(*) {self.rows}"
 
     @property
-    def text(self) -> str:
-        """What is said when it is not true."""
+    def failure_message(self) -> str:
+        """The message for a false assertion."""
         return self.message or f"It is not true that {self.expression or f'the number of rows is {self.rows}'}."
 
 
 class Header(HeaderTable):
-    """All that a report file says about itself."""
+    """The whole header.
+
+    `depends_on` declares that the result changes only with these data, so that API responses may have an ETag.
+    `manage.py check` compares it with the report's plan. Totals of sales count as sales.
+    """
 
     title: Text
     description: Text
     topic: Text = "Other"
     timeout: Timeout | None = None
-    rows: Annotated[int, Field(ge=1, le=1_000)] = 100  # on a page in the admin
+    depends_on: tuple[Literal["sales", "country"], ...] = ()
+    rows: Annotated[int, Field(ge=1, le=1_000)] = 100  # rows on a page in the admin
     parameters: dict[Name, Parameter] = Field(default_factory=dict)
     columns: dict[str, ColumnFormat] = Field(default_factory=dict)
     chart: Chart | None = None

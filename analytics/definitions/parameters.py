@@ -1,4 +1,4 @@
-"""The parameters of reports: what may be given, as text, in the admin, to the API and on the command line alike."""
+"""The parameters of reports: their types, their rules, and parsing from text, the same for every channel."""
 
 import datetime
 import re
@@ -14,7 +14,7 @@ from analytics.definitions.relative_days import PHRASES, parse_relative_day
 from sales.ingest.schema import parse_moment
 from sales.models import Category
 
-RESERVED = {"format", "limit", "sort", "page", "run"}  # the admin and the API use these beside the parameters
+RESERVED = {"format", "limit", "sort", "page", "run"}  # query parameters that the admin and the API use themselves
 BIGINT = range(-(2**63), 2**63)
 DECIMAL = re.compile(r"[+-]?[0-9]{1,30}(\.[0-9]{1,30})?")
 
@@ -23,7 +23,7 @@ Value = str | int | Decimal | bool | datetime.date | datetime.datetime | None
 
 def _not_reserved(name: str) -> str:
     if name in RESERVED:
-        raise PydanticCustomError("reserved", "no parameter may be named {name}", {"name": name})
+        raise PydanticCustomError("reserved", "{name} is a reserved name", {"name": name})
     return name
 
 
@@ -31,7 +31,7 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=63), AfterV
 
 
 class InvalidParametersError(ValueError):
-    """What is wrong with the parameters of a call: the name of each bad one, and why, in words."""
+    """Some parameters are invalid. `errors` maps the name of each to a message that follows the name."""
 
     def __init__(self, errors: Mapping[str, str]) -> None:
         super().__init__("\n".join(f"{name} {error}" for name, error in errors.items()))
@@ -39,7 +39,7 @@ class InvalidParametersError(ValueError):
 
 
 class Parameter(BaseModel):
-    """What a report's header declares of one parameter."""
+    """One parameter, as the report's header declares it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -55,20 +55,20 @@ class Parameter(BaseModel):
     @model_validator(mode="after")
     def check(self) -> Self:
         if (self.type == "choice") != bool(self.choices):
-            raise PydanticCustomError("choices", "choices are what a parameter of the type choice needs, and no other")
+            raise PydanticCustomError("choices", "the type choice needs choices; other types have none")
         if self.type not in ("integer", "decimal") and (self.minimum is not None or self.maximum is not None):
-            raise PydanticCustomError("limits", "minimum and maximum are for the types integer and decimal")
+            raise PydanticCustomError("limits", "only the types integer and decimal have minimum and maximum")
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
-            raise PydanticCustomError("limits", "its minimum is more than its maximum")
+            raise PydanticCustomError("limits", "the minimum is larger than the maximum")
         if any("\0" in choice for choice in self.choices):
-            raise PydanticCustomError("choices", "a choice has the character NUL, which nobody can choose")
+            raise PydanticCustomError("choices", "a choice must not contain the character NUL")
         if isinstance(self.default, list | dict):
-            raise PydanticCustomError("default", "its default must be one value")
+            raise PydanticCustomError("default", "the default must be one value")
         if self.default is not None:
             try:
                 self.parse(self.default_text)
             except ValueError as error:
-                raise PydanticCustomError("default", "its default {error}", {"error": str(error)}) from None
+                raise PydanticCustomError("default", "the default {error}", {"error": str(error)}) from None
         return self
 
     @property
@@ -77,16 +77,16 @@ class Parameter(BaseModel):
 
     @property
     def allowed(self) -> list[str]:
-        """The texts that may be given, where they can be listed; [] where they cannot."""
+        """The allowed texts of a choice or category. Empty for other types, which have too many."""
         return list(Category.values if self.type == "category" else self.choices)
 
     @property
     def default_text(self) -> str:
-        """The default as it would be given, such as "first day of last month"; empty when there is none."""
+        """The default as text, such as "first day of last month". Empty without a default."""
         return "" if self.default is None else to_text(self.default)
 
     def parse(self, text: str) -> Value:
-        """Text as it is given -> the value that is bound. Raises ValueError, in words that follow the name."""
+        """Return the value of a text. Raises ValueError with a message that follows the parameter's name."""
         value = self._parse_text(text)
         if self.minimum is not None and value < self.minimum:  # type: ignore[operator]  # a number
             raise ValueError(f"must be at least {self.minimum}")
@@ -96,9 +96,9 @@ class Parameter(BaseModel):
 
     def _parse_text(self, text: str) -> Value:
         if "\0" in text:
-            raise ValueError("must not hold the character NUL")
+            raise ValueError("must not contain the character NUL")
         if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-            raise ValueError("must be text in UTF-8")
+            raise ValueError("must be valid UTF-8 text")
         if self.type == "choice":
             return _one_of(text, self.choices)
         return PARSERS[self.type](text)
@@ -106,42 +106,43 @@ class Parameter(BaseModel):
 
 @dataclass(frozen=True)
 class BoundParameters:
-    """The parameters of one call: the value of each that the report has, given or not."""
+    """The value of each parameter of the report, for one run."""
 
     values: Mapping[str, Value]
 
     @property
     def texts(self) -> dict[str, str]:
-        """The values as text that gives the same values again; nothing is left to a default."""
+        """The values as texts that parse to the same values."""
         return {name: to_text(value) for name, value in self.values.items()}
 
 
-def parse_parameters(parameters: Mapping[str, Parameter], given: Mapping[str, str]) -> BoundParameters:
-    """Name -> text, of those that were given. One that is left out has its default, one given as "" has no value.
+def parse_parameters(parameters: Mapping[str, Parameter], texts: Mapping[str, str]) -> BoundParameters:
+    """Parse texts (name -> text). A missing parameter gets its default; an empty text means no value (null).
 
-    Raises InvalidParametersError, which names every bad parameter.
+    Raises InvalidParametersError, which names every invalid parameter.
     """
-    errors = {name: _not_known(parameters) for name in given if name not in parameters}
+    errors = {name: _unknown(parameters) for name in texts if name not in parameters}
     values: dict[str, Value] = {}
     for name, parameter in parameters.items():
-        text = given.get(name, parameter.default_text)
+        text = texts.get(name, parameter.default_text)
         try:
             values[name] = parameter.parse(text) if text else None
         except ValueError as error:
             errors[name] = str(error)
         if not text and parameter.required:
-            errors[name] = "must be given"
+            errors[name] = "is required"
     if errors:
         raise InvalidParametersError(errors)
     return BoundParameters(values)
 
 
-def _not_known(parameters: Mapping[str, Parameter]) -> str:
-    return f"is not known here; there are {', '.join(parameters)}" if parameters else "is not known: there are none"
+def _unknown(parameters: Mapping[str, Parameter]) -> str:
+    names = f"its parameters are {', '.join(parameters)}" if parameters else "it has no parameters"
+    return f"is not a parameter of this report; {names}"
 
 
 def to_text(value: Value) -> str:
-    """A value as text that parses to it."""
+    """Return the text that parses to this value."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -163,7 +164,7 @@ def _parse_date(text: str) -> datetime.date:
     try:
         return datetime.date.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"must be a day, such as 2021-01-31, or one told from today: {PHRASES}") from None
+        raise ValueError(f"must be a date, such as 2021-01-31, or a relative day: {PHRASES}") from None
 
 
 def _parse_datetime(text: str) -> datetime.datetime:
@@ -172,7 +173,7 @@ def _parse_datetime(text: str) -> datetime.datetime:
     try:
         return parse_moment(text)
     except PydanticCustomError as error:
-        raise ValueError(f"{error.message()}; or a day told from today: {PHRASES}") from None
+        raise ValueError(f"{error.message()}; or a relative day: {PHRASES}") from None
 
 
 def _parse_integer(text: str) -> int:
@@ -192,7 +193,7 @@ def _parse_decimal(text: str) -> Decimal:
 
 def _parse_country(text: str) -> str:
     if len(text) > 64:
-        raise ValueError("must be the id of a country, of at most 64 characters")
+        raise ValueError("must be a country id of at most 64 characters")
     return text
 
 

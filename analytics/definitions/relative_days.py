@@ -1,4 +1,4 @@
-"""Days told from today (UTC): "yesterday", "30 days ago", "first day of last month"."""
+"""Relative days (UTC): "yesterday", "30 days ago", "first day of last month"."""
 
 import datetime
 import re
@@ -14,9 +14,9 @@ DAY = datetime.timedelta(days=1)
 
 
 def parse_relative_day(text: str, today: datetime.date | None = None) -> datetime.date | None:
-    """The day that the phrase means; None when it is no such phrase. Weeks begin on Monday (ISO 8601).
+    """Return the day that a phrase means, or None for other text. Weeks begin on Monday (ISO 8601).
 
-    A month or a year ago of a day that the month does not have is its last day. Raises ValueError before the year 1.
+    One month before 31 March is the last day of February. Raises ValueError outside of the years 1 to 9999.
     """
     today = today or datetime.datetime.now(datetime.UTC).date()
     phrase = " ".join(text.lower().split())
@@ -26,10 +26,10 @@ def parse_relative_day(text: str, today: datetime.date | None = None) -> datetim
         if match := AGO.fullmatch(phrase):
             return _ago(today, int(match["number"]), match["unit"])
         if match := EDGE.fullmatch(phrase):
-            first, past = _period(today, match["unit"], STEPS[match["which"]])
-            return first if match["edge"] == "first" else past - DAY
+            first, following = _period(today, match["unit"], STEPS[match["which"]])
+            return first if match["edge"] == "first" else following - DAY
     except (OverflowError, ValueError):
-        raise ValueError("lies outside of the years 1 to 9999") from None
+        raise ValueError("must be in the years 1 to 9999") from None
     return None
 
 
@@ -41,7 +41,7 @@ def _ago(today: datetime.date, number: int, unit: str) -> datetime.date:
 
 
 def _period(today: datetime.date, unit: str, step: int) -> tuple[datetime.date, datetime.date]:
-    """The first day of a week, month, quarter or year, and the first day past it."""
+    """Return the first day of a week, month, quarter or year, and the first day of the following one."""
     if unit == "week":
         monday = today + (7 * step - today.weekday()) * DAY
         return monday, monday + 7 * DAY

@@ -1,10 +1,11 @@
-"""The reports there are: each is one `.sql` file in SQL_DIR that says everything about itself.
+"""Read report files. Each `.sql` file in SQL_DIR is a report.
 
-A file begins with a comment whose text is TOML (`analytics.definitions.headers`), and goes on with one SELECT:
+A file begins with a comment, the header, which is TOML (`analytics.definitions.headers`). One SELECT follows:
 
     /*
-    title = "Sales of each day"
-    description = "How many sales were paid on each day, UTC."
+    title = "Sales by day"
+    description = "The number of sales paid on each day (UTC)."
+    depends_on = ["sales"]
 
     [parameters.start]
     type = "date"
@@ -32,16 +33,16 @@ from analytics.definitions.headers import Header
 from analytics.definitions.parameters import BoundParameters, Parameter, parse_parameters
 from analytics.definitions.statements import InvalidStatementError, Statement, is_volatile, parse_statement
 
-NAME = re.compile(r"[a-z0-9_]{1,200}")  # with more, systems may refuse the name of the file
+NAME = re.compile(r"[a-z0-9_]{1,200}")  # file systems limit the length of names
 HEADER = re.compile(r"\s*/\*(?P<toml>.*?)\*/\s*", re.DOTALL)
-PLACE_IN_TOML = re.compile(r" \(at line (?P<line>\d+), column \d+\)$")  # how tomllib ends its messages
+TOML_POSITION = re.compile(r" \(at line (?P<line>\d+), column \d+\)$")  # the end of tomllib's messages
 
 
 @dataclass(frozen=True)
 class ReportDefinition:
-    """A report that can be run. `sql` is what follows the header; it begins in line `sql_line` of the file.
+    """A report that can run. `sql` follows the header, and begins on line `sql_line` of the file.
 
-    `assertion_lines` are those that the header's assertions are in.
+    `assertion_lines` are the lines of the header's assertions.
     """
 
     name: str
@@ -66,26 +67,26 @@ class ReportDefinition:
 
     @cached_property
     def sql_hash(self) -> str:
-        """SHA-256 of the SQL, in hex: tells one state of the report from another."""
+        """SHA-256 of the SQL, in hex. It changes when the SQL does."""
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
     @property
     def is_volatile(self) -> bool:
-        """Whether the result, or what its assertions say of it, depends on the time or on chance."""
+        """Whether the result or an assertion depends on the time or on chance, as far as their words tell."""
         return self.statement.is_volatile or any(is_volatile(assertion.sql) for assertion in self.header.assertions)
 
     @property
     def timeout(self) -> float:
-        """How long a run may take, in seconds."""
+        """The maximum duration of a run, in seconds."""
         return self.header.timeout.total_seconds() if self.header.timeout else settings.REPORTS_TIMEOUT
 
-    def parse(self, given: Mapping[str, str]) -> BoundParameters:
-        """Parameters as they are given, name -> text. Raises InvalidParametersError."""
-        return parse_parameters(self.parameters, given)
+    def parse(self, texts: Mapping[str, str]) -> BoundParameters:
+        """Parse the texts of parameters (name -> text). Raises InvalidParametersError."""
+        return parse_parameters(self.parameters, texts)
 
 
 class UnknownReportError(LookupError):
-    """There is no report of that name; the message lists the names there are."""
+    """No report has this name. The message lists the names of all reports."""
 
     def __init__(self, name: str) -> None:
         names = ", ".join(report.name for report in load_reports())
@@ -93,10 +94,10 @@ class UnknownReportError(LookupError):
 
 
 class InvalidReportError(ValueError):
-    """A report file that cannot be used; `line` is where to look, counted from 1."""
+    """A report file is invalid. `line` is the line of the error, counted from 1."""
 
     def __init__(self, path: Path, line: int, reason: str) -> None:
-        name = path.name.encode(errors="replace").decode()  # systems allow any bytes there, and pages hold UTF-8 only
+        name = path.name.encode(errors="replace").decode()  # a file name can be any bytes, but pages are UTF-8
         super().__init__(f"{name}, line {line}: {reason}")
         self.path = path
         self.line = line
@@ -104,17 +105,17 @@ class InvalidReportError(ValueError):
 
 
 def load_reports() -> list[ReportDefinition]:
-    """The reports there are, by name. Files that cannot be used are left out: `invalid_reports` has those."""
-    return [each for each in _read_all() if isinstance(each, ReportDefinition)]
+    """Return all valid reports, sorted by name. `invalid_reports` returns the others."""
+    return [report for report in _read_all() if isinstance(report, ReportDefinition)]
 
 
 def invalid_reports() -> list[InvalidReportError]:
-    """What is wrong with the files that cannot be used."""
-    return [each for each in _read_all() if isinstance(each, InvalidReportError)]
+    """Return the error of each invalid file."""
+    return [error for error in _read_all() if isinstance(error, InvalidReportError)]
 
 
-def find_report(name: str) -> ReportDefinition:
-    """The report of that name. Raises UnknownReportError, and InvalidReportError when its file cannot be used."""
+def get_report(name: str) -> ReportDefinition:
+    """Return the report with this name. Raises UnknownReportError, or InvalidReportError if its file is invalid."""
     path = settings.SQL_DIR / f"{name}.sql"
     if not NAME.fullmatch(name) or not path.is_file():
         raise UnknownReportError(name)
@@ -130,28 +131,30 @@ def _read_all() -> Iterator[ReportDefinition | InvalidReportError]:
 
 
 def read_report(path: Path) -> ReportDefinition:
-    """The report in a file. Raises InvalidReportError."""
+    """Read a report file. Raises InvalidReportError."""
     if not NAME.fullmatch(path.stem):
-        raise InvalidReportError(path, 1, "the name of a report has small letters a to z, digits and _ only")
+        raise InvalidReportError(path, 1, "the file name may only have the letters a to z in lower case, digits and _")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InvalidReportError(path, error.object.count(b"\n", 0, error.start) + 1, "is not UTF-8") from None
+        raise InvalidReportError(path, error.object.count(b"\n", 0, error.start) + 1, "the file is not UTF-8") from None
     except OSError as error:
-        raise InvalidReportError(path, 1, f"cannot be read: {error.strerror}") from None
+        raise InvalidReportError(path, 1, f"the file cannot be read: {error.strerror}") from None
     return _parse_report(path, text)
 
 
-@lru_cache(maxsize=256)  # by the whole text: of a file that has changed, nothing old is left
+@lru_cache(maxsize=256)  # the text is part of the key, so that a changed file is parsed again
 def _parse_report(path: Path, text: str) -> ReportDefinition:
     match = HEADER.match(text)
     if match is None:
-        raise InvalidReportError(path, 1, "must begin with a /* comment */ that holds title and description, as TOML")
+        raise InvalidReportError(
+            path, 1, "the file must begin with a /* comment */ that contains a title and a description as TOML"
+        )
     header_line = _line_at(text, match.start("toml"))
     header = _read_header(path, match["toml"], header_line)
     sql, sql_line = text[match.end() :].rstrip(), _line_at(text, match.end())
     if not sql:
-        raise InvalidReportError(path, sql_line, "has no SQL below its header")
+        raise InvalidReportError(path, sql_line, "there is no SQL below the header")
     try:
         statement = parse_statement(sql)
     except InvalidStatementError as error:
@@ -159,9 +162,9 @@ def _parse_report(path: Path, text: str) -> ReportDefinition:
     for name in sorted(statement.parameters ^ header.parameters.keys()):
         if name in header.parameters:
             line = header_line + _line_of(match["toml"], ["parameters", name])
-            raise InvalidReportError(path, line, f"the parameter {name} is declared and not used: write %({name})s")
+            raise InvalidReportError(path, line, f"the parameter {name} is declared but not used; write %({name})s")
         line = sql_line + sql.count("\n", 0, sql.index(f"%({name})s"))
-        raise InvalidReportError(path, line, f"the parameter {name} is used and not declared in the header")
+        raise InvalidReportError(path, line, f"the parameter {name} is used but not declared in the header")
     lines = [header_line + line for line in _assertion_lines(match["toml"], header)]
     return ReportDefinition(path.stem, header, sql, sql_line, path, statement, tuple(lines))
 
@@ -170,23 +173,23 @@ def _read_header(path: Path, toml: str, first_line: int) -> Header:
     try:
         return Header.model_validate(tomllib.loads(toml))
     except tomllib.TOMLDecodeError as error:
-        place = PLACE_IN_TOML.search(str(error))
-        line = first_line + int(place["line"]) - 1 if place else first_line
-        raise InvalidReportError(path, line, f"the header is not TOML: {PLACE_IN_TOML.sub('', str(error))}") from None
+        position = TOML_POSITION.search(str(error))
+        line = first_line + int(position["line"]) - 1 if position else first_line
+        raise InvalidReportError(path, line, f"the header is not TOML: {TOML_POSITION.sub('', str(error))}") from None
     except ValidationError as error:
         first = error.errors()[0]
         line = first_line + _line_of(toml, first["loc"])
-        where = ".".join(str(part) for part in first["loc"] if part != "[key]")
-        raise InvalidReportError(path, line, f"{where or 'the header'}: {first['msg']}") from None
-    except (ValueError, RecursionError) as error:  # tomllib's own limits: digits of a number, lists in lists
+        key = ".".join(str(part) for part in first["loc"] if part != "[key]")
+        raise InvalidReportError(path, line, f"{key or 'the header'}: {first['msg']}") from None
+    except (ValueError, RecursionError) as error:  # tomllib's limits: digits of a number, depth of lists
         raise InvalidReportError(path, first_line, f"the header cannot be read: {error}") from None
 
 
 def _assertion_lines(toml: str, header: Header) -> Iterator[int]:
-    """How many lines below the first the SQL of each assertion begins; it may be on the line below its name."""
+    """Return the line on which the SQL of each assertion begins, counted from 0. It may be the line below the key."""
     lines = toml.splitlines()
-    for number, assertion in enumerate(header.assertions):
-        line = _line_of(toml, ["assertions", number, "rows" if assertion.rows else "expression"])
+    for index, assertion in enumerate(header.assertions):
+        line = _line_of(toml, ["assertions", index, "rows" if assertion.rows else "expression"])
         first = (assertion.expression or "").partition("\n")[0]
         yield line + 1 if first not in lines[line] and line + 1 < len(lines) and first in lines[line + 1] else line
 
@@ -195,16 +198,16 @@ def _line_at(text: str, offset: int) -> int:
     return text.count("\n", 0, offset) + 1
 
 
-def _line_of(toml: str, place: Sequence[str | int]) -> int:
-    """How many lines below the first the place is, or as much of it as can be found: [parameters.start], type = ..."""
+def _line_of(toml: str, keys: Sequence[str | int]) -> int:
+    """Return the line of a key such as ("parameters", "start", "type"), or of its last known parent, counted from 0."""
     offset = 0
-    for depth, key in enumerate(place):
-        if isinstance(key, int):  # one of the tables of a list, [[assertions]]
-            pattern, number = rf"^\s*\[\[\s*{re.escape(str(place[depth - 1]))}\s*\]\]", key
+    for depth, key in enumerate(keys):
+        if isinstance(key, int):  # the index of a table in a list, such as [[assertions]]
+            pattern, index = rf"^\s*\[\[\s*{re.escape(str(keys[depth - 1]))}\s*\]\]", key
         else:
-            table = r"\.".join(re.escape(str(each)) for each in place[: depth + 1])
-            pattern, number = rf"^\s*(?:\[\s*{table}\s*\]|{re.escape(key)}\s*[=.])", 0
-        found = list(re.finditer(pattern, toml[offset:], re.MULTILINE))
-        if len(found) > number:
-            offset += found[number].end()
+            table = r"\.".join(re.escape(str(parent)) for parent in keys[: depth + 1])
+            pattern, index = rf"^\s*(?:\[\s*{table}\s*\]|{re.escape(key)}\s*[=.])", 0
+        matches = list(re.finditer(pattern, toml[offset:], re.MULTILINE))
+        if len(matches) > index:
+            offset += matches[index].end()
     return toml.count("\n", 0, offset)

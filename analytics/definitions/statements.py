@@ -1,20 +1,20 @@
-"""From the SQL of a report file to statements that PostgreSQL runs: parameters bound, everything else as it stands."""
+"""Parse the SQL of a report file: find its parameters, and leave everything else unchanged."""
 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-# What matters in SQL here, and what it may stand in without a meaning (PostgreSQL manual, "Lexical Structure").
+# Parameters and semicolons, and the text in which they have no meaning (PostgreSQL manual, "Lexical Structure").
 TOKEN = re.compile(
     r"""
     (?P<opaque>
-        \b[eE]'(?:[^'\\]|\\.|'')*'              # a string with escapes
+        \b[eE]'(?:[^'\\]|\\.|'')*'              # a string with backslash escapes
       | '(?:[^']|'')*'                          # a string
-      | "(?:[^"]|"")*"                          # a name in quotes
+      | "(?:[^"]|"")*"                          # a quoted name
       | --[^\n]*
-      | (?P<tag>\$(?:[A-Za-z_]\w*)?\$).*?(?P=tag)  # a string in dollars
+      | (?P<tag>\$(?:[A-Za-z_]\w*)?\$).*?(?P=tag)  # a dollar-quoted string
     )
-    | (?P<comment>/\*)                           # up to where `_end_of_comment` says
+    | (?P<comment>/\*)                           # `_end_of_comment` finds its end
     | %\((?P<parameter>[^()]*)\)s
     | (?P<semicolon>;)
     """,
@@ -22,19 +22,18 @@ TOKEN = re.compile(
 )
 COMMENT_SIGN = re.compile(r"/\*|\*/")
 WORD = re.compile(r"[A-Za-z_]+")
-# Their results change though neither data nor parameters do.
+# Words of SQL whose result can change while the data and the parameters do not.
 VOLATILE = re.compile(
-    r"now|current_(?:date|time|timestamp)|local(?:time|timestamp)|\w*_timestamp|timeofday|random\w*|gen_random_uuid"
+    r"now|age|current_\w+|local(?:time|timestamp)|\w*_timestamp|timeofday|random\w*|gen_random_uuid|uuidv|tablesample"
     r"|nextval|pg_\w+|txid_\w+",
     re.IGNORECASE,
 )
-
-# So do dates and times that are told from now, in a string (PostgreSQL manual, "Special Values").
+# Strings that PostgreSQL reads as a date or time relative to now (PostgreSQL manual, "Special Values").
 VOLATILE_TEXT = re.compile(r"\b(?:now|today|tomorrow|yesterday)\b", re.IGNORECASE)
 
 
 class InvalidStatementError(ValueError):
-    """The SQL is not one statement; `offset` is where."""
+    """The SQL is more than one statement. `offset` is the position of the first semicolon."""
 
     def __init__(self, offset: int, reason: str) -> None:
         super().__init__(reason)
@@ -43,24 +42,24 @@ class InvalidStatementError(ValueError):
 
 @dataclass(frozen=True)
 class Statement:
-    """One SELECT. `parts` is its text in turns with the names of the parameters between."""
+    """One SELECT. `parts` alternates between its text and the names of its parameters."""
 
     parts: tuple[str, ...]
-    is_volatile: bool  # whether its result depends on the time or on chance
+    is_volatile: bool  # see is_volatile()
 
     @property
     def parameters(self) -> frozenset[str]:
         return frozenset(self.parts[1::2])
 
     def bind(self, types: Mapping[str, str]) -> str:
-        """The text for psycopg, with each parameter cast to its type, and with %% for each percent sign."""
+        """Return the SQL for psycopg: each parameter is cast to its SQL type, and percent signs are doubled."""
         texts = [text.replace("%", "%%") for text in self.parts]
         texts[1::2] = [f"%({name})s::{types[name]}" for name in self.parts[1::2]]
         return "".join(texts)
 
 
 def parse_statement(sql: str) -> Statement:
-    """The statement in the text; a semicolon may end it. Raises InvalidStatementError when something follows that."""
+    """Parse a statement, which may end in a semicolon. Raises InvalidStatementError if more SQL follows."""
     parts = [""]
     for kind, text, offset in _tokens(sql):
         if kind == "parameter":
@@ -68,12 +67,12 @@ def parse_statement(sql: str) -> Statement:
         elif kind != "semicolon":
             parts[-1] += text
         elif any(not _is_comment(kind, text) and text.strip() for kind, text, _ in _tokens(sql[offset + 1 :])):
-            raise InvalidStatementError(offset, "a report is one SELECT; something follows its semicolon")
+            raise InvalidStatementError(offset, "a report must be one SELECT; there is more text after the semicolon")
     return Statement(tuple(parts), is_volatile(sql))
 
 
 def is_volatile(sql: str) -> bool:
-    """Whether the result of the SQL, as far as its words tell, depends on the time or on chance."""
+    """Say whether the SQL uses a word that makes its result depend on the time or on chance."""
     for kind, text, _ in _tokens(sql):
         if kind == "plain" and any(VOLATILE.fullmatch(word) for word in WORD.findall(text)):
             return True
@@ -83,18 +82,18 @@ def is_volatile(sql: str) -> bool:
 
 
 def _tokens(sql: str) -> Iterator[tuple[str, str, int]]:
-    """The whole text in order, as (kind, text, offset): parameters (by name), semicolons, opaque and plain text."""
-    done = 0
-    while match := TOKEN.search(sql, done):
-        yield "plain", sql[done : match.start()], done
+    """Split the SQL into (kind, text, offset). The text of a parameter is its name."""
+    position = 0
+    while match := TOKEN.search(sql, position):
+        yield "plain", sql[position : match.start()], position
         kind = str(match.lastgroup)
-        done = _end_of_comment(sql, match.start()) if kind == "comment" else match.end()
-        yield kind, sql[match.start() : done] if kind == "comment" else match[kind], match.start()
-    yield "plain", sql[done:], done
+        position = _end_of_comment(sql, match.start()) if kind == "comment" else match.end()
+        yield kind, sql[match.start() : position] if kind == "comment" else match[kind], match.start()
+    yield "plain", sql[position:], position
 
 
 def _end_of_comment(sql: str, start: int) -> int:
-    """Where the comment that begins there ends: comments of PostgreSQL may hold comments."""
+    """Return the end of the comment at `start`. Comments of PostgreSQL can be nested."""
     depth = 0
     for sign in COMMENT_SIGN.finditer(sql, start):
         depth += 1 if sign[0] == "/*" else -1

@@ -1,4 +1,4 @@
-"""`manage.py check` names the report files that cannot be used, and tries the SQL of the others on the database."""
+"""`manage.py check` reports invalid report files, and plans the SQL of the valid ones on the database."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -11,27 +11,38 @@ from django.db.migrations.executor import MigrationExecutor
 from analytics.definitions.headers import Header
 from analytics.definitions.parameters import BoundParameters
 from analytics.definitions.reports import ReportDefinition, invalid_reports, load_reports
-from analytics.running.runner import ReportFailed, describe
+from analytics.running.data_versions import undeclared_relations
+from analytics.running.errors import ReportFailed
+from analytics.running.runner import describe, read_relations
 
-PLACE = re.compile(r"\bLINE (?P<line>\d+): ")  # PostgreSQL's, and so that of the file
+POSITION = re.compile(r"\bLINE (?P<line>\d+): ")  # in PostgreSQL's messages; it is the line of the file
 
 
 def check_report_files(**_: Any) -> list[CheckMessage]:
-    """analytics.E001 for each bad file, with the line to look at."""
-    return [Error(bad.reason, obj=f"{bad.path}:{bad.line}", id="analytics.E001") for bad in invalid_reports()]
+    """Return analytics.E001 for each invalid file, and E004 for each volatile report that declares depends_on."""
+    errors = [Error(error.reason, obj=f"{error.path}:{error.line}", id="analytics.E001") for error in invalid_reports()]
+    message = "depends_on is declared, but the SQL depends on the time or on chance; remove depends_on"
+    return errors + [
+        _error(report, "depends_on", message, "analytics.E004")
+        for report in load_reports()
+        if report.header.depends_on and report.is_volatile
+    ]
 
 
 def check_report_sql(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
-    """analytics.E002 for each report that the database would refuse; E003 where its header names no column of it.
+    """Return the errors that PostgreSQL finds when it plans the reports.
 
-    Not while migrations wait to be run: the report may need what they make.
+    analytics.E002: PostgreSQL refuses the SQL. E003: the header names a column that the result does not have.
+    E004: the report reads a table that depends_on does not cover.
+
+    Return nothing while migrations are pending, because a report may need their tables.
     """
-    if not databases or _are_migrations_waiting():
+    if not databases or _has_pending_migrations():
         return []
     return [error for report in load_reports() for error in _errors(report)]
 
 
-def _are_migrations_waiting() -> bool:
+def _has_pending_migrations() -> bool:
     executor = MigrationExecutor(connections[DEFAULT_DB_ALIAS])
     return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
 
@@ -39,25 +50,30 @@ def _are_migrations_waiting() -> bool:
 def _errors(report: ReportDefinition) -> Iterator[CheckMessage]:
     try:
         columns = {column.name for column in describe(report, BoundParameters(dict.fromkeys(report.parameters)))}
+        undeclared = undeclared_relations(report, read_relations(report)) if report.header.depends_on else set()
     except ReportFailed as error:
-        place = PLACE.search(str(error))
-        line = int(place["line"]) if place else report.sql_line
+        position = POSITION.search(str(error))
+        line = int(position["line"]) if position else report.sql_line
         yield Error(str(error).removeprefix(f"{report.path.name}: "), obj=f"{report.path}:{line}", id="analytics.E002")
         return
-    for what, name in _columns_named(report.header):
-        if name not in columns and not (what.startswith("sales") and name in report.parameters):
-            message = f"{what} names {name!r}; the columns of the result are {', '.join(sorted(columns))}"
-            yield Error(message, obj=f"{report.path}:{_line_of(report, name)}", id="analytics.E003")
+    for key, name in _named_columns(report.header):
+        if name not in columns and not (key.startswith("sales") and name in report.parameters):
+            message = f"{key} names {name!r}; the columns of the result are {', '.join(sorted(columns))}"
+            yield _error(report, name, message, "analytics.E003")
+    if undeclared:
+        message = f"the report reads {', '.join(sorted(undeclared))}, which depends_on does not cover"
+        yield _error(report, "depends_on", message, "analytics.E004")
 
 
-def _line_of(report: ReportDefinition, name: str) -> int:
-    """The first line of the file that has the name."""
+def _error(report: ReportDefinition, name: str, message: str, check_id: str) -> CheckMessage:
+    """An error on the first line of the file that contains the name."""
     lines = report.path.read_text(encoding="utf-8-sig").splitlines()
-    return next((number for number, line in enumerate(lines, 1) if name in line), 1)
+    line = next((number for number, line in enumerate(lines, 1) if name in line), 1)
+    return Error(message, obj=f"{report.path}:{line}", id=check_id)
 
 
-def _columns_named(header: Header) -> Iterator[tuple[str, str]]:
-    """What in the header names a column, and which."""
+def _named_columns(header: Header) -> Iterator[tuple[str, str]]:
+    """Return each key of the header that names a column, and the column's name."""
     for name, column in header.columns.items():
         yield "columns", name
         for field, source in column.sales.items():

@@ -1,4 +1,4 @@
-"""Ends a run when nobody waits for its answer any more: the tab was closed, or the program gave up."""
+"""Cancel a run whose client has closed its connection."""
 
 import socket
 import uuid
@@ -9,16 +9,16 @@ from threading import Event, Thread
 from django.db import connections
 from django.http import HttpRequest
 
-from analytics.running.run_log import Watch, cancel
-from analytics.running.runner import ALIAS
+from analytics.running.query import DATABASE_ALIAS
+from analytics.running.run_log import RunWatcher, cancel_run
 
-INTERVAL = 0.5  # seconds between looks
+INTERVAL = 0.5  # seconds
 
 
-def watch_client(request: HttpRequest) -> Watch:
-    """Watches the request's connection while a run goes on, and cancels the run when the client has closed it.
+def cancel_on_disconnect(request: HttpRequest) -> RunWatcher:
+    """Return a watcher that cancels the run when the request's client closes the connection.
 
-    Gunicorn hands the connection on; other servers do not, and there a run goes on to its end.
+    This works under Gunicorn, which passes the socket on. Under other servers the run goes on to its end.
     """
     client = getattr(request, "META", {}).get("gunicorn.socket")
 
@@ -27,33 +27,33 @@ def watch_client(request: HttpRequest) -> Watch:
         if not isinstance(client, socket.socket):
             yield
             return
-        over = Event()
-        watcher = Thread(target=_cancel_when_closed, args=(client, token, over), daemon=True)
+        has_ended = Event()
+        watcher = Thread(target=_cancel_when_closed, args=(client, token, has_ended), daemon=True)
         watcher.start()
         try:
             yield
         finally:
-            over.set()
+            has_ended.set()
             watcher.join()
 
     return watch
 
 
-def _cancel_when_closed(client: socket.socket, token: uuid.UUID, over: Event) -> None:
-    """Cancels again and again until the run is over: it may have been between two of its queries."""
+def _cancel_when_closed(client: socket.socket, token: uuid.UUID, has_ended: Event) -> None:
+    """Cancel repeatedly until the run has ended: a first attempt may fall between two of its queries."""
     try:
-        while not over.wait(INTERVAL):
+        while not has_ended.wait(INTERVAL):
             if _is_closed(client):
-                cancel(token)
+                cancel_run(token)
     finally:
-        connections[ALIAS].close()
+        connections[DATABASE_ALIAS].close()
 
 
 def _is_closed(client: socket.socket) -> bool:
-    """Whether the other side has closed the connection; bytes that wait there are its next request."""
+    """Say whether the client has closed the connection. Waiting bytes are its next request."""
     try:
         return client.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
-    except BlockingIOError:  # open, and silent
+    except BlockingIOError:  # open, and nothing to read
         return False
     except OSError:
         return True

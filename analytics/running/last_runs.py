@@ -1,25 +1,25 @@
-"""Reports with the runs that they had last."""
+"""The latest runs of reports."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from analytics.definitions.reports import ReportDefinition
-from analytics.models import FAILED, ReportRun
+from analytics.models import FAILED_OUTCOMES, ReportRun
 
 LAST_TOPIC = "Other"
 
 
 @dataclass(frozen=True)
 class ListedReport:
-    """A report, and its last run if it ever ran."""
+    """A report and its last run, if any."""
 
     report: ReportDefinition
     run: ReportRun | None
 
 
 def reports_by_topic(reports: Iterable[ReportDefinition]) -> dict[str, list[ListedReport]]:
-    """Topic -> its reports by title; the topics by name, too, and what has none last."""
+    """Group reports by topic. Sort topics by name with "Other" last, and the reports of a topic by title."""
     listed = sorted(reports, key=lambda report: (report.header.topic == LAST_TOPIC, report.header.topic, report.title))
     runs = last_runs([report.name for report in listed])
     topics: dict[str, list[ListedReport]] = {}
@@ -29,12 +29,12 @@ def reports_by_topic(reports: Iterable[ReportDefinition]) -> dict[str, list[List
 
 
 def last_runs(names: list[str]) -> dict[str, ReportRun]:
-    """Name of a report -> its last run, where there is one: one query, which finds each in the index."""
+    """Return the last run of each report that has one, by the report's name, in one query."""
     newest = [ReportRun.objects.filter(report=name).order_by("-started_at", "-id")[:1] for name in names]
     return {run.report: run for run in newest[0].union(*newest[1:], all=True)} if newest else {}
 
 
-def failed_runs(since: datetime, most: int) -> list[ReportRun]:
-    """The newest of the runs that were begun since then and failed."""
-    failed = ReportRun.objects.filter(started_at__gte=since, outcome__in=FAILED)
-    return list(failed.order_by("-started_at", "-id")[:most])
+def failed_runs(since: datetime, limit: int) -> list[ReportRun]:
+    """Return failed runs that started at `since` or later, the newest first."""
+    failed = ReportRun.objects.filter(started_at__gte=since, outcome__in=FAILED_OUTCOMES)
+    return list(failed.order_by("-started_at", "-id")[:limit])

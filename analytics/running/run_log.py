@@ -1,4 +1,4 @@
-"""Runs of reports as they are logged: each, from each door, from its beginning to its end."""
+"""The log of runs: one entry for each run of each channel, from its beginning to its end."""
 
 import time
 import uuid
@@ -13,7 +13,10 @@ from django.utils import timezone
 from analytics.definitions.parameters import BoundParameters
 from analytics.definitions.reports import ReportDefinition
 from analytics.models import Channel, ReportRun, RunOutcome
-from analytics.running.runner import ALIAS, ALL_ROWS, AssertionFailed, Cancelled, Result, RowRange, TimedOut, run
+from analytics.running import runner
+from analytics.running.errors import AssertionFailed, Cancelled, TimedOut
+from analytics.running.query import DATABASE_ALIAS
+from analytics.running.rows import ALL_ROWS, RowRange
 
 OUTCOMES: dict[type[BaseException], RunOutcome] = {
     AssertionFailed: RunOutcome.FAILED_ASSERTION,
@@ -21,19 +24,19 @@ OUTCOMES: dict[type[BaseException], RunOutcome] = {
     Cancelled: RunOutcome.CANCELLED,
     KeyboardInterrupt: RunOutcome.CANCELLED,
     SystemExit: RunOutcome.CANCELLED,
-    # Whoever read the rows has stopped.
+    # The reader of the rows has stopped.
     GeneratorExit: RunOutcome.CANCELLED,
     BrokenPipeError: RunOutcome.CANCELLED,
 }
-SESSION = "salesengine report {}"  # what the database's list of sessions calls a run, by its token
-GRACE = 30  # seconds in which a run may begin, or write down that it has ended
+SESSION_NAME = "salesengine report {}"  # the name of a run, by its token, in PostgreSQL's list of sessions
+GRACE = 30  # seconds that a run may need to open its session, or to log its end
 
-Watch = Callable[[uuid.UUID], AbstractContextManager[object]]
+RunWatcher = Callable[[uuid.UUID], AbstractContextManager[object]]
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who wants a run, and through which door."""
+    """The user or API key that wants a run, and the channel it came through."""
 
     channel: Channel
     name: str
@@ -41,75 +44,85 @@ class Caller:
 
 @dataclass
 class Run:
-    """A run that goes on. Whoever exports it says in the end how many bytes that were."""
+    """A run and its result. Whoever exports the result sets `bytes`, the size of the export."""
 
     token: uuid.UUID
-    result: Result
+    result: runner.Result
     bytes: int | None = None
 
 
 @contextmanager
 def logged_run(
     report: ReportDefinition,
-    given: BoundParameters,
+    bound: BoundParameters,
     caller: Caller,
     *,
     format: str,  # noqa: A002
-    part: RowRange = ALL_ROWS,
+    row_range: RowRange = ALL_ROWS,
     timeout: float | None = None,
     token: uuid.UUID | None = None,
-    watch: Watch = lambda token: nullcontext(),
+    watcher: RunWatcher = lambda token: nullcontext(),
 ) -> Iterator[Run]:
-    """Run a report as `runner.run` does, and log it: that it runs, and how it ended.
+    """Run a report as `runner.run` does, and log its start and its end.
 
-    `token` is what `cancel` wants to be told; `watch` may look after the run while it goes on. Raises ReportFailed.
+    `cancel_run` cancels the run by its `token`. `watcher` is entered for the time of the run. Raises ReportFailed.
     """
-    log = ReportRun.objects.create(
-        token=token or uuid.uuid4(),
-        report=report.name,
-        sql_hash=report.sql_hash,
-        parameters=given.texts,
-        channel=caller.channel,
-        sender=caller.name,
-        format=format,
-    )
+    log = _log_start(report, bound, caller, format, token or uuid.uuid4())
+    session_name = SESSION_NAME.format(log.token)
     started = time.monotonic()
-    running = None
+    run = None
     try:
-        name = SESSION.format(log.token)
-        with watch(log.token), run(report, given, part=part, timeout=timeout, name=name) as result:
-            running = Run(log.token, result)
-            yield running
+        with (
+            watcher(log.token),
+            runner.run(report, bound, row_range=row_range, timeout=timeout, session_name=session_name) as result,
+        ):
+            run = Run(log.token, result)
+            yield run
         log.outcome = RunOutcome.OK if result.row_count else RunOutcome.EMPTY
-        log.message = "\n".join(assertion.text for assertion in result.failed)
+        log.message = "\n".join(assertion.failure_message for assertion in result.failed_assertions)
     except BaseException as error:
         log.outcome = OUTCOMES.get(type(error), RunOutcome.ERROR)
         log.message = str(error)
         raise
     finally:
         log.seconds = time.monotonic() - started
-        if running:
-            log.rows, log.bytes = running.result.row_count, running.bytes
+        if run:
+            log.rows, log.bytes = run.result.row_count, run.bytes
         log.save()
 
 
-def cancel(token: uuid.UUID) -> bool:
-    """End a run on the database's server; whether there was one to end."""
-    with connections[ALIAS].cursor() as cursor:
+def _log_start(
+    report: ReportDefinition, bound: BoundParameters, caller: Caller, output_format: str, token: uuid.UUID
+) -> ReportRun:
+    return ReportRun.objects.create(
+        token=token,
+        report=report.name,
+        sql_hash=report.sql_hash,
+        parameters=bound.texts,
+        channel=caller.channel,
+        sender=caller.name,
+        format=output_format,
+    )
+
+
+def cancel_run(token: uuid.UUID) -> bool:
+    """End a run on the database's server. Return whether its session was found."""
+    with connections[DATABASE_ALIAS].cursor() as cursor:
         cursor.execute(
-            "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = %s", [SESSION.format(token)]
+            "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = %s",
+            [SESSION_NAME.format(token)],
         )
         return cursor.fetchone() is not None
 
 
-def find_lost() -> None:
-    """Note the runs that are logged as running, and are not: their process has ended without a word."""
+def mark_lost_runs() -> None:
+    """Mark runs whose process died as lost."""
     before = timezone.now() - timedelta(seconds=GRACE)
     running = list(ReportRun.objects.filter(outcome=RunOutcome.RUNNING, started_at__lt=before))
     if not running:
         return
-    with connections[ALIAS].cursor() as cursor:
+    with connections[DATABASE_ALIAS].cursor() as cursor:
         cursor.execute("SELECT application_name FROM pg_stat_activity")
         sessions = {name for (name,) in cursor.fetchall()}
-    lost = [log.pk for log in running if SESSION.format(log.token) not in sessions]
+    lost = [log.pk for log in running if SESSION_NAME.format(log.token) not in sessions]
     ReportRun.objects.filter(pk__in=lost, outcome=RunOutcome.RUNNING).update(outcome=RunOutcome.LOST)

@@ -1,3 +1,5 @@
+"""`manage.py purge_report_runs` deletes old runs."""
+
 from datetime import timedelta
 from io import StringIO
 
@@ -11,18 +13,18 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def purge(*arguments):
-    said = StringIO()
-    call_command("purge_report_runs", "--older-than", "90d", *arguments, stderr=said)
-    return said.getvalue()
+    output = StringIO()
+    call_command("purge_report_runs", "--older-than", "90d", *arguments, stderr=output)
+    return output.getvalue()
 
 
-def test_old_runs_go_and_younger_ones_stay():
+def test_old_runs_are_deleted_and_newer_ones_stay():
     now = timezone.now()
-    _, young = (
+    _, new = (
         ReportRun.objects.create(report="probe", parameters={}, channel="api", started_at=now - timedelta(days=days))
         for days in (91, 89)
     )
     assert purge("--dry-run") == "Would delete 1 runs of reports.\n"
     assert ReportRun.objects.count() == 2
     assert purge() == "Deleted 1 runs of reports.\n"
-    assert list(ReportRun.objects.all()) == [young]
+    assert list(ReportRun.objects.all()) == [new]

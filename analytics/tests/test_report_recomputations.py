@@ -1,6 +1,6 @@
-"""The other reports on invented markets: every number is added up again in Python.
+"""The other reports on invented markets, for which Python computes every number again.
 
-A function here has the name of its report, takes the same parameters with the same defaults, and gives its rows.
+A function has the name, the parameters and the defaults of its report, and returns the rows that the report must have.
 """
 
 from collections import Counter, defaultdict
@@ -20,8 +20,8 @@ PERIODS = [{}, {"start": "2020-12-24"}, {"end": "2020-12-23"}, {"start": "2020-1
 SIDES = ("ID_SELLER_COUNTRY", "ID_BUYER_COUNTRY")
 
 
-def chosen(market, start="0001-01-01", end="9999-12-31", **fields):
-    """The events that were paid from the first to the last day, and have these values, of those that are not None."""
+def select(market, start="0001-01-01", end="9999-12-31", **fields):
+    """Return the events that were paid from `start` to `end` and have these values. None means any value."""
     return [
         event
         for event in market
@@ -39,12 +39,12 @@ def monday_of(day):
 
 
 def month_of(day):
-    """A number that is one more for each month."""
+    """Return the number of the month since the year 0."""
     return 12 * day.year + day.month - 1
 
 
 def grouped(events, key):
-    """Events by a field, or by what a function makes of them."""
+    """Group events by a field or by the result of a function."""
     groups = defaultdict(list)
     for event in events:
         groups[key(event) if callable(key) else event[key]].append(event)
@@ -56,9 +56,9 @@ def revenue_of(events):
 
 
 def by_revenue(groups, tie=lambda key: key):
-    """(key, its events, their revenue), the highest revenue first."""
-    found = [(key, events, revenue_of(events)) for key, events in groups.items()]
-    return sorted(found, key=lambda each: (-each[2], tie(each[0])))
+    """Return (key, its events, their revenue), the highest revenue first."""
+    sums = [(key, events, revenue_of(events)) for key, events in groups.items()]
+    return sorted(sums, key=lambda entry: (-entry[2], tie(entry[0])))
 
 
 def purchases(events):
@@ -78,8 +78,8 @@ def last_if_none(category):
 
 
 def top_brands(market, category=None, brands=25, **period):
-    events = chosen(market, category=category, **period)
-    found = by_revenue(grouped((event for event in events if event["BRAND"]), "BRAND"))
+    events = select(market, category=category, **period)
+    brand_sums = by_revenue(grouped((event for event in events if event["BRAND"]), "BRAND"))
     return [
         {
             "brand": brand,
@@ -88,7 +88,7 @@ def top_brands(market, category=None, brands=25, **period):
             "average_sale": quotient(revenue, len(sold)),
             "revenue_percent": percent(revenue, revenue_of(events)),
         }
-        for brand, sold, revenue in found[:brands]
+        for brand, sold, revenue in brand_sums[:brands]
     ]
 
 
@@ -103,13 +103,13 @@ def daily_category_revenue(market, start=None, end=None, days=30, category=None)
     return [
         {
             "day": day,
-            "category": each,
-            "sales": len(sold[day, each]),
-            "revenue": revenue_of(sold[day, each]),
-            "revenue_7_day_average": average(day, each),
+            "category": name,
+            "sales": len(sold[day, name]),
+            "revenue": revenue_of(sold[day, name]),
+            "revenue_7_day_average": average(day, name),
         }
         for day in (first + timedelta(days=number) for number in range((last - first).days + 1))
-        for each in sorted({category} if category else {event["CATEGORY"] for event in market}, key=last_if_none)
+        for name in sorted({category} if category else {event["CATEGORY"] for event in market}, key=last_if_none)
     ]
 
 
@@ -118,12 +118,12 @@ def buyer_cohorts(market, start="0001-01-01", end="9999-12-31", months=12):
     months_of_buyers = [{month_of(day_of(event)) for event in events} for events in by_buyer]
     newest = max(month_of(day_of(event)) for event in market)
     rows = []
-    for cohort in sorted({min(each) for each in months_of_buyers}):
+    for cohort in sorted(set(map(min, months_of_buyers))):
         if not month_of(date.fromisoformat(start)) <= cohort <= month_of(date.fromisoformat(end)):
             continue
-        buyers = [each for each in months_of_buyers if min(each) == cohort]
+        buyers = [active_months for active_months in months_of_buyers if min(active_months) == cohort]
         for since in range(newest - cohort + 1 if months is None else min(newest - cohort, months) + 1):
-            active = sum(cohort + since in each for each in buyers)
+            active = sum(cohort + since in active_months for active_months in buyers)
             rows.append(
                 {
                     "cohort": date(cohort // 12, cohort % 12 + 1, 1),
@@ -144,17 +144,17 @@ def new_and_returning_buyers(market, start="2020-07-01", end="2021-06-30"):
     sold = grouped(market, lambda event: monday_of(day_of(event)))
     week, rows = monday_of(date.fromisoformat(start)), []
     while week <= date.fromisoformat(end):
-        of_new = [event for event in sold[week] if first_weeks.get(event["ID_BUYER"]) == week]
-        of_others = [event for event in sold[week] if first_weeks.get(event["ID_BUYER"]) != week]
-        new, returning = (len({event["ID_BUYER"] for event in purchases(each)}) for each in (of_new, of_others))
+        from_new = [event for event in sold[week] if first_weeks.get(event["ID_BUYER"]) == week]
+        from_others = [event for event in sold[week] if first_weeks.get(event["ID_BUYER"]) != week]
+        new, returning = (len({event["ID_BUYER"] for event in purchases(group)}) for group in (from_new, from_others))
         rows.append(
             {
                 "week": week,
                 "new_buyers": new,
                 "returning_buyers": returning,
                 "returning_percent": percent(returning, new + returning),
-                "new_revenue": revenue_of(of_new),
-                "returning_revenue": revenue_of(of_others),
+                "new_revenue": revenue_of(from_new),
+                "returning_revenue": revenue_of(from_others),
                 "sales": len(sold[week]),
                 "week_end": week + timedelta(days=6),
             }
@@ -166,16 +166,16 @@ def new_and_returning_buyers(market, start="2020-07-01", end="2021-06-30"):
 def category_mix_by_continent(market, side="buyer", **period):
     continents = dict(Country.objects.values_list("id_country", "continent"))
     field = f"ID_{side.upper()}_COUNTRY"
-    found = by_revenue(grouped(chosen(market, **period), lambda event: continents.get(event[field], "unknown")))
+    by_continent = grouped(select(market, **period), lambda event: continents.get(event[field], "unknown"))
     return [
         {
             "continent": continent,
             "category": category,
             "revenue": revenue,
             "sales": len(sold),
-            "revenue_percent": percent(revenue, of_continent),
+            "revenue_percent": percent(revenue, continent_revenue),
         }
-        for continent, events, of_continent in found
+        for continent, events, continent_revenue in by_revenue(by_continent)
         for category, sold, revenue in by_revenue(grouped(events, "CATEGORY"), tie=last_if_none)
     ]
 
@@ -191,7 +191,7 @@ def average_sale_by_buyer_country(market, category=None, minimum_sales=1, **peri
             "refunds": len(refunds(events)),
             "revenue": revenue_of(events),
         }
-        for id_country, events in grouped(chosen(market, category=category, **period), "ID_BUYER_COUNTRY").items()
+        for id_country, events in grouped(select(market, category=category, **period), "ID_BUYER_COUNTRY").items()
         if len(purchases(events)) >= minimum_sales
     ]
     return sorted(rows, key=lambda row: (row["average_sale"] is None, -(row["average_sale"] or 0), row["id_country"]))
@@ -199,15 +199,15 @@ def average_sale_by_buyer_country(market, category=None, minimum_sales=1, **peri
 
 def largest(side, market, country, size, period):
     names = country_names()
-    events = chosen(market, **{f"id_{side}_country": country}, **period)
+    events = select(market, **{f"id_{side}_country": country}, **period)
     rows = []
-    for person, sold, revenue in by_revenue(grouped(events, f"ID_{side.upper()}"))[:size]:
+    for trader, sold, revenue in by_revenue(grouped(events, f"ID_{side.upper()}"))[:size]:
         homes = Counter(event[f"ID_{side.upper()}_COUNTRY"] for event in sold)
-        home = min(homes, key=lambda each: (-homes[each], each))
+        home = min(homes, key=lambda country: (-homes[country], country))
         paid = [event["DATE_PAYMENT"] for event in sold]
         rows.append(
             {
-                f"id_{side}": person,
+                f"id_{side}": trader,
                 "id_country": home,
                 "country_name": names.get(home, home),
                 "revenue": revenue,
@@ -230,7 +230,7 @@ def largest_sellers(market, country=None, sellers=100, **period):
 
 
 def unknown_country_sales(market, **period):
-    by_seller, by_buyer = (grouped(chosen(market, **period), side) for side in SIDES)
+    by_seller, by_buyer = (grouped(select(market, **period), side) for side in SIDES)
     rows = []
     for id_country in (by_seller.keys() | by_buyer.keys()) - country_names().keys():
         sold, bought = by_seller[id_country], by_buyer[id_country]
@@ -249,15 +249,15 @@ def unknown_country_sales(market, **period):
     return sorted(rows, key=lambda row: (-row["seller_sales"] - row["buyer_sales"], row["id_country"]))
 
 
-def sales(market, minimum="-1e40", maximum="1e40", no_category=None, no_brand=None, any_id=None, **given):
+def sales(market, minimum="-1e40", maximum="1e40", no_category=None, no_brand=None, any_id=None, **filters):
     continents = dict(Country.objects.values_list("id_country", "continent"))
     fields = {"buyer_country": "id_buyer_country", "seller_country": "id_seller_country"}
-    continent = {side: given.pop(f"{side.lower()}_continent", None) for side in ("SELLER", "BUYER")}
-    of_fields = chosen(market, **{fields.get(name, name): value for name, value in given.items()})
+    continent = {side: filters.pop(f"{side.lower()}_continent", None) for side in ("SELLER", "BUYER")}
+    candidates = select(market, **{fields.get(name, name): value for name, value in filters.items()})
     first, names = Sale.objects.earliest("id"), country_names()
     ids = {id(event): first.pk + number for number, event in enumerate(market)}
     rows = []
-    for event in of_fields:
+    for event in candidates:
         keys = [event[f"ID_{name}"] for name in ("ORDER", "PRODUCT", "BUYER", "SELLER")]
         if (
             Decimal(minimum) <= event["REVENUE"] <= Decimal(maximum)
@@ -286,7 +286,7 @@ def sale_line(event, sale_id, received_at, names):
     }
 
 
-# What each report is asked.
+# The parameters to run each report with.
 CASES = {
     sales: [
         *PERIODS,
@@ -317,13 +317,13 @@ CASES = {
 
 
 @pytest.mark.parametrize("recompute", CASES, ids=lambda function: function.__name__)
-def test_every_number_is_what_python_adds_up(market, recompute):
+def test_each_report_equals_the_sums_of_python(market, recompute):
     for parameters in CASES[recompute]:
         expected = recompute(market, **parameters)
-        assert expected, f"nothing in the data for {parameters}"
+        assert expected, f"the data have no rows for {parameters}"
         assert rows_of(recompute.__name__, **parameters) == expected, parameters
 
 
-def test_no_report_is_left_out():
+def test_each_report_is_recomputed():
     elsewhere = {"country_contribution", "top_country_relationships", "repeat_buyer_revenue"}  # test_report_results
     assert {report.name for report in load_reports()} == elsewhere | {function.__name__ for function in CASES}

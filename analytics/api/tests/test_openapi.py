@@ -1,15 +1,15 @@
-"""What the OpenAPI document says of reports: as much as their files do, at the time it is asked for."""
+"""The OpenAPI document describes each report as its file does at the time of the request."""
 
 import pytest
 
-from analytics.api.tests.test_api import ALL_TYPES, ALL_VALUES
+from analytics.api.tests.helpers import ALL_TYPES, ALL_VALUES
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
 def operation(api, write_report):
-    """The operation of a report with a parameter of each type."""
+    """Return the operation of a report with a parameter of each type."""
     write_report(ALL_VALUES, header=ALL_TYPES)
     return paths(api)["/reports/probe"]["get"]
 
@@ -18,7 +18,7 @@ def paths(api):
     return api.get("/openapi.json").json()["paths"]
 
 
-def test_a_new_file_has_an_address_at_once(api, sql_dir, write_report):
+def test_a_new_file_gets_a_path_immediately(api, sql_dir, write_report):
     before = {path for path in paths(api) if path.startswith("/reports")}
     write_report("SELECT 1 AS one")
     (sql_dir / "broken.sql").write_text("SELECT 1")
@@ -27,14 +27,14 @@ def test_a_new_file_has_an_address_at_once(api, sql_dir, write_report):
     assert {path for path in paths(api) if path.startswith("/reports")} == {"/reports", "/reports/probe"}
 
 
-def test_a_report_says_what_its_file_says(operation):
+def test_an_operation_has_the_title_and_description_of_its_report(operation):
     assert (operation["operationId"], operation["summary"]) == ("report_probe", "The probe")
     assert operation["description"].startswith("What <b>probe</b> does.\n\nA run may take 60 seconds.")
     assert operation["security"][0] == {"ApiKey": ["reports"]}
     assert "the scope `reports`" in operation["description"]
 
 
-def test_each_parameter_has_its_type_its_default_and_its_limits(operation):
+def test_a_parameter_has_its_type_default_and_limits(operation):
     parameters = {each["name"]: each for each in operation["parameters"]}
 
     assert parameters.keys() == {
@@ -60,7 +60,7 @@ def test_each_parameter_has_its_type_its_default_and_its_limits(operation):
     assert parameters["needed"]["allowEmptyValue"] is False
 
 
-def test_answers_have_their_media_types_and_headers(operation):
+def test_responses_have_media_types_and_headers(operation):
     rows = operation["responses"]["200"]
 
     assert next(iter(rows["content"])) == "application/json"
@@ -70,7 +70,7 @@ def test_answers_have_their_media_types_and_headers(operation):
     assert {"400", "404", "409", "422", "503"} < operation["responses"].keys()
 
 
-def test_the_problems_of_reports_are_not_those_of_other_addresses(api, operation):
+def test_problems_of_reports_are_not_listed_for_other_paths(api, operation):
     ingest = paths(api)["/ingest"]["post"]["responses"]
 
     assert "report-check-failed" in str(operation["responses"]["409"])

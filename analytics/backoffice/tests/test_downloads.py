@@ -8,7 +8,7 @@ import pytest
 
 from analytics.backoffice.tests.pages import LIST, PAGE
 from analytics.models import ReportRun
-from analytics.running.runner import ReportFailed
+from analytics.running.errors import ReportFailed
 from salesengine.tests.clients import text_of
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])

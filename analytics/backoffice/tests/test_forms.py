@@ -132,7 +132,7 @@ def test_an_invalid_value_is_an_error_of_its_field_and_nothing_runs(admin_client
         response = admin_client.get(path, {"run": run, name: text})
         assert response.status_code == status
         assert list(response.context_data["form"].errors) == [name]
-        assert "ust be " in text_of(response) or "ust not hold" in text_of(response)
+        assert "ust be " in text_of(response) or "ust not contain" in text_of(response)
     assert not ReportRun.objects.exists()
 
 
@@ -145,9 +145,9 @@ def test_an_invalid_value_stays_in_the_form(admin_client, every_kind):
 
 def test_a_missing_required_value_is_an_error_only_when_the_report_runs(admin_client, write_report):
     write_report("SELECT %(day)s AS day", header='[parameters.day]\ntype = "date"\nrequired = true\n')
-    assert "Must be given." not in text_of(admin_client.get(PAGE))
-    assert "Must be given." in text_of(admin_client.get(PAGE, {"run": "1"}))
-    assert "Must be given." in text_of(admin_client.get(PAGE, {"run": "whole", "day": ""}))
+    assert "Is required." not in text_of(admin_client.get(PAGE))
+    assert "Is required." in text_of(admin_client.get(PAGE, {"run": "1"}))
+    assert "Is required." in text_of(admin_client.get(PAGE, {"run": "whole", "day": ""}))
     assert not ReportRun.objects.exists()
 
 
@@ -155,7 +155,7 @@ def test_a_missing_required_value_is_an_error_only_when_the_report_runs(admin_cl
 def test_an_unknown_parameter_is_an_error(admin_client, every_kind, query):
     response = run_whole(admin_client, **query)
     assert response.status_code == 200
-    assert "is not known here" in text_of(response)
+    assert "is not a parameter of this report" in text_of(response)
     assert "<script>x" not in text_of(response)
     assert not ReportRun.objects.exists()
 

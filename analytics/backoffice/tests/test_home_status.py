@@ -85,7 +85,7 @@ def test_the_page_works_while_the_database_of_reports_is_unavailable(staff, monk
     def fail():
         raise OperationalError("gone")
 
-    monkeypatch.setattr("analytics.backoffice.home.find_lost", fail)
+    monkeypatch.setattr("analytics.backoffice.home.mark_lost_runs", fail)
     allow(staff, "view_reportrun")
     run = run_of(RunOutcome.ERROR)
 

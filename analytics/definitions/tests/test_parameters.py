@@ -1,4 +1,4 @@
-"""What may be given for each type of parameter, and that it is a value and nothing else."""
+"""Each type of parameter parses its texts, and text stays a value in SQL."""
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -39,18 +39,18 @@ def parameter(kind, **rest):
         ("boolean", "false", False),
     ],
 )
-def test_each_type_takes_its_values_and_gives_them_back_as_text(kind, text, value):
+def test_a_type_parses_its_texts_and_writes_them_again(kind, text, value):
     parsed = parameter(kind).parse(text)
     assert (parsed, type(parsed)) == (value, type(value))
     assert parameter(kind).parse(to_text(parsed)) == value
 
 
 @pytest.mark.parametrize(
-    ("kind", "text", "words"),
+    ("kind", "text", "message"),
     [
-        ("date", "2021-02-30", "must be a day, such as 2021-01-31"),
+        ("date", "2021-02-30", "must be a date, such as 2021-01-31"),
         ("date", "soon", "first day of last month"),
-        ("date", "9999 years ago", "must be|years 1 to 9999"),
+        ("date", "9999 years ago", "must be in the years 1 to 9999"),
         ("datetime", "noon", "must be a date and time as in ISO 8601"),
         ("datetime", "0001-01-01T00:00+14:00", "years 1 to 9999"),
         ("integer", "1.5", "must be a whole number"),
@@ -59,20 +59,20 @@ def test_each_type_takes_its_values_and_gives_them_back_as_text(kind, text, valu
         ("decimal", "1e5", "must be a number, such as 57.25"),
         ("decimal", "NaN", "must be a number"),
         ("decimal", "1" * 31, "must be a number"),
-        ("text", "a\0b", "must not hold the character NUL"),
-        ("text", "\ud800", "must be text in UTF-8"),
+        ("text", "a\0b", "must not contain the character NUL"),
+        ("text", "\ud800", "must be valid UTF-8 text"),
         ("choice", "Sales", "must be one of revenue, sales"),
         ("category", "cars", "must be one of clothing, shoes"),
         ("country", "1" * 65, "at most 64 characters"),
         ("boolean", "yes", "must be true or false"),
     ],
 )
-def test_each_type_says_what_would_be_right(kind, text, words):
-    with pytest.raises(ValueError, match=words):
+def test_an_invalid_text_is_refused_with_a_hint(kind, text, message):
+    with pytest.raises(ValueError, match=message):
         parameter(kind).parse(text)
 
 
-def test_limits_are_kept():
+def test_a_number_must_be_between_minimum_and_maximum():
     limited = parameter("integer", minimum=1, maximum=3)
     assert [limited.parse(text) for text in "123"] == [1, 2, 3]
     with pytest.raises(ValueError, match="must be at least 1"):
@@ -81,14 +81,14 @@ def test_limits_are_kept():
         limited.parse("4")
 
 
-def test_a_default_holds_for_what_is_left_out_and_not_for_what_is_empty():
+def test_a_default_is_for_a_missing_parameter_and_not_for_an_empty_one():
     parameters = {"n": parameter("integer", default=5)}
     assert parse_parameters(parameters, {}).values == {"n": 5}
     assert parse_parameters(parameters, {"n": ""}).values == {"n": None}
     assert parse_parameters(parameters, {"n": ""}).texts == {"n": ""}
 
 
-def test_a_default_may_be_as_toml_has_it():
+def test_a_default_can_be_any_toml_value():
     defaults = {"date": date(2021, 1, 7), "integer": 5, "boolean": True, "text": "x"}
     assert {kind: parameter(kind, default=value).default_text for kind, value in defaults.items()} == {
         "date": "2021-01-07",
@@ -98,35 +98,35 @@ def test_a_default_may_be_as_toml_has_it():
     }
 
 
-def test_every_bad_parameter_is_named():
+def test_all_invalid_parameters_are_named():
     with pytest.raises(InvalidParametersError) as caught:
         parse_parameters({"n": parameter("integer"), "must": parameter("text", required=True)}, {"n": "x", "other": ""})
     assert caught.value.errors == {
         "n": "must be a whole number, such as 12",
-        "must": "must be given",
-        "other": "is not known here; there are n, must",
+        "must": "is required",
+        "other": "is not a parameter of this report; its parameters are n, must",
     }
 
 
 @pytest.mark.parametrize(
-    ("declared", "words"),
+    ("declaration", "message"),
     [
         ({"type": "colour"}, "Input should be 'date'"),
-        ({"type": "choice"}, "choices are what a parameter of the type choice needs"),
-        ({"type": "text", "choices": ["a"]}, "choices are what"),
-        ({"type": "text", "minimum": 1}, "minimum and maximum are for"),
-        ({"type": "integer", "default": "many"}, "its default must be a whole number"),
-        ({"type": "integer", "default": 5, "maximum": 4}, "its default must be at most 4"),
-        ({"type": "date", "default": "someday"}, "its default must be a day"),
+        ({"type": "choice"}, "the type choice needs choices"),
+        ({"type": "text", "choices": ["a"]}, "other types have none"),
+        ({"type": "text", "minimum": 1}, "only the types integer and decimal have minimum and maximum"),
+        ({"type": "integer", "default": "many"}, "the default must be a whole number"),
+        ({"type": "integer", "default": 5, "maximum": 4}, "the default must be at most 4"),
+        ({"type": "date", "default": "someday"}, "the default must be a date"),
         ({"type": "date", "colour": "red"}, "Extra inputs"),
-        ({"type": "integer", "minimum": 5, "maximum": 1}, "its minimum is more than its maximum"),
-        ({"type": "text", "default": ["a"]}, "its default must be one value"),
-        ({"type": "choice", "choices": ["a", "b\0"]}, "the character NUL, which nobody can choose"),
+        ({"type": "integer", "minimum": 5, "maximum": 1}, "the minimum is larger than the maximum"),
+        ({"type": "text", "default": ["a"]}, "the default must be one value"),
+        ({"type": "choice", "choices": ["a", "b\0"]}, "a choice must not contain the character NUL"),
     ],
 )
-def test_a_bad_declaration_is_refused(declared, words):
-    with pytest.raises(ValidationError, match=words):
-        Parameter(**declared)
+def test_an_invalid_declaration_is_refused(declaration, message):
+    with pytest.raises(ValidationError, match=message):
+        Parameter(**declaration)
 
 
 HOSTILE = {
@@ -144,7 +144,7 @@ HOSTILE = {
 
 @pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 @pytest.mark.parametrize("word", HOSTILE.values(), ids=HOSTILE)
-def test_text_is_a_value_and_nothing_else(write_report, word):
+def test_hostile_text_is_only_a_value(write_report, word):
     report = write_report(
         "SELECT %(word)s AS word, '%(word)s' AS text, 5 % 3 AS rest -- %(word)s",
         header='[parameters.word]\ntype = "text"\n',
@@ -158,7 +158,7 @@ def test_text_is_a_value_and_nothing_else(write_report, word):
 
 
 @pytest.mark.django_db(transaction=True, databases=["default", "reports"])
-def test_what_is_not_given_is_a_null_of_its_type(write_report):
+def test_a_parameter_without_a_value_is_a_null_of_its_type(write_report):
     kinds = ("date", "datetime", "integer", "decimal", "text", "category", "country", "boolean")
     header = "".join(f'[parameters.p_{kind}]\ntype = "{kind}"\n' for kind in kinds)
     report = write_report(

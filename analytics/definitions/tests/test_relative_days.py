@@ -35,7 +35,7 @@ WEDNESDAY = date(2024, 2, 28)
         ("First Day  of last MONTH", date(2024, 1, 1)),
     ],
 )
-def test_a_phrase_is_a_day_told_from_today(phrase, day):
+def test_a_phrase_is_a_day_relative_to_today(phrase, day):
     assert parse_relative_day(phrase, WEDNESDAY) == day
 
 
@@ -49,18 +49,18 @@ def test_a_phrase_is_a_day_told_from_today(phrase, day):
         ("last day of last quarter", date(2024, 5, 31), date(2024, 3, 31)),
     ],
 )
-def test_a_day_that_the_month_does_not_have_is_its_last(phrase, today, day):
+def test_a_day_that_the_month_does_not_have_becomes_its_last_day(phrase, today, day):
     assert parse_relative_day(phrase, today) == day
 
 
 @pytest.mark.parametrize(
     "phrase", ["", "2024-01-01", "month", "next day of last first", "12345 days ago", "-1 days ago"]
 )
-def test_other_text_is_no_phrase(phrase):
+def test_other_text_is_not_a_relative_day(phrase):
     assert parse_relative_day(phrase, WEDNESDAY) is None
 
 
 @pytest.mark.parametrize("phrase", ["9999 years ago", "2025 years ago"])
-def test_what_lies_before_the_year_1_is_refused(phrase):
+def test_a_day_before_the_year_1_is_refused(phrase):
     with pytest.raises(ValueError, match="years 1 to 9999"):
         parse_relative_day(phrase, WEDNESDAY)

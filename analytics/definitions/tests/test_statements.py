@@ -28,13 +28,13 @@ TYPES = {"day": "date", "n": "bigint"}
         ("SELECT ';'", "SELECT ';'"),
     ],
 )
-def test_parameters_are_bound_where_they_are_no_text(sql, bound):
+def test_only_parameters_outside_of_strings_and_comments_are_bound(sql, bound):
     assert parse_statement(sql).bind(TYPES) == bound
 
 
 @pytest.mark.parametrize("sql", ["SELECT 1; SELECT 2", "SELECT 1;;", "SELECT 1; 'text'", "SELECT 1; --\nDELETE"])
-def test_there_is_one_statement(sql):
-    with pytest.raises(InvalidStatementError, match="one SELECT") as caught:
+def test_a_second_statement_is_refused(sql):
+    with pytest.raises(InvalidStatementError, match="must be one SELECT") as caught:
         parse_statement(sql)
     assert caught.value.offset == 8
 
@@ -48,5 +48,5 @@ def test_there_is_one_statement(sql):
         ("SELECT known, 'known' FROM a -- now()", False),
     ],
 )
-def test_what_depends_on_time_or_chance_is_known(sql, is_volatile):
+def test_sql_that_depends_on_time_or_chance_is_volatile(sql, is_volatile):
     assert parse_statement(sql).is_volatile == is_volatile

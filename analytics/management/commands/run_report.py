@@ -15,7 +15,7 @@ from analytics.definitions.reports import (
     InvalidReportError,
     ReportDefinition,
     UnknownReportError,
-    find_report,
+    get_report,
     invalid_reports,
     load_reports,
 )
@@ -23,8 +23,10 @@ from analytics.models import Channel
 from analytics.output.atomic_write import atomic_write
 from analytics.output.exports import Export, manifest, write_export
 from analytics.output.formats import FORMATS, CannotEncode, Format, Rows
+from analytics.running.errors import AssertionFailed, ReportFailed, TimedOut
+from analytics.running.rows import ResultColumn, RowRange
 from analytics.running.run_log import Caller, Run, logged_run
-from analytics.running.runner import AssertionFailed, ReportFailed, ResultColumn, RowRange, TimedOut, describe, explain
+from analytics.running.runner import describe, explain
 from salesengine.operations.durations import parse_duration
 from salesengine.operations.progress import progress
 
@@ -37,135 +39,146 @@ examples:
   manage.py run_report country_contribution --param "start=first day of last month" --output shares.parquet --manifest
   manage.py run_report country_contribution --format csv --output - --quiet --fail-on-empty > shares.csv
 
-Only data goes to standard output; everything else goes to standard error. --output replaces FILE when the report is
-complete, and leaves it as it was otherwise; so it does with FILE.manifest.json. Every format but xlsx is written as
-rows arrive, however many there are. What runs is in the log of runs, which the admin shows.
+Data goes to standard output, everything else to standard error. With --output, the command replaces FILE and
+FILE.manifest.json when the report is complete, and leaves them unchanged if it fails. All formats except xlsx are
+streamed, so memory does not limit the number of rows. The admin shows each run in its log of runs.
 
-exit codes: 0 good, 1 failed, 2 wrong call (an unknown report or a bad parameter, too), 3 no rows and --fail-on-empty,
-4 the result failed an assertion of the report, 5 took too long, 130 interrupted
+exit codes: 0 success, 1 failure, 2 usage error, unknown report or invalid parameter, 3 no rows (with --fail-on-empty),
+4 an assertion of the report failed, 5 timeout, 130 interrupted
 """
 
 FAILED, WRONG_CALL, EMPTY, FAILED_ASSERTION, TIMED_OUT, INTERRUPTED = 1, 2, 3, 4, 5, 130
+EXIT_CODES: dict[type[Exception], int] = {
+    UnknownReportError: WRONG_CALL,
+    InvalidParametersError: WRONG_CALL,
+    AssertionFailed: FAILED_ASSERTION,
+    TimedOut: TIMED_OUT,
+    InvalidReportError: FAILED,
+    ReportFailed: FAILED,
+    CannotEncode: FAILED,
+}
 STANDARD_OUTPUT = Path("-")
 
 Write = Callable[[bytes], object]
 
 
 class Command(BaseCommand):
-    help = "Run a report, one of the files in sql/, and write its result."
-    requires_system_checks = ()  # a bad report file must not keep the others from running
+    help = "Run a report, which is one of the files in sql/, and write its result."
+    requires_system_checks = ()  # an invalid report file must not stop the other reports
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.formatter_class = RawDescriptionHelpFormatter
         parser.epilog = EXAMPLES
-        parser.add_argument("name", metavar="NAME", nargs="?", help="the report")
+        parser.add_argument("name", metavar="NAME", nargs="?", help="the name of the report")
         parser.add_argument(
             "--param",
             action="append",
             default=[],
             type=_parameter,
             metavar="NAME=VALUE",
-            help="the value of a parameter; one that is left out has its default, NAME= has no value",
+            help="set a parameter; a missing parameter has its default, and NAME= means no value",
+        )
+        parser.add_argument("--format", choices=FORMATS, help="default: from the extension of FILE, else table")
+        parser.add_argument(
+            "--output", metavar="FILE", type=Path, default=STANDARD_OUTPUT, help="default: - (standard output)"
         )
         parser.add_argument(
-            "--format", choices=FORMATS, help="default: what the name of the output ends in, else table"
+            "--manifest", action="store_true", help="also write FILE.manifest.json: rows, bytes, SHA-256 and more"
         )
+        parser.add_argument("--limit", type=_positive, metavar="ROWS", help="the maximum number of rows to write")
         parser.add_argument(
-            "--output", metavar="FILE", type=Path, default=STANDARD_OUTPUT, help="default: -, standard output"
+            "--timeout", type=parse_duration, metavar="TIME", help="such as 30s or 5m; default: the report's own"
         )
-        parser.add_argument("--manifest", action="store_true", help="write FILE.manifest.json: rows, SHA-256 and so on")
-        parser.add_argument("--limit", type=_positive, metavar="ROWS", help="write no more rows than that")
-        parser.add_argument("--timeout", type=parse_duration, metavar="TIME", help="such as 30s or 5m")
-        parser.add_argument("--fail-on-empty", action="store_true", help="exit with 3 when there are no rows")
-        parser.add_argument("--safe-cells", action="store_true", help="keep spreadsheets from taking text for formulas")
-        parser.add_argument("--quiet", action="store_true", help="say nothing but what went wrong")
+        parser.add_argument("--fail-on-empty", action="store_true", help="exit with 3 if there are no rows")
+        parser.add_argument(
+            "--safe-cells", action="store_true", help="stop spreadsheets from running text as formulas (csv, markdown)"
+        )
+        parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
         instead = parser.add_argument_group("instead of a run").add_mutually_exclusive_group()
-        instead.add_argument("--list", action="store_true", help="list the reports there are")
-        instead.add_argument(
-            "--describe", action="store_true", help="say what the report is and which parameters it has"
-        )
+        instead.add_argument("--list", action="store_true", help="list all reports")
+        instead.add_argument("--describe", action="store_true", help="describe the report and its parameters")
         instead.add_argument("--explain", action="store_true", help="show PostgreSQL's plan")
-        instead.add_argument("--dry-run", action="store_true", help="check the call and the SQL, and run nothing")
+        instead.add_argument("--dry-run", action="store_true", help="check the parameters and the SQL, and run nothing")
 
     def handle(self, *, name: str | None, **options: Any) -> None:
-        if options["output"] == STANDARD_OUTPUT and sys.stdout is None:
-            raise CommandError("Standard output is closed: use --output.", returncode=WRONG_CALL)
-        try:
+        with _exit_codes(options["output"]):
+            if options["output"] == STANDARD_OUTPUT and sys.stdout is None:
+                raise CommandError("Standard output is closed. Use --output.", returncode=WRONG_CALL)
             if options["list"]:
                 self._list(options)
             elif name is None:
-                raise CommandError("Which report? --list shows them.", returncode=WRONG_CALL)
+                raise CommandError("The name of a report is missing. --list shows all names.", returncode=WRONG_CALL)
             else:
-                self._handle_report(find_report(name), options)
-        except (UnknownReportError, InvalidParametersError) as error:
-            raise CommandError(str(error), returncode=WRONG_CALL) from None
-        except AssertionFailed as error:
-            raise CommandError(str(error), returncode=FAILED_ASSERTION) from None
-        except TimedOut as error:
-            raise CommandError(str(error), returncode=TIMED_OUT) from None
-        except (InvalidReportError, ReportFailed, CannotEncode) as error:
-            raise CommandError(str(error), returncode=FAILED) from None
-        except KeyboardInterrupt:
-            raise CommandError("Interrupted.", returncode=INTERRUPTED) from None
-        except BrokenPipeError:
-            # Whoever reads has seen enough. Python's own last flush should not complain about it either.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        except OSError as error:
-            written = "Standard output" if options["output"] == STANDARD_OUTPUT else options["output"]
-            raise CommandError(
-                f"{error.filename or written} cannot be written: {error.strerror}", returncode=FAILED
-            ) from None
+                self._handle_report(get_report(name), options)
 
     def _handle_report(self, report: ReportDefinition, options: dict[str, Any]) -> None:
         if options["describe"]:
             self._describe(report, options)
             return
-        given = report.parse(_distinct(options["param"]))
+        bound = report.parse(_distinct(options["param"]))
         if options["explain"]:
-            self.stdout.write(explain(report, given))
+            self.stdout.write(explain(report, bound))
         elif options["dry_run"]:
-            columns = ", ".join(column.name for column in describe(report, given))
-            values = ", ".join(f"{name}={text}" for name, text in given.texts.items()) or "no parameters"
-            self.stderr.write(f"Would run {report.name} with {values}; it gives the columns {columns}.", str)
+            columns = ", ".join(column.name for column in describe(report, bound))
+            values = ", ".join(f"{name}={text}" for name, text in bound.texts.items()) or "no parameters"
+            self.stderr.write(f"Would run {report.name} with {values}. Its columns are {columns}.", str)
         else:
-            self._run(report, given, options)
+            self._run(report, bound, options)
 
-    def _run(self, report: ReportDefinition, given: BoundParameters, options: dict[str, Any]) -> None:
-        output, form = options["output"], _format(options)
+    def _run(self, report: ReportDefinition, bound: BoundParameters, options: dict[str, Any]) -> None:
+        output, output_format = options["output"], _output_format(options)
         if options["manifest"] and output == STANDARD_OUTPUT:
-            raise CommandError("--manifest is of a file: name one with --output.", returncode=WRONG_CALL)
-        if not form.is_text and output == STANDARD_OUTPUT and sys.stdout.isatty():
-            raise CommandError(f"{form.name} is not for a terminal: use --output.", returncode=WRONG_CALL)
-        caller = Caller(Channel.COMMAND, _user())
-        timeout: timedelta | None = options["timeout"]
-        part, seconds = RowRange(limit=options["limit"]), timeout.total_seconds() if timeout else None
-        # What cannot be written is known before anything is run, and the manifest appears after its file.
+            raise CommandError("--manifest needs a file. Name it with --output.", returncode=WRONG_CALL)
+        if not output_format.is_text and output == STANDARD_OUTPUT and sys.stdout.isatty():
+            raise CommandError(
+                f"{output_format.name} cannot be shown on a terminal. Use --output.", returncode=WRONG_CALL
+            )
+        # Open both files first: then a file that cannot be written is an error before the report runs.
         with self._manifest(output, options) as write_manifest, self._destination(output) as write:
-            with (
-                logged_run(report, given, caller, format=form.name, part=part, timeout=seconds) as run,
-                self._progress(output, options) as advance,
-            ):
-                export = write_export(
-                    run, form, write, title=report.title, safe_cells=options["safe_cells"], advance=advance
-                )
+            run, export = self._export(report, bound, output_format, write, options)
             if options["fail_on_empty"] and not export.rows:
                 raise CommandError(f"{report.name} has no rows.", returncode=EMPTY)
-            write_manifest(manifest(report, given, run, export, output.name))
+            write_manifest(manifest(report, bound, run, export, output.name))
         if not options["quiet"]:
-            self._tell(run, export, output)
+            self._summarize(run, export, output)
 
-    def _tell(self, run: Run, export: Export, output: Path) -> None:
-        for assertion in run.result.failed:
-            self.stderr.write(f"Warning: {assertion.text}", self.style.WARNING)
+    def _export(
+        self,
+        report: ReportDefinition,
+        bound: BoundParameters,
+        output_format: Format,
+        write: Write,
+        options: dict[str, Any],
+    ) -> tuple[Run, Export]:
+        timeout: timedelta | None = options["timeout"]
+        with (
+            logged_run(
+                report,
+                bound,
+                Caller(Channel.COMMAND, _user()),
+                format=output_format.name,
+                row_range=RowRange(limit=options["limit"]),
+                timeout=timeout.total_seconds() if timeout else None,
+            ) as run,
+            self._progress(options) as advance,
+        ):
+            export = write_export(
+                run, output_format, write, title=report.title, safe_cells=options["safe_cells"], advance=advance
+            )
+        return run, export
+
+    def _summarize(self, run: Run, export: Export, output: Path) -> None:
+        for assertion in run.result.failed_assertions:
+            self.stderr.write(f"Warning: {assertion.failure_message}", self.style.WARNING)
         if export.is_truncated:
-            self.stderr.write(f"There are more rows than the {export.rows:,} of --limit.", str)
+            self.stderr.write(f"The result is truncated to the {export.rows:,} rows of --limit.", str)
         if output != STANDARD_OUTPUT:
             self.stderr.write(f"Wrote {export.rows:,} rows, {export.bytes:,} bytes, to {output}.", str)
 
     @contextmanager
-    def _progress(self, output: Path, options: dict[str, Any]) -> Iterator[Callable[[int], object]]:
-        """Shows how many rows are done, unless they are themselves shown on the same terminal."""
-        if options["quiet"] or (output == STANDARD_OUTPUT and sys.stdout.isatty()):
+    def _progress(self, options: dict[str, Any]) -> Iterator[Callable[[int], object]]:
+        """Show the number of rows written, unless the rows appear on the same terminal."""
+        if options["quiet"] or (options["output"] == STANDARD_OUTPUT and sys.stdout.isatty()):
             yield lambda rows: None
         else:
             with progress("Rows", options["limit"]) as advance:
@@ -196,42 +209,68 @@ class Command(BaseCommand):
             self.stdout.write(data.decode(), ending="")
 
     def _list(self, options: dict[str, Any]) -> None:
-        """The reports there are; the files that should be reports and are not go to standard error."""
-        for bad in invalid_reports():
-            self.stderr.write(f"Left out: {bad}")
+        """List the reports. Errors of invalid files go to standard error."""
+        for error in invalid_reports():
+            self.stderr.write(f"Invalid: {error}")
         rows = [(report.name, report.header.topic, report.title) for report in load_reports()]
         self._show(["name", "topic", "title"], rows, options)
 
     def _describe(self, report: ReportDefinition, options: dict[str, Any]) -> None:
-        form = _format(options)
-        if form.is_for_people:
+        is_for_people = _output_format(options).is_for_people
+        if is_for_people:
             self.stdout.write(f"{report.title}\n\n{report.description}\n")
         rows = [
-            (name, each.type, "yes" if each.required else "no", each.default_text, ", ".join(each.choices), each.help)
-            for name, each in report.parameters.items()
+            (
+                name,
+                parameter.type,
+                "yes" if parameter.required else "no",
+                parameter.default_text,
+                ", ".join(parameter.choices),
+                parameter.help,
+            )
+            for name, parameter in report.parameters.items()
         ]
-        if rows or not form.is_for_people:
+        if rows or not is_for_people:
             self._show(["parameter", "type", "required", "default", "choices", "help"], rows, options)
 
     def _show(self, names: list[str], rows: list[tuple[Any, ...]], options: dict[str, Any]) -> None:
+        columns = [ResultColumn(name, "text") for name in names]
         with self._destination(options["output"]) as write:
-            for piece in _format(options).encode(Rows([ResultColumn(name, "text") for name in names], iter(rows))):
-                write(piece)
+            for chunk in _output_format(options).encode(Rows(columns, iter(rows))):
+                write(chunk)
 
 
-def _format(options: dict[str, Any]) -> Format:
-    """The format asked for, or that of the output's name."""
+@contextmanager
+def _exit_codes(output: Path) -> Iterator[None]:
+    """Raise CommandError with an exit code in place of other errors."""
+    try:
+        yield
+    except tuple(EXIT_CODES) as error:
+        code = next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
+        raise CommandError(str(error), returncode=code) from None
+    except KeyboardInterrupt:
+        raise CommandError("Interrupted.", returncode=INTERRUPTED) from None
+    except BrokenPipeError:
+        # The reader has seen enough. Python's own last flush must not fail.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        file = error.filename or ("Standard output" if output == STANDARD_OUTPUT else output)
+        raise CommandError(f"{file} cannot be written: {error.strerror}", returncode=FAILED) from None
+
+
+def _output_format(options: dict[str, Any]) -> Format:
+    """Return the format of --format, or else of the extension of --output."""
     if options["format"]:
         return FORMATS[options["format"]]
     extension = options["output"].suffix.removeprefix(".")
-    return next((each for each in FORMATS.values() if each.extension == extension), FORMATS["table"])
+    return next((candidate for candidate in FORMATS.values() if candidate.extension == extension), FORMATS["table"])
 
 
 def _user() -> str:
-    """Who runs this; in a container that may be nobody the system knows by name."""
+    """Return the name of the user. In a container, the user may have none."""
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # the latter from Python 3.13 on
+    except (KeyError, OSError):  # OSError since Python 3.13
         return f"user {os.getuid()}"
 
 
@@ -249,8 +288,8 @@ def _positive(text: str) -> int:
 
 
 def _distinct(parameters: list[tuple[str, str]]) -> dict[str, str]:
-    """Raises InvalidParametersError for a parameter that is given twice."""
+    """Return the parameters by name. Raises InvalidParametersError for a repeated one."""
     names = [name for name, _ in parameters]
-    if twice := {name: "is given more than once" for name in names if names.count(name) > 1}:
-        raise InvalidParametersError(twice)
+    if repeated := {name: "must be given once" for name in names if names.count(name) > 1}:
+        raise InvalidParametersError(repeated)
     return dict(parameters)

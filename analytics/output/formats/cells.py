@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from analytics.running.runner import ResultColumn, Row
+from analytics.running.rows import ResultColumn, Row
 
 Texts = list[str | None]  # the cells of a column; None is null
 

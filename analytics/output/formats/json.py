@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Raw
 
 from analytics.output.formats.cells import Encodable, by_column, encode_json, pieces
-from analytics.running.runner import Row
+from analytics.running.rows import Row
 
 
 def encode_ndjson(result: Encodable, *, safe_cells: bool = False, title: str = "") -> Iterator[bytes]:

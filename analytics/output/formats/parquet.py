@@ -10,7 +10,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from analytics.output.formats.cells import CannotEncode, Encodable, by_column, column_texts, pieces
-from analytics.running.runner import ResultColumn
+from analytics.running.rows import ResultColumn
 
 GROUP_ROWS = 64_000  # rows in a row group, which is in memory as columns
 # All readers support 38 digits. PostgreSQL's numeric has no limit and does not announce how many digits it has.

@@ -17,7 +17,7 @@ from analytics.output.formats.cells import (
     pieces,
     visible,
 )
-from analytics.running.runner import Row
+from analytics.running.rows import Row
 
 MARKDOWN_MARK = re.compile(r"[\\|`*_\[\]~$]")
 MARKDOWN_SPECIAL = re.compile(f"[&<>]|{MARKDOWN_MARK.pattern}|{CONTROL_CHARACTER.pattern}")

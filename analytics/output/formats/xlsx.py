@@ -15,7 +15,7 @@ import xlsxwriter
 from xlsxwriter.worksheet import Worksheet
 
 from analytics.output.formats.cells import PIECE_ROWS, CannotEncode, Encodable, cell_text
-from analytics.running.runner import ResultColumn, Row
+from analytics.running.rows import ResultColumn, Row
 
 # Excel's own limits ("Excel specifications and limits").
 SHEET_ROWS = 1_048_576

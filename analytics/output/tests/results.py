@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from analytics.output.formats import FORMATS, Rows
-from analytics.running.runner import ResultColumn
+from analytics.running.rows import ResultColumn
 
 
 @dataclass(frozen=True)

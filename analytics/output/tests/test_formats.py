@@ -9,7 +9,8 @@ import pytest
 
 from analytics.output.formats import FORMATS, Rows
 from analytics.output.tests.results import result_of
-from analytics.running.runner import ResultColumn, run
+from analytics.running.rows import ResultColumn
+from analytics.running.runner import run
 
 STREAMED = [name for name in FORMATS if name != "xlsx"]
 TEXTS = [name for name, each in FORMATS.items() if each.is_text]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from analytics.output.formats import FORMATS, Rows
 from analytics.output.formats.cells import cell_text, column_texts
 from analytics.output.tests.results import encoded, result_of
-from analytics.running.runner import ResultColumn
+from analytics.running.rows import ResultColumn
 
 VALUES = [
     ("numeric", Decimal("57.27456"), "57.27456"),

@@ -13,7 +13,7 @@ from openpyxl.utils.escape import unescape
 from analytics.output.formats import FORMATS, CannotEncode, Rows
 from analytics.output.formats.cells import FORMULA_STARTS
 from analytics.output.tests.results import encoded, result_of
-from analytics.running.runner import ResultColumn
+from analytics.running.rows import ResultColumn
 
 
 def book_of(*rows, title="Report", **types):

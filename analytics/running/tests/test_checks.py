@@ -1,4 +1,4 @@
-"""What `manage.py check` says of report files."""
+"""`manage.py check` finds the errors in report files."""
 
 import os
 import re
@@ -12,9 +12,10 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 
-from analytics.definitions.reports import find_report, load_reports
+from analytics.definitions.reports import get_report, load_reports
 from analytics.running.checks import check_report_sql
-from analytics.running.runner import ReportFailed, run
+from analytics.running.errors import ReportFailed
+from analytics.running.runner import run
 from sales.ingest.writer import record_sales
 from sales.tests.helpers import sale_event
 
@@ -23,34 +24,34 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "repo
 HEADER = 'title = "Probe"\ndescription = "Probes."\n'
 
 
-def said_of(sql_dir, text, name="probe"):
-    """What the command says of a file."""
+def check_output(sql_dir, text, name="probe"):
+    """Write a report file, and return the errors that the command finds."""
     (sql_dir / f"{name}.sql").write_text(text)
     with pytest.raises(SystemCheckError) as caught:
         call_command("check")
     return str(caught.value)
 
 
-def test_the_reports_that_come_with_the_project_are_good():
+def test_the_projects_reports_have_no_errors():
     assert len(load_reports()) >= 3
     call_command("check", "--fail-level", "WARNING")
 
 
-def test_a_file_without_a_header_is_named(sql_dir):
-    assert f"{sql_dir}/probe.sql:1: (analytics.E001)" in said_of(sql_dir, "SELECT 1 AS one")
+def test_a_file_without_a_header_is_an_error(sql_dir):
+    assert f"{sql_dir}/probe.sql:1: (analytics.E001)" in check_output(sql_dir, "SELECT 1 AS one")
 
 
-def test_sql_that_the_database_refuses_is_named_with_its_line(sql_dir):
-    said = said_of(sql_dir, f"/*\n{HEADER}*/\nSELECT 1 AS one\nFROM nowhere")
-    assert f'{sql_dir}/probe.sql:6: (analytics.E002) relation "nowhere" does not exist' in said
+def test_an_error_in_the_sql_has_its_line(sql_dir):
+    output = check_output(sql_dir, f"/*\n{HEADER}*/\nSELECT 1 AS one\nFROM nowhere")
+    assert f'{sql_dir}/probe.sql:6: (analytics.E002) relation "nowhere" does not exist' in output
 
 
-def test_a_delete_is_named(sql_dir):
-    assert "A report is one SELECT" in said_of(sql_dir, f"/*\n{HEADER}*/\nDELETE FROM sales")
+def test_a_delete_is_an_error(sql_dir):
+    assert "A report must be one SELECT" in check_output(sql_dir, f"/*\n{HEADER}*/\nDELETE FROM sales")
 
 
 @pytest.mark.parametrize(
-    ("header", "what"),
+    ("header", "message"),
     [
         ('[columns.two]\nformat = "money"', "columns names 'two'"),
         ('[columns.one]\nsales = { id_buyer = "two" }', "sales.id_buyer of one names 'two'"),
@@ -59,22 +60,24 @@ def test_a_delete_is_named(sql_dir):
         ('[chart]\ntype = "bar"\nx = "one"\ny = ["one"]\nseries = "two"', "chart.series names 'two'"),
     ],
 )
-def test_a_header_that_names_no_column_of_the_result_is_named(sql_dir, header, what):
-    said = said_of(sql_dir, f"/*\n{HEADER}{header}\n*/\nSELECT 1 AS one")
-    assert "(analytics.E003)" in said
-    assert f"{what}; the columns of the result are one" in said
+def test_a_header_with_an_unknown_column_is_an_error(sql_dir, header, message):
+    output = check_output(sql_dir, f"/*\n{HEADER}{header}\n*/\nSELECT 1 AS one")
+    assert "(analytics.E003)" in output
+    assert f"{message}; the columns of the result are one" in output
 
 
 @pytest.mark.parametrize(
-    ("expression", "words"),
+    ("expression", "message"),
     [
         ("SUM(two) > 0", 'column "two" does not exist'),
-        ("COUNT(*)", "COUNT(*) is of the type int8, not true or false"),
+        ("COUNT(*)", "COUNT(*) is of type int8, not boolean"),
         ("true), (true", "the assertion true), (true is not one expression"),
     ],
 )
-def test_an_assertion_that_cannot_be_checked_is_named(sql_dir, expression, words):
-    assert words in said_of(sql_dir, f'/*\n{HEADER}[[assertions]]\nexpression = "{expression}"\n*/\nSELECT 1 AS one')
+def test_an_invalid_assertion_is_an_error(sql_dir, expression, message):
+    assert message in check_output(
+        sql_dir, f'/*\n{HEADER}[[assertions]]\nexpression = "{expression}"\n*/\nSELECT 1 AS one'
+    )
 
 
 @pytest.mark.parametrize(
@@ -86,14 +89,81 @@ def test_an_assertion_that_cannot_be_checked_is_named(sql_dir, expression, words
         ('expression = "COUNT(*)"', "SELECT 1 AS one", 8),
     ],
 )
-def test_the_line_is_that_of_the_file_whatever_is_asserted(sql_dir, assertion, sql, line):
-    asserted = ['rows = ">= 1"\n', assertion, 'expression = """\nTRUE -- or\n"""']
-    header = HEADER + "\n".join(f"[[assertions]]\n{each}" for each in asserted)
-    said = said_of(sql_dir, f"/*\n{header}\n*/\n{sql}")
-    assert f"probe.sql:{line}: (analytics.E002)" in said
+def test_an_error_in_an_assertion_or_below_it_has_its_line(sql_dir, assertion, sql, line):
+    assertions = ['rows = ">= 1"\n', assertion, 'expression = """\nTRUE -- or\n"""']
+    header = HEADER + "\n".join(f"[[assertions]]\n{assertion}" for assertion in assertions)
+    output = check_output(sql_dir, f"/*\n{header}\n*/\n{sql}")
+    assert f"probe.sql:{line}: (analytics.E002)" in output
 
 
-def test_a_run_names_the_line_of_the_file_too(write_report):
+@pytest.mark.parametrize(
+    ("depends_on", "sql"),
+    [
+        ('"sales"', "SELECT brand, 'a' AS today FROM sales -- as of now"),
+        ('"sales"', "SELECT day FROM generate_series(DATE '2021-01-01', DATE '2021-02-01', '1 day') AS day"),
+        ('"country"', "SELECT country_name FROM country"),
+        ('"sales", "country"', "SELECT * FROM sales s WHERE EXISTS (SELECT FROM country WHERE id_country = s.brand)"),
+        ('"sales"', "SELECT day, revenue FROM country_sales"),
+        ('"sales"', "SELECT day FROM feedback_daily_total UNION ALL SELECT day FROM feedback_journal"),
+        ('"sales", "country"', "SELECT 1 AS one"),
+    ],
+)
+def test_depends_on_may_cover_more_than_the_report_reads(sql_dir, depends_on, sql):
+    (sql_dir / "probe.sql").write_text(f"/*\n{HEADER}depends_on = [{depends_on}]\n*/\n{sql}")
+    call_command("check", "--fail-level", "WARNING")
+
+
+@pytest.mark.parametrize(
+    ("sql", "tables"),
+    [
+        ("SELECT country_name FROM country", "country"),
+        ("SELECT COUNT(*) AS n FROM api_key", "api_key"),
+        ("SELECT brand FROM sales WHERE id IN (SELECT id FROM feedback_journal)", "feedback_journal"),
+        ("SELECT (SELECT MAX(sales_count) FROM feedback_total) AS n FROM sales", "feedback_total"),
+        ("SELECT day FROM country_sales_in_journal()", "country_sales_in_journal"),
+        ("WITH runs AS MATERIALIZED (SELECT id FROM report_runs) SELECT id FROM runs", "report_runs"),
+        ("SELECT id FROM sales WHERE brand <> '%' AND brand IN (SELECT report FROM report_runs)", "report_runs"),
+    ],
+)
+def test_a_table_that_depends_on_does_not_cover_is_an_error(sql_dir, sql, tables):
+    output = check_output(sql_dir, f'/*\n{HEADER}depends_on = ["sales"]\n*/\n{sql}')
+    message = f"the report reads {tables}, which depends_on does not cover"
+    assert f"{sql_dir}/probe.sql:4: (analytics.E004) {message}" in output
+
+
+def test_a_table_that_is_only_read_for_some_parameters_is_an_error(sql_dir):
+    parameter = '[parameters.name]\ntype = "text"\n'
+    sql = """SELECT id FROM sales WHERE %(name)s IS NULL
+        OR id_buyer_country IN (SELECT id_country FROM country WHERE country_name = %(name)s)"""
+    output = check_output(sql_dir, f'/*\n{HEADER}depends_on = ["sales"]\n{parameter}*/\n{sql}')
+    assert "(analytics.E004) the report reads country" in output
+
+
+def test_a_table_that_an_assertion_reads_must_be_declared(sql_dir):
+    assertion = '[[assertions]]\nexpression = "(SELECT COUNT(*) FROM report_runs) > 0"\n'
+    output = check_output(sql_dir, f'/*\n{HEADER}depends_on = ["sales"]\n{assertion}*/\nSELECT id FROM sales')
+    assert "(analytics.E004) the report reads report_runs" in output
+
+
+@pytest.mark.parametrize("has_database", [True, False])
+def test_a_volatile_report_must_not_declare_depends_on(sql_dir, monkeypatch, has_database):
+    monkeypatch.setattr("analytics.management.commands.check._is_database_available", lambda: has_database)
+    sql = "SELECT id FROM sales WHERE date_payment > CURRENT_DATE"
+    output = check_output(sql_dir, f'/*\n{HEADER}depends_on = ["sales"]\n*/\n{sql}')
+    assert output.count(f"{sql_dir}/probe.sql:4: (analytics.E004) depends_on is declared, but the SQL depends on") == 1
+
+
+def test_a_report_without_depends_on_may_read_anything(sql_dir):
+    (sql_dir / "probe.sql").write_text(f"/*\n{HEADER}*/\nSELECT now() AS n, id FROM report_runs")
+    call_command("check")
+
+
+def test_depends_on_has_two_names(sql_dir):
+    output = check_output(sql_dir, f'/*\n{HEADER}depends_on = ["api_key"]\n*/\nSELECT 1 AS one')
+    assert "probe.sql:4: (analytics.E001) depends_on.0: Input should be 'sales' or 'country'" in output
+
+
+def test_an_error_of_a_run_has_the_line_of_the_file(write_report):
     report = write_report(
         "SELECT 1 AS one,\n    1 / 0 AS two, %(day)s AS day, nope",
         header="""\
@@ -110,7 +180,7 @@ rows = ">= 1"
     assert report.path.read_text().splitlines()[11].endswith("nope"), caught.value
 
 
-def test_a_bad_file_keeps_nobody_from_migrating(server, server_dir, sql_dir):
+def test_an_invalid_file_does_not_stop_migrations(server, server_dir, sql_dir):
     (sql_dir / "probe.sql").write_text("SELECT 1 AS one")
     environment = os.environ | {"SQL_DIR": str(sql_dir), "LOCAL_DIR": str(server_dir), "ENV_FILE": os.devnull}
     for command, code in ((["migrate", "--check"], 0), (["check"], 1)):
@@ -120,39 +190,39 @@ def test_a_bad_file_keeps_nobody_from_migrating(server, server_dir, sql_dir):
         assert finished.returncode == code, finished.stderr
 
 
-def test_a_bad_file_does_not_hide_what_is_wrong_with_the_next(sql_dir):
+def test_the_errors_of_all_files_are_listed(sql_dir):
     (sql_dir / "a.sql").write_text("SELECT 1 AS one")
-    said = said_of(sql_dir, f"/*\n{HEADER}*/\nSELECT one", "b")
-    assert "a.sql:1: (analytics.E001)" in said
-    assert "b.sql:5: (analytics.E002)" in said
+    output = check_output(sql_dir, f"/*\n{HEADER}*/\nSELECT one", "b")
+    assert "a.sql:1: (analytics.E001)" in output
+    assert "b.sql:5: (analytics.E002)" in output
 
 
-def test_parameters_are_planned_without_values(sql_dir):
+def test_a_report_is_planned_without_values(sql_dir):
     (sql_dir / "probe.sql").write_text(
         f'/*\n{HEADER}[parameters.day]\ntype = "date"\nrequired = true\n*/\nSELECT %(day)s + 1 AS next'
     )
     call_command("check")
 
 
-def test_a_report_may_need_what_migrations_have_not_made_yet(sql_dir, monkeypatch):
+def test_the_sql_is_not_checked_while_migrations_are_pending(sql_dir, monkeypatch):
     (sql_dir / "probe.sql").write_text(f"/*\n{HEADER}*/\nSELECT 1 AS one FROM nowhere")
     assert [error.id for error in check_report_sql(["reports"])] == ["analytics.E002"]
-    monkeypatch.setattr("analytics.running.checks._are_migrations_waiting", lambda: True)
+    monkeypatch.setattr("analytics.running.checks._has_pending_migrations", lambda: True)
     assert check_report_sql(["reports"]) == []
 
 
-def test_without_a_database_the_files_alone_are_checked(sql_dir, monkeypatch):
-    monkeypatch.setattr("analytics.management.commands.check._database_answers", lambda: False)
+def test_only_files_are_checked_without_a_database(sql_dir, monkeypatch):
+    monkeypatch.setattr("analytics.management.commands.check._is_database_available", lambda: False)
     (sql_dir / "probe.sql").write_text(f"/*\n{HEADER}*/\nSELECT 1 AS one FROM nowhere")
     call_command("check")
 
 
-def test_the_example_in_the_readme_is_a_good_report(sql_dir):
+def test_the_example_of_the_documentation_is_a_valid_report(sql_dir):
     readme = Path(settings.BASE_DIR, "README.md").read_text()
     (example,) = re.findall(r"```sql\n(/\*.*?)```", readme, re.DOTALL)
     (sql_dir / "sales_of_each_day.sql").write_text(example)
     call_command("check")
     record_sales([sale_event(DATE_PAYMENT="2021-01-07"), sale_event(DATE_PAYMENT="2021-01-07T23:59:59Z")])
-    report = find_report("sales_of_each_day")
+    report = get_report("sales_of_each_day")
     with run(report, report.parse({"start": "2021-01-01"})) as result:
         assert list(result.rows) == [(date(2021, 1, 7), 2)]

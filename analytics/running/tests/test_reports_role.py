@@ -1,4 +1,4 @@
-"""The user that the README makes for reports can read what they need, and do nothing else."""
+"""The documented database role for reports can read what reports need, and nothing else."""
 
 import re
 from contextlib import contextmanager
@@ -25,7 +25,7 @@ README = Path(settings.BASE_DIR, "README.md").read_text()
 
 @pytest.fixture
 def role(monkeypatch):
-    """Reports run as the README's user."""
+    """Run reports as the documented role."""
     with connection.cursor() as cursor:
         cursor.execute(GRANTS)
     connections["reports"].close()
@@ -39,7 +39,7 @@ def role(monkeypatch):
 
 @contextmanager
 def open_connection():
-    """A connection of that user without any of the runner's guards, and with the role's own switched off."""
+    """Open a connection of that role without the runner's guards, and with its own read-only default off."""
     connections["reports"].ensure_connection()
     database = connections["reports"].connection
     database.execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE")
@@ -47,7 +47,7 @@ def open_connection():
     connections["reports"].close()
 
 
-def test_every_report_runs(role):
+def test_the_role_can_run_every_report(role):
     record_sales([sale_event()])
     reports = load_reports()
     assert reports
@@ -73,7 +73,7 @@ def test_every_report_runs(role):
         "SET ROLE pg_read_all_data",
     ],
 )
-def test_it_can_neither_write_nor_read_anything_else_even_without_the_runners_guards(role, sql):
+def test_the_role_can_neither_write_nor_read_other_tables_without_the_runners_guards(role, sql):
     Country.objects.create(id_country="170", country_name="France")
     record_sales([sale_event()])
     before = list(Sale.objects.values()), list(Country.objects.values())

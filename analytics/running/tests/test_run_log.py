@@ -1,4 +1,4 @@
-"""Every run is logged, from its beginning to its end."""
+"""Each run is logged from its start to its end."""
 
 import time
 import uuid
@@ -11,24 +11,24 @@ from django.db import connection, connections
 from django.utils import timezone
 
 from analytics.models import Channel, ReportRun, RunOutcome
-from analytics.running.run_log import Caller, cancel, find_lost, logged_run
-from analytics.running.runner import AssertionFailed, ReportFailed, TimedOut
+from analytics.running.errors import AssertionFailed, ReportFailed, TimedOut
+from analytics.running.run_log import Caller, cancel_run, logged_run, mark_lost_runs
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 
 CALLER = Caller(Channel.API, "web shop")
 
 
-def run(report, given=None, **options):
-    return logged_run(report, report.parse(given or {}), CALLER, format="csv", **options)
+def run(report, texts=None, **options):
+    return logged_run(report, report.parse(texts or {}), CALLER, format="csv", **options)
 
 
-def run_to_the_end(report, given=None, **options):
-    with run(report, given, **options) as running:
+def run_to_the_end(report, texts=None, **options):
+    with run(report, texts, **options) as running:
         return list(running.result.rows)
 
 
-def test_a_run_is_logged_with_all_that_is_known_of_it(write_report):
+def test_a_run_is_logged_with_its_details(write_report):
     report = write_report("SELECT %(n)s AS n", header='[parameters.n]\ntype = "integer"\ndefault = 5\n')
     with run(report, {"n": "7"}) as running:
         rows = list(running.result.rows)
@@ -42,24 +42,24 @@ def test_a_run_is_logged_with_all_that_is_known_of_it(write_report):
     assert timezone.now() - log.started_at < timedelta(minutes=1)
 
 
-def test_a_default_is_logged_as_the_value_that_it_had(write_report):
+def test_a_relative_default_is_logged_as_the_day_it_meant(write_report):
     report = write_report("SELECT %(day)s AS day", header='[parameters.day]\ntype = "date"\ndefault = "today"\n')
     run_to_the_end(report)
     assert ReportRun.objects.get().parameters == {"day": timezone.now().date().isoformat()}
 
 
-def test_a_run_is_in_the_log_while_it_goes_on(write_report):
+def test_a_run_is_in_the_log_while_it_runs(write_report):
     with run(write_report("SELECT 1 AS one")):
         assert ReportRun.objects.get().outcome == RunOutcome.RUNNING
 
 
-def test_a_run_without_rows_is_empty(write_report):
+def test_a_run_without_rows_has_the_outcome_empty(write_report):
     run_to_the_end(write_report("SELECT 1 AS one WHERE false"))
     assert ReportRun.objects.get().outcome == RunOutcome.EMPTY
 
 
 @pytest.mark.parametrize(
-    ("sql", "header", "failure", "outcome", "words"),
+    ("sql", "header", "failure", "outcome", "message"),
     [
         ("SELECT 1 / 0 AS x", "", ReportFailed, RunOutcome.ERROR, "division by zero"),
         ("SELECT pg_sleep(9) AS x", 'timeout = "1s"\n', TimedOut, RunOutcome.TIMED_OUT, "statement timeout"),
@@ -73,15 +73,15 @@ def test_a_run_without_rows_is_empty(write_report):
         ("SELECT 1 AS x", '[[assertions]]\nexpression = "true), (true"\n', ReportFailed, RunOutcome.ERROR, "not one"),
     ],
 )
-def test_a_failure_is_logged_with_its_reason(write_report, sql, header, failure, outcome, words):
+def test_a_failure_is_logged_with_its_reason(write_report, sql, header, failure, outcome, message):
     with pytest.raises(failure):
         run_to_the_end(write_report(sql, header=header))
     log = ReportRun.objects.get()
     assert log.outcome == outcome
-    assert words in log.message
+    assert message in log.message
 
 
-def test_an_assertion_of_severity_warn_is_logged_with_a_good_run(write_report):
+def test_a_false_assertion_of_severity_warn_is_logged_with_the_outcome_ok(write_report):
     run_to_the_end(write_report("SELECT 1 AS x", header='[[assertions]]\nrows = "> 1"\nseverity = "warn"\n'))
     log = ReportRun.objects.get()
     assert (log.outcome, log.message) == (RunOutcome.OK, "It is not true that the number of rows is > 1.")
@@ -92,25 +92,25 @@ def test_an_assertion_that_is_null_passes(write_report):
     assert ReportRun.objects.get().outcome == RunOutcome.EMPTY
 
 
-def test_a_percent_sign_in_an_assertion_is_one(write_report):
+def test_an_assertion_can_contain_a_percent_sign(write_report):
     run_to_the_end(write_report("SELECT 5 AS x", header='[[assertions]]\nexpression = "SUM(x) % 2 = 1"\n'))
     assert ReportRun.objects.get().outcome == RunOutcome.OK
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, BrokenPipeError])
-def test_who_leaves_has_cancelled(write_report, error):
-    def leave(report):
+def test_an_interrupted_run_is_cancelled(write_report, error):
+    def interrupt(report):
         with run(report) as running:
             next(running.result.rows)
             raise error
 
     with pytest.raises(error):
-        leave(write_report("SELECT generate_series(1, 1000000000) AS n"))
+        interrupt(write_report("SELECT generate_series(1, 1000000000) AS n"))
     assert ReportRun.objects.get().outcome == RunOutcome.CANCELLED
     assert ReportRun.objects.get().rows > 0
 
 
-def test_a_reader_who_closes_has_cancelled(write_report):
+def test_a_run_whose_reader_stops_is_cancelled(write_report):
     def rows():
         with run(write_report("SELECT generate_series(1, 1000000000) AS n")) as running:
             yield from running.result.rows
@@ -131,7 +131,7 @@ def active_queries():
 
 
 def run_in_a_thread(report, token):
-    """Runs the report elsewhere; a list that will hold what became of it."""
+    """Start the report in a thread. Return the thread, and a list that gets the number of rows."""
     ended = []
 
     def target():
@@ -147,14 +147,14 @@ def run_in_a_thread(report, token):
     return thread, ended
 
 
-def test_cancelling_ends_the_query_on_the_server(write_report):
+def test_cancelling_a_run_ends_its_query(write_report):
     token = uuid.uuid4()
     thread, ended = run_in_a_thread(write_report("SELECT pg_sleep(60) AS nap"), token)
     deadline = time.monotonic() + 20
     while not active_queries():
-        assert time.monotonic() < deadline, "it does not run"
+        assert time.monotonic() < deadline, "the query did not start"
         time.sleep(0.02)
-    assert cancel(token)
+    assert cancel_run(token)
     thread.join(timeout=20)
     assert not thread.is_alive()
     assert (ended, active_queries()) == ([], 0)
@@ -162,40 +162,39 @@ def test_cancelling_ends_the_query_on_the_server(write_report):
     assert (log.outcome, log.message) == (RunOutcome.CANCELLED, "probe.sql: the run was cancelled.")
 
 
-def test_only_the_run_that_is_meant_is_cancelled(write_report):
-    other = uuid.uuid4()
-    thread, ended = run_in_a_thread(write_report("SELECT pg_sleep(1) AS nap"), other)
-    assert not cancel(uuid.uuid4())
+def test_cancelling_a_run_does_not_affect_others(write_report):
+    thread, ended = run_in_a_thread(write_report("SELECT pg_sleep(1) AS nap"), uuid.uuid4())
+    assert not cancel_run(uuid.uuid4())
     thread.join(timeout=20)
     assert ended == [1]
 
 
-def test_a_run_whose_process_has_gone_is_lost(write_report):
+def test_a_run_whose_process_died_is_marked_as_lost(write_report):
     with run(write_report("SELECT 1 AS one")) as running:
         ReportRun.objects.filter(token=running.token).update(started_at=timezone.now() - timedelta(hours=1))
-        gone = ReportRun.objects.create(
+        dead = ReportRun.objects.create(
             report="probe", parameters={}, channel="api", started_at=timezone.now() - timedelta(minutes=1)
         )
-        just_begun = ReportRun.objects.create(report="probe", parameters={}, channel="api")
-        find_lost()
+        just_started = ReportRun.objects.create(report="probe", parameters={}, channel="api")
+        mark_lost_runs()
         outcomes = dict(ReportRun.objects.values_list("token", "outcome"))
     assert outcomes == {
         running.token: RunOutcome.RUNNING,
-        gone.token: RunOutcome.LOST,
-        just_begun.token: RunOutcome.RUNNING,
+        dead.token: RunOutcome.LOST,
+        just_started.token: RunOutcome.RUNNING,
     }
 
 
-def test_a_run_is_watched_while_it_goes_on(write_report):
-    seen = []
+def test_the_watcher_is_entered_for_the_time_of_the_run(write_report):
+    events = []
 
     @contextmanager
     def watch(token):
-        seen.append(("begins", token))
+        events.append(("start", token))
         yield
-        seen.append(("ends", token))
+        events.append(("end", token))
 
     token = uuid.uuid4()
-    with run(write_report("SELECT 1 AS one"), token=token, watch=watch):
-        seen.append("runs")
-    assert seen == [("begins", token), "runs", ("ends", token)]
+    with run(write_report("SELECT 1 AS one"), token=token, watcher=watch):
+        events.append("run")
+    assert events == [("start", token), "run", ("end", token)]

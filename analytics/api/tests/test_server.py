@@ -1,4 +1,4 @@
-"""Reports through a real server: answers of any size, and clients that do not wait for theirs."""
+"""Reports through a real server: large responses, and clients that disconnect."""
 
 import http.client
 import time
@@ -12,7 +12,7 @@ from salesengine.tests.servers import connect_database, new_folder, serve
 
 SLEEPS = "SELECT pg_sleep(30)::text AS slept"
 LONG = "SELECT n, repeat('x', 100) AS text FROM generate_series(1, 30000) AS n"
-# Not from generate_series, whose rows are all made before the first is given out.
+# Not generate_series, because PostgreSQL makes all its rows before it sends the first one.
 SLOW_ROWS = """WITH RECURSIVE slow AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM slow WHERE n < 1000)
     SELECT n, pg_sleep(0.03)::text AS slept FROM slow"""
 
@@ -22,20 +22,22 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def service():
-    """A server's address, and its database."""
+    """Serve these reports; return the server's address and a connection to its database."""
     with new_folder() as folder:
         for name, sql in (("sleeps", SLEEPS), ("long", LONG), ("slow_rows", SLOW_ROWS)):
-            (folder / f"{name}.sql").write_text(f'/*\ntitle = "Probe"\ndescription = "Probe."\n*/\n{sql}')
+            (folder / f"{name}.sql").write_text(
+                f'/*\ntitle = "Probe"\ndescription = "Probe."\ndepends_on = ["sales"]\n*/\n{sql}'
+            )
         extra = {"SQL_DIR": str(folder)}
         with serve(folder, **extra) as address, connect_database(folder) as database:
             yield address, database
 
 
 def wait_for(database, query, expected, seconds=10):
-    """Until the query gives this value; pytest fails when it never does."""
+    """Wait until the query returns this value. Fail after `seconds`."""
     deadline = time.monotonic() + seconds
-    while (found := database.execute(query).fetchone()) != (expected,):
-        assert time.monotonic() < deadline, found
+    while (row := database.execute(query).fetchone()) != (expected,):
+        assert time.monotonic() < deadline, row
         time.sleep(0.05)
 
 
@@ -44,7 +46,7 @@ OUTCOME = "SELECT outcome FROM report_runs ORDER BY id DESC LIMIT 1"
 
 
 @pytest.mark.parametrize("name", ["sleeps", "slow_rows"])
-def test_the_query_of_a_client_that_is_gone_is_ended(service, name):
+def test_a_disconnect_cancels_the_query(service, name):
     address, database = service
     with closing(http.client.HTTPConnection(urlsplit(address).netloc)) as client:
         client.request("GET", f"/reports/{name}?limit=1000")
@@ -54,15 +56,15 @@ def test_the_query_of_a_client_that_is_gone_is_ended(service, name):
     wait_for(database, OUTCOME, "cancelled")
 
 
-def test_an_answer_of_megabytes_is_whole(service):
-    answer = httpx.get(f"{service[0]}/reports/long?format=csv&limit=30000", timeout=30)
+def test_a_large_response_is_complete(service):
+    response = httpx.get(f"{service[0]}/reports/long?format=csv&limit=30000", timeout=30)
 
-    assert answer.headers["Report-Truncated"] == "false"
-    assert len(answer.content) == int(answer.headers["Content-Length"])
-    assert answer.content.count(b"\n") == 30_001
+    assert response.headers["Report-Truncated"] == "false"
+    assert len(response.content) == int(response.headers["Content-Length"])
+    assert response.content.count(b"\n") == 30_001
 
 
-def test_one_connection_takes_answers_with_rows_without_them_and_without_a_body(service):
+def test_a_connection_stays_usable_after_304_and_head(service):
     address = f"{service[0]}/reports/long?format=csv&limit=5"
     with httpx.Client() as client:
         first = client.get(address)

@@ -1,0 +1,36 @@
+"""The columns and rows of a result, and which of its rows to read."""
+
+from dataclasses import dataclass
+from typing import Any
+
+NUMBER_TYPES = {"int2", "int4", "int8", "float4", "float8", "numeric"}
+
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class ResultColumn:
+    """One column of a result. `type` is PostgreSQL's name of its type, such as numeric or timestamptz."""
+
+    name: str
+    type: str
+
+    @property
+    def is_number(self) -> bool:
+        return self.type in NUMBER_TYPES
+
+
+@dataclass(frozen=True)
+class RowRange:
+    """Skip `offset` rows, then read at most `limit` rows (None: all).
+
+    Rows are in the report's own order, or sorted by the column `sort`.
+    """
+
+    sort: str | None = None
+    descending: bool = False
+    limit: int | None = None
+    offset: int = 0
+
+
+ALL_ROWS = RowRange()
