@@ -90,15 +90,15 @@ def cost(bodies: list[bytes], seed: int) -> float:
 @contextmanager
 def without_totals() -> Iterator[None]:
     from sales.ingest import writer as services
-    from sales.totals import country_totals
+    from sales.totals import country_folding
 
     store_few = re.sub(r", noted_by_country AS \(.*?\n    \)", "", services.STORE_FEW, flags=re.DOTALL)
     if store_few == services.STORE_FEW:
         raise RuntimeError("the statement is not as it was")
     with (
         patch.object(services, "STORE_FEW", store_few),
-        patch.object(country_totals, "APPEND_TO_JOURNAL", f"EXPLAIN {country_totals.APPEND_TO_JOURNAL}"),  # of COPY
-        patch.object(country_totals, "fold_if_due", lambda sale_ids: None),
+        patch.object(country_folding, "APPEND_TO_JOURNAL", f"EXPLAIN {country_folding.APPEND_TO_JOURNAL}"),  # of COPY
+        patch.object(country_folding, "fold_if_due", lambda sale_ids: None),
     ):
         yield
 

@@ -1,4 +1,4 @@
-"""Register the admin pages of this app, which live in `sales.backoffice`."""
+"""Register the admin pages of this app. They are defined in `sales.backoffice`."""
 
 from django.contrib import admin
 
@@ -10,5 +10,5 @@ from sales.models import RejectedEvent, Sale
 
 admin.site.register(Sale, SaleAdmin)
 admin.site.register(RejectedEvent, RejectedEventAdmin)
-admin.site.unregister(Country)  # this app registers a list that also shows the sales of each country
+admin.site.unregister(Country)  # its list in this app also has the sales of each country
 admin.site.register(Country, CountryAdmin)

@@ -145,7 +145,7 @@ class Total(CategoryFigures):
 class IngestMinute(models.Model):
     """How many events that were received in one minute (UTC) were accepted, and how many duplicate, as far as folded.
 
-    Kept for some days (`sales.totals.minutes`).
+    Kept for some days (`sales.totals.ingest_minutes`).
     """
 
     minute = models.DateTimeField(primary_key=True)

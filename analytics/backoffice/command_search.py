@@ -10,7 +10,7 @@ from sales.backoffice import command_search
 
 def find(request: HttpRequest, term: str) -> list[SearchResult]:
     """Return the results that this user may see. `term` is the typed text in lower case."""
-    results = command_search.find(request)
+    results = command_search.search(request)
     if request.user.has_perm("analytics.view_report"):
         results += [
             SearchResult(

@@ -1,6 +1,6 @@
 """Put together the back office's first page: sales, ingest and failed reports, each for users with the permission.
 
-`?until=2021-06-30` in the address shows the figures up to the end of that day.
+`?until=2021-06-30` in the URL shows the figures up to the end of that day.
 """
 
 import json
@@ -37,7 +37,7 @@ from countries.models import Country
 from sales.ingest.schema import EXAMPLE
 from sales.models import Sale
 from sales.totals.country_totals import TradeFigures, top_countries
-from sales.totals.minutes import MOST_COUNTED, counts_since
+from sales.totals.ingest_minutes import REJECTED_LIMIT, counts_since
 from sales.totals.overview import DAY, CategorySales, Period, category_sales, latest_sales
 from salesengine.backoffice.numbers import count
 
@@ -72,12 +72,12 @@ class Preset:
     """A day that one click chooses."""
 
     title: str
-    address: str
+    url: str
     is_chosen: bool
 
 
 def _until(request: HttpRequest, today: date) -> date:
-    """Return the last day of the figures: the one in the address, or today."""
+    """Return the last day of the figures: the one in the URL, or today."""
     text = request.GET.get("until", "").strip()
     if not text:
         return today
@@ -105,15 +105,15 @@ def _presets(until: date, today: date) -> list[Preset]:
 
 def _sales(request: HttpRequest, until: date, today: date) -> dict[str, Any]:
     period = Period.ending(until, CHART_DAYS)
-    figures = category_sales(Period(period.before.first, period.last))
+    figures = category_sales(Period(period.previous.first, period.last))
     if not figures.overall:
         return {"first_steps": _first_steps(request)}
     latest = latest_sales(until, LATEST_SALES)
     context = {"figures": figures, "period": period_text(period)}
-    has_sales = bool(figures.sold(period).sales)
+    has_sales = bool(figures.total(period).sales)
     if not has_sales:
         context["newest"] = latest[0] if latest else latest_sales(None, 1)[0]
-    if has_sales or figures.sold(period.before).sales:
+    if has_sales or figures.total(period.previous).sales:
         context["cards"] = _cards(figures, until, today)
     context["top_categories"] = [category_row(category) for category in figures.top()]
     return context | _by_country(period, latest, has_sales=has_sales) | _by_day(figures, period, has_sales=has_sales)
@@ -163,8 +163,8 @@ def _first_steps(request: HttpRequest) -> FirstSteps:
     """Return a command that posts the example event, paid now so that this page shows it at once."""
     event = EXAMPLE | {"DATE_PAYMENT": f"{timezone.now():%Y-%m-%dT%H:%M:%SZ}"}
     key = ["-H", "Authorization: Api-Key YOUR-KEY"] if settings.API_KEY_REQUIRED else []
-    address = request.build_absolute_uri(reverse("ingest"))
-    command = ["curl", address, *key, "-H", "Content-Type: application/json", "-d", json.dumps(event)]
+    url = request.build_absolute_uri(reverse("ingest"))
+    command = ["curl", url, *key, "-H", "Content-Type: application/json", "-d", json.dumps(event)]
     return FirstSteps(shlex.join(command), settings.API_KEY_REQUIRED, Country.objects.exists())
 
 
@@ -182,7 +182,7 @@ def _ingest(request: HttpRequest) -> dict[str, Any] | None:
     if may_see_sales:
         counts |= {"Accepted": count(accepted), "Duplicates": count(duplicate)}
     if may_see_rejected:
-        counts["Rejected"] = f"{count(rejected)}{' or more' if rejected >= MOST_COUNTED else ''}"
+        counts["Rejected"] = f"{count(rejected)}{' or more' if rejected >= REJECTED_LIMIT else ''}"
     return {"since": since, "counts": counts, "has_rejected": may_see_rejected and rejected > 0}
 
 

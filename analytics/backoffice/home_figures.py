@@ -7,11 +7,12 @@ from decimal import Decimal
 
 from analytics.definitions.headers import Chart
 from analytics.output.charts import report_chart
-from sales.backoffice.links import sales_address
+from sales.backoffice.links import sales_url
 from sales.models import Sale
 from sales.totals.country_totals import TradeFigures
-from sales.totals.feedback import ZERO, CategoryFeedback
-from sales.totals.overview import CategorySales, Period, Sold, change_in_percent
+from sales.totals.feedback import CategoryFeedback
+from sales.totals.figures import ZERO
+from sales.totals.overview import CategorySales, Period, PeriodFigures, change_in_percent
 from salesengine.backoffice.charts import ChartFigure
 from salesengine.backoffice.numbers import count, money_text
 
@@ -41,33 +42,33 @@ class Card:
     revenue_change: Change
     average: Decimal | None
     average_change: Change
-    address: str  # of the period's sales
+    url: str  # of the period's sales
 
 
 @dataclass(frozen=True)
 class ListRow:
-    """A row of a list: a name, its figures, and the address of its sales."""
+    """A row of a list: a name, its figures, and the URL of its sales."""
 
     name: str
     sales: int
     revenue: Decimal
-    address: str
+    url: str
 
 
 def card(figures: CategorySales, period: Period, title: str) -> Card:
-    now, before = figures.sold(period), figures.sold(period.before)
+    now, before = figures.total(period), figures.total(period.previous)
     average_before = before.average or Decimal(0)
     return Card(
         title=title,
         days=period_text(period),
-        days_before=period_text(period.before),
+        days_before=period_text(period.previous),
         sales=now.sales,
         sales_change=_change(Decimal(now.sales), Decimal(before.sales), count(before.sales), before),
         revenue=now.revenue,
         revenue_change=_change(now.revenue, before.revenue, money_text(before.revenue), before),
         average=now.average,
         average_change=_change(now.average, average_before, money_text(average_before), before),
-        address=period_address(period),
+        url=period_url(period),
     )
 
 
@@ -75,14 +76,14 @@ def period_text(period: Period) -> str:
     return f"{period.first}" if period.first == period.last else f"{period.first} to {period.last}"
 
 
-def period_address(period: Period, **filters: str) -> str:
+def period_url(period: Period, **filters: str) -> str:
     """Return the list of a period's sales, filtered by fields of a sale."""
-    return sales_address({"start": period.first, "end": period.last, **filters})
+    return sales_url({"start": period.first, "end": period.last, **filters})
 
 
-def _change(now: Decimal | None, before: Decimal, before_text: str, sold_before: Sold) -> Change:
+def _change(now: Decimal | None, before: Decimal, before_text: str, figures_before: PeriodFigures) -> Change:
     """Compare two figures in words, with a percentage where that means something."""
-    if not sold_before.sales:
+    if not figures_before.sales:
         return Change("", "no sales before")
     if now is None:
         return Change("", f"before {before_text}")
@@ -104,25 +105,25 @@ class DailyTable:
     """The chart's numbers as a table: the revenue of each day and category."""
 
     headings: Sequence[str]
-    rows: Sequence[tuple[date, str, Sequence[Decimal]]]  # a day, the address of its sales, and its revenues
+    rows: Sequence[tuple[date, str, Sequence[Decimal]]]  # a day, the URL of its sales, and its revenues
 
 
 def daily_chart(figures: CategorySales, period: Period) -> ChartFigure | None:
     """Return the revenue by day, stacked by category. Days without sales are zero."""
-    days = {day: period_address(Period(day, day)) for day in period.days}
-    rows, addresses = [], []
+    days = {day: period_url(Period(day, day)) for day in period.days}
+    rows, urls = [], []
     for category in figures.categories(period):
-        filter_query = sales_address({"category": category}).partition("?")[2]
-        for day, address in days.items():
+        filter_query = sales_url({"category": category}).partition("?")[2]
+        for day, url in days.items():
             rows.append((day, category or NO_CATEGORY, figures.daily.get((category, day), ZERO)[1]))
-            addresses.append(("", "", f"{address}&{filter_query}"))
+            urls.append(("", "", f"{url}&{filter_query}"))
     return report_chart(
         DAILY_CHART,
         ["day", "category", "revenue"],
         rows,
         title=f"Revenue by day and category, {period_text(period)}",
         formats={"revenue": "money"},
-        addresses=addresses,
+        urls=urls,
     )
 
 
@@ -132,8 +133,8 @@ def daily_table(figures: CategorySales, period: Period) -> DailyTable:
     rows = []
     for day in reversed(period.days):
         revenues = [figures.daily.get((category, day), ZERO)[1] for category in categories]
-        total = figures.sold(Period(day, day)).revenue
-        rows.append((day, period_address(Period(day, day)), [total, *revenues]))
+        total = figures.total(Period(day, day)).revenue
+        rows.append((day, period_url(Period(day, day)), [total, *revenues]))
     return DailyTable(["All", *(category or NO_CATEGORY for category in categories)], rows)
 
 
@@ -141,7 +142,7 @@ def daily_table(figures: CategorySales, period: Period) -> DailyTable:
 
 
 def category_row(top: CategoryFeedback) -> ListRow:
-    return ListRow(top.category, top.sales_count, top.total_revenue, sales_address({"category": top.category}))
+    return ListRow(top.category, top.sales_count, top.total_revenue, sales_url({"category": top.category}))
 
 
 def country_row(figures: TradeFigures, period: Period, names: Mapping[str, str]) -> ListRow:
@@ -149,7 +150,7 @@ def country_row(figures: TradeFigures, period: Period, names: Mapping[str, str])
     ids = {"id_seller_country": figures.seller, "id_buyer_country": figures.buyer}
     filters = {field: id_country for field, id_country in ids.items() if id_country is not None}
     name = " → ".join(names.get(id_country, id_country) for id_country in filters.values())
-    return ListRow(name, figures.sales_count, figures.revenue, period_address(period, **filters))
+    return ListRow(name, figures.sales_count, figures.revenue, period_url(period, **filters))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The admin's report pages: a list, a page for each report with its form and result, and downloads.
 
-The address of a page has the whole run, so that users can share it: the report's parameters by name, and `page`, `sort`
+The URL of a page has the whole run, so that users can share it: the report's parameters by name, and `page`, `sort`
 and `run` (see `parse_row_range` and `WHOLE`).
 """
 
@@ -25,7 +25,7 @@ from django.views.decorators.http import require_GET, require_POST
 from analytics import models
 from analytics.backoffice.forms import ReportForm
 from analytics.backoffice.highlighting import highlighted_sql
-from analytics.backoffice.results import build_result_page, result_address
+from analytics.backoffice.results import build_result_page, result_query
 from analytics.definitions.reports import (
     InvalidReportError,
     ReportDefinition,
@@ -50,7 +50,7 @@ from analytics.running.run_log import Caller, Run, cancel_run, logged_run
 from analytics.running.runner import explain
 from salesengine.backoffice.base import ModelAdmin, ReadOnly
 
-# Values of `run` in an address: "1" shows a page that fetches the result with a token as its `run`, and "whole" shows a
+# Values of `run` in a URL: "1" shows a page that fetches the result with a token as its `run`, and "whole" shows a
 # page that includes the result, for browsers without JavaScript.
 WHOLE = "whole"
 DEFAULT_RUN = {"run": "1"}  # a query without parameters
@@ -110,8 +110,8 @@ class ReportAdmin(ReadOnly, ModelAdmin[models.Report]):
         token = str(uuid.uuid4())
         context: dict[str, Any] = {
             "token": token,
-            "result_address": result_address(request.GET, run=token),
-            "whole_address": result_address(request.GET, run=WHOLE),
+            "result_query": result_query(request.GET, run=token),
+            "whole_query": result_query(request.GET, run=WHOLE),
         }
         return self._report_response(request, form, **context)
 
@@ -159,7 +159,7 @@ class ReportAdmin(ReadOnly, ModelAdmin[models.Report]):
             plan = {"plan": explain(report, form.bound_parameters)}
         except ReportFailed as error:
             plan = _failure(error)
-        context = {"form": form, "report": report, "back_address": result_address(request.GET, run="")}
+        context = {"form": form, "report": report, "back_query": result_query(request.GET, run="")}
         return self._response(request, "explain", "Plan", context | plan)
 
     @method_decorator(require_GET)  # HEAD would run the report for nothing
@@ -209,9 +209,9 @@ def _crumbs(context: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     """Yield the links to the pages above the one with this context."""
     if report := context.get("report"):
         yield {"title": "Reports", "address": reverse("admin:analytics_report_changelist")}
-        if "back_address" in context:
-            address = reverse("admin:analytics_report", args=[report.name])
-            yield {"title": report.title, "address": address + context["back_address"]}
+        if "back_query" in context:
+            url = reverse("admin:analytics_report", args=[report.name])
+            yield {"title": report.title, "address": url + context["back_query"]}
 
 
 def _find_or_404(name: str) -> ReportDefinition:

@@ -14,7 +14,7 @@ from analytics.output.formats import text_for_people
 from analytics.running.rows import ResultColumn, Row, RowRange
 from analytics.running.runner import Result
 from countries.models import Country
-from sales.backoffice.links import sales_address
+from sales.backoffice.links import sales_url
 from salesengine.backoffice.charts import ChartFigure
 from salesengine.backoffice.numbers import count, exact_text, money_text, percent
 
@@ -23,22 +23,22 @@ PLAIN = ColumnFormat()
 
 @dataclass(frozen=True)
 class TableCell:
-    """A cell of the table. `title` is its tooltip, and `address` the page that it links to."""
+    """A cell of the table. `title` is its tooltip, and `url` the page that it links to."""
 
     text: str
     is_number: bool = False
     title: str = ""
-    address: str = ""
+    url: str = ""
 
 
 @dataclass(frozen=True)
 class Heading:
-    """A column's heading, with the table's current order by it, if any, and the address that changes the order."""
+    """A column's heading, with the table's current order by it, if any, and the URL that changes the order."""
 
     text: str
     is_number: bool
     order: str
-    address: str
+    url: str
 
 
 @dataclass(frozen=True)
@@ -64,15 +64,15 @@ def build_result_page(form: ReportForm, result: Result, rows: Sequence[Row], *, 
         headings=[_heading(form, column) for column in result.columns],
         rows=cells,
         summary=_summary(row_range, len(rows), is_truncated=result.is_truncated),
-        previous=result_address(query, page=str(page - 1)) if page > 1 else "",
-        next=result_address(query, page=str(page + 1)) if result.is_truncated else "",
+        previous=result_query(query, page=str(page - 1)) if page > 1 else "",
+        next=result_query(query, page=str(page + 1)) if result.is_truncated else "",
         warnings=[assertion.failure_message for assertion in result.failed_assertions],
         received_at=result.watermark.received_at,
         chart=_chart(form, result, rows, cells),
     )
 
 
-def result_address(query: Mapping[str, str], **changes: str) -> str:
+def result_query(query: Mapping[str, str], **changes: str) -> str:
     """Return the query string of the same run with other values of `page`, `sort` or `run`. "" removes one."""
     values = {name: query[name] for name in query} | {"run": "1"} | changes
     removed = [name for name in changes if not changes[name]]
@@ -87,7 +87,7 @@ def _heading(form: ReportForm, column: ResultColumn) -> Heading:
     sort = f"-{column.name}" if is_next_descending else column.name
     title = form.report.header.columns.get(column.name, PLAIN).title
     return Heading(
-        title or readable(column.name), column.is_number, order, result_address(form.query, sort=sort, page="")
+        title or readable(column.name), column.is_number, order, result_query(form.query, sort=sort, page="")
     )
 
 
@@ -116,7 +116,7 @@ def _chart(
         rows,
         title=header.title if is_whole else f"{header.title} (rows {count(offset + 1)} to {count(offset + len(rows))})",
         formats={name: column.format for name, column in header.columns.items() if column.format},
-        addresses=[[cell.address for cell in row] for row in cells],
+        urls=[[cell.url for cell in row] for row in cells],
     )
 
 
@@ -132,33 +132,33 @@ def _cells(
     cells = []
     for row in rows:
         by_name = dict(zip(names, row, strict=True))
-        addresses = [
-            _sales_address(column_format, by_name, form.bound_parameters) if links_sales else ""
+        urls = [
+            _cell_sales_url(column_format, by_name, form.bound_parameters) if links_sales else ""
             for column_format in formats
         ]
         cells.append(
             [
-                _cell(value, column, column_format, countries, address)
-                for value, column, column_format, address in zip(row, columns, formats, addresses, strict=True)
+                _cell(value, column, column_format, countries, url)
+                for value, column, column_format, url in zip(row, columns, formats, urls, strict=True)
             ]
         )
     return cells
 
 
 def _cell(
-    value: Any, column: ResultColumn, column_format: ColumnFormat, countries: Mapping[str, str], address: str
+    value: Any, column: ResultColumn, column_format: ColumnFormat, countries: Mapping[str, str], url: str
 ) -> TableCell:
     text = text_for_people(value)
     is_number = column.is_number and value is not None and Decimal(value).is_finite()
     if column_format.format == "money" and is_number:
-        return TableCell(money_text(value), True, title=exact_text(value), address=address)
+        return TableCell(money_text(value), True, title=exact_text(value), url=url)
     if column_format.format == "percent" and is_number:
-        return TableCell(percent(value), True, title=text, address=address)
+        return TableCell(percent(value), True, title=text, url=url)
     if column_format.format == "country" and (name := countries.get(str(value))):
-        return TableCell(f"{name} ({text})", address=address)
+        return TableCell(f"{name} ({text})", url=url)
     if column_format.format == "link" and text.startswith(("http://", "https://")):
-        return TableCell(text, address=text)
-    return TableCell(text, column.is_number, address=address if value is not None else "")
+        return TableCell(text, url=text)
+    return TableCell(text, column.is_number, url=url if value is not None else "")
 
 
 def _country_names(formats: list[ColumnFormat], rows: Sequence[Row]) -> dict[str, str]:
@@ -169,7 +169,7 @@ def _country_names(formats: list[ColumnFormat], rows: Sequence[Row]) -> dict[str
     return dict(named)
 
 
-def _sales_address(column_format: ColumnFormat, row: Mapping[str, Any], bound: BoundParameters) -> str:
+def _cell_sales_url(column_format: ColumnFormat, row: Mapping[str, Any], bound: BoundParameters) -> str:
     """Return the list of the sales behind a number, or "" if the header does not say which they are.
 
     A parameter without a value does not filter the sales; a null in a column does.
@@ -181,4 +181,4 @@ def _sales_address(column_format: ColumnFormat, row: Mapping[str, Any], bound: B
         for sale_field, source in column_format.sales.items()
         if source in row or bound.values.get(source) is not None
     }
-    return sales_address(filters)
+    return sales_url(filters)

@@ -103,7 +103,7 @@ class ReportRunAdmin(ReadOnly, ModelAdmin[ReportRun]):
         context["may_cancel"] = is_running and run.may_be_cancelled_by(request.user)
         if _find(run.report) and request.user.has_perm("analytics.view_report"):
             query = urlencode(run.parameters | {"run": "1"})
-            context["again_address"] = f"{reverse('admin:analytics_report', args=[run.report])}?{query}"
+            context["again_url"] = f"{reverse('admin:analytics_report', args=[run.report])}?{query}"
         return super().render_change_form(request, context, **options)
 
     @method_decorator(require_POST)

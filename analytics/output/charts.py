@@ -25,10 +25,10 @@ class Cell(NamedTuple):
     x: Any
     series: str
     number: Decimal | None
-    address: str
+    url: str
 
 
-Sums = dict[Any, tuple[Decimal, str]]  # of one series, by x: the sum and its address
+Sums = dict[Any, tuple[Decimal, str]]  # of one series, by x: the sum and its URL
 
 
 def report_chart(
@@ -38,15 +38,15 @@ def report_chart(
     *,
     title: str,
     formats: Mapping[str, str],
-    addresses: Sequence[Sequence[str]],
+    urls: Sequence[Sequence[str]],
 ) -> ChartFigure | None:
     """Return the chart of `rows`, or None if there is nothing to draw.
 
-    `columns` has the names of a row's values, `formats` says which columns are "money" or "percent", and `addresses`
+    `columns` has the names of a row's values, `formats` says which columns are "money" or "percent", and `urls`
     has for each value the page that a click on it opens, or "". Numbers with the same x and series are added up. Nulls
     and numbers that are not finite are gaps. Rows without x are counted in a note.
     """
-    cells = _cells(chart, list(columns), rows, addresses)
+    cells = _cells(chart, list(columns), rows, urls)
     drawn = [cell for cell in cells if cell.x is not None]
     if all(cell.number is None for cell in drawn):
         return None
@@ -69,7 +69,7 @@ def report_chart(
 
 
 def _cells(
-    chart: Chart, columns: list[str], rows: Sequence[Sequence[Any]], addresses: Sequence[Sequence[str]]
+    chart: Chart, columns: list[str], rows: Sequence[Sequence[Any]], urls: Sequence[Sequence[str]]
 ) -> list[Cell]:
     """Return the cells to draw; none if a column is missing or a y column has values that are not numbers.
 
@@ -82,11 +82,11 @@ def _cells(
         return []
     to_x = _x_converter([row[index[chart.x]] for row in rows], is_line=chart.type == "line")
     cells = []
-    for row, row_addresses in zip(rows, addresses, strict=True):
+    for row, row_urls in zip(rows, urls, strict=True):
         x = to_x(row[index[chart.x]])
         for name in chart.y:
             series = _text(row[index[chart.series]]) if chart.series else name
-            cells.append(Cell(x, series, _drawable(row[index[name]]), row_addresses[index[name]]))
+            cells.append(Cell(x, series, _drawable(row[index[name]]), row_urls[index[name]]))
     return cells if to_x is _text else sorted(cells, key=lambda cell: (cell.x is not None, cell.x))
 
 
@@ -134,7 +134,7 @@ def _series(chart: Chart, cells: list[Cell], formats: Mapping[str, str]) -> tupl
     sums: dict[str, Sums] = {cell.series: {} for cell in cells}
     for cell in cells:
         if cell.number is not None:
-            _add(sums[cell.series], cell.x, cell.number, cell.address)
+            _add(sums[cell.series], cell.x, cell.number, cell.url)
     series = list(sums.items())
     if chart.series:
         series.sort(key=lambda item: -sum(abs(number) for number, _ in item[1].values()))
@@ -150,12 +150,12 @@ def _series(chart: Chart, cells: list[Cell], formats: Mapping[str, str]) -> tupl
     return shown, len(smallest)
 
 
-def _add(sums: Sums, x: Any, number: Decimal, address: str) -> None:
+def _add(sums: Sums, x: Any, number: Decimal, url: str) -> None:
     if x in sums:
-        before, address_before = sums[x]
-        sums[x] = EXACT.add(before, number), address if address == address_before else ""
+        before, url_before = sums[x]
+        sums[x] = EXACT.add(before, number), url if url == url_before else ""
     else:
-        sums[x] = number, address
+        sums[x] = number, url
 
 
 def _adds_up(chart: Chart, formats: Mapping[str, str]) -> bool:
@@ -164,9 +164,7 @@ def _adds_up(chart: Chart, formats: Mapping[str, str]) -> bool:
 
 
 def _points(sums: Sums, x_values: list[Any], kind: str) -> list[Point | None]:
-    return [
-        Point(sums[x][0], _number_text(sums[x][0], kind), address=sums[x][1]) if x in sums else None for x in x_values
-    ]
+    return [Point(sums[x][0], _number_text(sums[x][0], kind), url=sums[x][1]) if x in sums else None for x in x_values]
 
 
 def _number_text(number: Decimal, kind: str) -> str:

@@ -9,7 +9,7 @@ from django.db.models.lookups import LessThan
 
 from sales.api.parameters import SalesCursor, SalesQuery
 from sales.models import Sale
-from sales.totals.feedback import between
+from sales.totals.periods import between
 from salesengine.http.errors import InvalidInput, TookTooLong
 
 # What a sale is answered with, and where it is kept. The names in the middle are those of the sale event.

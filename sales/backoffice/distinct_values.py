@@ -1,13 +1,13 @@
-"""The values there are in a column that has an index, however many rows have each."""
+"""List the distinct values of an indexed column, at a cost that does not grow with the number of rows."""
 
 from django.db import connection
 from psycopg import sql
 
-MOST_CHOICES = 200
-MOST_COUNTRIES = 1_000
+VALUE_LIMIT = 200
+COUNTRY_LIMIT = 1_000
 
 
-# The index is read once for each value, not each row. (PostgreSQL's wiki, "Loose indexscan")
+# PostgreSQL looks up the next value in the index instead of reading every row (PostgreSQL wiki, "Loose indexscan").
 VALUES = """
     WITH RECURSIVE found AS (
         SELECT min({column}) AS value FROM {table}
@@ -19,22 +19,22 @@ VALUES = """
     """
 
 
-def distinct_values(table: str, column: str, containing: str = "", most: int = MOST_CHOICES) -> list[str]:
-    """The first values, in their order, that contain a text in capital or small letters."""
+def distinct_values(table: str, column: str, containing: str = "", limit: int = VALUE_LIMIT) -> list[str]:
+    """Return the first values, in order, that contain a text, without regard to case."""
     query = sql.SQL("{values} AND position(lower(%s) IN lower(value)) > 0 LIMIT %s").format(
         values=_values(table, column)
     )
     with connection.cursor() as cursor:
-        cursor.execute(query, [containing, most])
+        cursor.execute(query, [containing, limit])
         return [value for (value,) in cursor]
 
 
 def country_ids() -> list[str]:
-    """The ids of countries that sales have, whether sellers' or buyers', as far as they are not too many to choose."""
+    """Return the ids of sellers' and buyers' countries in sales, up to COUNTRY_LIMIT of each."""
     sides = [_values("sales", column) for column in ("id_seller_country", "id_buyer_country")]
     query = sql.SQL("({} LIMIT %s) UNION ({} LIMIT %s) ORDER BY value").format(*sides)
     with connection.cursor() as cursor:
-        cursor.execute(query, [MOST_COUNTRIES, MOST_COUNTRIES])
+        cursor.execute(query, [COUNTRY_LIMIT, COUNTRY_LIMIT])
         return [value for (value,) in cursor]
 
 

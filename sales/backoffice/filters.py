@@ -1,4 +1,4 @@
-"""The filters of the admin's list of sales: what each takes in an address, and which sales it leaves."""
+"""The filters of the list of sales: their query parameters, form fields and conditions."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -26,7 +26,7 @@ from sales.models import Category, Sale
 AMOUNT = re.compile(r"[+-]?[0-9]{1,30}(\.[0-9]{1,30})?")
 YES = {"True", "true", "1", "on"}
 
-# The parameters of the list's address, and those of the report that exports the same sales.
+# Query parameters of the list of sales, and the parameters of the report that exports the same sales.
 EXPORTED = {
     "date_payment_from": "start",
     "date_payment_to": "end",
@@ -67,7 +67,7 @@ LABELS = {
 
 
 class FilterForm(forms.Form):
-    """Fields by the names of their parameters."""
+    """A form with one field for each query parameter of a filter."""
 
     Media = DropdownForm.Media
 
@@ -77,12 +77,12 @@ class FilterForm(forms.Form):
 
 
 class FormFilter(ListFilter):
-    """A filter that is a few of unfold's controls, each of which is a parameter of the address."""
+    """A filter with several form fields, one for each of its query parameters."""
 
     template = "unfold/filters/filters_field.html"
     form_class = FilterForm
     parameters: tuple[str, ...]
-    ignores_blanks = False  # around what was typed: ids and names may have some
+    strips_spaces = False  # ids and names may begin or end with spaces
 
     def __init__(self, request: HttpRequest, params: dict[str, Any], model: type[Sale], model_admin: Any) -> None:
         super().__init__(request, params, model, model_admin)
@@ -90,7 +90,7 @@ class FormFilter(ListFilter):
         for name in self.parameters:
             if name in params:
                 text = params.pop(name)[-1]
-                self.used_parameters[name] = text.strip() if self.ignores_blanks else text
+                self.used_parameters[name] = text.strip() if self.strips_spaces else text
 
     def has_output(self) -> bool:
         return True
@@ -103,28 +103,28 @@ class FormFilter(ListFilter):
         yield {"form": self.form_class(dict(self.fields()), data)}
 
     def fields(self) -> Iterator[tuple[str, forms.Field]]:
-        """The name and the control of each parameter."""
+        """Yield the name and the form field of each query parameter."""
         raise NotImplementedError
 
     def condition(self, name: str, text: str) -> Q:
-        """What sales must fulfil for this value. Raises ValueError, in words, for one that makes no sense."""
+        """Return the condition for a value. Raises ValueError, with a text that follows the field's label."""
         raise NotImplementedError
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """All conditions together. Where one makes no sense nothing is shown, and it is said why."""
+        """Apply all conditions. After an invalid value, show no sales and a message."""
         for name, text in ((name, str(value)) for name, value in self.used_parameters.items() if value):
             try:
                 if "\0" in text:
-                    raise ValueError("holds the character NUL, which nothing does")
+                    raise ValueError("must not contain the character NUL")
                 queryset = queryset.filter(self.condition(name, text))
             except ValueError as error:
-                messages.error(request, f"{LABELS[name]} {error}, so nothing is shown.")
+                messages.error(request, f"{LABELS[name]} {error}. No sales are shown.")
                 return queryset.none()
         return queryset
 
 
 class PlainSelect(UnfoldAdminSelectWidget):  # type: ignore[misc]  # unfold has no types
-    """All its options in one template: one each takes as long as the whole list of sales."""
+    """A select that renders all options in one template: one template per option doubles the time of the page."""
 
     template_name = "sales/select.html"
 
@@ -137,29 +137,29 @@ def switch(label: str) -> forms.Field:
     return forms.BooleanField(label=label, required=False, widget=UnfoldBooleanSwitchWidget({"value": "True"}))
 
 
-def choice_field(label: str, choices: Mapping[str, str], chosen: object = "", **attributes: str) -> forms.Field:
-    """A choice from what there is, and from what the address names, which may be something else."""
-    known = {"": "All", **choices}
-    known.setdefault(str(chosen), str(chosen))
+def choice_field(label: str, choices: Mapping[str, str], selected: object = "", **attributes: str) -> forms.Field:
+    """Return a dropdown of the choices, and of the selected value even if it is not one of them."""
+    options = {"": "All", **choices}
+    options.setdefault(str(selected), str(selected))
     dropdown = {"data-theme": "admin-autocomplete", "class": "unfold-admin-autocomplete admin-autocomplete"}
     return forms.ChoiceField(
-        label=label, required=False, choices=tuple(known.items()), widget=PlainSelect(dropdown | attributes)
+        label=label, required=False, choices=tuple(options.items()), widget=PlainSelect(dropdown | attributes)
     )
 
 
 def is_yes(text: str) -> bool:
     if text not in YES:
-        raise ValueError(f"is {text!r}, and can only be True")
+        raise ValueError(f"must be True, not {text!r}")
     return True
 
 
 class RevenueFilter(FormFilter):
-    """Both ends included; exact to the last digit."""
+    """Revenue in a range, both ends included, compared exactly."""
 
     title = "revenue"
     template = "unfold/filters/filters_numeric_range.html"
     parameters = ("revenue_from", "revenue_to")
-    ignores_blanks = True
+    strips_spaces = True
 
     def fields(self) -> Iterator[tuple[str, forms.Field]]:
         for name, label in zip(self.parameters, ("From", "To"), strict=True):
@@ -169,7 +169,7 @@ class RevenueFilter(FormFilter):
 
     def condition(self, name: str, text: str) -> Q:
         if not AMOUNT.fullmatch(text):
-            raise ValueError("is no number such as 57.25 or -3")
+            raise ValueError("must be a number, such as 57.25 or -3")
         return Q(**{f"revenue__{'gte' if name == 'revenue_from' else 'lte'}": Decimal(text)})
 
 
@@ -178,26 +178,26 @@ class CategoryFilter(FormFilter):
     parameters = ("category__exact", "category__isnull")
 
     def fields(self) -> Iterator[tuple[str, forms.Field]]:
-        chosen = self.used_parameters.get("category__exact", "")
-        yield "category__exact", choice_field("Category", dict(Category.choices), chosen)
+        selected = self.used_parameters.get("category__exact", "")
+        yield "category__exact", choice_field("Category", dict(Category.choices), selected)
         yield "category__isnull", switch("Without a category")
 
     def condition(self, name: str, text: str) -> Q:
         if name == "category__isnull":
             return Q(category__isnull=is_yes(text))
         if text not in Category.values:
-            raise ValueError(f"{text!r} is none of the categories there are")
+            raise ValueError(f"must be one of the categories, not {text!r}")
         return Q(category=text)
 
 
 class BrandFilter(FormFilter):
-    """Brands are so many that they are looked for as somebody types."""
+    """The browser fetches matching brands as the user types, because there may be many."""
 
     title = "brand"
     parameters = ("brand__exact", "brand__isnull")
 
     def fields(self) -> Iterator[tuple[str, forms.Field]]:
-        chosen = self.used_parameters.get("brand__exact", "")
+        selected = self.used_parameters.get("brand__exact", "")
         attributes = {
             "class": "unfold-filter-autocomplete",
             "data-ajax--url": reverse("admin:sales_sale_brands"),
@@ -206,7 +206,7 @@ class BrandFilter(FormFilter):
             "data-allow-clear": "true",
             "data-placeholder": "All",
         }
-        yield "brand__exact", choice_field("Brand", {}, chosen, **attributes)
+        yield "brand__exact", choice_field("Brand", {}, selected, **attributes)
         yield "brand__isnull", switch("Without a brand")
 
     def condition(self, name: str, text: str) -> Q:
@@ -214,14 +214,14 @@ class BrandFilter(FormFilter):
 
 
 class CountryFilter(FormFilter):
-    """A choice from the countries that have a name, and the ids without one that sales have."""
+    """A dropdown of the named countries, and of the unnamed country ids in sales."""
 
     side: str  # "seller" or "buyer"
 
     def fields(self) -> Iterator[tuple[str, forms.Field]]:
         (name,) = self.parameters
         names = {country.pk: country.country_name for country in countries(self.request)}
-        unnamed = {each: f"{each} (no name yet)" for each in ids_in_sales(self.request) if each not in names}
+        unnamed = {pk: f"{pk} (no name yet)" for pk in country_ids_in_sales(self.request) if pk not in names}
         yield name, choice_field(LABELS[name], names | unnamed, self.used_parameters.get(name, ""))
 
     def condition(self, name: str, text: str) -> Q:
@@ -241,7 +241,7 @@ class BuyerCountryFilter(CountryFilter):
 
 
 class ContinentFilter(FormFilter):
-    """A continent is the ids of its countries, which the index of the sales' countries has."""
+    """Select a continent by the ids of its countries, which are indexed in sales."""
 
     side: str
 
@@ -269,7 +269,7 @@ class BuyerContinentFilter(ContinentFilter):
 
 
 class IdsFilter(FormFilter):
-    """Whole ids, each in its own field."""
+    """One field for each kind of id. Only whole ids match."""
 
     title = "ids"
     parameters = ("id_order__exact", "id_product__exact", "id_buyer__exact", "id_seller__exact")
@@ -282,16 +282,16 @@ class IdsFilter(FormFilter):
 
 
 def countries(request: HttpRequest) -> list[Country]:
-    """All countries by name, read once for each request."""
+    """Return all countries by name. They are read once per request."""
     if not hasattr(request, "countries"):
         request.countries = list(Country.objects.all())  # type: ignore[attr-defined]
-    known: list[Country] = request.countries  # type: ignore[attr-defined]
-    return known
+    cached: list[Country] = request.countries  # type: ignore[attr-defined]
+    return cached
 
 
-def ids_in_sales(request: HttpRequest) -> list[str]:
-    """All ids of countries that sales have, read once for each request."""
-    if not hasattr(request, "ids_in_sales"):
-        request.ids_in_sales = country_ids()  # type: ignore[attr-defined]
-    known: list[str] = request.ids_in_sales  # type: ignore[attr-defined]
-    return known
+def country_ids_in_sales(request: HttpRequest) -> list[str]:
+    """Return all country ids in sales. They are read once per request."""
+    if not hasattr(request, "country_ids_in_sales"):
+        request.country_ids_in_sales = country_ids()  # type: ignore[attr-defined]
+    cached: list[str] = request.country_ids_in_sales  # type: ignore[attr-defined]
+    return cached

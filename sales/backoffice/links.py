@@ -1,4 +1,4 @@
-"""Where in the admin the sales are that a number is made of, and the buyers and sellers."""
+"""URLs of the admin's pages on sales, buyers and sellers."""
 
 import datetime
 import re
@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from django.urls import reverse
 
-# What the admin's list of sales takes in its address; days are those of payment in UTC, both included.
+# Query parameters of the list of sales. `start` and `end` are days of payment in UTC, both included.
 LOOKUPS = {
     "id_order": "id_order__exact",
     "id_product": "id_product__exact",
@@ -24,28 +24,28 @@ UNSAFE = re.compile(r"[%/\\\s]|\A\.{1,2}\Z")
 NULLABLE = ("brand", "category")
 
 
-def sales_address(filters: Mapping[str, object]) -> str:
-    """The list of the sales that have these values; keys are those of LOOKUPS.
+def sales_url(filters: Mapping[str, object]) -> str:
+    """Return the URL of the list of sales with these values. The keys are those of LOOKUPS.
 
-    None means sales without a brand or category, and any sale in the other fields, which no sale is without.
+    None selects sales without a brand or category. For other fields, which are never empty, None is no filter.
     """
     query = {LOOKUPS[field]: _text(value) for field, value in filters.items() if value is not None}
     query |= {f"{field}__isnull": "True" for field in NULLABLE if field in filters and filters[field] is None}
     return f"{reverse('admin:sales_sale_changelist')}?{urlencode(query)}"
 
 
-def trader_address(side: str, trader_id: str) -> str:
-    """The page of a "buyer" or "seller"; `urllib.parse.unquote` makes an id of what its address ends with.
+def trader_url(side: str, trader_id: str) -> str:
+    """Return the URL of the page of a trader, whose side is "buyer" or "seller".
 
-    Browsers and proxies would take apart a path that holds slashes or dots alone, also escaped ones, so these are
-    escaped twice.
+    Browsers and proxies change paths with slashes or only dots, even if these are percent-encoded. So such characters
+    are encoded twice, and the view decodes the id once more with `urllib.parse.unquote`.
     """
-    escaped = UNSAFE.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), trader_id)
-    return reverse(f"sales_{side}", args=[escaped])
+    encoded = UNSAFE.sub(lambda match: "".join(f"%{byte:02X}" for byte in match[0].encode()), trader_id)
+    return reverse(f"sales_{side}", args=[encoded])
 
 
 def _text(value: object) -> str:
-    """A moment is its day in UTC."""
+    """Return the text of a value. A timestamp becomes its day in UTC."""
     if isinstance(value, datetime.datetime):
         value = (value.astimezone(datetime.UTC) if value.tzinfo else value).date()
     return str(value)

@@ -1,14 +1,16 @@
-"""Finding a page of the sales that match, at once however many there are and however few of them match.
+"""Find one page of the sales that match a filter, fast for any number of sales and of matches.
 
-No index gives every filter's sales in the order of their payment, and two-column indexes would cost ingest a seventh.
-So there are two ways, each quick where the other is not:
+No index lists the matches of every filter in the order of payment, and one index for each filter would slow down ingest
+by a seventh. So there are two ways to find a page:
 
-- by index: fetch all that match, in whatever order, and sort them. PostgreSQL's plan says what that costs beforehand.
-- by walking: go through the newest sales, and stop as soon as the page is full, or after the first DEPTH.
+- Fetch and sort: fetch all matches through the filter's own index, and sort them. This is fast if there are few
+  matches. PostgreSQL's planner estimates what it costs.
+- Scan: read the sales in the order of payment and keep the matches, until the page is full or SCAN_LIMIT sales are
+  read. This is fast if many sales match.
 
-Where a walk does not fill the page, the index gets a moment after all: a plan does not know that what was sold only
-long ago lies close together. What neither finds is said to be looked for among the first DEPTH only, until somebody
-asks for the rest.
+If a scan does not fill the page, fetch and sort is tried after all, for RETRY_TIMEOUT: the planner overestimates its
+cost for old sales, which lie close together. If that times out too, the page is truncated: it has the matches among the
+scanned sales only. A thorough search has the time to fetch and sort.
 """
 
 import datetime
@@ -25,52 +27,52 @@ from django.db.models.functions import Coalesce
 
 from countries.models import Country
 from sales.models import Sale
-from sales.totals.feedback import Figures
+from sales.totals.figures import Figures
 from salesengine.operations.statement_timeout import StatementTimedOut, set_statement_timeout, statement_timeout
 
-DEPTH = 200_000  # sales that are walked through: a tenth of a second
-CHEAP = 50_000  # what PostgreSQL reckons for what takes about as long; the unit is its own
-FEW = 3_000  # sales that can as well all be fetched, from all over the table, and sorted
-MOMENT = 0.15  # seconds, for the index after a walk
-SEARCH_TIMEOUT = 5  # seconds, for the index when asked for all
+SCAN_LIMIT = 200_000  # sales that a scan reads in about 0.1 s
+COST_LIMIT = 50_000  # for fetch and sort, in the planner's cost units: about 0.1 s
+MATCH_LIMIT = 3_000  # matches that are always quick to fetch and sort, wherever they lie in the table
+RETRY_TIMEOUT = 0.15  # seconds
+SEARCH_TIMEOUT = 5  # seconds
 NEWEST_FIRST = ("-date_payment", "-id")
 OLDEST_FIRST = ("date_payment", "id")
-BY_INDEX = """
-    WITH found AS MATERIALIZED ({found})
+FETCH_AND_SORT = """
+    WITH found AS MATERIALIZED ({matching})
     SELECT (SELECT COUNT(*) FROM found),
         ARRAY(SELECT id FROM found ORDER BY date_payment {direction}, id {direction} LIMIT %s OFFSET %s)
     """
 
-Query = tuple[str, tuple[Any, ...]]  # SQL and its parameters
+SqlQuery = tuple[str, tuple[Any, ...]]  # SQL and its parameters
 
 
 @dataclass(frozen=True)
 class SearchPage:
-    """Some of the sales that match, in their order, and how many match: exactly, or about.
+    """The ids of one page of sales, in order, and the number of all matches, which may be an estimate.
 
-    `is_truncated` where only the first DEPTH were looked through, which are those up to `looked_until`.
+    `scanned_until` is set if the page is truncated: the date of payment of the last sale that was read.
     """
 
     ids: list[int]
     has_more: bool
     count: int
-    is_exact: bool
-    looked_until: datetime.datetime | None = None
+    is_exact: bool  # whether `count` is
+    scanned_until: datetime.datetime | None = None
 
     @property
     def is_truncated(self) -> bool:
-        return self.looked_until is not None
+        return self.scanned_until is not None
 
 
 class Plan(NamedTuple):
-    """How many sales PostgreSQL expects, what it reckons it costs to fetch them, and whether an index leads there."""
+    """The planner's estimate of the matches, of the cost to fetch them, and whether an index helps."""
 
     rows: int
     cost: float
     has_index: bool
 
 
-EVERYTHING = Plan(0, inf, has_index=False)  # all sales of a period: the order is that of an index
+UNFILTERED_PLAN = Plan(0, inf, has_index=False)  # always scan: every sale matches
 NO_MATCHES = SearchPage([], has_more=False, count=0, is_exact=True)
 
 
@@ -83,66 +85,73 @@ def find_page(
     newest_first: bool = True,
     thorough: bool = False,
 ) -> SearchPage:
-    """`size` of the `matching` sales after the first `offset`; `period` is all sales of the days asked for.
+    """Return `size` of the `matching` sales after the first `offset`.
 
-    `thorough` looks through all, for as long as SEARCH_TIMEOUT. Raises StatementTimedOut.
+    `period` has all sales of the same days. `thorough` searches all of them, for up to SEARCH_TIMEOUT. Raises
+    StatementTimedOut.
     """
     order = NEWEST_FIRST if newest_first else OLDEST_FIRST
     try:
-        found = matching.order_by().values("id", "date_payment").query.sql_with_params()
+        query = _sql(matching)
     except EmptyResultSet:
         return NO_MATCHES
-    is_all = found == period.order_by().values("id", "date_payment").query.sql_with_params()
-    walked = None
+    is_unfiltered = query == _sql(period)
+    scanned = None
     try:
         with statement_timeout(SEARCH_TIMEOUT):
-            plan = EVERYTHING if is_all else _plan(found)
-            if (plan.rows > FEW or plan.cost > CHEAP) and not thorough:
-                walked = _walk(matching.order_by(*order), period.order_by(*order), size, offset)
-                if len(walked) > size or is_all:
-                    count = max(plan.rows, offset + len(walked))
-                    return SearchPage(walked[:size], has_more=len(walked) > size, count=count, is_exact=False)
+            plan = UNFILTERED_PLAN if is_unfiltered else _plan(query)
+            if (plan.rows > MATCH_LIMIT or plan.cost > COST_LIMIT) and not thorough:
+                scanned = _scan(matching.order_by(*order), period.order_by(*order), size, offset)
+                if len(scanned) > size or is_unfiltered:
+                    count = max(plan.rows, offset + len(scanned))
+                    return SearchPage(scanned[:size], has_more=len(scanned) > size, count=count, is_exact=False)
                 if not plan.has_index:
                     raise StatementTimedOut
-                set_statement_timeout(MOMENT)
-            return _by_index(found, size, offset, newest_first)
+                set_statement_timeout(RETRY_TIMEOUT)
+            return _fetch_and_sort(query, size, offset, newest_first)
     except StatementTimedOut:
-        if walked is None:
+        if scanned is None:
             raise
-        return _cut(walked, period.order_by(*order), offset, plan.rows)
+        return _page_of_a_scan(scanned, period.order_by(*order), offset, plan.rows)
 
 
-def _cut(walked: list[int], period: QuerySet[Sale], offset: int, rows: int) -> SearchPage:
-    """What a walk found that came to its end, which may be the end of the period."""
-    until = next(iter(period.values_list("date_payment", flat=True)[DEPTH - 1 : DEPTH]), None)
-    is_whole = until is None and bool(walked or not offset)
-    count = offset + len(walked) if is_whole else max(rows, offset + len(walked))
-    return SearchPage(walked, has_more=False, count=count, is_exact=is_whole, looked_until=until)
+def _sql(sales: QuerySet[Sale]) -> SqlQuery:
+    query: SqlQuery = sales.order_by().values("id", "date_payment").query.sql_with_params()
+    return query
 
 
-def _plan(found: Query) -> Plan:
+def _page_of_a_scan(scanned: list[int], period: QuerySet[Sale], offset: int, estimate: int) -> SearchPage:
+    """Return the last page of a scan, which is truncated unless the scan reached the end of the period."""
+    until = next(iter(period.values_list("date_payment", flat=True)[SCAN_LIMIT - 1 : SCAN_LIMIT]), None)
+    is_complete = until is None and bool(scanned or not offset)
+    count = offset + len(scanned) if is_complete else max(estimate, offset + len(scanned))
+    return SearchPage(scanned, has_more=False, count=count, is_exact=is_complete, scanned_until=until)
+
+
+def _plan(query: SqlQuery) -> Plan:
     with connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN (FORMAT JSON) {found[0]}", found[1])
+        cursor.execute(f"EXPLAIN (FORMAT JSON) {query[0]}", query[1])
         (explained,) = cursor.fetchone()
     text = explained if isinstance(explained, str) else json.dumps(explained)
-    [whole] = json.loads(text)
-    return Plan(whole["Plan"]["Plan Rows"], whole["Plan"]["Total Cost"], has_index="Seq Scan" not in text)
+    [statement] = json.loads(text)
+    return Plan(statement["Plan"]["Plan Rows"], statement["Plan"]["Total Cost"], has_index="Seq Scan" not in text)
 
 
-def _by_index(found: Query, size: int, offset: int, newest_first: bool) -> SearchPage:
-    query = BY_INDEX.format(found=found[0], direction="DESC" if newest_first else "ASC")
+def _fetch_and_sort(query: SqlQuery, size: int, offset: int, newest_first: bool) -> SearchPage:
+    matching, parameters = query
+    statement = FETCH_AND_SORT.format(matching=matching, direction="DESC" if newest_first else "ASC")
     with connection.cursor() as cursor:
-        cursor.execute(query, [*found[1], size, offset])
+        cursor.execute(statement, [*parameters, size, offset])
         count, ids = cursor.fetchone()
     return SearchPage(ids, has_more=offset + len(ids) < count, count=count, is_exact=True)
 
 
-def _walk(matching: QuerySet[Sale], period: QuerySet[Sale], size: int, offset: int) -> list[int]:
-    """The ids of the page, and of one more sale if there is one; both are in the same order.
+def _scan(matching: QuerySet[Sale], period: QuerySet[Sale], size: int, offset: int) -> list[int]:
+    """Return the ids of the page, and of the next sale if there is one. Both querysets have the same order.
 
-    Inside of `WITH sales AS` the name is that of the table, and after it that of its first rows.
+    The statement names the first SCAN_LIMIT sales of the period `sales`, so that the filter's SQL reads only these.
     """
-    first_sql, first_parameters = period[:DEPTH].query.sql_with_params()
+    first_sql, first_parameters = period[:SCAN_LIMIT].query.sql_with_params()
     page_sql, page_parameters = matching.values("id")[offset : offset + size + 1].query.sql_with_params()
     with connection.cursor() as cursor:
         cursor.execute(f'WITH "sales" AS ({first_sql}) {page_sql}', [*first_parameters, *page_parameters])
@@ -150,12 +159,12 @@ def _walk(matching: QuerySet[Sale], period: QuerySet[Sale], size: int, offset: i
 
 
 def with_country_names(sales: QuerySet[Sale]) -> QuerySet[Sale]:
-    """The sales with the names of their countries, or the ids of those that have none: `buyer_home`, `seller_home`.
+    """Add `buyer_country_name` and `seller_country_name`, which fall back to the country's id.
 
-    A join would hide the sales of countries without a name.
+    Subqueries, because a join would hide the sales of unknown countries.
     """
     names = {
-        f"{side}_home": Coalesce(
+        f"{side}_country_name": Coalesce(
             Subquery(Country.objects.filter(pk=OuterRef(f"{side}_country_id")).values("country_name")[:1]),
             F(f"{side}_country_id"),
         )
@@ -164,14 +173,14 @@ def with_country_names(sales: QuerySet[Sale]) -> QuerySet[Sale]:
     return sales.annotate(**names)
 
 
-def fetch(ids: list[int], sales: QuerySet[Sale]) -> list[Sale]:
-    """These of the sales, in the order of the ids."""
+def fetch_in_order(ids: list[int], sales: QuerySet[Sale]) -> list[Sale]:
+    """Return the sales with these ids, in the order of the ids."""
     by_id = {sale.pk: sale for sale in sales.order_by().filter(pk__in=ids)} if ids else {}
     return [by_id[sale_id] for sale_id in ids if sale_id in by_id]
 
 
-def add_up(matching: QuerySet[Sale]) -> Figures:
-    """How many sales match, and their revenue: reads all of them. Raises StatementTimedOut."""
+def count_and_sum(matching: QuerySet[Sale]) -> Figures:
+    """Return the exact number and revenue of the matching sales, by reading all of them. Raises StatementTimedOut."""
     with statement_timeout(SEARCH_TIMEOUT):
         sums = matching.order_by().aggregate(number=Count("pk"), revenue=Sum("revenue"))
     return sums["number"], sums["revenue"] or Decimal(0)

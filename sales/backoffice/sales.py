@@ -1,4 +1,4 @@
-"""Staff browse sales here. Sales are facts: nothing adds, changes or deletes them."""
+"""The admin's pages on sales. They are read-only, because sales are never changed."""
 
 from functools import reduce
 from operator import or_
@@ -23,19 +23,22 @@ from sales.backoffice.filters import (
     SellerContinentFilter,
     SellerCountryFilter,
 )
-from sales.backoffice.links import sales_address, trader_address
+from sales.backoffice.links import sales_url, trader_url
 from sales.backoffice.sale_list import SalesList
 from sales.backoffice.sale_search import with_country_names
-from sales.backoffice.trader_pages import around_sale
+from sales.backoffice.trader_pages import related_sales
 from sales.backoffice.traders import BUYER, SELLER, Side
 from sales.models import Sale
 from salesengine.backoffice.base import DayRangeFilter, ModelAdmin, ReadOnly
+from salesengine.backoffice.numbers import money
 from salesengine.operations.statement_timeout import StatementTimedOut, statement_timeout
 
-SUGGESTED = 50  # brands
+BRAND_LIMIT = 50  # suggested brands
 
 
 class SaleAdmin(ReadOnly, ModelAdmin[Sale]):
+    """The list of sales, and the page of a sale with related sales."""
+
     list_display = ("date_payment", "order", "id_product", "category", "brand", "trade", "amount")
     list_filter = (
         ("date_payment", DayRangeFilter),
@@ -48,23 +51,23 @@ class SaleAdmin(ReadOnly, ModelAdmin[Sale]):
         BuyerContinentFilter,
         IdsFilter,
     )
-    # Exact matches, which the indexes carry; a part of an id would be looked for in every sale.
+    # Only whole ids match, through their indexes. Searching for a part of an id would read every sale.
     search_fields = ("id_order", "id_product", "id_buyer", "id_seller")
-    search_help_text = "A whole order, product, buyer or seller id"
+    search_help_text = "Complete order, product, buyer or seller ID"
     ordering = ("-date_payment", "-id")
     sortable_by = ("date_payment",)
     fields = (
         *("id", "order", "id_product", "category", "brand", "amount"),
         *("date_payment", "received_at", "buyer", "seller", "event_id"),
     )
-    list_before_template = "admin/sales/sale/figures.html"
-    change_form_outer_after_template = "admin/sales/sale/around.html"
+    list_before_template = "admin/sales/sale/list_summary.html"
+    change_form_outer_after_template = "admin/sales/sale/related.html"
 
     class Media:
         css = {"all": ["sales/sales.css"]}
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """What the filters take; other comparisons, such as a regex or a year 0, could fail or read every sale."""
+        """Allow only the lookups of the filters. Others, such as a regex or the year 0, can fail or read every sale."""
         return lookup in EXPORTED
 
     def get_changelist(self, request: HttpRequest, **options: Any) -> type[SalesList]:
@@ -76,9 +79,9 @@ class SaleAdmin(ReadOnly, ModelAdmin[Sale]):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Sale], search_term: str
     ) -> tuple[QuerySet[Sale], bool]:
-        whole = search_term.strip()
-        anywhere = reduce(or_, (Q(**{field: whole}) for field in self.search_fields))
-        return (queryset.filter(anywhere) if whole else queryset), False
+        text = search_term.strip()
+        matches_an_id = reduce(or_, (Q(**{field: text}) for field in self.search_fields))
+        return (queryset.filter(matches_an_id) if text else queryset), False
 
     # Pages
 
@@ -86,29 +89,29 @@ class SaleAdmin(ReadOnly, ModelAdmin[Sale]):
         return [path("brands/", self.admin_site.admin_view(self.brands), name="sales_sale_brands"), *super().get_urls()]
 
     def brands(self, request: HttpRequest) -> HttpResponse:
-        """The first brands that contain what was typed, as select2 wants them."""
+        """Suggest brands that contain the typed text, in the format of select2."""
         if not self.has_view_permission(request):
             return JsonResponse({"results": []}, status=403)
         typed = request.GET.get("term", "").replace("\0", "")
         try:
             with statement_timeout(1):
-                found = distinct_values("sales", "brand", containing=typed, most=SUGGESTED)
-        except StatementTimedOut:  # there are many, and few contain it
-            found = []
-        if typed and typed not in found:
-            found = [*found, typed]  # which can be asked for all the same
-        return JsonResponse({"results": [{"id": brand, "text": brand} for brand in found]})
+                brands = distinct_values("sales", "brand", containing=typed, limit=BRAND_LIMIT)
+        except StatementTimedOut:  # few of very many brands contain the text
+            brands = []
+        if typed and typed not in brands:
+            brands = [*brands, typed]  # so that users can filter by a brand that was not found
+        return JsonResponse({"results": [{"id": brand, "text": brand} for brand in brands]})
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **options: Any) -> Any:
         if sale := context.get("original"):
-            context |= around_sale(sale)
+            context |= related_sales(sale)
         return super().render_change_form(request, context, *args, **options)
 
     # Columns and fields
 
     @admin.display(description="order")
     def order(self, sale: Sale) -> SafeString:
-        return format_html('<a href="{}">{}</a>', sales_address({"id_order": sale.id_order}), sale.id_order)
+        return format_html('<a href="{}">{}</a>', sales_url({"id_order": sale.id_order}), sale.id_order)
 
     @admin.display(description="buyer → seller")
     def trade(self, sale: Sale) -> SafeString:
@@ -119,17 +122,18 @@ class SaleAdmin(ReadOnly, ModelAdmin[Sale]):
         )
 
     @admin.display(description="revenue")
-    def amount(self, sale: Sale) -> str:
-        return f"{sale.revenue:f}"  # with the decimals it came with; the field's own text has all it could have
+    def amount(self, sale: Sale) -> SafeString:
+        return money(sale.revenue)
 
     @admin.display(description="buyer (country)")
     def buyer(self, sale: Sale) -> SafeString:
-        return trader_link(BUYER, sale.id_buyer, getattr(sale, "buyer_home", ""))
+        return trader_link(BUYER, sale.id_buyer, getattr(sale, "buyer_country_name", ""))
 
     @admin.display(description="seller (country)")
     def seller(self, sale: Sale) -> SafeString:
-        return trader_link(SELLER, sale.id_seller, getattr(sale, "seller_home", ""))
+        return trader_link(SELLER, sale.id_seller, getattr(sale, "seller_country_name", ""))
 
 
-def trader_link(side: Side, trader_id: str, home: str) -> SafeString:
-    return format_html('<span><a href="{}">{}</a> ({})</span>', trader_address(side.name, trader_id), trader_id, home)
+def trader_link(side: Side, trader_id: str, country: str) -> SafeString:
+    url = trader_url(side.name, trader_id)
+    return format_html('<span><a href="{}">{}</a> ({})</span>', url, trader_id, country)

@@ -1,4 +1,4 @@
-"""The page of a buyer and that of a seller, and what a sale's page says of both."""
+"""The pages of buyers and sellers, and the related sales on a sale's page."""
 
 import datetime
 from calendar import monthrange
@@ -13,48 +13,48 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from countries.models import Country
-from sales.backoffice.links import sales_address, trader_address
-from sales.backoffice.sale_search import fetch, find_page, with_country_names
+from sales.backoffice.links import sales_url, trader_url
+from sales.backoffice.sale_search import fetch_in_order, find_page, with_country_names
 from sales.backoffice.traders import BUYER, SELLER, Breakdown, History, Side, count_sales, history
 from sales.models import Sale
 from salesengine.backoffice.charts import ChartFigure, Point, Series
 from salesengine.backoffice.numbers import money_text
 from salesengine.operations.statement_timeout import StatementTimedOut, statement_timeout
 
-HISTORY_TIMEOUT = 5  # seconds that adding up the sales of one may take
-MANY = 5_000  # sales, which are added up on demand: they lie all over the table
-RECENT = 15  # sales of a buyer or seller on their page
-IN_BRIEF = 5  # on a sale's page
-MOST_LINES = 50  # of an order, on a sale's page
-MOST_COUNTRIES = 15
+HISTORY_TIMEOUT = 5  # seconds
+HISTORY_LIMIT = 5_000  # sales: more are added up on demand, because they lie all over the table
+NEWEST_LIMIT = 15  # sales on a trader's page
+NEWEST_ON_SALE_PAGE = 5  # sales of each trader
+ORDER_LINES_LIMIT = 50  # lines of the same order on a sale's page
+COUNTRIES_LIMIT = 15
 
 
 class BreakdownRow(NamedTuple):
-    """A row of a table: what it is of, its figures, and where its sales are."""
+    """A group of sales in a table, and the URL of these sales."""
 
     title: str
     number: int
     revenue: Decimal
-    address: str
+    url: str
 
 
-class Shown(NamedTuple):
-    """One buyer or seller on a page. `history` is None where they have MANY sales, or adding up took too long."""
+class TraderSummary(NamedTuple):
+    """One buyer or seller on a page. `history` is None if it was not added up."""
 
     side: Side
     trader_id: str
-    number: int  # of sales
+    sales_count: int
     history: History | None
-    recent: list[Sale]
-    is_late: bool = False
+    newest: list[Sale]
+    is_timed_out: bool = False
 
     @property
-    def page_address(self) -> str:
-        return trader_address(self.side.name, self.trader_id)
+    def page_url(self) -> str:
+        return trader_url(self.side.name, self.trader_id)
 
     @property
-    def list_address(self) -> str:
-        return sales_address({self.side.column: self.trader_id})
+    def sales_url(self) -> str:
+        return sales_url({self.side.column: self.trader_id})
 
 
 def buyer_page(request: HttpRequest, trader_id: str) -> HttpResponse:
@@ -66,99 +66,103 @@ def seller_page(request: HttpRequest, trader_id: str) -> HttpResponse:
 
 
 def _trader_page(request: HttpRequest, side: Side, trader_id: str) -> HttpResponse:
-    """For who may view sales. With `figures` in the address MANY sales are added up, too. Raises Http404."""
+    """Show a trader to users who may view sales. The query parameter `figures` adds up any number of sales."""
     if not request.user.has_perm("sales.view_sale"):
         raise PermissionDenied
-    shown = _show(side, trader_id, add_up="figures" in request.GET)
-    if not shown.number:
-        raise Http404(f"No sale is of the {side.name} {trader_id!r}.")
+    trader = _summarize(side, trader_id, add_up="figures" in request.GET)
+    if not trader.sales_count:
+        raise Http404(f"The {side.name} {trader_id!r} has no sales.")
     context = {
         **admin.site.each_context(request),
         "title": f"{side.name.capitalize()} {trader_id}",
         "crumbs": [{"title": "Sales", "address": reverse("admin:sales_sale_changelist")}],
-        "shown": shown,
-        "patience": HISTORY_TIMEOUT,
+        "trader": trader,
+        "timeout": HISTORY_TIMEOUT,
     }
-    if shown.history:
-        context |= _details(side, trader_id, shown.history)
+    if trader.history:
+        context |= _breakdowns(side, trader_id, trader.history)
     return TemplateResponse(request, "admin/sales/trader.html", context)
 
 
-def _show(side: Side, trader_id: str, *, add_up: bool) -> Shown:
+def _summarize(side: Side, trader_id: str, *, add_up: bool) -> TraderSummary:
+    if "\0" in trader_id:  # PostgreSQL's text cannot contain it
+        return TraderSummary(side, trader_id, 0, None, [])
     number = 0
     sales = Sale.objects.all()
-    if "\0" in trader_id:
-        return Shown(side, trader_id, 0, None, [])
     try:
         with statement_timeout(HISTORY_TIMEOUT):
             (number,) = count_sales((side, trader_id))
-            if (add_up or number <= MANY) and (found := history(side, trader_id, RECENT)):
-                return Shown(side, trader_id, number, found, fetch(found.newest, with_country_names(sales)))
+            if (add_up or number <= HISTORY_LIMIT) and (added_up := history(side, trader_id, NEWEST_LIMIT)):
+                newest = fetch_in_order(added_up.newest, with_country_names(sales))
+                return TraderSummary(side, trader_id, number, added_up, newest)
     except StatementTimedOut:
         if not number:
             raise
-    recent = fetch(
-        find_page(sales.filter(**{side.column: trader_id}), sales, size=RECENT).ids, with_country_names(sales)
-    )
-    return Shown(side, trader_id, number, None, recent, is_late=add_up)
+    page = find_page(sales.filter(**{side.column: trader_id}), sales, size=NEWEST_LIMIT)
+    newest = fetch_in_order(page.ids, with_country_names(sales))
+    return TraderSummary(side, trader_id, number, None, newest, is_timed_out=add_up)
 
 
-def around_sale(sale: Sale) -> dict[str, Any]:
-    """What the page of a sale shows of its order, buyer and seller; nothing of them where that takes too long."""
+def related_sales(sale: Sale) -> dict[str, Any]:
+    """Return the template context for the other lines of a sale's order, its buyer and its seller."""
     order = {"id_order": sale.id_order}
-    context: dict[str, Any] = {"order_address": sales_address(order), "patience": HISTORY_TIMEOUT}
-    people = ((BUYER, sale.id_buyer), (SELLER, sale.id_seller))
+    context: dict[str, Any] = {"order_url": sales_url(order), "timeout": HISTORY_TIMEOUT}
+    traders = ((BUYER, sale.id_buyer), (SELLER, sale.id_seller))
     try:
         with statement_timeout(HISTORY_TIMEOUT):
-            others = Sale.objects.filter(**order).exclude(pk=sale.pk).order_by("date_payment", "id")
-            lines = list(with_country_names(others)[: MOST_LINES + 1])
-            shown = [
-                Shown(*each, number, history(*each, IN_BRIEF) if number <= MANY else None, [])
-                for each, number in zip(people, count_sales(*people), strict=True)
+            other_lines = Sale.objects.filter(**order).exclude(pk=sale.pk).order_by("date_payment", "id")
+            lines = list(with_country_names(other_lines)[: ORDER_LINES_LIMIT + 1])
+            summaries = [
+                TraderSummary(
+                    *trader, number, history(*trader, NEWEST_ON_SALE_PAGE) if number <= HISTORY_LIMIT else None, []
+                )
+                for trader, number in zip(traders, count_sales(*traders), strict=True)
             ]
-            newest = [sale_id for each in shown if each.history for sale_id in each.history.newest]
-            by_id = {each.pk: each for each in fetch(newest, with_country_names(Sale.objects.all()))}
+            ids = [sale_id for summary in summaries if summary.history for sale_id in summary.history.newest]
+            by_id = {row.pk: row for row in fetch_in_order(ids, with_country_names(Sale.objects.all()))}
     except StatementTimedOut:
-        return context | {"is_late": True}
+        return context | {"is_timed_out": True}
     return context | {
-        "lines": lines[:MOST_LINES],
-        "has_more_lines": len(lines) > MOST_LINES,
-        "people": [
-            each._replace(recent=[by_id[sale_id] for sale_id in each.history.newest]) if each.history else each
-            for each in shown
+        "lines": lines[:ORDER_LINES_LIMIT],
+        "has_more_lines": len(lines) > ORDER_LINES_LIMIT,
+        "traders": [
+            summary._replace(newest=[by_id[sale_id] for sale_id in summary.history.newest])
+            if summary.history
+            else summary
+            for summary in summaries
         ],
     }
 
 
-def _details(side: Side, trader_id: str, found: History) -> dict[str, Any]:
-    """The chart and the tables of a page; every number leads to the sales that it is of."""
-    names = dict(Country.objects.values_list("id_country", "country_name"))
+def _breakdowns(side: Side, trader_id: str, added_up: History) -> dict[str, Any]:
+    """Return the template context for the chart and the tables of a trader's page. Each number links to its sales."""
+    country_names = dict(Country.objects.values_list("id_country", "country_name"))
     filters: dict[str, object] = {side.column: trader_id}
 
-    def parts(of: Breakdown, field: str) -> list[BreakdownRow]:
+    def rows(groups: Breakdown, field: str, names: dict[str, str]) -> list[BreakdownRow]:
         return [
-            BreakdownRow(
-                names.get(key, key or "none") if field != "category" else key or "none",
-                *sums,
-                sales_address(filters | {field: key}),
-            )
-            for key, sums in of
+            BreakdownRow(names.get(key, key or "none"), *figures, sales_url(filters | {field: key}))
+            for key, figures in groups
         ]
 
-    own, other = f"id_{side.name}_country", f"id_{side.other}_country"
     months = [
-        BreakdownRow(month.isoformat()[:7], *sums, sales_address(filters | _days_of(month)))
-        for month, sums in found.months
+        BreakdownRow(month.isoformat()[:7], *figures, sales_url(filters | _days_of(month)))
+        for month, figures in added_up.months
     ]
+    own, other = f"id_{side.name}_country", f"id_{side.other}_country"
     return {
         "months": months,
         "chart": _chart(months),
-        "homes": parts(found.own_countries, own),
+        "own_countries": rows(added_up.own_countries, own, country_names),
         "tables": [
-            ("Categories", parts(found.categories, "category")),
-            (f"Countries of the {side.other}s", parts(found.other_countries[:MOST_COUNTRIES], other)),
+            ("Categories", "Category", rows(added_up.categories, "category", {})),
+            (
+                f"Countries of the {side.other}s",
+                "Country",
+                rows(added_up.other_countries[:COUNTRIES_LIMIT], other, country_names),
+            ),
         ],
-        "more_countries": max(len(found.other_countries) - MOST_COUNTRIES, 0),
+        "more_countries": max(len(added_up.other_countries) - COUNTRIES_LIMIT, 0),
     }
 
 
@@ -172,7 +176,5 @@ def _chart(months: list[BreakdownRow]) -> ChartFigure:
         "bar",
         description=f"Bar chart of revenue by month, {months[0].title} to {months[-1].title}.",
         labels=[month.title for month in months],
-        series=[
-            Series("Revenue", [Point(month.revenue, money_text(month.revenue), month.address) for month in months])
-        ],
+        series=[Series("Revenue", [Point(month.revenue, money_text(month.revenue), month.url) for month in months])],
     )

@@ -1,4 +1,4 @@
-"""What a buyer bought and a seller sold, added up from the sales themselves."""
+"""Add up what a buyer bought or a seller sold, from the sales themselves."""
 
 import datetime
 from collections.abc import Callable, Iterable
@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 from django.db import connection
 
-from sales.totals.feedback import Figures, add_up
+from sales.totals.figures import ZERO, Figures, add_up
 
-# One scan finds the newest sales and a few hundred groups; what is shown is added up from these.
+MONTH_LIMIT = 240  # beyond it, months without sales are left out: one wrong year would add thousands
+# One scan returns the newest sales and a few hundred groups. Python adds up the groups in several ways.
 HISTORY = """
     WITH found AS MATERIALIZED (
         SELECT id, date_payment, category, {own_country} AS own_country, {other_country} AS other_country, revenue
@@ -27,7 +28,7 @@ COUNT = "(SELECT COUNT(*) FROM sales WHERE {column} = %s)"
 
 
 class Side(NamedTuple):
-    """Buyers, or sellers."""
+    """One of the two sides of a trade."""
 
     name: str
     other: str
@@ -40,37 +41,40 @@ class Side(NamedTuple):
 BUYER = Side("buyer", "seller")
 SELLER = Side("seller", "buyer")
 
-Breakdown = list[tuple[Any, Figures]]  # what it is of, and its figures
+Breakdown = list[tuple[Any, Figures]]  # key of a group, and the group's figures
 
 
 @dataclass(frozen=True)
 class History:
-    """Number and revenue of all sales of one buyer or seller, the first and the last payment, the newest, and parts.
+    """All sales of one buyer or seller.
 
-    Months are in their order, each of them is there; all else is in that of the revenue, the highest first.
+    Months are in order, with those without sales. The other breakdowns have the highest revenue first.
     """
 
     count: int
     revenue: Decimal
-    first: datetime.datetime
-    last: datetime.datetime
-    newest: list[int]  # ids
-    months: Breakdown  # by their first days
+    first: datetime.datetime  # payment
+    last: datetime.datetime  # payment
+    newest: list[int]  # ids of sales
+    months: Breakdown  # keys are first days of months
     categories: Breakdown
     own_countries: Breakdown
     other_countries: Breakdown
 
 
-def count_sales(*people: tuple[Side, str]) -> list[int]:
-    """How many sales each has, from the indexes alone."""
-    counts = ", ".join(COUNT.format(column=side.column) for side, _ in people)
+def count_sales(*traders: tuple[Side, str]) -> list[int]:
+    """Return the number of sales of each trader, from the indexes alone."""
+    counts = ", ".join(COUNT.format(column=side.column) for side, _ in traders)
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {counts}", [trader_id for _, trader_id in people])
+        cursor.execute(f"SELECT {counts}", [trader_id for _, trader_id in traders])
         return list(cursor.fetchone())
 
 
 def history(side: Side, trader_id: str, newest: int) -> History | None:
-    """All about one, with the ids of so many sales; None for one without any. The caller limits the time."""
+    """Return a trader's history with up to `newest` ids of sales. None if there are no sales.
+
+    The caller sets a statement timeout.
+    """
     query = HISTORY.format(
         column=side.column, own_country=f"id_{side.name}_country", other_country=f"id_{side.other}_country"
     )
@@ -79,40 +83,37 @@ def history(side: Side, trader_id: str, newest: int) -> History | None:
         rows = cursor.fetchall()
     if not rows:
         return None
-    [(_, (count, revenue))] = _by(rows, lambda row: None)
+    [(_, (count, revenue))] = _group(rows, lambda row: None)
     return History(
         count=count,
         revenue=revenue,
         first=min(row[6] for row in rows),
         last=max(row[7] for row in rows),
         newest=rows[0][8],
-        months=_every_month(_by(rows, lambda row: row[0].date())),
-        categories=_largest_first(_by(rows, lambda row: row[1])),
-        own_countries=_largest_first(_by(rows, lambda row: row[2])),
-        other_countries=_largest_first(_by(rows, lambda row: row[3])),
+        months=_with_empty_months(_group(rows, lambda row: row[0].date())),
+        categories=_highest_first(_group(rows, lambda row: row[1])),
+        own_countries=_highest_first(_group(rows, lambda row: row[2])),
+        other_countries=_highest_first(_group(rows, lambda row: row[3])),
     )
 
 
-def _by(rows: Iterable[Any], key: Callable[[Any], Any]) -> Breakdown:
+def _group(rows: Iterable[Any], key: Callable[[Any], Any]) -> Breakdown:
     return list(add_up((key(row), row[4], row[5]) for row in rows).items())
 
 
-def _largest_first(parts: Breakdown) -> Breakdown:
-    return sorted(parts, key=lambda part: (-part[1][1], part[0] or ""))
+def _highest_first(groups: Breakdown) -> Breakdown:
+    return sorted(groups, key=lambda group: (-group[1][1], group[0] or ""))
 
 
-def _every_month(parts: Breakdown) -> Breakdown:
-    known = dict(parts)
-    month, last = min(known), max(known)
+def _with_empty_months(groups: Breakdown) -> Breakdown:
+    by_month = dict(groups)
+    month, last = min(by_month), max(by_month)
     months = [month]
-    while month < last and len(months) < MOST_MONTHS:
-        month = next_month(month)
+    while month < last and len(months) < MONTH_LIMIT:
+        month = _next_month(month)
         months.append(month)
-    return [(month, known.get(month, (0, Decimal(0)))) for month in months] if month >= last else sorted(parts)
+    return [(month, by_month.get(month, ZERO)) for month in months] if month >= last else sorted(groups)
 
 
-MOST_MONTHS = 240  # a wrong year would make a chart of a thousand years otherwise
-
-
-def next_month(first_day: datetime.date) -> datetime.date:
+def _next_month(first_day: datetime.date) -> datetime.date:
     return (first_day + datetime.timedelta(days=31)).replace(day=1)

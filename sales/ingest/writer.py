@@ -10,8 +10,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
 from sales.ingest.schema import SaleEvent
-from sales.totals import country_totals, feedback
-from sales.totals import minutes as ingest_counts
+from sales.totals import country_folding, feedback_folding, ingest_minutes
+from sales.totals.figures import EXACT, add_up
 from salesengine.http.renderers import encode_json
 
 # The fields of an event, which are the columns of `sales` too, and their types in PostgreSQL.
@@ -39,9 +39,9 @@ STORE_FEW = f"""
     ), stored AS (
         INSERT INTO sales (id, {NAMES}) SELECT id, {QUOTED_NAMES} FROM new
     ), noted AS (
-        {feedback.APPEND_TO_JOURNAL}
+        {feedback_folding.APPEND_TO_JOURNAL}
     ), noted_by_country AS (
-        {country_totals.APPEND_TO_JOURNAL} {country_totals.SALE_IDS} FROM new
+        {country_folding.APPEND_TO_JOURNAL} {country_folding.SELECT_SALE_IDS} FROM new
     )
     SELECT array(SELECT id FROM new ORDER BY id), array(SELECT id FROM noted)
     """  # noqa: S608  # names only
@@ -143,14 +143,14 @@ def _keep_claims(
 
 
 def _note_duplicates(number: int) -> None:
-    entry_id = ingest_counts.note_duplicates(number)
+    entry_id = ingest_minutes.record_duplicates(number)
     # What is sent again and again would fill its journal, if only new sales brought a fold.
-    transaction.on_commit(lambda: feedback.fold_if_due([entry_id]), robust=True)
+    transaction.on_commit(lambda: feedback_folding.fold_if_due([entry_id]), robust=True)
 
 
 def contents_digest(event: SaleEvent) -> bytes:
     """The same for events of the same contents, however they were written: 1.50 and 1.5, +01:00 and Z."""
-    revenue = feedback.EXACT.normalize(feedback.EXACT.add(event["REVENUE"], Decimal(0)))  # + 0: no -0
+    revenue = EXACT.normalize(EXACT.add(event["REVENUE"], Decimal(0)))  # + 0: no -0
     contents = {**event, "REVENUE": revenue, "EVENT_ID": None}
     text = "\0".join(str(contents.get(name) or "") for name in COLUMNS)
     return hashlib.blake2b(text.encode(), digest_size=16).digest()
@@ -161,17 +161,15 @@ def contents_digest(event: SaleEvent) -> bytes:
 
 def _store(events: Sequence[SaleEvent], ids: Sequence[int] | None = None, using: str = "default") -> Sequence[int]:
     """Write sales and what both journals note of them in one transaction; the ids of the sales, drawn unless given."""
-    figures = feedback.add_up(
-        ((event.get("CATEGORY"), event["DATE_PAYMENT"].date()), 1, event["REVENUE"]) for event in events
-    )
-    entries = feedback.journal_entries(figures)
+    figures = add_up(((event.get("CATEGORY"), event["DATE_PAYMENT"].date()), 1, event["REVENUE"]) for event in events)
+    entries = feedback_folding.journal_entries(figures)
     if len(events) <= FEW:
         new_ids, entry_ids = _store_few(events, ids, entries, connections[using])
     else:
         new_ids, entry_ids = _store_many(events, ids, entries)
     # Committed is committed, whatever becomes of the folds: robust logs a failure of one and goes on.
-    transaction.on_commit(lambda: feedback.fold_if_due(entry_ids), robust=True)
-    transaction.on_commit(lambda: country_totals.fold_if_due(new_ids), robust=True)
+    transaction.on_commit(lambda: feedback_folding.fold_if_due(entry_ids), robust=True)
+    transaction.on_commit(lambda: country_folding.fold_if_due(new_ids), robust=True)
     return new_ids
 
 
@@ -196,9 +194,9 @@ def _store_many(
             copy.set_types(["bigint", *COLUMNS.values()])
             for new_id, event in zip(new_ids, events, strict=True):
                 copy.write_row((new_id, *map(event.get, COLUMNS)))
-        ranges = country_totals.id_ranges(new_ids)
-        cursor.execute(f"{country_totals.APPEND_TO_JOURNAL} VALUES (%s, %s)", [ranges, len(new_ids)])
-        cursor.execute(feedback.APPEND_TO_JOURNAL, [entries])
+        ranges = country_folding.id_ranges(new_ids)
+        cursor.execute(f"{country_folding.APPEND_TO_JOURNAL} VALUES (%s, %s)", [ranges, len(new_ids)])
+        cursor.execute(feedback_folding.APPEND_TO_JOURNAL, [entries])
         return new_ids, [entry_id for (entry_id,) in cursor]
 
 

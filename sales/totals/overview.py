@@ -1,4 +1,7 @@
-"""What sold, day by day and in all, from the totals that feedback keeps: the cost does not grow with the sales."""
+"""Read sales by day and category for the first page, from the feedback's totals and journal.
+
+The cost does not grow with the number of sales.
+"""
 
 import datetime
 from collections.abc import Mapping, Sequence
@@ -9,51 +12,53 @@ from typing import NamedTuple
 from django.db.models import DateField, DateTimeField, Value
 
 from sales.models import DailyTotal, JournalEntry, Sale, Total
-from sales.totals.feedback import ZERO, CategoryDay, CategoryFeedback, Figures, add_up, between, midnight, rank
+from sales.totals.feedback import CategoryFeedback, rank
+from sales.totals.figures import ZERO, CategoryDay, Figures, add_up
+from sales.totals.periods import between, midnight
 
 DAY = datetime.timedelta(days=1)
-# Quotients have more digits than sums; these are rounded to what people read.
+# A quotient may have any number of digits, so it is rounded, unlike a sum.
 ROUNDED = Context(prec=64, rounding=ROUND_HALF_UP)
 CENT, TENTH = Decimal("0.01"), Decimal("0.1")
 
 
 @dataclass(frozen=True)
 class Period:
-    """Days of payment (UTC), both included."""
+    """Days of payment in UTC, from `first` to `last`, both included."""
 
     first: datetime.date
     last: datetime.date
 
     @classmethod
     def ending(cls, last: datetime.date, days: int) -> "Period":
-        """So many days, the last of which is this one. Raises OverflowError for days before the year 1."""
+        """Return the period of this many days that ends on `last`. Raises OverflowError before the year 1."""
         return cls(last - (days - 1) * DAY, last)
 
     @property
     def days(self) -> list[datetime.date]:
-        """Each of them, in their order."""
+        """All days, in order."""
         return [self.first + number * DAY for number in range((self.last - self.first).days + 1)]
 
     @property
-    def before(self) -> "Period":
-        """The days before, as many. Raises OverflowError for days before the year 1."""
+    def previous(self) -> "Period":
+        """The period of the same length just before. Raises OverflowError before the year 1."""
         return Period.ending(self.first - DAY, len(self.days))
 
 
-class Sold(NamedTuple):
-    """Figures of some sales."""
+class PeriodFigures(NamedTuple):
+    """Number of sales, and their revenue."""
 
     sales: int
     revenue: Decimal
 
     @property
     def average(self) -> Decimal | None:
-        """Revenue of a sale, to the cent; None where there was none."""
+        """Revenue per sale, rounded to the cent. None without sales."""
         return ROUNDED.quantize(ROUNDED.divide(self.revenue, self.sales), CENT) if self.sales else None
 
 
 def change_in_percent(now: Decimal, before: Decimal) -> Decimal | None:
-    """From 200 to 250 is 25.0; None where there was nothing, or less than nothing, to compare with."""
+    """Return 25.0 for a change from 200 to 250. None if `before` is not positive."""
     if before <= 0:
         return None
     difference = ROUNDED.subtract(now, before)
@@ -62,29 +67,29 @@ def change_in_percent(now: Decimal, before: Decimal) -> Decimal | None:
 
 @dataclass(frozen=True)
 class CategorySales:
-    """Every sale that was committed at one moment, and no other; no category is a category of its own here."""
+    """Figures of all sales that were committed at one time. Sales without a category have the category None."""
 
-    daily: Mapping[CategoryDay, Figures]  # of the days asked for
+    daily: Mapping[CategoryDay, Figures]  # in the requested period
     overall: Mapping[str | None, Figures]  # of all time
-    received_at: datetime.datetime | None  # when the newest of all was received; None: there is none
+    received_at: datetime.datetime | None  # when the newest sale was received (None: there are no sales)
 
-    def sold(self, period: Period) -> Sold:
-        """In days that were asked for."""
-        days = [(None, *each) for (_, day), each in self.daily.items() if period.first <= day <= period.last]
-        return Sold(*add_up(days).get(None, ZERO))
+    def total(self, period: Period) -> PeriodFigures:
+        """Return the figures of all categories in a part of the requested period."""
+        days = [(None, *figures) for (_, day), figures in self.daily.items() if period.first <= day <= period.last]
+        return PeriodFigures(*add_up(days).get(None, ZERO))
 
     def categories(self, period: Period) -> list[str | None]:
-        """Those that had sales in days that were asked for, by name; none last."""
+        """Return the categories with sales in a part of the requested period, by name, None last."""
         found = {category for category, day in self.daily if period.first <= day <= period.last}
         return sorted(found, key=lambda category: (category is None, category))
 
     def top(self) -> list[CategoryFeedback]:
-        """The top three of all time, as GET /feedback has them."""
-        return rank({category: each for category, each in self.overall.items() if category is not None})
+        """Return the top three categories of all time, as GET /feedback does."""
+        return rank({category: figures for category, figures in self.overall.items() if category is not None})
 
 
 def category_sales(period: Period) -> CategorySales:
-    """The figures of these days, and of all time, from one snapshot: one statement."""
+    """Return the figures of a period and of all time, from one snapshot: one statement."""
     names = ("category", "sales_count", "revenue", "day", "received_at")
     daily = DailyTotal.objects.filter(day__range=(period.first, period.last))
     rows = list(
@@ -96,7 +101,7 @@ def category_sales(period: Period) -> CategorySales:
             all=True,
         )
     )
-    # What has both is of the journal, and counts as both.
+    # Daily totals have a day only, totals a time of receipt only. Journal entries have both and count in both sums.
     return CategorySales(
         daily=add_up(
             ((category, day), count, revenue)
@@ -108,7 +113,7 @@ def category_sales(period: Period) -> CategorySales:
     )
 
 
-def latest_sales(last: datetime.date | None, most: int) -> Sequence[Sale]:
-    """The newest payments up to the end of that day (UTC; None: of all)."""
+def latest_sales(last: datetime.date | None, limit: int) -> Sequence[Sale]:
+    """Return up to `limit` sales with the newest payments, up to the end of the day `last` in UTC (None: no limit)."""
     stop = midnight(last + DAY) if last and last < datetime.date.max else None
-    return list(Sale.objects.filter(between("date_payment", None, stop)).order_by("-date_payment", "-id")[:most])
+    return list(Sale.objects.filter(between("date_payment", None, stop)).order_by("-date_payment", "-id")[:limit])

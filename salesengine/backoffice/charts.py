@@ -20,7 +20,7 @@ class Point(NamedTuple):
 
     number: Decimal
     text: str
-    address: str = ""
+    url: str = ""
 
 
 class Series(NamedTuple):
@@ -57,7 +57,7 @@ class ChartFigure:
                     "label": series.name,
                     "data": [_height(point.number) if point else None for point in series.points],
                     "texts": [point.text if point else "" for point in series.points],
-                    "addresses": [point.address if point else "" for point in series.points],
+                    "urls": [point.url if point else "" for point in series.points],
                 }
                 for series in self.series
             ],

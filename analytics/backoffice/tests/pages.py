@@ -29,9 +29,9 @@ def plain(text):
 
 
 def link_of(page, words):
-    """Return the address of the link with this text."""
+    """Return the URL of the link with this text."""
     return html.unescape(re.search(rf'<a[^>]*href="([^"]*)"[^>]*>{re.escape(words)}</a>', page)[1])
 
 
-def query_of(address):
-    return QueryDict(address.partition("?")[2]).dict()
+def query_of(url):
+    return QueryDict(url.partition("?")[2]).dict()

@@ -59,9 +59,9 @@ def page() -> Iterator[Page]:
     with new_folder() as folder:
         manage(folder, "prepare", "--demo")
         (folder / "daily.sql").write_text(DAILY)
-        with serve(folder, SQL_DIR=str(folder)) as address, sync_playwright() as playwright:
+        with serve(folder, SQL_DIR=str(folder)) as url, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-            page = browser.new_page(base_url=address, viewport={"width": 1280, "height": 900})
+            page = browser.new_page(base_url=url, viewport={"width": 1280, "height": 900})
             page.on("pageerror", lambda error: errors.append(str(error)))
             page.goto("/admin/")
             page.get_by_label("Username").fill("admin")
@@ -114,16 +114,16 @@ def test_the_legend_hides_a_series_and_shows_it_again(chart):
 
 def test_a_click_on_a_bar_opens_its_sales(chart):
     link = chart.locator(".report-result tbody tr", has_text="shoes").first.get_by_role("link")
-    address = link.get_attribute("href")
+    url = link.get_attribute("href")
     click(chart, chart.evaluate(BAR, [1, 0]))
-    chart.wait_for_url(f"**{address}")
+    chart.wait_for_url(f"**{url}")
 
 
-@pytest.mark.parametrize("address", ["/admin/?until=2021-06-30", "/admin/sales/buyer/9000042/"])
-def test_other_pages_have_a_chart_too(page, address):
-    page.goto(address)
+@pytest.mark.parametrize("url", ["/admin/?until=2021-06-30", "/admin/sales/buyer/9000042/"])
+def test_other_pages_have_a_chart_too(page, url):
+    page.goto(url)
     assert page.evaluate(f"{CHART}.data.labels.length") > 5
-    assert page.evaluate(f"{CHART}.data.datasets[0].addresses[5]").startswith("/admin/sales/sale/?")
+    assert page.evaluate(f"{CHART}.data.datasets[0].urls[5]").startswith("/admin/sales/sale/?")
 
 
 def test_the_first_tap_on_a_touch_screen_shows_the_tooltip_and_the_second_opens_the_sales(page):

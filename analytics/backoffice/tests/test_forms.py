@@ -1,4 +1,4 @@
-"""The form of a report: its inputs, its errors, and the address that has all its values."""
+"""The form of a report: its inputs, its errors, and the URL that has all its values."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -93,7 +93,7 @@ def test_empty_inputs_have_no_value(admin_client, every_kind):
     assert rows_of(text_of(run_whole(admin_client, **dict.fromkeys(GOOD, "")))) == [["-"] * len(GOOD)]
 
 
-def test_the_form_shows_the_values_in_the_address(admin_client, every_kind):
+def test_the_form_shows_the_values_in_the_url(admin_client, every_kind):
     page = text_of(admin_client.get(PAGE, GOOD | {"run": "1"}))
     assert 'name="a_date" value="2021-01-31"' in page
     assert 'name="a_datetime" value="2021-01-31T12:30:00"' in page
@@ -103,9 +103,9 @@ def test_the_form_shows_the_values_in_the_address(admin_client, every_kind):
         assert f'<option value="{option}" selected>' in page
 
 
-def test_the_address_of_the_page_leads_to_the_same_run(admin_client, every_kind):
-    address = admin_client.get(PAGE, GOOD | {"run": "1"}).context_data["result_address"]
-    page = text_of(admin_client.get(RESULT + address))
+def test_the_url_of_the_page_leads_to_the_same_run(admin_client, every_kind):
+    url = admin_client.get(PAGE, GOOD | {"run": "1"}).context_data["result_query"]
+    page = text_of(admin_client.get(RESULT + url))
     assert rows_of(page)[0][0] == "2021-01-31"
     again = query_of(link_of(page, "A text"))
     assert {name: again[name] for name in GOOD} == GOOD

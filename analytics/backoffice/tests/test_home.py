@@ -10,7 +10,7 @@ from analytics.backoffice.tests.home_pages import HOME, UNTIL, block_of, cards, 
 from analytics.backoffice.tests.pages import link_of, plain, rows_of
 from analytics.tests.helpers import name_countries, record, sale
 from sales.models import Sale
-from sales.totals import feedback
+from sales.totals import feedback_folding
 
 pytestmark = pytest.mark.django_db(databases=["default", "reports"])
 
@@ -66,7 +66,7 @@ def test_the_title_of_an_amount_has_its_exact_value(viewer):
     assert amount in page_of(viewer, "2021-01-03")
 
 
-def test_the_figures_are_of_today_unless_the_address_has_another_day(viewer):
+def test_the_figures_are_of_today_unless_the_url_has_another_day(viewer):
     now = timezone.now()
     record(sale("5", paid=now), sale("4", paid=now - timedelta(days=1)))
 
@@ -133,10 +133,10 @@ def test_the_chart_leads_to_the_sales_of_a_day_and_a_category(viewer):
     record(sale("5", category="bags", paid="2021-06-30"), sale("3", category="bags", paid="2021-06-30"))
     record(sale("4", category="bags", paid="2021-06-29"), sale("2", paid="2021-06-30"))
 
-    addresses = {dataset["label"]: dataset["addresses"][-1] for dataset in chart_data(viewer)["datasets"]}
+    urls = {dataset["label"]: dataset["urls"][-1] for dataset in chart_data(viewer)["datasets"]}
 
     for category, number in {"bags": 2, "no category": 1}.items():
-        assert len(viewer.get(addresses[category]).context["cl"].result_list) == number
+        assert len(viewer.get(urls[category]).context["cl"].result_list) == number
 
 
 def test_the_smallest_of_many_categories_are_added_up(viewer):
@@ -153,7 +153,7 @@ def test_the_top_categories_are_those_of_feedback(viewer):
     for category, number in {"bags": 1, "shoes": 3, "boys": 2, "girls": 1, None: 5}.items():
         record(*[sale("2", category=category, paid="2020-01-01")] * number)
     record(sale("1", category="bags", paid="2021-06-30"))
-    feedback.fold()
+    feedback_folding.fold()
 
     block = block_of(page_of(viewer), "Top categories of all time")
 

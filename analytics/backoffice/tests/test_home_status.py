@@ -113,8 +113,8 @@ def test_users_see_only_what_they_may_and_only_links_that_work(staff, permission
 
     everything = set().union(*BLOCKS.values())
     assert {text for text in everything if re.search(f">{re.escape(text)}", page)} == BLOCKS[permission]
-    for address in set(re.findall(r'href="(/[^"]*)"', page)):
-        assert staff.get(address.replace("&amp;", "&")).status_code == 200, address
+    for url in set(re.findall(r'href="(/[^"]*)"', page)):
+        assert staff.get(url.replace("&amp;", "&")).status_code == 200, url
 
 
 def test_the_page_needs_a_login(client):
@@ -128,8 +128,8 @@ def test_the_command_for_the_first_sale_works(viewer, api):
     page = page_of(viewer, None)
 
     [command] = re.findall(r'<pre[^>]*label="Command that sends a sale">(.*?)</pre>', page, re.DOTALL)
-    curl, address, *options = shlex.split(plain(command))
-    assert (curl, address) == ("curl", "http://testserver/ingest")
+    curl, url, *options = shlex.split(plain(command))
+    assert (curl, url) == ("curl", "http://testserver/ingest")
     assert options[:3] == ["-H", "Content-Type: application/json", "-d"]
     assert post(api, options[3]).status_code == 201
     assert cards(page_of(viewer, None))["Today so far"][1] == ("1", "no sales before")

@@ -41,7 +41,7 @@ def test_the_list_shows_the_errors_of_invalid_files(admin_client, write_report, 
     write_report("SELECT 1 AS one")
     (sql_dir / "bad.sql").write_text("SELECT 1")
     page = text_of(admin_client.get(LIST))
-    assert "bad.sql, line 1: must begin with" in page
+    assert "bad.sql, line 1: the file must begin with" in page
     assert "The probe" in page
 
 
@@ -159,7 +159,7 @@ def test_opening_the_page_runs_nothing(admin_client, write_report):
     assert not ReportRun.objects.exists()
 
 
-def test_the_page_of_a_run_loads_at_once_and_knows_the_address_of_the_result(admin_client, write_report):
+def test_the_page_of_a_run_loads_at_once_and_knows_the_url_of_the_result(admin_client, write_report):
     write_report("SELECT pg_sleep(30) AS nap")
     response = admin_client.get(PAGE, {"run": 1})
     page, token = text_of(response), response.context_data["token"]
@@ -215,4 +215,4 @@ def test_invalid_parameters_show_the_form_instead_of_the_plan(admin_client, writ
     write_report("SELECT 1 AS one")
     response = admin_client.get(EXPLAIN, {"nope": 1})
     assert response.status_code == 400
-    assert "nope is not known" in text_of(response)
+    assert "nope is not a parameter of this report" in text_of(response)

@@ -255,8 +255,8 @@ def sales_report(write_report):
 )
 def test_a_number_links_to_its_sales(admin_client, sales_report, query, numbers):
     page = get_result(admin_client, **query)
-    addresses = [html.unescape(address) for address in re.findall(r'href="(/admin/sales/sale/[^"]*)"', page)]
-    listed = [len(admin_client.get(address).context["cl"].result_list) for address in addresses]
+    urls = [html.unescape(url) for url in re.findall(r'href="(/admin/sales/sale/[^"]*)"', page)]
+    listed = [len(admin_client.get(url).context["cl"].result_list) for url in urls]
     assert [int(row[2]) for row in rows_of(page)] == listed == numbers
 
 
@@ -269,8 +269,8 @@ def test_a_point_of_the_chart_links_to_the_same_sales_as_its_cell(admin_client, 
     )
     result = run_whole(admin_client).context_data["result"]
     [dataset] = result.chart.data["datasets"]
-    assert dataset["addresses"] == [row[1].address for row in result.rows]
-    assert all(address.startswith("/admin/sales/sale/?") for address in dataset["addresses"])
+    assert dataset["urls"] == [row[1].url for row in result.rows]
+    assert all(url.startswith("/admin/sales/sale/?") for url in dataset["urls"])
 
 
 def test_every_sale_field_that_a_header_may_name_is_a_filter_of_the_sales_list():
@@ -329,10 +329,10 @@ def test_a_report_whose_file_was_removed_is_not_found(admin_client, write_report
 def test_a_new_file_is_a_new_report(admin_client, write_report):
     assert "The fresh" not in text_of(admin_client.get("/admin/analytics/report/"))
     write_report("SELECT %(n)s AS n", "fresh", header='[parameters.n]\ntype = "integer"\ndefault = 7\n')
-    address = link_of(text_of(admin_client.get("/admin/analytics/report/")), "The fresh")
-    assert 'name="n" value="7"' in text_of(admin_client.get(address))
-    assert rows_of(text_of(admin_client.get(address, {"run": "whole", "n": "8"}))) == [["8"]]
-    assert admin_client.get(f"{address[:-1]}.csv").getvalue() == b"n\n7\n"
+    url = link_of(text_of(admin_client.get("/admin/analytics/report/")), "The fresh")
+    assert 'name="n" value="7"' in text_of(admin_client.get(url))
+    assert rows_of(text_of(admin_client.get(url, {"run": "whole", "n": "8"}))) == [["8"]]
+    assert admin_client.get(f"{url[:-1]}.csv").getvalue() == b"n\n7\n"
     log = text_of(admin_client.get("/admin/analytics/reportrun/"))
     assert [plain(log).count(words) for words in ("n=7", "n=8")] == [1, 1]
-    assert PAGE not in address
+    assert PAGE not in url

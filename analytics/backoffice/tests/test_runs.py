@@ -106,10 +106,10 @@ def test_the_page_of_a_run_says_that_the_sql_has_changed(admin_client, log_run):
 
 
 def test_a_run_can_be_repeated(admin_client, log_run):
-    address = link_of(page_of(admin_client, log_run(parameters={"n": "7"})), "Run again")
-    assert address.startswith(PAGE)
-    assert query_of(address) == {"n": "7", "run": "1"}
-    assert admin_client.get(address).context_data["form"].is_valid()
+    url = link_of(page_of(admin_client, log_run(parameters={"n": "7"})), "Run again")
+    assert url.startswith(PAGE)
+    assert query_of(url) == {"n": "7", "run": "1"}
+    assert admin_client.get(url).context_data["form"].is_valid()
 
 
 def test_the_log_cannot_be_changed(admin_client, log_run):

@@ -23,8 +23,8 @@ def service():
     with new_folder() as folder:
         (folder / "probe.sql").write_text('/*\ntitle = "Nap"\ndescription = "Sleeps."\n*/\nSELECT pg_sleep(60)\n')
         with (
-            serve(folder, SQL_DIR=str(folder)) as address,
-            httpx.Client(base_url=address) as client,
+            serve(folder, SQL_DIR=str(folder)) as url,
+            httpx.Client(base_url=url) as client,
             connect_database(folder) as database,
         ):
             form = re.search('csrfmiddlewaretoken" value="([^"]+)"', client.get("/admin/login/").text)[1]

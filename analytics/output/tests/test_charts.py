@@ -13,9 +13,9 @@ FIRST_DAY = date(2021, 1, 1)
 DAYS = [FIRST_DAY + timedelta(number) for number in range(50)]
 
 
-def draw(rows, columns, *, title="Sales", formats=None, addresses=None, **chart):
-    addresses = addresses or [[""] * len(columns) for _ in rows]
-    return report_chart(Chart(**chart), columns, rows, title=title, formats=formats or {}, addresses=addresses)
+def draw(rows, columns, *, title="Sales", formats=None, urls=None, **chart):
+    urls = urls or [[""] * len(columns) for _ in rows]
+    return report_chart(Chart(**chart), columns, rows, title=title, formats=formats or {}, urls=urls)
 
 
 def bars(*rows, **options):
@@ -44,8 +44,8 @@ def texts(figure, index=0):
     return [point and point.text for point in figure.series[index].points]
 
 
-def addresses_of(figure, index=0):
-    return [point and point.address for point in figure.series[index].points]
+def urls_of(figure, index=0):
+    return [point and point.url for point in figure.series[index].points]
 
 
 # The declaration
@@ -183,13 +183,13 @@ def test_the_y_axis_has_percents_if_all_series_are_percentages():
 
 
 def test_a_point_leads_where_its_cell_leads():
-    figure = bars(("a", 1), ("b", 2), addresses=[["/name", "/sales?a"], ["/name", "/sales?b"]])
-    assert addresses_of(figure) == ["/sales?a", "/sales?b"]
+    figure = bars(("a", 1), ("b", 2), urls=[["/name", "/sales?a"], ["/name", "/sales?b"]])
+    assert urls_of(figure) == ["/sales?a", "/sales?b"]
 
 
 def test_a_sum_leads_nowhere_unless_all_its_numbers_lead_to_the_same_page():
-    figure = bars(*[("a", 1)] * 2, *[("b", 2)] * 2, addresses=[["", "/1"], ["", "/2"], ["", "/3"], ["", "/3"]])
-    assert addresses_of(figure) == ["", "/3"]
+    figure = bars(*[("a", 1)] * 2, *[("b", 2)] * 2, urls=[["", "/1"], ["", "/2"], ["", "/3"], ["", "/3"]])
+    assert urls_of(figure) == ["", "/3"]
 
 
 # Series
@@ -204,8 +204,8 @@ def test_the_smallest_of_many_series_are_added_up_as_others():
 
 def test_others_lead_nowhere():
     rows = [(FIRST_DAY, f"brand {number}", number) for number in range(1, 13)]
-    figure = lines(*rows, addresses=[["", "", "/sales"]] * 12)
-    assert [addresses_of(figure, index) for index in (0, 7)] == [["/sales"], [""]]
+    figure = lines(*rows, urls=[["", "", "/sales"]] * 12)
+    assert [urls_of(figure, index) for index in (0, 7)] == [["/sales"], [""]]
 
 
 def test_lines_of_percentages_are_not_added_up():

@@ -1,20 +1,20 @@
-"""The search box of the back office."""
+"""The back office's search box finds sales and countries."""
 
 import pytest
-from django.contrib.auth.models import Permission, User
 from django.core.cache import cache
 from model_bakery import baker
 
 from countries.models import Country
 from sales.ingest.writer import record_sales
 from sales.tests.helpers import sale_event
+from salesengine.tests.clients import allow, staff_client
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
 def sales():
-    cache.clear()  # unfold remembers what was found
+    cache.clear()  # unfold caches results
     baker.make(Country, id_country="170", country_name="France")
     record_sales([sale_event(ID_ORDER="Order/1", ID_PRODUCT="same", ID_BUYER="same", ID_SELLER="s 3")])
     yield
@@ -26,7 +26,7 @@ def found(client, text):
     return {result.title: str(result.link) for result in response.context["results"]} if response.content else {}
 
 
-def test_a_whole_id_is_found_wherever_it_is(admin_client):
+def test_a_whole_id_is_found_in_every_field(admin_client):
     assert found(admin_client, " same ") == {
         "Product same": "/admin/sales/sale/?id_product__exact=same",
         "Buyer same": "/admin/sales/buyer/same/",
@@ -42,9 +42,8 @@ def test_countries_are_found_by_id_and_name_and_reports_by_title(admin_client):
     assert found(admin_client, "Largest buy") == {"Largest buyers": "/admin/analytics/report/largest_buyers/"}
 
 
-def test_nobody_finds_what_they_may_not_see(client):
-    user = User.objects.create_user("clerk", is_staff=True)
-    client.force_login(user)
+def test_users_find_only_what_they_may_view():
+    client = staff_client()
     assert found(client, "same") == found(client, "170") == found(client, "Largest") == {}
-    user.user_permissions.add(Permission.objects.get(codename="view_sale"))
+    allow(client, "sales.view_sale")
     assert len(found(client, "same")) == 2

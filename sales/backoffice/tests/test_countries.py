@@ -1,4 +1,4 @@
-"""The list of countries tells what each sold and bought, and which ids have no name."""
+"""The list of countries has what each sold and bought, and the country IDs without a name."""
 
 import random
 import re
@@ -7,7 +7,6 @@ from decimal import Decimal
 from html import unescape
 
 import pytest
-from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -17,8 +16,9 @@ from countries.models import Country
 from sales.ingest.writer import record_sales
 from sales.models import Sale
 from sales.tests.helpers import sale_event
-from sales.totals import country_totals
-from sales.totals.country_figures import UNNAMED_SHOWN, find_figures
+from sales.totals import country_folding
+from sales.totals.country_totals import UNNAMED_LIMIT, figures_by_country
+from salesengine.tests.clients import staff_client
 
 LIST = reverse("admin:countries_country_changelist")
 ADD = reverse("admin:countries_country_add")
@@ -39,7 +39,7 @@ def sell(seller, buyer, *revenues):
 
 
 def rows(page):
-    """The rows of the list, each as {column: text}."""
+    """Return the rows of the list, each as {column: text}."""
     table = page.content.decode().partition('id="result_list"')[2]
     cell = re.compile(r'<t[dh][^>]*class="[^"]*field-(\w+)[^"]*"[^>]*>(.*?)</t[dh]>', re.DOTALL)
     texts = [
@@ -59,7 +59,7 @@ def names(page):
 
 
 def unnamed(page):
-    """The rows of the box above the list."""
+    """Return the rows of the box above the list, each as a list of texts."""
     box = page.content.decode().partition('<section class="unnamed-countries"')[2].partition("</section>")[0]
     return [
         [unescape(re.sub(r"<[^>]+>", "", cell)) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL)]
@@ -67,19 +67,12 @@ def unnamed(page):
     ]
 
 
-def staff(client, *codenames):
-    user = User.objects.create_user("staff", is_staff=True)
-    user.user_permissions.add(*Permission.objects.filter(codename__in=codenames))
-    client.force_login(user)
-    return client
-
-
 @pytest.mark.parametrize("is_folded", [False, True])
 def test_each_country_has_what_it_sold_and_what_it_bought(admin_client, is_folded):
     sell("170", "203", "1000.10", "2000.006")
     sell("203", "203", "-5")
     if is_folded:
-        country_totals.fold()
+        country_folding.fold()
     sell("203", "170", "0.1")
     assert figures(admin_client.get(LIST)) == {
         "Brazil": ["0", "0.00", "0", "0.00"],
@@ -88,21 +81,21 @@ def test_each_country_has_what_it_sold_and_what_it_bought(admin_client, is_folde
     }
 
 
-def test_the_exact_revenue_is_there_on_a_closer_look(admin_client):
+def test_the_title_has_the_exact_revenue(admin_client):
     sell("170", "203", "999999999999999.00000000000000000001", "0.1")
-    assert 'title="999999999999999.10000000000000000001"' in admin_client.get(LIST).content.decode()
+    assert 'title="999,999,999,999,999.10000000000000000001"' in admin_client.get(LIST).content.decode()
 
 
 def test_figures_agree_with_the_sales_themselves():
-    chosen = random.Random(5)
+    rng = random.Random(5)
     ids = ["170", "203", "710", "905", "x"]
     record_sales(
         [
             sale_event(
-                ID_SELLER_COUNTRY=chosen.choice(ids),
-                ID_BUYER_COUNTRY=chosen.choice(ids),
-                REVENUE=Decimal(chosen.randrange(-(10**6), 10**6)).scaleb(-chosen.randrange(6)),
-                DATE_PAYMENT=f"2021-01-{chosen.randrange(1, 9):02}",
+                ID_SELLER_COUNTRY=rng.choice(ids),
+                ID_BUYER_COUNTRY=rng.choice(ids),
+                REVENUE=Decimal(rng.randrange(-(10**6), 10**6)).scaleb(-rng.randrange(6)),
+                DATE_PAYMENT=f"2021-01-{rng.randrange(1, 9):02}",
             )
             for _ in range(300)
         ]
@@ -113,14 +106,14 @@ def test_figures_agree_with_the_sales_themselves():
         bought[buyer] += 1
         sold_revenue[seller] += revenue
         bought_revenue[buyer] += revenue
-    found = find_figures()
+    found = figures_by_country()
     assert found.named | found.unnamed == {
-        each: (sold[each], sold_revenue[each], bought[each], bought_revenue[each]) for each in ids
+        pk: (sold[pk], sold_revenue[pk], bought[pk], bought_revenue[pk]) for pk in ids
     }
 
 
 @pytest.mark.parametrize("column", ["sold_count", "bought_count"])
-def test_a_number_of_sales_leads_to_these_sales(admin_client, column):
+def test_a_number_of_sales_links_to_these_sales(admin_client, column):
     sell("170", "203", "1", "2")
     sell("203", "170", "3")
     page = admin_client.get(LIST).content.decode()
@@ -132,7 +125,7 @@ def test_a_number_of_sales_leads_to_these_sales(admin_client, column):
 
 @pytest.mark.parametrize("column", ["sold_count", "sold_revenue", "bought_count", "bought_revenue"])
 @pytest.mark.parametrize("sign", ["", "-"])
-def test_the_list_is_sorted_by_each_figure(admin_client, column, sign):
+def test_the_list_can_be_sorted_by_each_figure(admin_client, column, sign):
     sell("170", "170", "100")
     sell("170", "203", "-9")
     sell("203", "203", "-5", "-6", "1000")
@@ -143,7 +136,7 @@ def test_the_list_is_sorted_by_each_figure(admin_client, column, sign):
     assert numbers == sorted(numbers, reverse=sign == "-")
 
 
-def test_a_part_of_the_countries_keeps_its_figures(admin_client):
+def test_a_filtered_list_has_the_same_figures(admin_client):
     sell("170", "710", "1")
     assert figures(admin_client.get(LIST, {"q": "braz"})) == {"Brazil": ["0", "0.00", "1", "1.00"]}
     assert set(figures(admin_client.get(LIST, {"continent": "Europe"}))) == {"France", "Spain"}
@@ -152,18 +145,21 @@ def test_a_part_of_the_countries_keeps_its_figures(admin_client):
 # Ids without a name
 
 
-def test_ids_without_a_name_are_shown_with_their_figures_those_of_most_revenue_first(admin_client):
+def test_ids_without_a_name_are_listed_with_their_figures_and_the_highest_revenue_first(admin_client):
     sell("905", "170", "1.5", "2")
     sell("170", "x", "70")
     page = admin_client.get(LIST)
-    assert unnamed(page) == [["x", "Name it", "0", "0.00", "1", "70.00"], ["905", "Name it", "2", "3.50", "0", "0.00"]]
-    assert "2 country ids without a name" in page.content.decode()
+    assert unnamed(page) == [
+        ["x", "Add name", "0", "0.00", "1", "70.00"],
+        ["905", "Add name", "2", "3.50", "0", "0.00"],
+    ]
+    assert "2 country IDs without a name" in page.content.decode()
 
 
 @pytest.mark.parametrize("country_id", ["905", "é ü", "a&b=c?d/e#f", '"><script>'])
-def test_an_id_is_one_click_from_its_name(admin_client, country_id):
+def test_an_id_links_to_the_form_that_names_it(admin_client, country_id):
     sell(country_id, "170", "1")
-    address = unescape(re.search(r'href="([^"]+)"[^>]*>Name it<', admin_client.get(LIST).content.decode())[1])
+    address = unescape(re.search(r'href="([^"]+)"[^>]*>Add name<', admin_client.get(LIST).content.decode())[1])
     form = admin_client.get(address).context["adminform"].form
     assert form["id_country"].value() == country_id
     admin_client.post(address, {"id_country": country_id, "country_name": "Ruritania"})
@@ -172,59 +168,59 @@ def test_an_id_is_one_click_from_its_name(admin_client, country_id):
     assert unnamed(page) == []
 
 
-def test_an_id_that_no_country_can_have_is_not_offered_for_naming(admin_client):
+def test_an_id_with_spaces_around_it_has_no_link_to_that_form(admin_client):
     sell(" 905", "170", "1")
-    assert unnamed(admin_client.get(LIST)) == [[" 905", "has blanks around it", "1", "1.00", "0", "0.00"]]
+    assert unnamed(admin_client.get(LIST)) == [[" 905", "Spaces around the ID", "1", "1.00", "0", "0.00"]]
 
 
-def test_thousands_of_ids_without_a_name_are_counted_and_the_largest_shown(admin_client):
+def test_thousands_of_ids_without_a_name_are_counted_and_only_the_largest_listed(admin_client):
     record_sales([sale_event(ID_SELLER_COUNTRY=f"rubbish {n}", REVENUE=n) for n in range(3_000)])
     with CaptureQueriesContext(connection) as queries:
         page = admin_client.get(LIST)
-    assert "3,000 country ids without a name" in page.content.decode()
-    assert [row[0] for row in unnamed(page)] == [f"rubbish {n}" for n in range(2_999, 2_999 - UNNAMED_SHOWN, -1)]
-    assert f"the {UNNAMED_SHOWN} with the most revenue" in page.content.decode()
+    assert "3,000 country IDs without a name" in page.content.decode()
+    assert [row[0] for row in unnamed(page)] == [f"rubbish {n}" for n in range(2_999, 2_999 - UNNAMED_LIMIT, -1)]
+    assert f"the {UNNAMED_LIMIT} with the most revenue" in page.content.decode()
     assert len(queries) <= 12
 
 
-def test_without_such_ids_nothing_is_said(admin_client):
+def test_without_such_ids_there_is_no_box(admin_client):
     sell("170", "203", "1")
     assert "without a name" not in admin_client.get(LIST).content.decode()
 
 
-# Rights
+# Permissions
 
 
-def test_whoever_may_not_see_sales_sees_no_figures(client):
+def test_users_who_may_not_view_sales_see_no_figures():
     sell("170", "905", "12345")
     with CaptureQueriesContext(connection) as queries:
-        page = staff(client, "view_country", "add_country").get(LIST)
+        page = staff_client("countries.view_country", "countries.add_country").get(LIST)
     assert list(rows(page)[0]) == ["id_country", "country_name", "continent"]
     assert not unnamed(page)
     assert "12,345" not in page.content.decode()
     assert not [query["sql"] for query in queries if "country_sales" in query["sql"]]
 
 
-@pytest.mark.parametrize(("codenames", "is_offered"), [((), False), (("add_country",), True)])
-def test_only_whoever_may_add_countries_is_asked_for_names(client, codenames, is_offered):
+@pytest.mark.parametrize(("permissions", "is_offered"), [((), False), (("countries.add_country",), True)])
+def test_only_users_who_may_add_countries_can_name_ids(permissions, is_offered):
     sell("905", "170", "1")
-    page = staff(client, "view_country", "view_sale", *codenames).get(LIST)
+    page = staff_client("countries.view_country", "sales.view_sale", *permissions).get(LIST)
     assert unnamed(page)[0][0] == "905"
     assert (ADD in page.content.decode()) is is_offered
 
 
-# Elsewhere
+# Other pages
 
 
-def test_countries_are_found_for_the_filters_of_other_pages(admin_client):
+def test_the_autocomplete_of_countries_reads_no_sales(admin_client):
     query = {"term": "fra", "app_label": "sales", "model_name": "sale", "field_name": "seller_country"}
     with CaptureQueriesContext(connection) as queries:
-        answer = admin_client.get(reverse("admin:autocomplete"), query).json()
-    assert answer["results"] == [{"id": "170", "text": "France"}]
+        suggestions = admin_client.get(reverse("admin:autocomplete"), query).json()
+    assert suggestions["results"] == [{"id": "170", "text": "France"}]
     assert not [query["sql"] for query in queries if "country_sales" in query["sql"]]
 
 
-def test_pages_of_one_country_read_no_sales(admin_client):
+def test_the_pages_of_one_country_read_no_sales(admin_client):
     with CaptureQueriesContext(connection) as queries:
         for name in ("change", "delete", "history"):
             assert admin_client.get(reverse(f"admin:countries_country_{name}", args=["170"])).status_code == 200

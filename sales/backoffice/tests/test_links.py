@@ -1,10 +1,10 @@
-"""The address of sales with given values, against the list that it leads to."""
+"""The URL of the list of sales with given values leads to these sales."""
 
 import datetime
 
 import pytest
 
-from sales.backoffice.links import sales_address
+from sales.backoffice.links import sales_url
 from sales.ingest.writer import record_sales
 from sales.tests.helpers import sale_event
 
@@ -51,5 +51,5 @@ def sales():
         ({"end": datetime.date(2021, 1, 1)}, 0),
     ],
 )
-def test_the_list_has_the_sales_with_these_values(admin_client, filters, number):
-    assert len(admin_client.get(sales_address(filters)).context["cl"].result_list) == number
+def test_the_url_lists_the_sales_with_these_values(admin_client, filters, number):
+    assert len(admin_client.get(sales_url(filters)).context["cl"].result_list) == number

@@ -23,7 +23,7 @@ from sales.ingest.writer import record_sales
 from sales.management.commands.import_sales import Command
 from sales.models import EventId, FileImport, RejectedEvent, Sale
 from sales.tests.helpers import sale_event
-from sales.totals import feedback
+from sales.totals import feedback, feedback_verification
 from salesengine.operations import progress
 
 pytestmark = pytest.mark.django_db
@@ -96,7 +96,7 @@ def test_every_form_is_stored_and_counted(tmp_path, name, capsys):
     assert orders() == numbers(range(10))
     assert {str(sale.revenue) for sale in Sale.objects.all()} == {"57.27456"}
     assert feedback.watermark().sales == 10
-    assert feedback.verify() == []
+    assert feedback_verification.verify() == []
 
 
 def test_a_summary_in_json_is_all_that_standard_output_has(tmp_path, capsys):
@@ -428,7 +428,7 @@ def test_each_row_is_accepted_or_a_duplicate_or_rejected(tmp_path, capsys, rows,
         assert code == (1 if rejected else 0)
         assert orders() == accepted[: Sale.objects.count()]
         assert rejected or orders() == accepted
-    assert feedback.verify() == []
+    assert feedback_verification.verify() == []
 
 
 def expected(sent):

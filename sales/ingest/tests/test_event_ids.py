@@ -12,7 +12,7 @@ from django.db import connection
 from sales.ingest.writer import FEW, contents_digest, record_sales
 from sales.models import EventId, Sale
 from sales.tests.helpers import sale_event
-from sales.totals import feedback
+from sales.totals import feedback, feedback_verification
 from salesengine.tests.clients import post, problem_of
 
 
@@ -160,7 +160,7 @@ def test_concurrent_senders_of_the_same_ids_store_each_once():
 
     assert outcomes == Counter(accepted=60, duplicate=7 * 60, conflict=8)
     assert Sale.objects.count() == EventId.objects.count() == 60
-    assert feedback.verify() == []
+    assert feedback_verification.verify() == []
 
 
 @pytest.mark.django_db(transaction=True)

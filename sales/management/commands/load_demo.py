@@ -10,7 +10,7 @@ from countries.services import store_countries
 from sales import demo
 from sales.ingest.writer import record_sales
 from sales.models import Sale
-from sales.totals import country_totals, feedback
+from sales.totals import country_folding, feedback_folding
 from salesengine.operations.progress import progress
 
 BATCH = 5_000
@@ -52,7 +52,7 @@ def _load_sales(sales: int, seed: int) -> None:
         while batch := list(islice(events, BATCH)):
             record_sales(batch)
             advance(len(batch))
-    while feedback.fold():
+    while feedback_folding.fold():
         pass
-    while country_totals.fold():
+    while country_folding.fold():
         pass

@@ -3,7 +3,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from sales.totals import country_totals, feedback
+from sales.totals import country_verification, feedback, feedback_verification
+from sales.totals.figures import Figures
 from salesengine.operations.progress import progress
 
 
@@ -21,14 +22,14 @@ class Command(BaseCommand):
         sales = feedback.watermark().sales
         if repair:
             with progress("Rebuilding", sales) as advance:
-                feedback.repair(advance)
-            country_totals.repair()
+                feedback_verification.repair(advance)
+            country_verification.repair()
         with progress("Verifying", sales) as advance:
-            differences = feedback.verify(advance)
+            differences = feedback_verification.verify(advance)
         lines = [
             *map(_describe, differences),
-            *map(_describe_countries, country_totals.verify()),
-            *map(_describe_country, country_totals.verify_totals()),
+            *map(_describe_countries, country_verification.verify()),
+            *map(_describe_country, country_verification.verify_totals()),
         ]
         for line in lines:
             self.stdout.write(line)
@@ -37,20 +38,19 @@ class Command(BaseCommand):
         self.stderr.write(f"Feedback agrees with all {feedback.watermark().sales:,} sales.")
 
 
-def _describe(difference: feedback.Difference) -> str:
+def _describe(difference: feedback_verification.Difference) -> str:
     what = f"{difference.category or 'no category'}, {difference.day or 'all time'}"
-    return f"{what}: {_compare(difference.kept, difference.true)}"
+    return f"{what}: {_compare(difference.stored, difference.expected)}"
 
 
-def _describe_countries(difference: country_totals.CountryDifference) -> str:
+def _describe_countries(difference: country_verification.CountryDifference) -> str:
     what = f"country {difference.id_seller_country} to {difference.id_buyer_country}, {difference.day}"
-    return f"{what}: {_compare(difference.kept, difference.true)}"
+    return f"{what}: {_compare(difference.stored, difference.expected)}"
 
 
-def _describe_country(difference: country_totals.CountryTotalDifference) -> str:
-    return f"country {difference.id_country}, {difference.side}: {_compare(difference.kept, difference.true)}"
+def _describe_country(difference: country_verification.CountryTotalDifference) -> str:
+    return f"country {difference.id_country}, {difference.side}: {_compare(difference.stored, difference.expected)}"
 
 
-def _compare(kept: feedback.Figures, true: feedback.Figures) -> str:
-    (kept_count, kept_revenue), (true_count, true_revenue) = kept, true
-    return f"kept {kept_count} sales with revenue {kept_revenue:f}, but there are {true_count} with {true_revenue:f}"
+def _compare(stored: Figures, expected: Figures) -> str:
+    return "stored {} sales with revenue {:f}, expected {} with {:f}".format(*stored, *expected)

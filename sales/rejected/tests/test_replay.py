@@ -15,7 +15,7 @@ from sales.rejected import replay
 from sales.rejected.display import current_text
 from sales.rejected.replay import MENDED, ReplayResult, find_mistakes, mend
 from sales.tests.helpers import EVENT, rejected_event, sale_event
-from sales.totals import feedback
+from sales.totals import feedback_verification
 from salesengine.tests.clients import post
 
 
@@ -225,7 +225,7 @@ class TestConcurrency:
         assert sum(outcome.duplicates for outcome in outcomes) == 15
         assert sum(outcome.gone for outcome in outcomes) == 7 * 60
         assert not RejectedEvent.objects.filter(sale_id=None).exists()
-        assert feedback.verify() == []
+        assert feedback_verification.verify() == []
 
     def test_a_crash_between_storing_and_noting_it_leaves_nothing(self, monkeypatch):
         rejected = rejected_event()

@@ -1,9 +1,8 @@
-"""Random histories of concurrent batches, folds and reads: every figure read is the sum of whole committed batches."""
+"""In random histories of concurrent writes, folds and reads, readers see only whole committed batches."""
 
 import datetime
 import random
 import threading
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
@@ -11,12 +10,13 @@ from django.db import connection
 
 from sales.ingest.writer import record_sales
 from sales.tests.helpers import sale_event
-from sales.totals import feedback
+from sales.totals import feedback, feedback_folding, feedback_verification
 from sales.totals.feedback import FeedbackQuery
+from sales.totals.tests.threads import together
 
 DAY = datetime.datetime(2021, 1, 7, tzinfo=datetime.UTC)
-# All time; whole days; and the same sales as the second half of a day, which is read from the sales themselves.
-QUESTIONS = (
+# All time, whole days, and a period that starts within a day, so that the sales themselves are read.
+QUERIES = (
     FeedbackQuery(),
     FeedbackQuery(start=DAY),
     FeedbackQuery(start=DAY + datetime.timedelta(hours=12), stop=DAY + datetime.timedelta(days=2)),
@@ -25,7 +25,7 @@ QUESTIONS = (
 
 @dataclass
 class History:
-    """Batch number i has i + 1 sales in each of two categories, with revenue 2**i: a sum tells of which batches."""
+    """Batch i has i + 1 sales in each of two categories, with revenue 2**i, so that a sum shows its batches."""
 
     begun: set[int] = field(default_factory=set)
     committed: set[int] = field(default_factory=set)
@@ -39,7 +39,7 @@ class History:
 
     def fold_until(self, ended: threading.Event) -> None:
         while not ended.is_set():
-            feedback.fold()
+            feedback_folding.fold()
 
     def read_until(self, ended: threading.Event, query: FeedbackQuery) -> None:
         while not ended.is_set():
@@ -47,11 +47,11 @@ class History:
 
     def read(self, query: FeedbackQuery) -> None:
         before = set(self.committed)
-        answers = {answer.category: answer for answer in feedback.top_categories(query)}
+        rows = {row.category: row for row in feedback.top_categories(query)}
         after = set(self.begun)
-        seen = {category: batches_in(int(answer.total_revenue)) for category, answer in answers.items()}
+        seen = {category: batches_in(int(row.total_revenue)) for category, row in rows.items()}
         bags, shoes = (seen.get(category, set()) for category in ("bags", "shoes"))
-        counts = [answer.sales_count for answer in answers.values()]
+        counts = [row.sales_count for row in rows.values()]
         if bags != shoes:
             self.faults.append(f"parts of batches: {bags} and {shoes}")
         elif counts != [sum(number + 1 for number in bags)] * len(counts):
@@ -61,14 +61,14 @@ class History:
 
 
 def batch(number: int, rng: random.Random) -> list:
-    """One sale carries the batch's revenue, the others none; the payments lie in the afternoons of two days."""
+    """Return a batch whose first sale has all of its revenue, paid in the afternoons of two days."""
     events = []
     for category in ("bags", "shoes"):
         revenues = [2**number] + [0] * number
-        moments = [DAY + datetime.timedelta(days=rng.randrange(2), hours=rng.randrange(12, 24)) for _ in revenues]
+        timestamps = [DAY + datetime.timedelta(days=rng.randrange(2), hours=rng.randrange(12, 24)) for _ in revenues]
         events += [
-            sale_event(CATEGORY=category, REVENUE=revenue, DATE_PAYMENT=moment)
-            for revenue, moment in zip(revenues, moments, strict=True)
+            sale_event(CATEGORY=category, REVENUE=revenue, DATE_PAYMENT=timestamp)
+            for revenue, timestamp in zip(revenues, timestamps, strict=True)
         ]
     return events
 
@@ -77,49 +77,27 @@ def batches_in(revenue: int) -> set[int]:
     return {number for number in range(revenue.bit_length()) if revenue >> number & 1}
 
 
-@contextmanager
-def together(*functions):
-    """Run the functions in threads of their own; wait for them at the end and raise what they raised."""
-    failures = []
-
-    def run(function, *arguments):
-        try:
-            function(*arguments)
-        except Exception as error:
-            failures.append(error)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run, args=function) for function in functions]
-    for thread in threads:
-        thread.start()
-    yield
-    for thread in threads:
-        thread.join()
-    assert not failures, failures
-
-
 def run_history(seed: int) -> History:
     rng = random.Random(seed)
     history, ended = History(), threading.Event()
     numbers = list(range(12))
     rng.shuffle(numbers)
-    writers = [(history.write, random.Random(seed * 10 + place), numbers[place::3]) for place in range(3)]
-    readers = [(history.read_until, ended, query) for query in rng.sample(QUESTIONS, 2)]
+    writers = [(history.write, random.Random(seed * 10 + index), numbers[index::3]) for index in range(3)]
+    readers = [(history.read_until, ended, query) for query in rng.sample(QUERIES, 2)]
     with together((history.fold_until, ended), *readers):
         try:
             with together(*writers):
                 pass
         finally:
             ended.set()
-    for query in QUESTIONS:
+    for query in QUERIES:
         history.read(query)
     return history
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("histories", [30, pytest.param(200, marks=pytest.mark.slow)])
-def test_no_reader_sees_anything_but_whole_committed_batches(histories):
+def test_readers_see_only_whole_committed_batches(histories):
     for seed in range(histories):
         with connection.cursor() as cursor:
             cursor.execute("TRUNCATE sales, feedback_journal, feedback_daily_total, feedback_total")
@@ -129,4 +107,4 @@ def test_no_reader_sees_anything_but_whole_committed_batches(histories):
 
         assert history.faults == [], f"seed {seed}"
         assert history.committed == set(range(12))
-        assert feedback.verify() == []
+        assert feedback_verification.verify() == []

@@ -1,4 +1,4 @@
-"""quick_sum, the aggregate of reports that add up for each of many buyers, gives what SUM gives, digit for digit."""
+"""quick_sum, the fast aggregate for reports with many groups, returns the same digits as SUM."""
 
 from decimal import Decimal
 
@@ -21,17 +21,17 @@ def sums(values):
 
 
 @given(st.lists(REVENUES | st.decimals("-1000", "1000", places=2) | st.none()))
-def test_it_is_the_sum_digit_for_digit(values):
+def test_the_sum_has_the_same_digits(values):
     quick, plain = sums(values)
     assert quick == plain
 
 
-def test_it_keeps_every_digit_and_decimal_place():
+def test_every_digit_and_decimal_place_is_preserved():
     assert sums([Decimal("999999999999999.00000000000000000001"), Decimal("0.10"), None])[0] == (
         "999999999999999.10000000000000000001"
     )
 
 
-def test_of_no_values_it_is_null():
+def test_the_sum_of_no_values_is_null():
     assert sums([]) == (None, None)
     assert sums([None]) == (None, None)

@@ -1,4 +1,4 @@
-"""manage.py verify_feedback."""
+"""manage.py verify_feedback finds wrong figures and repairs them."""
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -13,12 +13,12 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def sales(monkeypatch):
-    """Two sales that are still in the journal, whatever number its entries have."""
-    monkeypatch.setattr("sales.totals.feedback.fold_if_due", lambda entry_ids: None)
+    """Store two sales and keep them in the journal."""
+    monkeypatch.setattr("sales.totals.feedback_folding.fold_if_due", lambda entry_ids: None)
     record_sales([sale_event(), sale_event(CATEGORY="bags")])
 
 
-def test_right_figures_are_said_on_stderr_alone(capsys):
+def test_correct_figures_are_reported_on_stderr_only(capsys):
     call_command("verify_feedback")
 
     out, err = capsys.readouterr()
@@ -34,11 +34,11 @@ def test_each_wrong_figure_is_printed_and_the_exit_code_is_1(capsys):
 
     assert failure.value.returncode == 1
     assert capsys.readouterr().out == (
-        "bags, all time: kept 4 sales with revenue 57.77456, but there are 1 with 57.27456\n"
+        "bags, all time: stored 4 sales with revenue 57.77456, expected 1 with 57.27456\n"
     )
 
 
-def test_repair_builds_the_figures_anew(capsys):
+def test_repair_corrects_the_figures(capsys):
     Total.objects.create(category="bags", sales_count=3, revenue="0.5", received_at=timezone.now())
 
     call_command("verify_feedback", "--repair")

@@ -1,4 +1,4 @@
-"""How many sales there are, and when the newest was received, without looking at them."""
+"""The watermark has the number of all sales, and when the newest was received."""
 
 from datetime import timedelta
 
@@ -10,41 +10,41 @@ from django.utils import timezone
 from sales.ingest.writer import record_sales
 from sales.models import JournalEntry, Sale
 from sales.tests.helpers import sale_event
-from sales.totals import feedback
+from sales.totals import feedback, feedback_folding
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def true_watermark():
+def expected_watermark():
     return Sale.objects.count(), Sale.objects.aggregate(Max("received_at"))["received_at__max"]
 
 
-def test_without_sales_there_is_none():
+def test_without_sales_the_watermark_is_empty():
     assert feedback.watermark() == (0, None)
 
 
-def test_it_is_that_of_all_sales_folded_or_not():
+def test_the_watermark_counts_folded_and_unfolded_sales():
     record_sales([sale_event(), sale_event(CATEGORY="bags")])
-    assert feedback.watermark() == true_watermark()
-    feedback.fold()
-    assert feedback.watermark() == true_watermark()
+    assert feedback.watermark() == expected_watermark()
+    feedback_folding.fold()
+    assert feedback.watermark() == expected_watermark()
     record_sales([sale_event()])
-    assert feedback.watermark() == true_watermark()
-    feedback.fold()
-    assert feedback.watermark() == true_watermark()
+    assert feedback.watermark() == expected_watermark()
+    feedback_folding.fold()
+    assert feedback.watermark() == expected_watermark()
 
 
-def test_a_sale_of_a_transaction_that_began_before_does_not_set_it_back():
+def test_a_sale_of_an_older_transaction_does_not_set_it_back():
     record_sales([sale_event()])
-    feedback.fold()
+    feedback_folding.fold()
     newest = feedback.watermark().received_at
     record_sales([sale_event()])
     JournalEntry.objects.update(received_at=timezone.now() - timedelta(hours=1))
-    feedback.fold()
+    feedback_folding.fold()
     assert feedback.watermark() == (2, newest)
 
 
-def test_repair_finds_it_again():
+def test_a_repair_restores_the_watermark():
     record_sales([sale_event(), sale_event()])
     call_command("verify_feedback", "--repair")
-    assert feedback.watermark() == true_watermark()
+    assert feedback.watermark() == expected_watermark()

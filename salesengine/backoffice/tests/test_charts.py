@@ -25,7 +25,7 @@ def html_of(figure):
     return render_to_string("admin/chart.html", {"chart": figure})
 
 
-def test_the_data_have_a_number_a_text_and_an_address_for_each_point():
+def test_the_data_have_a_number_a_text_and_a_url_for_each_point():
     data = figure_of(Point(Decimal("1.50"), "1.50", "/sales"), None, unit=" %", has_legend=True).data
     assert data == {
         "type": "bar",
@@ -33,7 +33,7 @@ def test_the_data_have_a_number_a_text_and_an_address_for_each_point():
         "unit": " %",
         "legend": True,
         "labels": ["label 0", "label 1"],
-        "datasets": [{"label": "a", "data": [1.5, None], "texts": ["1.50", ""], "addresses": ["/sales", ""]}],
+        "datasets": [{"label": "a", "data": [1.5, None], "texts": ["1.50", ""], "urls": ["/sales", ""]}],
     }
 
 

@@ -45,7 +45,7 @@
 
     const pointAt = (event, chart) => {
         const [point] = chart.getElementsAtEventForMode(event, "nearest", {intersect: true}, true);
-        return point && {...point, address: chart.data.datasets[point.datasetIndex].addresses[point.index]};
+        return point && {...point, url: chart.data.datasets[point.datasetIndex].urls[point.index]};
     };
 
     // The first tap on a touch screen shows the tooltip; a second one opens the page.
@@ -54,13 +54,13 @@
         const point = pointAt(event, chart);
         const isFirstTap = event.native.pointerType === "touch" && tapped !== point?.element;
         tapped = point?.element;
-        if (point?.address && !isFirstTap) {
-            window.location.assign(point.address);
+        if (point?.url && !isFirstTap) {
+            window.location.assign(point.url);
         }
     };
 
     const setCursor = (event, active, chart) => {
-        chart.canvas.style.cursor = pointAt(event, chart)?.address ? "pointer" : "";
+        chart.canvas.style.cursor = pointAt(event, chart)?.url ? "pointer" : "";
     };
 
     const legendOf = (isLine) => ({

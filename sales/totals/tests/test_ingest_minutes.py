@@ -1,9 +1,8 @@
-"""How many events came in lately: accepted, duplicate and rejected."""
+"""Accepted, duplicate and rejected events are counted by minute."""
 
 import datetime
 import json
 import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.core.management import call_command
@@ -14,10 +13,10 @@ from sales.ingest.writer import FEW, record_plain_sales, record_sales
 from sales.models import DuplicateJournalEntry, IngestMinute, JournalEntry
 from sales.rejected.replay import find_mistakes
 from sales.tests.helpers import refusing, rejected_event, sale_event
-from sales.totals import feedback
-from sales.totals import minutes as ingest_counts
-from sales.totals.minutes import KEPT_FOR, counts_since
-from sales.totals.tests.test_histories import together
+from sales.totals import feedback_folding, feedback_verification, ingest_minutes
+from sales.totals.ingest_minutes import RETENTION, counts_since
+from sales.totals.isolation import snapshot, try_fold_lock
+from sales.totals.tests.threads import in_another_thread, together
 from salesengine.tests.clients import post
 from salesengine.tests.servers import waiting_at_most
 
@@ -26,63 +25,63 @@ HOUR = datetime.timedelta(hours=1)
 
 
 def counts():
-    """(accepted, duplicate, rejected) of the last hour."""
+    """Return (accepted, duplicate, rejected) for the last hour."""
     return tuple(counts_since(timezone.now() - HOUR))
 
 
 @pytest.fixture
-def no_folds(monkeypatch):
-    """Only tests fold."""
-    monkeypatch.setattr(feedback, "FOLD_EVERY", 10**9)
+def only_tests_fold(monkeypatch):
+    """Keep writers from folding."""
+    monkeypatch.setattr(feedback_folding, "FOLD_INTERVAL", 10**9)
 
 
 @pytest.mark.parametrize("folded", [False, True])
-def test_what_is_accepted_is_counted_whatever_way_it_is_written(no_folds, folded):
+def test_accepted_events_are_counted_for_every_way_to_write(only_tests_fold, folded):
     record_sales([sale_event(CATEGORY=category) for category in ("bags", "bags", None)])
     record_plain_sales([sale_event()])
     record_sales([sale_event()] * (FEW + 1))
     record_sales([sale_event(EVENT_ID="e-1")])
     if folded:
-        feedback.fold()
+        feedback_folding.fold()
 
     assert JournalEntry.objects.exists() is not folded
     assert counts() == (3 + 1 + FEW + 1 + 1, 0, 0)
 
 
 @pytest.mark.parametrize("folded", [False, True])
-def test_duplicates_are_counted_and_are_not_accepted(no_folds, folded):
+def test_duplicates_are_counted_and_not_as_accepted(only_tests_fold, folded):
     events = [sale_event(EVENT_ID="e-1"), sale_event(EVENT_ID="e-2"), sale_event(EVENT_ID="e-1")]
     record_sales(events)
     record_sales(events)
     if folded:
-        feedback.fold()
+        feedback_folding.fold()
 
     assert DuplicateJournalEntry.objects.exists() is not folded
     assert counts() == (2, 4, 0)
 
 
-def test_what_is_rejected_and_kept_is_counted(api, event):
+def test_stored_rejected_events_are_counted(api, event):
     post(api, [event, {}, {}], query="?on_error=skip")
 
     assert counts() == (1, 0, 2)
 
 
 def test_rejected_events_are_counted_up_to_a_limit(monkeypatch):
-    monkeypatch.setattr(ingest_counts, "MOST_COUNTED", 3)
+    monkeypatch.setattr(ingest_minutes, "REJECTED_LIMIT", 3)
     for position in range(5):
         rejected_event(position=position)
 
     assert counts() == (0, 0, 3)
 
 
-def test_a_request_that_comes_again_under_its_key_brings_no_duplicates(api, event):
+def test_a_retry_with_an_idempotency_key_is_not_a_duplicate(api, event):
     for _ in range(3):
         post(api, [event, event | {"EVENT_ID": "e-1"}], **{"Idempotency-Key": "k-1"})
 
     assert counts() == (2, 0, 0)
 
 
-def test_rehearsals_and_refusals_are_not_counted(api, event):
+def test_dry_runs_and_refused_requests_are_not_counted(api, event):
     post(api, event | {"EVENT_ID": "e-1"})
     post(api, [event | {"EVENT_ID": "e-1"}, event], query="?dry_run=true")
     post(api, [event | {"EVENT_ID": "e-1"}, event | {"EVENT_ID": "e-1", "BRAND": "other"}])
@@ -92,40 +91,40 @@ def test_rehearsals_and_refusals_are_not_counted(api, event):
     assert counts() == (2, 0, 0)
 
 
-def test_what_came_before_the_minute_is_not_counted(no_folds):
+def test_events_before_the_minute_are_not_counted(only_tests_fold):
     now = timezone.now()
     for table in (JournalEntry, DuplicateJournalEntry):
         record_sales([sale_event(EVENT_ID="e-1")])
         table.objects.update(received_at=now.replace(second=0, microsecond=0) - datetime.timedelta(microseconds=1))
     before = counts_since(now)
-    feedback.fold()
+    feedback_folding.fold()
 
     assert before == counts_since(now) == (0, 0, 0)
     assert counts() == (1, 1, 0)
 
 
-def test_a_minute_is_counted_from_its_beginning_on(no_folds):
+def test_a_minute_is_counted_from_its_start(only_tests_fold):
     record_sales([sale_event()])
-    moment = datetime.datetime(2021, 1, 7, 12, 30, tzinfo=datetime.UTC)
-    JournalEntry.objects.update(received_at=moment)
+    timestamp = datetime.datetime(2021, 1, 7, 12, 30, tzinfo=datetime.UTC)
+    JournalEntry.objects.update(received_at=timestamp)
 
-    assert counts_since(moment + datetime.timedelta(seconds=59)).accepted == 1
-    assert counts_since(moment + datetime.timedelta(seconds=60)).accepted == 0
+    assert counts_since(timestamp + datetime.timedelta(seconds=59)).accepted == 1
+    assert counts_since(timestamp + datetime.timedelta(seconds=60)).accepted == 0
 
 
-def test_a_fold_adds_to_the_minutes_there_are_and_forgets_old_ones(no_folds):
+def test_a_fold_adds_to_existing_minutes_and_deletes_expired_ones(only_tests_fold):
     record_sales([sale_event()])
-    feedback.fold()
-    IngestMinute.objects.update(minute=timezone.now() - KEPT_FOR - datetime.timedelta(minutes=1))
+    feedback_folding.fold()
+    IngestMinute.objects.update(minute=timezone.now() - RETENTION - datetime.timedelta(minutes=1))
     for _ in range(2):
         record_sales([sale_event()] * 2)
-        feedback.fold()
+        feedback_folding.fold()
 
     assert sum(IngestMinute.objects.values_list("accepted", flat=True)) == 4
 
 
-def test_events_that_are_only_sent_again_keep_their_journal_short(monkeypatch):
-    monkeypatch.setattr(feedback, "FOLD_EVERY", 8)
+def test_duplicates_alone_keep_their_journal_short(monkeypatch):
+    monkeypatch.setattr(feedback_folding, "FOLD_INTERVAL", 8)
     for _ in range(30):
         record_sales([sale_event(EVENT_ID="e-1")])
 
@@ -134,9 +133,9 @@ def test_events_that_are_only_sent_again_keep_their_journal_short(monkeypatch):
 
 
 @pytest.mark.parametrize("number", [1, FEW + 1])
-def test_a_batch_that_fails_leaves_no_count_behind(number):
+def test_a_failed_batch_is_not_counted(number):
     record_sales([sale_event(EVENT_ID="e-1")])
-    events = [sale_event(EVENT_ID="e-1")] + [sale_event(EVENT_ID=f"e-{place + 2}") for place in range(number)]
+    events = [sale_event(EVENT_ID="e-1")] + [sale_event(EVENT_ID=f"e-{index + 2}") for index in range(number)]
     with refusing("duplicate_journal", "false"), pytest.raises(DatabaseError):
         record_sales(events)
 
@@ -144,19 +143,19 @@ def test_a_batch_that_fails_leaves_no_count_behind(number):
     assert record_sales(events).accepted == number
 
 
-def test_a_repair_keeps_what_is_still_in_the_journal(no_folds):
+def test_a_repair_counts_the_events_in_the_journal(only_tests_fold):
     record_sales([sale_event(), sale_event(EVENT_ID="e-1")])
-    feedback.fold()
+    feedback_folding.fold()
     record_sales([sale_event(), sale_event(EVENT_ID="e-1")])
 
-    feedback.repair()
+    feedback_verification.repair()
 
     assert not JournalEntry.objects.exists()
     assert counts() == (3, 1, 0)
 
 
-def test_readers_see_whole_batches_whatever_is_folded_meanwhile():
-    """Each batch has one new event for one duplicate: a reader that saw a fold half done would see another number."""
+def test_readers_see_whole_batches_during_folds():
+    """Each batch has one new event and one duplicate, so a reader of half a fold would see unequal numbers."""
     record_sales([sale_event(EVENT_ID="e-0")])
     ended, faults, seen = threading.Event(), [], []
 
@@ -166,7 +165,7 @@ def test_readers_see_whole_batches_whatever_is_folded_meanwhile():
 
     def fold():
         while not ended.is_set():
-            feedback.fold()
+            feedback_folding.fold()
 
     def read():
         while not ended.is_set():
@@ -186,26 +185,23 @@ def test_readers_see_whole_batches_whatever_is_folded_meanwhile():
     assert counts() == (301, 300, 0)
 
 
-def test_nobody_waits_for_a_fold_to_note_duplicates(no_folds):
+def test_writers_do_not_wait_for_a_fold_to_record_duplicates(only_tests_fold):
     record_sales([sale_event(EVENT_ID="e-1")])
     record_sales([sale_event(EVENT_ID="e-1")])
 
     def send():
-        try:
-            with waiting_at_most("1s"):
-                return record_sales([sale_event(EVENT_ID="e-1")]).duplicates
-        finally:
-            connection.close()
+        with waiting_at_most("1s"):
+            return record_sales([sale_event(EVENT_ID="e-1")]).duplicates
 
-    with feedback.snapshot(), connection.cursor() as cursor, ThreadPoolExecutor(1) as other:
-        assert feedback.may_fold(cursor)
-        ingest_counts.fold([])
-        assert other.submit(send).result() == {0}
+    with snapshot(), connection.cursor() as cursor:
+        assert try_fold_lock(cursor)
+        ingest_minutes.fold([])
+        assert in_another_thread(send) == {0}
 
 
-def test_the_upgrade_counts_what_was_accepted_before(no_folds):
+def test_the_migration_counts_the_sales_accepted_before(only_tests_fold):
     record_sales([sale_event()] * 3)
-    feedback.fold()
+    feedback_folding.fold()
     record_sales([sale_event()] * 2)
     call_command("migrate", "sales", "0007", verbosity=0)
 

@@ -1,0 +1,113 @@
+"""The feedback's journal, and the folds that move its entries into totals.
+
+A journal entry holds what one batch adds to one category and day of payment. The writer stores it in the transaction
+that stores the sales. After the commit, every 256th entry starts a fold.
+"""
+
+import datetime
+from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import QuerySet
+
+from sales.models import DailyTotal, Total
+from sales.totals import ingest_minutes
+from sales.totals.figures import CategoryDay, Figures, Key, add_up
+from sales.totals.isolation import try_fold_lock
+from salesengine.http.renderers import encode_json
+
+FOLD_INTERVAL = 256  # journal entries
+FOLD_LIMIT = 20_000  # journal entries per fold
+
+# Figures are sent to PostgreSQL as JSON, at a third of the cost of model instances. `journal_entries` makes the
+# parameter.
+ENTRIES = "json_to_recordset(%s) AS entry (category text, day date, sales_count bigint, revenue numeric)"
+APPEND_TO_JOURNAL = f"""
+    INSERT INTO feedback_journal (category, day, sales_count, revenue)
+    SELECT category, day, sales_count, revenue FROM {ENTRIES}
+    RETURNING id
+    """  # noqa: S608  # no values
+WRITE_DAILY_TOTALS = f"""
+    INSERT INTO feedback_daily_total (category, day, sales_count, revenue)
+    SELECT category, day, sales_count, revenue FROM {ENTRIES}
+    ON CONFLICT (day, category) DO UPDATE SET sales_count = excluded.sales_count, revenue = excluded.revenue
+    """  # noqa: S608  # no values
+WRITE_TOTALS = f"""
+    INSERT INTO feedback_total (category, sales_count, revenue, received_at)
+    SELECT category, sales_count, revenue, %s FROM {ENTRIES}
+    ON CONFLICT (category) DO UPDATE SET sales_count = excluded.sales_count, revenue = excluded.revenue,
+        received_at = greatest(feedback_total.received_at, excluded.received_at)
+    """  # noqa: S608  # no values
+# One statement reads and deletes, so that exactly the rows that were read are deleted.
+TAKE_FROM_JOURNAL = """
+    DELETE FROM feedback_journal WHERE id IN (SELECT id FROM feedback_journal ORDER BY id LIMIT %s)
+    RETURNING category, day, sales_count, revenue, received_at
+    """
+
+
+def journal_entries(figures: Mapping[CategoryDay, Figures] | Mapping[tuple[str | None, None], Figures]) -> str:
+    """Return figures by category and day as the JSON that APPEND_TO_JOURNAL takes."""
+    entries = [
+        {"category": category, "day": day, "sales_count": count, "revenue": revenue}
+        for (category, day), (count, revenue) in figures.items()
+    ]
+    return encode_json(entries).decode()
+
+
+def fold_if_due(entry_ids: Iterable[int]) -> None:
+    """Fold if one of these new entries is a 256th, so that the journal stays short."""
+    if any(entry_id % FOLD_INTERVAL == 0 for entry_id in entry_ids):
+        while fold() == FOLD_LIMIT:
+            pass
+
+
+def fold() -> int:
+    """Move up to FOLD_LIMIT journal entries into the totals and return their number.
+
+    Returns 0 at once while another fold runs.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        if not try_fold_lock(cursor):
+            return 0
+        cursor.execute(TAKE_FROM_JOURNAL, [FOLD_LIMIT])
+        entries = cursor.fetchall()
+        daily = add_up(((category, day), count, revenue) for category, day, count, revenue, _ in entries)
+        old_daily = DailyTotal.objects.filter(day__in={day for _, day in daily})
+        write_daily_totals(_add_old_figures(daily, daily_figures(old_daily)))
+        overall = add_up((category, count, revenue) for category, _, count, revenue, _ in entries)
+        newest = max((received_at for *_, received_at in entries), default=None)
+        write_totals(_add_old_figures(overall, overall_figures(Total.objects.all())), newest)
+        ingest_minutes.fold((received_at, count) for _, _, count, _, received_at in entries)
+    return len(entries)
+
+
+def _add_old_figures(new: Mapping[Key, Figures], old: Iterable[tuple[Key, int, Decimal]]) -> dict[Key, Figures]:
+    """Add the old rows to the new figures that have the same key."""
+    rows = [(key, *figures) for key, figures in new.items()]
+    return add_up(rows + [row for row in old if row[0] in new])
+
+
+def daily_figures(source: QuerySet[Any]) -> Iterator[tuple[CategoryDay, int, Decimal]]:
+    """Yield the rows of daily totals, or of the journal, for `add_up`."""
+    rows = source.values_list("category", "day", "sales_count", "revenue")
+    return (((category, day), count, revenue) for category, day, count, revenue in rows)
+
+
+def overall_figures(source: QuerySet[Any]) -> Iterator[tuple[str | None, int, Decimal]]:
+    """Yield the rows of totals, or of the journal, for `add_up`, without regard to days."""
+    return iter(source.values_list("category", "sales_count", "revenue"))
+
+
+def write_daily_totals(figures: Mapping[CategoryDay, Figures]) -> None:
+    """Insert or replace totals by category and day."""
+    with connection.cursor() as cursor:
+        cursor.execute(WRITE_DAILY_TOTALS, [journal_entries(figures)])
+
+
+def write_totals(figures: Mapping[str | None, Figures], newest: datetime.datetime | None) -> None:
+    """Insert or replace totals by category. `newest` is when the newest of their sales was received."""
+    entries = journal_entries({(category, None): sums for category, sums in figures.items()})
+    with connection.cursor() as cursor:
+        cursor.execute(WRITE_TOTALS, [newest, entries])

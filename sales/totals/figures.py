@@ -1,0 +1,25 @@
+"""Add up sales exactly, in Python."""
+
+import datetime
+from collections.abc import Iterable
+from decimal import Context, Decimal, Inexact, InvalidOperation, localcontext
+from typing import TypeVar
+
+# A revenue has up to 15 digits before the point and 20 after it, so Python's default of 28 digits would round a sum.
+# 64 digits hold the sum of 10^29 of the largest revenues. The traps turn any rounding into an error.
+EXACT = Context(prec=64, traps=[Inexact, InvalidOperation])
+
+Key = TypeVar("Key")
+Figures = tuple[int, Decimal]  # number of sales, and their revenue
+CategoryDay = tuple[str | None, datetime.date]  # category, and day of payment in UTC
+ZERO: Figures = (0, Decimal(0))
+
+
+def add_up(rows: Iterable[tuple[Key, int, Decimal]]) -> dict[Key, Figures]:
+    """Return the exact figures of each key. Rows are (key, number of sales, revenue)."""
+    sums: dict[Key, Figures] = {}
+    with localcontext(EXACT):
+        for key, count, revenue in rows:
+            count_so_far, revenue_so_far = sums.get(key, ZERO)
+            sums[key] = (count_so_far + count, revenue_so_far + revenue)
+    return sums

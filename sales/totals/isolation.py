@@ -1,0 +1,39 @@
+"""Keep folds, checks and repairs of the totals from disturbing each other."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
+
+FOLD_LOCK = 0x53414C45  # the key of this project's PostgreSQL advisory lock
+
+
+def try_fold_lock(cursor: CursorWrapper) -> bool:
+    """Take the fold lock until the end of this transaction. Return False at once if another session holds it."""
+    cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [FOLD_LOCK])
+    is_locked: bool = cursor.fetchone()[0]
+    return is_locked
+
+
+@contextmanager
+def fold_lock() -> Iterator[None]:
+    """Hold the fold lock, after waiting for a running fold.
+
+    The session holds the lock, not a transaction, so that the wait can end before a snapshot is taken.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [FOLD_LOCK])
+        try:
+            yield
+        finally:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [FOLD_LOCK])
+
+
+@contextmanager
+def snapshot(*, read_only: bool = False) -> Iterator[None]:
+    """Open a transaction in which every statement sees the same committed data."""
+    with transaction.atomic(durable=True):
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ {'ONLY' if read_only else 'WRITE'}")
+        yield

@@ -1,0 +1,23 @@
+"""Sales between countries, and the view that adds them up."""
+
+from django.db import connection
+
+from sales.tests.helpers import sale_event
+
+
+def country_sales():
+    """Return the sums of the view country_sales: {(month and day, seller, buyer): (number of sales, revenue)}."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT day, id_seller_country, id_buyer_country, SUM(sales_count), SUM(revenue)
+            FROM country_sales GROUP BY 1, 2, 3
+            """
+        )
+        rows = cursor.fetchall()
+    return {(f"{day:%m-%d}", seller, buyer): (count, revenue) for day, seller, buyer, count, revenue in rows}
+
+
+def trade(seller="1", buyer="2", **changes):
+    """Return a validated event from one country to another."""
+    return sale_event(ID_SELLER_COUNTRY=seller, ID_BUYER_COUNTRY=buyer, **changes)

@@ -1,0 +1,112 @@
+"""A verification finds wrong totals by country, and a repair corrects them."""
+
+import datetime
+from contextlib import contextmanager
+from decimal import Decimal
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from sales.ingest.writer import record_sales
+from sales.models import CountryDailyTotal, CountryDay, CountryJournalEntry, CountryTotal, Sale
+from sales.totals import country_folding, country_verification
+from sales.totals.isolation import snapshot
+from sales.totals.tests.helpers import trade
+from sales.totals.tests.threads import in_another_thread
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def sales(monkeypatch):
+    monkeypatch.setattr(country_folding, "FOLD_INTERVAL", 10**9)  # so that the last sale stays in the journal
+    record_sales([trade(REVENUE="1.5"), trade("3", "4")])
+    country_folding.fold()
+    record_sales([trade(DATE_PAYMENT="2021-01-08")])
+
+
+def test_a_wrong_daily_total_is_found():
+    CountryDailyTotal.objects.filter(id_seller_country="1").update(revenue=2)
+
+    [difference] = country_verification.verify()
+
+    assert (difference.id_seller_country, difference.id_buyer_country) == ("1", "2")
+    assert difference.day == datetime.date(2021, 1, 7)
+    assert (difference.stored, difference.expected) == ((1, Decimal(2)), (1, Decimal("1.5")))
+
+
+def test_a_missing_journal_entry_is_found():
+    CountryJournalEntry.objects.all().delete()
+    assert [difference.stored for difference in country_verification.verify()] == [(0, 0)]
+
+
+def test_a_total_without_sales_is_found():
+    CountryDailyTotal.objects.create(
+        day="2020-01-01", id_seller_country="1", id_buyer_country="2", sales_count=1, revenue=1
+    )
+    assert [difference.expected for difference in country_verification.verify()] == [(0, 0)]
+
+
+def test_a_wrong_total_of_a_country_is_found():
+    CountryTotal.objects.filter(id_country="2").update(bought_revenue=7)
+
+    [difference] = country_verification.verify_totals()
+
+    assert (difference.id_country, difference.side) == ("2", "bought")
+    assert difference.stored == (2, Decimal("64.27456"))  # the wrong 7 and the sale in the journal
+    assert difference.expected == (2, Decimal("58.77456"))
+
+
+def test_a_missing_total_of_a_country_is_found():
+    CountryTotal.objects.filter(id_country="3").delete()
+    [difference] = country_verification.verify_totals()
+    assert (difference.side, difference.stored) == ("sold", (0, 0))
+
+
+def test_a_repair_corrects_every_figure():
+    CountryDailyTotal.objects.update(revenue=2)
+    CountryTotal.objects.update(sold_count=5)
+    CountryTotal.objects.create(id_country="9", sold_count=1, sold_revenue=1, bought_count=0, bought_revenue=0)
+
+    country_verification.repair()
+
+    assert country_verification.verify() == []
+    assert country_verification.verify_totals() == []
+    assert CountryDailyTotal.objects.count() == 3
+    assert list(CountryDay.objects.order_by("day").values_list("row_count", "merged_count")) == [(2, 2), (1, 1)]
+
+
+def test_a_sale_stored_during_a_repair_is_counted_once(monkeypatch):
+    monkeypatch.setattr(country_verification, "snapshot", snapshot_before_a_sale)
+
+    country_verification.repair()
+
+    assert Sale.objects.count() == 4
+    assert country_verification.verify() == []
+    assert country_verification.verify_totals() == []
+
+
+def test_the_command_prints_wrong_totals_and_repairs_them(capsys):
+    CountryDailyTotal.objects.filter(id_seller_country="1").update(revenue=2)
+
+    with pytest.raises(CommandError, match="1 figures differ"):
+        call_command("verify_feedback")
+    assert capsys.readouterr().out == (
+        "country 1 to 2, 2021-01-07: stored 1 sales with revenue 2, expected 1 with 1.5\n"
+    )
+    CountryTotal.objects.filter(id_country="4").update(bought_count=3)
+    with pytest.raises(CommandError, match="2 figures differ"):
+        call_command("verify_feedback")
+    assert capsys.readouterr().out.splitlines()[1] == (
+        "country 4, bought: stored 3 sales with revenue 57.27456, expected 1 with 57.27456"
+    )
+
+    call_command("verify_feedback", "--repair")
+
+
+@contextmanager
+def snapshot_before_a_sale():
+    with snapshot():
+        Sale.objects.exists()  # the first statement takes the snapshot
+        in_another_thread(record_sales, [trade()])
+        yield

@@ -1,0 +1,111 @@
+"""Writers fold the feedback's journal into totals."""
+
+import datetime
+from decimal import Decimal
+
+import pytest
+from django.db import DatabaseError
+
+from sales.ingest.writer import FEW, record_sales
+from sales.models import DailyTotal, JournalEntry, Sale, Total
+from sales.tests.helpers import refusing, sale_event
+from sales.totals import feedback_folding, feedback_verification
+from sales.totals.feedback import FeedbackQuery, top_categories
+
+pytestmark = pytest.mark.django_db(transaction=True)
+only_tests_fold = pytest.mark.django_db(transaction=False)  # without a commit, writers do not fold
+FIRST = datetime.datetime(2021, 1, 1, tzinfo=datetime.UTC)
+
+
+@only_tests_fold
+def test_a_fold_moves_the_journal_into_the_totals():
+    record_sales([sale_event(REVENUE=1), sale_event(REVENUE=2, DATE_PAYMENT="2021-01-08"), sale_event(CATEGORY=None)])
+    before = top_categories(FeedbackQuery())
+
+    assert feedback_folding.fold() == 3
+
+    assert not JournalEntry.objects.exists()
+    assert {(total.category, total.sales_count, total.revenue) for total in Total.objects.all()} == {
+        ("clothing", 2, Decimal(3)),
+        (None, 1, Decimal("57.27456")),
+    }
+    assert DailyTotal.objects.count() == 3
+    assert top_categories(FeedbackQuery()) == before
+
+
+@only_tests_fold
+def test_a_fold_adds_to_existing_totals():
+    for category in ("clothing", None):
+        for _ in range(2):
+            record_sales([sale_event(CATEGORY=category, REVENUE="0.1")])
+            feedback_folding.fold()
+
+    assert {(total.category, total.sales_count, total.revenue) for total in DailyTotal.objects.all()} == {
+        ("clothing", 2, Decimal("0.2")),
+        (None, 2, Decimal("0.2")),
+    }
+
+
+@only_tests_fold
+def test_a_fold_of_an_empty_journal_moves_nothing():
+    assert feedback_folding.fold() == 0
+
+
+@only_tests_fold
+def test_a_fold_moves_a_limited_number_of_entries(monkeypatch):
+    monkeypatch.setattr(feedback_folding, "FOLD_LIMIT", 2)
+    for _ in range(3):
+        record_sales([sale_event()])
+
+    assert [feedback_folding.fold(), feedback_folding.fold(), feedback_folding.fold()] == [2, 1, 0]
+
+
+def test_writers_keep_the_journal_short(monkeypatch):
+    monkeypatch.setattr(feedback_folding, "FOLD_INTERVAL", 8)
+
+    lengths = []
+    for _ in range(50):
+        record_sales([sale_event()])
+        lengths.append(JournalEntry.objects.count())
+
+    assert max(lengths) <= 8
+    assert feedback_verification.verify() == []
+
+
+def test_a_batch_of_many_days_is_folded_at_once(monkeypatch):
+    monkeypatch.setattr(feedback_folding, "FOLD_LIMIT", 100)
+
+    days = [sale_event(DATE_PAYMENT=FIRST + datetime.timedelta(days=number)) for number in range(450)]
+    record_sales(days)
+
+    assert JournalEntry.objects.count() < 100
+    assert feedback_verification.verify() == []
+
+
+def test_a_fold_that_fails_does_not_fail_the_sale(monkeypatch, api, event, caplog):
+    def fail(entry_ids):
+        raise DatabaseError("cannot fold")
+
+    monkeypatch.setattr(feedback_folding, "fold_if_due", fail)
+
+    response = api.post("/ingest", event, format="json")
+
+    assert response.status_code == 201
+    assert "cannot fold" in caplog.text
+    assert top_categories(FeedbackQuery())[0].sales_count == 1
+
+
+@pytest.mark.parametrize("number", [2, FEW + 1])
+def test_a_failed_batch_stores_no_sales(number):
+    with refusing("feedback_journal", "false"), pytest.raises(DatabaseError):
+        record_sales([sale_event()] * number)
+
+    assert not Sale.objects.exists()
+
+
+@pytest.mark.parametrize("count", [5, FEW + 1])
+def test_sales_get_their_ids_in_order(count):
+    ids = record_sales([sale_event(ID_ORDER=str(number)) for number in range(count)]).ids
+
+    orders = dict(Sale.objects.values_list("id", "id_order"))
+    assert [orders[new_id] for new_id in ids] == [str(number) for number in range(count)]
