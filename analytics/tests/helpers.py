@@ -7,6 +7,7 @@ from io import StringIO
 from itertools import count
 
 import pytest
+from django.conf import settings
 from django.core.management import CommandError, call_command
 
 from analytics.definitions.reports import get_report
@@ -109,3 +110,9 @@ def run_report(*arguments):
     call_command("run_report", *arguments, stdout=out, stderr=err)
     assert err.getvalue() == ""
     return out.getvalue()
+
+
+def documentation():
+    """Return the text of README.md and docs/."""
+    folder = settings.BASE_DIR
+    return "".join(path.read_text() for path in [folder / "README.md", *sorted(folder.glob("docs/*.md"))])

@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 from datetime import date
-from pathlib import Path
 
 import pytest
 from django.conf import settings
@@ -16,6 +15,7 @@ from analytics.definitions.reports import get_report, load_reports
 from analytics.running.checks import check_report_sql
 from analytics.running.errors import ReportFailed
 from analytics.running.runner import run
+from analytics.tests.helpers import documentation
 from sales.ingest.writer import record_sales
 from sales.tests.helpers import sale_event
 
@@ -218,8 +218,7 @@ def test_only_files_are_checked_without_a_database(sql_dir, monkeypatch):
 
 
 def test_the_example_of_the_documentation_is_a_valid_report(sql_dir):
-    readme = Path(settings.BASE_DIR, "README.md").read_text()
-    (example,) = re.findall(r"```sql\n(/\*.*?)```", readme, re.DOTALL)
+    (example,) = re.findall(r"```sql\n(/\*.*?)```", documentation(), re.DOTALL)
     (sql_dir / "sales_of_each_day.sql").write_text(example)
     call_command("check")
     record_sales([sale_event(DATE_PAYMENT="2021-01-07"), sale_event(DATE_PAYMENT="2021-01-07T23:59:59Z")])

@@ -2,16 +2,15 @@
 
 import re
 from contextlib import contextmanager
-from pathlib import Path
 
 import psycopg
 import pytest
-from django.conf import settings
 from django.db import connection, connections
 
 from analytics.definitions.reports import load_reports
 from analytics.running import runner
 from analytics.running.tests.test_runner import WRITES
+from analytics.tests.helpers import documentation
 from countries.models import Country
 from sales.ingest.writer import record_sales
 from sales.models import Sale
@@ -19,8 +18,7 @@ from sales.tests.helpers import sale_event
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 
-README = Path(settings.BASE_DIR, "README.md").read_text()
-(GRANTS,) = re.findall(r"```sql\n(CREATE ROLE reports.*?)```", README, re.DOTALL)
+(GRANTS,) = re.findall(r"```sql\n(CREATE ROLE reports.*?)```", documentation(), re.DOTALL)
 
 
 @pytest.fixture
