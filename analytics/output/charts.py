@@ -19,7 +19,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
 
-class Cell(NamedTuple):
+class ChartCell(NamedTuple):
     """A number of the result with its x, its series, and the page that a click opens."""
 
     x: Any
@@ -70,7 +70,7 @@ def report_chart(
 
 def _cells(
     chart: Chart, columns: list[str], rows: Sequence[Sequence[Any]], urls: Sequence[Sequence[str]]
-) -> list[Cell]:
+) -> list[ChartCell]:
     """Return the cells to draw; none if a column is missing or a y column has values that are not numbers.
 
     Timestamps and numbers on x are sorted; texts keep the order of the rows.
@@ -86,7 +86,7 @@ def _cells(
         x = to_x(row[index[chart.x]])
         for name in chart.y:
             series = _text(row[index[chart.series]]) if chart.series else name
-            cells.append(Cell(x, series, _drawable(row[index[name]]), row_urls[index[name]]))
+            cells.append(ChartCell(x, series, _drawable(row[index[name]]), row_urls[index[name]]))
     return cells if to_x is _text else sorted(cells, key=lambda cell: (cell.x is not None, cell.x))
 
 
@@ -126,7 +126,7 @@ def _text(value: Any) -> str:
 # Series
 
 
-def _series(chart: Chart, cells: list[Cell], formats: Mapping[str, str]) -> tuple[list[tuple[str, Sums]], int]:
+def _series(chart: Chart, cells: list[ChartCell], formats: Mapping[str, str]) -> tuple[list[tuple[str, Sums]], int]:
     """Return at most MOST_SERIES named series, and how many others have no name of their own.
 
     The series of a column's values are sorted by size, and the smallest are added up as "Others".
