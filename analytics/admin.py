@@ -1,4 +1,4 @@
-"""The back office's pages: the first one, of reports, and of the log of their runs."""
+"""Register the admin pages of reports and their runs, and the admin's first page."""
 
 from django.contrib import admin
 
@@ -8,4 +8,4 @@ from analytics.models import Report, ReportRun
 
 admin.site.register(Report, ReportAdmin)
 admin.site.register(ReportRun, ReportRunAdmin)
-admin.site.index_template = "admin/analytics/home.html"  # of what `analytics.backoffice.home` puts together
+admin.site.index_template = "admin/analytics/home.html"  # its context is from analytics.backoffice.home

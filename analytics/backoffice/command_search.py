@@ -1,4 +1,4 @@
-"""What the back office's search box finds: reports by their titles, and what sales have."""
+"""Find pages for the back office's search box: reports by title, and everything that sales finds."""
 
 from django.http import HttpRequest
 from django.urls import reverse
@@ -9,10 +9,10 @@ from sales.backoffice import command_search
 
 
 def find(request: HttpRequest, term: str) -> list[SearchResult]:
-    """What whoever asks may see; `term` is what was typed, in small letters."""
-    found = command_search.search(request)
+    """Return the results that this user may see. `term` is the typed text in lower case."""
+    results = command_search.search(request)
     if request.user.has_perm("analytics.view_report"):
-        found += [
+        results += [
             SearchResult(
                 title=report.title,
                 description="Report",
@@ -22,4 +22,4 @@ def find(request: HttpRequest, term: str) -> list[SearchResult]:
             for report in load_reports()
             if term.strip() in report.title.lower()
         ]
-    return found
+    return results

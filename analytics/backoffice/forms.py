@@ -1,4 +1,4 @@
-"""The form of a report: made from its parameters, and read by nothing else than their own parser."""
+"""Build the form of a report from its parameters, which also parse and validate what is entered."""
 
 import datetime
 from collections.abc import Mapping
@@ -20,36 +20,41 @@ from countries.models import Country
 from sales.models import Category
 
 INPUT_TYPES = {"date": "date", "datetime": "datetime-local", "integer": "number", "decimal": "number"}
-COUNTRY_LIST = "countries"  # the id of the <datalist>
-MOST_PAGES = 10**9
+COUNTRY_LIST = "countries"  # the id of the <datalist> in report/form.html
+MAX_PAGE = 10**9
 
 
 class ReportForm(forms.Form):
-    """What an address asks of a report. Of what it leaves out, the form shows what the default means today.
+    """The parameters of a report, filled in from a query string or else with their defaults as of today.
 
-    `given` and `part` are there once the form is valid.
+    A valid form has `bound_parameters` and `row_range`.
     """
 
-    given: BoundParameters
-    part: RowRange
+    bound_parameters: BoundParameters
+    row_range: RowRange
 
     def __init__(self, report: ReportDefinition, query: Mapping[str, str]) -> None:
         self.report = report
         self.query = query
-        shown = {name: _shown(each, query.get(name, each.default_text)) for name, each in report.parameters.items()}
-        super().__init__(shown if query else None, initial=shown)
+        texts = {
+            name: _input_text(parameter, query.get(name, parameter.default_text))
+            for name, parameter in report.parameters.items()
+        }
+        super().__init__(texts if query else None, initial=texts)
         for name, parameter in report.parameters.items():
-            self.fields[name] = _field(name, parameter, shown[name])
+            self.fields[name] = _field(name, parameter, texts[name])
 
     def clean(self) -> dict[str, Any] | None:
-        """Each error goes to its field; those of what is no field, to the form."""
+        """Validate parameters, `page` and `sort`. Errors of names without a field are errors of the form."""
         errors: dict[str, str] = {}
         try:
-            self.given = self.report.parse({name: self.query[name] for name in self.query if name not in RESERVED})
+            self.bound_parameters = self.report.parse(
+                {name: self.query[name] for name in self.query if name not in RESERVED}
+            )
         except InvalidParametersError as error:
             errors |= error.errors
         try:
-            self.part = read_part(self.query, self.report.header.rows)
+            self.row_range = parse_row_range(self.query, self.report.header.rows)
         except InvalidParametersError as error:
             errors |= error.errors
         for name, text in errors.items():
@@ -61,37 +66,37 @@ class ReportForm(forms.Form):
 
     @property
     def countries(self) -> list[Country]:
-        """Those to choose from, when the report has to do with countries."""
+        """Return the countries to choose from, if the report has a parameter for one."""
         has_country = any(parameter.type == "country" for parameter in self.report.parameters.values())
         return list(Country.objects.all()) if has_country else []
 
 
-def read_part(query: Mapping[str, str], rows: int) -> RowRange:
-    """Which rows the address asks for: `page`, from 1, and `sort`, a column, with a minus for the largest first.
+def parse_row_range(query: Mapping[str, str], page_size: int) -> RowRange:
+    """Return the rows of a page: `page` counts from 1, and `sort` is a column, with a minus for descending order.
 
     Raises InvalidParametersError.
     """
     page, sort = query.get("page", "1"), query.get("sort", "")
     errors = {}
-    if not (page.isascii() and page.isdecimal() and len(page) <= len(str(MOST_PAGES)) and 1 <= int(page) <= MOST_PAGES):
-        errors["page"] = "must be a whole number from 1"
-    if not sort.isprintable():  # NUL and halves of characters would be no SQL
+    if not (page.isascii() and page.isdecimal() and len(page) <= len(str(MAX_PAGE)) and 1 <= int(page) <= MAX_PAGE):
+        errors["page"] = f"must be a whole number from 1 to {MAX_PAGE}"
+    if not sort.isprintable():  # PostgreSQL takes no NUL and no lone surrogates
         errors["sort"] = "must be the name of a column"
     if errors:
         raise InvalidParametersError(errors)
     name = sort.removeprefix("-")
-    return RowRange(name or None, descending=sort != name, limit=rows, offset=(int(page) - 1) * rows)
+    return RowRange(name or None, descending=sort != name, limit=page_size, offset=(int(page) - 1) * page_size)
 
 
 def readable(name: str) -> str:
-    """id_country -> Id country."""
+    """Return a column's name as words: id_country is "Id country"."""
     words = name.replace("_", " ").strip()
     return f"{words[:1].upper()}{words[1:]}" or name
 
 
-def _field(name: str, parameter: Parameter, shown: str) -> forms.Field:
-    """A field that takes everything: the parameter says in `clean` what is wrong."""
-    widget = _widget(parameter, shown)
+def _field(name: str, parameter: Parameter, text: str) -> forms.Field:
+    """Return a field that accepts any text, since the parameter validates it in `clean`."""
+    widget = _widget(parameter, text)
     if parameter.required:
         widget.attrs["required"] = True
     help_text = f"{parameter.help} UTC." if parameter.type == "datetime" else parameter.help
@@ -100,7 +105,7 @@ def _field(name: str, parameter: Parameter, shown: str) -> forms.Field:
     )
 
 
-def _widget(parameter: Parameter, shown: str) -> forms.Widget:
+def _widget(parameter: Parameter, text: str) -> forms.Widget:
     if parameter.type == "choice":
         return forms.Select(choices=_choices(parameter, [(choice, choice) for choice in parameter.choices]))
     if parameter.type == "category":
@@ -110,7 +115,7 @@ def _widget(parameter: Parameter, shown: str) -> forms.Widget:
     attributes: dict[str, Any] = {"autocomplete": "off"}
     if parameter.type == "country":
         attributes["list"] = COUNTRY_LIST
-    if parameter.type in INPUT_TYPES and _fits_input(parameter, shown):
+    if parameter.type in INPUT_TYPES and _fits_input(parameter, text):
         attributes |= {"type": INPUT_TYPES[parameter.type], "min": parameter.minimum, "max": parameter.maximum}
         if parameter.type in ("datetime", "decimal"):
             attributes["step"] = "any"
@@ -118,29 +123,27 @@ def _widget(parameter: Parameter, shown: str) -> forms.Widget:
 
 
 def _choices(parameter: Parameter, choices: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Those to choose from, with "any" for no value at all where that is allowed."""
-    return choices if parameter.required and parameter.default is not None else [("", _no_value(parameter)), *choices]
+    """Return the choices, with one for no value unless the parameter always has one."""
+    if parameter.required and parameter.default is not None:
+        return choices
+    return [("", "choose one" if parameter.required else "any"), *choices]
 
 
-def _no_value(parameter: Parameter) -> str:
-    return "choose one" if parameter.required else "any"
-
-
-def _shown(parameter: Parameter, text: str) -> str:
-    """Text as the browser's own input for the type wants it; what is wrong stays as it is, in an input for any text."""
+def _input_text(parameter: Parameter, text: str) -> str:
+    """Return a value in the notation of the browser's input for its type. Invalid text is returned unchanged."""
     value = _parse(parameter, text)
     if isinstance(value, datetime.datetime) and value.microsecond % 1000 == 0:
         return value.replace(tzinfo=None).isoformat(timespec="auto" if not value.microsecond else "milliseconds")
     return text if value is None else to_text(value)
 
 
-def _fits_input(parameter: Parameter, shown: str) -> bool:
-    """Whether the browser's input for the type can hold what is shown: nothing that is wrong, and no microseconds."""
-    return not shown or (_parse(parameter, shown) is not None and not shown.endswith("Z"))
+def _fits_input(parameter: Parameter, text: str) -> bool:
+    """Return whether the browser's input can hold this text: a valid value, in whole milliseconds."""
+    return not text or (_parse(parameter, text) is not None and not text.endswith("Z"))
 
 
 def _parse(parameter: Parameter, text: str) -> Value:
-    """The value; None when it is wrong, or nothing."""
+    """Return the value, or None if the text is empty or invalid."""
     try:
         return parameter.parse(text) if text else None
     except ValueError:

@@ -1,4 +1,4 @@
-"""SQL in colours, which are in sql.css."""
+"""Highlight SQL. The colours are in sql.css."""
 
 from django.utils.safestring import SafeString, mark_safe
 from pygments import highlight
@@ -8,13 +8,13 @@ from pygments.lexers.sql import PostgresLexer
 from pygments.token import Name
 
 
-class ReportLexer(PostgresLexer):  # type: ignore[misc]  # without stubs it is Any
-    """PostgreSQL's SQL with the parameters of reports, %(name)s."""
+class ReportLexer(PostgresLexer):  # type: ignore[misc]  # Pygments has no stubs
+    """PostgreSQL's SQL with report parameters, such as %(name)s."""
 
     tokens = {"root": [(r"%\([^()]*\)s", Name.Variable), inherit]}
 
 
 def highlighted_sql(sql: str) -> SafeString:
-    """SQL as HTML, for a <pre>; all that it holds is escaped."""
+    """Return SQL as escaped HTML for a <pre>."""
     html: str = highlight(sql, ReportLexer(), HtmlFormatter(nowrap=True))
     return mark_safe(html)  # noqa: S308  # the formatter escapes

@@ -1,6 +1,6 @@
-"""The first page of the back office: what sold, what comes in, and what failed, for whoever may know each of it.
+"""Put together the back office's first page: sales, ingest and failed reports, each for users with the permission.
 
-An address may say up to which day: ?until=2021-06-30. All figures are read by services; this page puts them together.
+`?until=2021-06-30` in the URL shows the figures up to the end of that day.
 """
 
 import json
@@ -20,11 +20,11 @@ from django.utils import timezone
 
 from analytics.backoffice.home_figures import (
     Card,
-    Row,
+    ListRow,
     card,
     category_row,
-    chart,
     country_row,
+    daily_chart,
     daily_table,
     period_text,
     sale_row,
@@ -39,19 +39,20 @@ from sales.models import Sale
 from sales.totals.country_totals import TradeFigures, top_countries
 from sales.totals.ingest_minutes import REJECTED_LIMIT, counts_since
 from sales.totals.overview import DAY, CategorySales, Period, category_sales, latest_sales
+from salesengine.backoffice.numbers import count
 
-LONGEST = 30  # days
+CHART_DAYS = 30
 LATEST_SALES = 10
 TOP_COUNTRIES = 5
 FAILED_RUNS = 5
 FAILED_WITHIN = timedelta(hours=24)
 INGEST_WITHIN = timedelta(hours=1)
-# The period, and the one before it, must be days that there are.
-FIRST_UNTIL = date.min + 2 * LONGEST * DAY
+# The period and the one before it must not begin before the year 1.
+FIRST_UNTIL = date.min + 2 * CHART_DAYS * DAY
 
 
 def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Unfold's DASHBOARD_CALLBACK: the page's context with all that this user may see."""
+    """Return the page's context with what this user may see. This is unfold's DASHBOARD_CALLBACK."""
     user, today = request.user, timezone.now().date()
     until = _until(request, today)
     context |= {"crumbs": [], "until": until, "today": today, "presets": _presets(until, today)}
@@ -68,15 +69,15 @@ def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Preset:
-    """A day to choose with one click."""
+    """A day that one click chooses."""
 
     title: str
-    address: str
+    url: str
     is_chosen: bool
 
 
 def _until(request: HttpRequest, today: date) -> date:
-    """The last day of the figures: the one in the address, or today."""
+    """Return the last day of the figures: the one in the URL, or today."""
     text = request.GET.get("until", "").strip()
     if not text:
         return today
@@ -86,7 +87,7 @@ def _until(request: HttpRequest, today: date) -> date:
         until = date.min
     if until >= FIRST_UNTIL:
         return until
-    messages.error(request, f"There is no such day; write it as {today}. The figures are those of today.")
+    messages.error(request, f"This is not a valid day. Write it as {today}. The figures are up to today.")
     return today
 
 
@@ -99,79 +100,79 @@ def _presets(until: date, today: date) -> list[Preset]:
     ]
 
 
-# What sold
+# Sales
 
 
 def _sales(request: HttpRequest, until: date, today: date) -> dict[str, Any]:
-    period = Period.ending(until, LONGEST)
+    period = Period.ending(until, CHART_DAYS)
     figures = category_sales(Period(period.previous.first, period.last))
     if not figures.overall:
         return {"first_steps": _first_steps(request)}
     latest = latest_sales(until, LATEST_SALES)
-    found = {"figures": figures, "period": period_text(period), "latest": latest}
+    context = {"figures": figures, "period": period_text(period)}
     has_sales = bool(figures.total(period).sales)
     if not has_sales:
-        found["newest"] = latest[0] if latest else latest_sales(None, 1)[0]
+        context["newest"] = latest[0] if latest else latest_sales(None, 1)[0]
     if has_sales or figures.total(period.previous).sales:
-        found["cards"] = _cards(figures, until, today)
-    found["top_categories"] = [category_row(each) for each in figures.top()]
-    return found | _by_country(period, latest, has_sales=has_sales) | _by_day(figures, period, has_sales=has_sales)
+        context["cards"] = _cards(figures, until, today)
+    context["top_categories"] = [category_row(category) for category in figures.top()]
+    return context | _by_country(period, latest, has_sales=has_sales) | _by_day(figures, period, has_sales=has_sales)
 
 
 def _cards(figures: CategorySales, until: date, today: date) -> list[Card]:
-    titles = {1: "Today so far" if until == today else f"{until}", 7: "7 days", LONGEST: f"{LONGEST} days"}
+    titles = {1: "Today so far" if until == today else f"{until}", 7: "7 days", CHART_DAYS: f"{CHART_DAYS} days"}
     return [card(figures, Period.ending(until, days), title) for days, title in titles.items()]
 
 
 def _by_day(figures: CategorySales, period: Period, *, has_sales: bool) -> dict[str, Any]:
     if not has_sales:
         return {}
-    return {"chart": chart(figures, period), "daily": daily_table(figures, period)}
+    return {"chart": daily_chart(figures, period), "daily": daily_table(figures, period)}
 
 
 def _by_country(period: Period, latest: Sequence[Sale], *, has_sales: bool) -> dict[str, Any]:
-    """The top countries, and the latest sales, with the names of the countries of both."""
+    """Return the top countries and the latest sales. One query finds the names of the countries of both."""
     lists: dict[str, Sequence[TradeFigures]] = {}
     if has_sales:
         top = top_countries(period.first, period.last, TOP_COUNTRIES)
         lists = {"Countries of sellers": top.sellers, "Countries of buyers": top.buyers, "From → to": top.pairs}
-    named = [id_country for those in lists.values() for each in those for id_country in (each.seller, each.buyer)]
-    named += [id_country for sale in latest for id_country in (sale.seller_country_id, sale.buyer_country_id)]
-    names = _country_names(named)
-    tables: dict[str, list[Row]] = {
-        title: [country_row(each, period, names) for each in those] for title, those in lists.items()
+    ids = [id_country for rows in lists.values() for row in rows for id_country in (row.seller, row.buyer)]
+    ids += [id_country for sale in latest for id_country in (sale.seller_country_id, sale.buyer_country_id)]
+    names = _country_names(ids)
+    tables: dict[str, list[ListRow]] = {
+        title: [country_row(row, period, names) for row in rows] for title, rows in lists.items()
     }
     return {"countries": tables, "latest": [sale_row(sale, names) for sale in latest]}
 
 
 def _country_names(ids: Iterable[str | None]) -> dict[str, str]:
-    known = Country.objects.filter(pk__in={id_country for id_country in ids if id_country is not None})
-    return dict(known.values_list("id_country", "country_name"))
+    named = Country.objects.filter(pk__in={id_country for id_country in ids if id_country is not None})
+    return dict(named.values_list("id_country", "country_name"))
 
 
 @dataclass(frozen=True)
 class FirstSteps:
-    """How the first sale comes in, for whoever looks at an empty system."""
+    """How to send the first sale, shown while there are none."""
 
     command: str
-    wants_key: bool
+    needs_key: bool
     has_countries: bool
 
 
 def _first_steps(request: HttpRequest) -> FirstSteps:
-    """The command posts the example event, paid now, so that it is seen here at once."""
+    """Return a command that posts the example event, paid now so that this page shows it at once."""
     event = EXAMPLE | {"DATE_PAYMENT": f"{timezone.now():%Y-%m-%dT%H:%M:%SZ}"}
     key = ["-H", "Authorization: Api-Key YOUR-KEY"] if settings.API_KEY_REQUIRED else []
-    address = request.build_absolute_uri(reverse("ingest"))
-    command = ["curl", address, *key, "-H", "Content-Type: application/json", "-d", json.dumps(event)]
+    url = request.build_absolute_uri(reverse("ingest"))
+    command = ["curl", url, *key, "-H", "Content-Type: application/json", "-d", json.dumps(event)]
     return FirstSteps(shlex.join(command), settings.API_KEY_REQUIRED, Country.objects.exists())
 
 
-# What comes in, and what failed
+# Ingest and failed reports
 
 
 def _ingest(request: HttpRequest) -> dict[str, Any] | None:
-    """Figures of the last hour, each for whoever may see what it counts."""
+    """Return the counts of the last hour that this user may see."""
     may_see_sales, may_see_rejected = map(request.user.has_perm, ("sales.view_sale", "sales.view_rejectedevent"))
     if not (may_see_sales or may_see_rejected):
         return None
@@ -179,26 +180,26 @@ def _ingest(request: HttpRequest) -> dict[str, Any] | None:
     accepted, duplicate, rejected = counts_since(since)
     counts: dict[str, str] = {}
     if may_see_sales:
-        counts |= {"Accepted": f"{accepted:,}", "Duplicates": f"{duplicate:,}"}
+        counts |= {"Accepted": count(accepted), "Duplicates": count(duplicate)}
     if may_see_rejected:
-        counts["Rejected"] = f"{rejected:,}{' or more' if rejected >= REJECTED_LIMIT else ''}"
+        counts["Rejected"] = f"{count(rejected)}{' or more' if rejected >= REJECTED_LIMIT else ''}"
     return {"since": since, "counts": counts, "has_rejected": may_see_rejected and rejected > 0}
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A run that failed, under the title of its report."""
+    """A failed run with the title of its report."""
 
     run: ReportRun
     title: str
 
 
 def _failures() -> dict[str, Any]:
-    with suppress(Error):  # the reports' database may be another one, and away
+    with suppress(Error):  # the reports' database may be another one and unavailable
         mark_lost_runs()
     runs = failed_runs(timezone.now() - FAILED_WITHIN, FAILED_RUNS + 1)
     failures = [Failure(run, _report_title(run.report)) for run in runs[:FAILED_RUNS]]
-    return {"runs": failures, "are_more": len(runs) > FAILED_RUNS}
+    return {"runs": failures, "has_more": len(runs) > FAILED_RUNS}
 
 
 def _report_title(name: str) -> str:

@@ -1,7 +1,7 @@
-"""Staff run reports here: a list, a page for each with its form and its result, and downloads.
+"""The admin's report pages: a list, a page for each report with its form and result, and downloads.
 
-An address holds all that a run is asked for, so that it can be sent to somebody else: the report's parameters by their
-names, and `page`, `sort` and `run` (see `analytics.backoffice.forms`, `WHOLE`).
+The URL of a page has the whole run, so that users can share it: the report's parameters by name, and `page`, `sort`
+and `run` (see `parse_row_range` and `WHOLE`).
 """
 
 import uuid
@@ -25,7 +25,7 @@ from django.views.decorators.http import require_GET, require_POST
 from analytics import models
 from analytics.backoffice.forms import ReportForm
 from analytics.backoffice.highlighting import highlighted_sql
-from analytics.backoffice.results import build_result_page, result_address
+from analytics.backoffice.results import build_result_page, result_query
 from analytics.definitions.reports import (
     InvalidReportError,
     ReportDefinition,
@@ -50,25 +50,26 @@ from analytics.running.run_log import Caller, Run, cancel_run, logged_run
 from analytics.running.runner import explain
 from salesengine.backoffice.base import ModelAdmin, ReadOnly
 
-# `run` in an address: "1" is a page that fetches the result, this a page that has it; that of a result is its token.
+# Values of `run` in a URL: "1" shows a page that fetches the result with a token as its `run`, and "whole" shows a
+# page that includes the result, for browsers without JavaScript.
 WHOLE = "whole"
-RUN = {"run": "1"}  # an address that leaves every parameter to its default
-DOWNLOADS = {each.extension: each for each in FORMATS.values() if each.name != "table"}
+DEFAULT_RUN = {"run": "1"}  # a query without parameters
+DOWNLOADS = {item.extension: item for item in FORMATS.values() if item.name != "table"}
 FAILURES: dict[type[Exception], str] = {
     TimedOut: "The report took too long.",
     Cancelled: "The run was cancelled.",
-    AssertionFailed: "The result is not as it must be, so it is not shown.",
-    ReportDatabaseUnavailable: "The database does not answer.",
+    AssertionFailed: "The result failed an assertion, so it is not shown.",
+    ReportDatabaseUnavailable: "The database is unavailable.",
     ReportFailed: "The report failed.",
     CannotEncode: "The result does not fit into this format.",
 }
-BEGUN_ALREADY = {"failure": "This run was begun already.", "error": "Run the report again."}
+ALREADY_STARTED = {"failure": "This run has already been started.", "error": "Run the report again."}
 
 View = Callable[..., HttpResponseBase]
 
 
 class ReportAdmin(ReadOnly, ModelAdmin[models.Report]):
-    """Replaces the pages about rows of a table, since reports have none."""
+    """Replace the pages about a table's rows, because reports are files."""
 
     def get_urls(self) -> list[URLPattern]:
         return [
@@ -81,7 +82,7 @@ class ReportAdmin(ReadOnly, ModelAdmin[models.Report]):
         ]
 
     def _for_viewers(self, view: View) -> View:
-        """`view` for staff who may view reports, and nobody else."""
+        """Return a view that only staff who may view reports can open."""
 
         def checked_view(request: HttpRequest, **arguments: str) -> HttpResponseBase:
             if not self.has_view_permission(request):
@@ -98,47 +99,47 @@ class ReportAdmin(ReadOnly, ModelAdmin[models.Report]):
             "invalid_reports": invalid_reports(),
             "may_view_runs": request.user.has_perm("analytics.view_reportrun"),
         }
-        return self._answer(request, "list", "Reports", context)
+        return self._response(request, "list", "Reports", context)
 
     def report_page(self, request: HttpRequest, name: str) -> HttpResponse:
         form = ReportForm(_find_or_404(name), request.GET)
         if "run" not in request.GET or not form.is_valid():
-            return self._report_answer(request, form)
+            return self._report_response(request, form)
         if request.GET["run"] == WHOLE and request.method == "GET":
-            return self._report_answer(request, form, **_outcome(request, form))
+            return self._report_response(request, form, **_outcome(request, form))
         token = str(uuid.uuid4())
         context: dict[str, Any] = {
             "token": token,
-            "result_address": result_address(request.GET, run=token),
-            "whole_address": result_address(request.GET, run=WHOLE),
+            "result_query": result_query(request.GET, run=token),
+            "whole_query": result_query(request.GET, run=WHOLE),
         }
-        return self._report_answer(request, form, **context)
+        return self._report_response(request, form, **context)
 
     @method_decorator(require_GET)  # HEAD would run the report for nothing
     def result_part(self, request: HttpRequest, name: str) -> HttpResponse:
-        """What the page fetches: the result, or why there is none, as a part of a page."""
+        """Return the HTML that a report's page fetches: the result, or the reason why there is none."""
         form = ReportForm(_find_or_404(name), request.GET)
         token = _token(request.GET.get("run", ""))
         context: dict[str, Any] = {"form": form}
         status = HTTPStatus.OK
         if token is None or ReportRun.objects.filter(token=token).exists():
-            context |= BEGUN_ALREADY
+            context |= ALREADY_STARTED
             status = HTTPStatus.CONFLICT
         elif form.is_valid():
             try:
                 context |= _outcome(request, form, token)
-            except IntegrityError:  # begun by somebody else at the same moment
-                context |= BEGUN_ALREADY
+            except IntegrityError:  # another request started it at the same time
+                context |= ALREADY_STARTED
                 status = HTTPStatus.CONFLICT
         else:
             status = HTTPStatus.BAD_REQUEST
-        headers = {"Report-Result": "1"}  # tells it from the log-in page, say
+        headers = {"Report-Result": "1"}  # report_run.js shows no other page, such as the log-in
         template = "admin/analytics/report/result.html"
         return TemplateResponse(request, template, context, status=status, headers=headers)
 
     @method_decorator(require_POST)
     def cancel_run(self, request: HttpRequest, name: str) -> HttpResponse:
-        """End the run whose token is given as `run`, wherever it runs."""
+        """Cancel the run with the posted token, whichever process runs it."""
         run = get_object_or_404(ReportRun, token=_token(request.POST.get("run", "")), report=name)
         if not run.may_be_cancelled_by(request.user):
             raise PermissionDenied
@@ -147,43 +148,42 @@ class ReportAdmin(ReadOnly, ModelAdmin[models.Report]):
 
     @method_decorator(require_GET)
     def explain_page(self, request: HttpRequest, name: str) -> HttpResponse:
-        """PostgreSQL's plan for the report with these parameters."""
+        """Show PostgreSQL's plan for the report with these parameters."""
         if not request.user.has_perm("analytics.explain_report"):
             raise PermissionDenied
         report = _find_or_404(name)
-        form = ReportForm(report, request.GET or RUN)
+        form = ReportForm(report, request.GET or DEFAULT_RUN)
         if not form.is_valid():
-            return self._report_answer(request, form, status=HTTPStatus.BAD_REQUEST)
+            return self._report_response(request, form, status=HTTPStatus.BAD_REQUEST)
         try:
-            plan = {"plan": explain(report, form.given)}
+            plan = {"plan": explain(report, form.bound_parameters)}
         except ReportFailed as error:
             plan = _failure(error)
-        context = {"form": form, "report": report, "back_address": result_address(request.GET, run="")}
-        return self._answer(request, "explain", "Plan", context | plan)
+        context = {"form": form, "report": report, "back_query": result_query(request.GET, run="")}
+        return self._response(request, "explain", "Plan", context | plan)
 
     @method_decorator(require_GET)  # HEAD would run the report for nothing
     def download(self, request: HttpRequest, name: str, extension: str) -> HttpResponseBase:
         if not request.user.has_perm("analytics.export_report"):
             raise PermissionDenied
         if extension not in DOWNLOADS:
-            raise Http404(f"There is no format {extension!r}. There are {', '.join(DOWNLOADS)}.")
-        output = DOWNLOADS[extension]
-        form = ReportForm(_find_or_404(name), request.GET or RUN)
+            raise Http404(f"There is no format {extension!r}. The formats are {', '.join(DOWNLOADS)}.")
+        file_format = DOWNLOADS[extension]
+        form = ReportForm(_find_or_404(name), request.GET or DEFAULT_RUN)
         if not form.is_valid():
-            return self._report_answer(request, form, status=HTTPStatus.BAD_REQUEST)
-        pieces = _download(request, form, output)
+            return self._report_response(request, form, status=HTTPStatus.BAD_REQUEST)
+        pieces = _download(request, form, file_format)
         try:
             next(pieces)
         except (ReportFailed, CannotEncode) as error:
-            # This is not the file that was asked for.
-            return self._report_answer(request, form, status=HTTPStatus.SERVICE_UNAVAILABLE, **_failure(error))
+            return self._report_response(request, form, status=HTTPStatus.SERVICE_UNAVAILABLE, **_failure(error))
         file_name = f"{name}_{datetime.now(UTC):%Y-%m-%d}.{extension}"
         headers = {"Content-Disposition": f'attachment; filename="{file_name}"'}
-        return StreamingHttpResponse(pieces, content_type=output.media_type, headers=headers)
+        return StreamingHttpResponse(pieces, content_type=file_format.media_type, headers=headers)
 
-    # Answers
+    # Responses
 
-    def _report_answer(
+    def _report_response(
         self, request: HttpRequest, form: ReportForm, status: int = HTTPStatus.OK, **context: Any
     ) -> HttpResponse:
         context |= {
@@ -195,23 +195,23 @@ class ReportAdmin(ReadOnly, ModelAdmin[models.Report]):
             "may_export": request.user.has_perm("analytics.export_report"),
             "may_explain": request.user.has_perm("analytics.explain_report"),
         }
-        return self._answer(request, "report", form.report.title, context, status)
+        return self._response(request, "report", form.report.title, context, status)
 
-    def _answer(
+    def _response(
         self, request: HttpRequest, template: str, title: str, context: dict[str, Any], status: int = HTTPStatus.OK
     ) -> HttpResponse:
-        shown = {"title": title, "opts": self.opts, "crumbs": list(_crumbs(context))}
-        context = self.admin_site.each_context(request) | shown | context
+        page_context = {"title": title, "opts": self.opts, "crumbs": list(_crumbs(context))}
+        context = self.admin_site.each_context(request) | page_context | context
         return TemplateResponse(request, f"admin/analytics/report/{template}.html", context, status=status)
 
 
 def _crumbs(context: Mapping[str, Any]) -> Iterator[dict[str, str]]:
-    """The pages above the one that has this context."""
+    """Yield the links to the pages above the one with this context."""
     if report := context.get("report"):
         yield {"title": "Reports", "address": reverse("admin:analytics_report_changelist")}
-        if "back_address" in context:
-            address = reverse("admin:analytics_report", args=[report.name])
-            yield {"title": report.title, "address": address + context["back_address"]}
+        if "back_query" in context:
+            url = reverse("admin:analytics_report", args=[report.name])
+            yield {"title": report.title, "address": url + context["back_query"]}
 
 
 def _find_or_404(name: str) -> ReportDefinition:
@@ -232,48 +232,53 @@ def _token(text: str) -> uuid.UUID | None:
 
 
 def _outcome(request: HttpRequest, form: ReportForm, token: uuid.UUID | None = None) -> dict[str, Any]:
-    """Run the report that a valid form asks for; what the templates show of it."""
+    """Run the report of a valid form, and return the template context of its result or failure."""
     try:
-        with _run(request, form, "page", form.part, token=token) as run:
+        with _run(request, form, "page", form.row_range, token=token) as run:
             rows = list(run.result.rows)
     except ReportFailed as error:
         return _failure(error)
     return {"result": build_result_page(form, run.result, rows, links_sales=request.user.has_perm("sales.view_sale"))}
 
 
-def _download(request: HttpRequest, form: ReportForm, output: Format) -> Iterator[bytes]:
-    """The file. First it gives nothing, once there are rows: until then an error can still be a page.
+def _download(request: HttpRequest, form: ReportForm, file_format: Format) -> Iterator[bytes]:
+    """Yield the file in pieces, after an empty piece as soon as there are rows.
 
-    A later error breaks the connection, so that half a file does not pass for a whole one.
+    An error before the empty piece can still become an error page. A later error breaks the connection, so that the
+    client does not take half a file for a whole one.
     """
-    with _run(request, form, output.name, RowRange(form.part.sort, form.part.descending)) as run:
+    with _run(request, form, file_format.name, RowRange(form.row_range.sort, form.row_range.descending)) as run:
         run.bytes = 0
-        pieces = output.encode(run.result, safe_cells=True, title=form.report.title)
-        begun = []
-        for piece in pieces:  # the first may be a header
-            begun.append(piece)
+        pieces = file_format.encode(run.result, safe_cells=True, title=form.report.title)
+        first_pieces = []
+        for piece in pieces:  # the first piece may have only the column names
+            first_pieces.append(piece)
             if run.result.row_count:
                 break
         yield b""
-        for piece in chain(begun, pieces):
+        for piece in chain(first_pieces, pieces):
             run.bytes += len(piece)
             yield piece
 
 
 def _run(
-    request: HttpRequest, form: ReportForm, output: str, part: RowRange = ALL_ROWS, token: uuid.UUID | None = None
+    request: HttpRequest,
+    form: ReportForm,
+    format_name: str,
+    row_range: RowRange = ALL_ROWS,
+    token: uuid.UUID | None = None,
 ) -> AbstractContextManager[Run]:
     return logged_run(
         form.report,
-        form.given,
+        form.bound_parameters,
         Caller(Channel.ADMIN, request.user.get_username()),
-        format=output,
-        row_range=part,
+        format=format_name,
+        row_range=row_range,
         token=token,
         watcher=cancel_on_disconnect(request),
     )
 
 
 def _failure(error: Exception) -> dict[str, Any]:
-    """What the templates show of an error."""
+    """Return the template context of an error."""
     return {"failure": FAILURES[type(error)], "error": str(error)}

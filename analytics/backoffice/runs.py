@@ -1,4 +1,4 @@
-"""Staff look at the log of runs here, and end one that goes on. Nothing adds, changes or deletes a run."""
+"""The admin's run log: staff look at runs and cancel running ones, but never add, change or delete one."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
-from analytics.backoffice.run_display import duration, outcome_badge
+from analytics.backoffice.run_display import outcome_badge
 from analytics.definitions.reports import (
     InvalidReportError,
     ReportDefinition,
@@ -26,14 +26,15 @@ from analytics.definitions.reports import (
 )
 from analytics.models import ReportRun, RunOutcome
 from analytics.running.run_log import cancel_run, mark_lost_runs
+from salesengine.backoffice import numbers
 from salesengine.backoffice.base import DayRangeFilter, ModelAdmin, NewestRowsPaginator, ReadOnly, ValuesFilter
 
 NONE = "-"  # as in the rest of the admin
-SHOWN_PARAMETERS = 60  # characters of them in the list
+PARAMETERS_LENGTH = 60  # characters in the list
 
 
 class ReportFilter(ValuesFilter):
-    """A filter by the reports that there are now."""
+    """Filter runs by report, for the reports that exist now."""
 
     title = "report"
     parameter_name = "report"
@@ -43,7 +44,7 @@ class ReportFilter(ValuesFilter):
 
 
 class RunList(ChangeList):
-    """Knows the titles of the reports, which are read once for all runs on the page."""
+    """Give each run the title of its report, reading all titles once."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
@@ -54,7 +55,7 @@ class RunList(ChangeList):
 
 class ReportRunAdmin(ReadOnly, ModelAdmin[ReportRun]):
     list_display = (
-        *("started_at", "report_title", "outcome_shown", "took", "row_count", "size"),
+        *("started_at", "report_title", "outcome_shown", "duration", "row_count", "size"),
         *("sender", "channel", "short_parameters"),
     )
     list_filter = (
@@ -64,14 +65,14 @@ class ReportRunAdmin(ReadOnly, ModelAdmin[ReportRun]):
         ("started_at", DayRangeFilter),
     )
     search_fields = ("sender__exact",)
-    search_help_text = "The whole name of a user or of an API key"
+    search_help_text = "The whole name of a user or an API key"
     ordering = ("-started_at", "-id")
     sortable_by = ("started_at",)
     paginator = NewestRowsPaginator
     change_form_template = "admin/analytics/reportrun/change_form.html"
     fields = (
         *("report_shown", "outcome_shown", "message_shown", "parameters_shown", "started_at"),
-        *("took", "row_count", "size", "format", "channel", "sender", "sql_since", "token"),
+        *("duration", "row_count", "size", "format", "channel", "sender", "sql_since", "token"),
     )
 
     class Media:
@@ -88,7 +89,7 @@ class ReportRunAdmin(ReadOnly, ModelAdmin[ReportRun]):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         mark_lost_runs()
-        return super().changelist_view(request, {"title": "Runs of reports"} | (extra_context or {}))
+        return super().changelist_view(request, {"title": "Report runs"} | (extra_context or {}))
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -102,7 +103,7 @@ class ReportRunAdmin(ReadOnly, ModelAdmin[ReportRun]):
         context["may_cancel"] = is_running and run.may_be_cancelled_by(request.user)
         if _find(run.report) and request.user.has_perm("analytics.view_report"):
             query = urlencode(run.parameters | {"run": "1"})
-            context["again_address"] = f"{reverse('admin:analytics_report', args=[run.report])}?{query}"
+            context["again_url"] = f"{reverse('admin:analytics_report', args=[run.report])}?{query}"
         return super().render_change_form(request, context, **options)
 
     @method_decorator(require_POST)
@@ -114,11 +115,11 @@ class ReportRunAdmin(ReadOnly, ModelAdmin[ReportRun]):
             self.log_change(request, run, "Cancelled.")
             self.message_user(request, "The run is being cancelled.", messages.SUCCESS)
         else:
-            self.message_user(request, "There was nothing to cancel any more.", messages.WARNING)
+            self.message_user(request, "The run had already ended.", messages.WARNING)
         return HttpResponseRedirect(reverse("admin:analytics_reportrun_change", args=[pk]))
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """The filters' own comparisons; others, such as a regex or a year 0, could fail or read every run."""
+        """Allow only the filters' lookups, because others, such as a regex, can fail or read every run."""
         return lookup in {"report", "outcome__exact", "channel__exact", "started_at_from", "started_at_to"}
 
     # Columns
@@ -130,15 +131,15 @@ class ReportRunAdmin(ReadOnly, ModelAdmin[ReportRun]):
     @admin.display(description="parameters")
     def short_parameters(self, run: ReportRun) -> str:
         text = ", ".join(f"{name}={value}" for name, value in sorted(run.parameters.items()) if value)
-        return text if len(text) <= SHOWN_PARAMETERS else f"{text[: SHOWN_PARAMETERS - 1]}…"
+        return text if len(text) <= PARAMETERS_LENGTH else f"{text[: PARAMETERS_LENGTH - 1]}…"
 
-    @admin.display(description="how long")
-    def took(self, run: ReportRun) -> str:
-        return NONE if run.seconds is None else duration(run.seconds)
+    @admin.display(description="duration")
+    def duration(self, run: ReportRun) -> str:
+        return NONE if run.seconds is None else numbers.duration(run.seconds)
 
     @admin.display(description="rows")
     def row_count(self, run: ReportRun) -> str:
-        return NONE if run.rows is None else f"{run.rows:,}"
+        return NONE if run.rows is None else numbers.count(run.rows)
 
     @admin.display(description="size")
     def size(self, run: ReportRun) -> str:
@@ -148,7 +149,7 @@ class ReportRunAdmin(ReadOnly, ModelAdmin[ReportRun]):
     def outcome_shown(self, run: ReportRun) -> SafeString:
         return outcome_badge(run)
 
-    # Fields of the page of one
+    # Fields of a run's page
 
     @admin.display(description="report")
     def report_shown(self, run: ReportRun) -> str:
@@ -168,8 +169,8 @@ class ReportRunAdmin(ReadOnly, ModelAdmin[ReportRun]):
     def sql_since(self, run: ReportRun) -> str:
         report = _find(run.report)
         if report is None:
-            return "Its file is gone, or cannot be used."
-        return "As it is now." if report.sql_hash == run.sql_hash else "It has changed since this run."
+            return "The report's file is missing or invalid."
+        return "Unchanged since this run." if report.sql_hash == run.sql_hash else "Changed since this run."
 
 
 def _find(name: str) -> ReportDefinition | None:

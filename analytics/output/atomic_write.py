@@ -1,4 +1,4 @@
-"""Files that are complete or not there."""
+"""Write files that are either complete or absent."""
 
 import errno
 import os
@@ -11,11 +11,11 @@ from typing import BinaryIO
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """A file to write bytes to that appears under its name whole or not at all.
+    """Open a temporary file for bytes, and move it to `path` when the body of the `with` ends.
 
-    Raises OSError when it cannot be written; then, or when the body of the `with` fails, what was there before stays.
+    Raises OSError if the file cannot be written. Then, or if the body raises, a file that was at `path` is unchanged.
     """
-    path = path.resolve()  # through a link: the file is replaced, not the link
+    path = path.resolve()  # replace the target of a symbolic link, not the link
     if not path.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, f"there is no folder {path.parent}", str(path))
     if path.exists() and not path.is_file():
@@ -35,7 +35,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 
 
 def _new_file(draft: Path, path: Path) -> BinaryIO:
-    """The draft, opened; an error names the file that it is for."""
+    """Create the temporary file. Errors name the final path, not the temporary one."""
     try:
         return draft.open("xb")
     except OSError as error:

@@ -1,207 +1,233 @@
-"""Draws the chart that a report declares, as SVG that needs no script, no font and no file of another host.
+"""Build the chart that a report's header declares from the rows of its result."""
 
-x is measured in percent of the width and y in pixels, so that a chart fills any page and its text stays as large as the
-page's. Colours, and which labels a narrow page hides, are in charts.css.
-"""
-
-import re
-from collections.abc import Callable, Mapping, Sequence
-from datetime import date
-from decimal import Decimal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Context, Decimal
+from itertools import pairwise
+from math import gcd
 from typing import Any, NamedTuple
 
-from django.template.loader import render_to_string
-from django.utils.safestring import SafeString
-
 from analytics.definitions.headers import MOST_SERIES, Chart
-from analytics.output.chart_axes import CHARACTER_WIDTH, moment, round_ticks, tick_texts, x_axis
-from analytics.output.chart_shapes import Series, lines, places
+from analytics.output.formats import text_for_people
+from salesengine.backoffice.charts import ChartFigure, Point, Series, is_drawable
+from salesengine.backoffice.numbers import count, exact_text, money_text, percent
 
-TOP = 12  # pixels above the plot
-HEIGHT = 280  # of the plot, in pixels
-GREATEST = Decimal(10) ** 100  # floating point reaches further, but not when it is added up
-LEAST = 1 / GREATEST  # nor when it is divided; what is nearer to zero is drawn as zero
-NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, section 2.2
+MAX_X_VALUES = 1_000  # on an x axis whose missing dates are filled in: more bars would be thinner than a pixel
+# A drawable `numeric` has at most 100 digits before the point and 16,383 after it, so sums are never rounded.
+EXACT = Context(prec=20_000)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
 
 
-class Cell(NamedTuple):
-    """A number of the result, where it belongs on the x axis, and in which series."""
+class ChartCell(NamedTuple):
+    """A number of the result with its x, its series, and the page that a click opens."""
 
     x: Any
     series: str
     number: Decimal | None
+    url: str
 
 
-def chart_svg(
-    chart: Chart, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str, formats: Mapping[str, str]
-) -> SafeString | None:
-    """The chart of `rows`, as a `<figure>` with a legend and an `<svg>`; None when there is nothing to draw.
+Sums = dict[Any, tuple[Decimal, str]]  # of one series, by x: the sum and its URL
 
-    `columns` are the names of a row's values, and `formats` says which of them are "money" or "percent". Values of the
-    same x in the same series are added up. A null is a gap, and so is a number that is not finite.
+
+def report_chart(
+    chart: Chart,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    *,
+    title: str,
+    formats: Mapping[str, str],
+    urls: Sequence[Sequence[str]],
+) -> ChartFigure | None:
+    """Return the chart of `rows`, or None if there is nothing to draw.
+
+    `columns` has the names of a row's values, `formats` says which columns are "money" or "percent", and `urls`
+    has for each value the page that a click on it opens, or "". Numbers with the same x and series are added up. Nulls
+    and numbers that are not finite are gaps. Rows without x are counted in a note.
     """
-    cells = _cells(chart, list(columns), rows)
-    placed = [cell for cell in cells if cell.x is not None]
-    if all(cell.number is None for cell in placed):
+    cells = _cells(chart, list(columns), rows, urls)
+    drawn = [cell for cell in cells if cell.x is not None]
+    if all(cell.number is None for cell in drawn):
         return None
-    series, others = _series(chart, placed, formats)
-    axis = x_axis(list(dict.fromkeys(cell.x for cell in placed)), is_line=chart.type == "line")
-    ticks = _ticks(chart, series)
-    texts = tick_texts(ticks, is_percent=all(one.format == "percent" for one in series))
-    scale = HEIGHT / (ticks[-1] - ticks[0])
-
-    def y_of(number: float | Decimal) -> float:
-        return (ticks[-1] - float(number)) * scale
-
-    deepest = max(len(label["text"]) for label in axis.labels) * CHARACTER_WIDTH * 0.72 if axis.is_slanted else 12
-    return render_to_string(
-        "admin/analytics/report/chart.html",
-        {
-            "type": chart.type,
-            "title": _clean(title),
-            "description": _description(chart, title, len(axis.middles)),
-            "series": series,
-            "has_legend": len(series) > 1 or chart.series,
-            "notes": _notes(chart, others, len(cells) - len(placed), adds_up=_adds_up(chart, formats)),
-            "top": TOP,
-            "height": HEIGHT,
-            "whole_height": round(TOP + HEIGHT + 24 + deepest),
-            "zero": f"{y_of(0):.1f}",
-            "ticks": [{"y": f"{y_of(tick):.1f}", "text": text} for tick, text in zip(ticks, texts, strict=True)],
-            "axis": axis,
-            "lines": lines(series, axis, y_of) if chart.type == "line" else [],
-            "places": places(chart.type, series, axis, y_of),
-        },
+    series, hidden = _series(chart, drawn, formats)
+    x_values = _fill_gaps(list(dict.fromkeys(cell.x for cell in drawn)))
+    kinds = [formats.get(chart.y[0] if chart.series else name, "") for name, _ in series]
+    return ChartFigure(
+        chart.type,
+        title=title,
+        description=_description(chart, title, len(x_values)),
+        labels=[_label(x) for x in x_values],
+        series=[Series(name, _points(sums, x_values, kind)) for (name, sums), kind in zip(series, kinds, strict=True)],
+        unit=" %" if set(kinds) == {"percent"} else "",
+        has_legend=len(series) > 1 or chart.series is not None,
+        notes=_notes(chart, hidden, (len(cells) - len(drawn)) // len(chart.y), adds_up=_adds_up(chart, formats)),
     )
 
 
-def _cells(chart: Chart, columns: list[str], rows: Sequence[Sequence[Any]]) -> list[Cell]:
-    """What is to be drawn; nothing when a column is missing, or one of y has something other than numbers.
+# From rows to cells
 
-    x is a moment when all its values are dates, else a number when all are and a line is drawn, else a text. Moments
-    and numbers are put in order, and a row without one has the x None.
+
+def _cells(
+    chart: Chart, columns: list[str], rows: Sequence[Sequence[Any]], urls: Sequence[Sequence[str]]
+) -> list[ChartCell]:
+    """Return the cells to draw; none if a column is missing or a y column has values that are not numbers.
+
+    Timestamps and numbers on x are sorted; texts keep the order of the rows.
     """
-    wanted = [chart.x, *chart.y, *([chart.series] if chart.series else [])]
-    if not all(name in columns for name in wanted):
+    if not {chart.x, *chart.y, *filter(None, [chart.series])} <= set(columns):
         return []
-    at = {name: columns.index(name) for name in wanted}
-    if not all(row[at[name]] is None or _is_number(row[at[name]]) for row in rows for name in chart.y):
+    index = {name: columns.index(name) for name in columns}
+    if not all(row[index[name]] is None or _is_number(row[index[name]]) for row in rows for name in chart.y):
         return []
-    given = [row[at[chart.x]] for row in rows if row[at[chart.x]] is not None]
-    place: Callable[[Any], Any] = _text
-    if given and all(isinstance(value, date) for value in given):
-        place = moment
-    elif given and chart.type == "line" and all(_finite(value) is not None for value in given):
-        place = _float
+    to_x = _x_converter([row[index[chart.x]] for row in rows], is_line=chart.type == "line")
     cells = []
-    for row in rows:
-        value = row[at[chart.x]]
-        x = None if value is None and place is not _text else place(value)
+    for row, row_urls in zip(rows, urls, strict=True):
+        x = to_x(row[index[chart.x]])
         for name in chart.y:
-            series = _text(row[at[chart.series]]) if chart.series else _clean(name)
-            cells.append(Cell(x, series, _finite(row[at[name]])))
-    return cells if place is _text else sorted(cells, key=lambda cell: (cell.x is not None, cell.x))
+            series = _text(row[index[chart.series]]) if chart.series else name
+            cells.append(ChartCell(x, series, _drawable(row[index[name]]), row_urls[index[name]]))
+    return cells if to_x is _text else sorted(cells, key=lambda cell: (cell.x is not None, cell.x))
 
 
-def _series(chart: Chart, cells: list[Cell], formats: Mapping[str, str]) -> tuple[list[Series], int]:
-    """At most `MOST_SERIES`, those of a column's values by their size; and how many the last one puts together."""
-    numbers: dict[str, dict[Any, Decimal]] = {cell.series: {} for cell in cells}
-    for cell in cells:
-        _add(numbers[cell.series], cell.x, cell.number)
-    names, rest = list(numbers), []
-    if chart.series:
-        names.sort(key=lambda name: -sum(map(abs, numbers[name].values())))
-        if len(names) > MOST_SERIES:
-            names, rest = names[: MOST_SERIES - 1], names[MOST_SERIES - 1 :]
-    kinds = {_clean(name): formats.get(name, "") for name in chart.y}
-    kind_of_all = formats.get(chart.y[0], "")
-    series = [
-        Series(name, f"chart-{place}", kind_of_all if chart.series else kinds[name], numbers[name])
-        for place, name in enumerate(names, start=1)
-    ]
-    if rest and _adds_up(chart, formats):
-        together: dict[Any, Decimal] = {}
-        for name in rest:
-            for x, number in numbers[name].items():
-                _add(together, x, number)
-        series.append(Series(f"Others ({len(rest)})", f"chart-{MOST_SERIES}", kind_of_all, together))
-    return series, len(rest)
+def _x_converter(values: Iterable[Any], *, is_line: bool) -> Callable[[Any], Any]:
+    known = [value for value in values if value is not None]
+    if known and all(isinstance(value, date) for value in known):
+        return _timestamp
+    if known and is_line and all(_drawable(value) is not None for value in known):
+        return _drawable
+    return _text
 
 
-def _adds_up(chart: Chart, formats: Mapping[str, str]) -> bool:
-    """Whether the sum of several series means something: not that of percentages, unless they are stacked as shares."""
-    return chart.type == "stacked" or formats.get(chart.y[0]) != "percent"
-
-
-def _add(numbers: dict[Any, Decimal], x: Any, number: Decimal | None) -> None:
-    if number is not None:
-        numbers[x] = numbers.get(x, Decimal(0)) + number
-
-
-def _ticks(chart: Chart, series: list[Series]) -> list[float]:
-    """Of the y axis, which always has zero: without it, bars would lie and lines exaggerate."""
-    numbers = [number for one in series for number in one.numbers.values()]
-    whole = all(number == int(number) for number in numbers)
-    if chart.type == "stacked":
-        numbers = []
-        for x in {x for one in series for x in one.numbers}:
-            stack = [one.numbers.get(x, Decimal(0)) for one in series]
-            numbers += [sum(filter(is_over, stack), Decimal(0)) for is_over in (_is_positive, _is_negative)]
-    return round_ticks(min(0.0, *map(float, numbers)), max(0.0, *map(float, numbers)), whole=whole)
-
-
-def _is_positive(number: Decimal) -> bool:
-    return number > 0
-
-
-def _is_negative(number: Decimal) -> bool:
-    return number < 0
-
-
-def _description(chart: Chart, title: str, places: int) -> str:
-    """What a screen reader says instead of the picture."""
-    kind = {"line": "Line chart", "bar": "Bar chart", "stacked": "Stacked bar chart"}[chart.type]
-    by = f" for each {chart.series}" if chart.series else ""
-    return _clean(f"{title}. {kind} of {', '.join(chart.y)} by {chart.x}{by}, {_count(places, 'value')} of {chart.x}.")
-
-
-def _notes(chart: Chart, others: int, unplaced: int, *, adds_up: bool) -> list[str]:
-    notes = []
-    if others:
-        what = "Others are" if adds_up else "Not shown:"
-        notes.append(f"{what} the {others} smallest of {chart.series}{', added up' if adds_up else ''}.")
-    if unplaced:
-        rows = unplaced // len(chart.y)
-        notes.append(f"{_count(rows, 'row')} without {chart.x} {'is' if rows == 1 else 'are'} not drawn.")
-    return [_clean(note) for note in notes]
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def _timestamp(value: date | None) -> datetime | None:
+    """Return a timestamp in UTC: a day is its beginning, and a timestamp without a time zone is taken as UTC."""
+    if value is None:
+        return None
+    if not isinstance(value, datetime):
+        return datetime.combine(value, time(), UTC)
+    return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
 
 
-def _finite(value: Any) -> Decimal | None:
-    """The number, if it is one that can be drawn."""
+def _drawable(value: Any) -> Decimal | None:
     if not _is_number(value):
         return None
     number = Decimal(str(value))
-    if not number.is_finite() or abs(number) >= GREATEST:
-        return None
-    return number if abs(number) >= LEAST else Decimal(0)
-
-
-def _float(value: Any) -> float:
-    return float(_finite(value) or 0)
+    return number if is_drawable(number) else None
 
 
 def _text(value: Any) -> str:
-    return "(none)" if value is None else _clean(str(value)) or "(empty)"
+    return "(none)" if value is None else text_for_people(value) or "(empty)"
 
 
-def _clean(text: str) -> str:
-    """`text` without what XML cannot hold; the template escapes the rest."""
-    return NO_XML.sub("\N{REPLACEMENT CHARACTER}", text)
+# Series
+
+
+def _series(chart: Chart, cells: list[ChartCell], formats: Mapping[str, str]) -> tuple[list[tuple[str, Sums]], int]:
+    """Return at most MOST_SERIES named series, and how many others have no name of their own.
+
+    The series of a column's values are sorted by size, and the smallest are added up as "Others".
+    """
+    sums: dict[str, Sums] = {cell.series: {} for cell in cells}
+    for cell in cells:
+        if cell.number is not None:
+            _add(sums[cell.series], cell.x, cell.number, cell.url)
+    series = list(sums.items())
+    if chart.series:
+        series.sort(key=lambda item: -sum(abs(number) for number, _ in item[1].values()))
+    if len(series) <= MOST_SERIES:
+        return series, 0
+    shown, smallest = series[: MOST_SERIES - 1], series[MOST_SERIES - 1 :]
+    if _adds_up(chart, formats):
+        others: Sums = {}
+        for _, its_sums in smallest:
+            for x, (number, _) in its_sums.items():
+                _add(others, x, number, "")
+        shown.append((f"Others ({len(smallest)})", others))
+    return shown, len(smallest)
+
+
+def _add(sums: Sums, x: Any, number: Decimal, url: str) -> None:
+    if x in sums:
+        before, url_before = sums[x]
+        sums[x] = EXACT.add(before, number), url if url == url_before else ""
+    else:
+        sums[x] = number, url
+
+
+def _adds_up(chart: Chart, formats: Mapping[str, str]) -> bool:
+    """Return whether sums of series mean something. Sums of percentages do only if they are stacked as shares."""
+    return chart.type == "stacked" or formats.get(chart.y[0]) != "percent"
+
+
+def _points(sums: Sums, x_values: list[Any], kind: str) -> list[Point | None]:
+    return [Point(sums[x][0], _number_text(sums[x][0], kind), url=sums[x][1]) if x in sums else None for x in x_values]
+
+
+def _number_text(number: Decimal, kind: str) -> str:
+    if kind == "money":
+        return money_text(number)
+    if kind == "percent":
+        return percent(number)
+    text = exact_text(number)
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+# The x axis
+
+
+def _fill_gaps(x_values: list[Any]) -> list[Any]:
+    """Return sorted timestamps or whole numbers with those that are missing between them, so that gaps are seen.
+
+    The step is the largest that reaches all of them: a month, a week, a second. Texts are returned as they are.
+    """
+    if isinstance(x_values[0], datetime):
+        if all(x.day == 1 and x.time() == time() for x in x_values):
+            numbers = [x.year * 12 + x.month - 1 for x in x_values]
+            return [datetime(n // 12, n % 12 + 1, 1, tzinfo=UTC) for n in _filled(numbers)]
+        return [EPOCH + n * MICROSECOND for n in _filled([(x - EPOCH) // MICROSECOND for x in x_values])]
+    if isinstance(x_values[0], Decimal) and all(x == int(x) for x in x_values):
+        return list(map(Decimal, _filled(list(map(int, x_values)))))
+    return x_values
+
+
+def _filled(numbers: list[int]) -> Sequence[int]:
+    step = gcd(*(after - before for before, after in pairwise(numbers)))
+    if not step or (numbers[-1] - numbers[0]) // step >= MAX_X_VALUES:
+        return numbers
+    return range(numbers[0], numbers[-1] + 1, step)
+
+
+def _label(x: Any) -> str:
+    if isinstance(x, datetime):
+        return x.date().isoformat() if x.time() == time() else x.replace(tzinfo=None).isoformat(" ")
+    return text_for_people(x)
+
+
+# Words
+
+
+def _description(chart: Chart, title: str, x_count: int) -> str:
+    """Return what a screen reader says instead of the picture."""
+    kind = {"line": "Line chart", "bar": "Bar chart", "stacked": "Stacked bar chart"}[chart.type]
+    by = f" for each {chart.series}" if chart.series else ""
+    return f"{title}. {kind} of {', '.join(chart.y)} by {chart.x}{by}, {_counted(x_count, 'value')} of {chart.x}."
+
+
+def _notes(chart: Chart, hidden: int, rows_without_x: int, *, adds_up: bool) -> list[str]:
+    notes = []
+    if hidden and adds_up:
+        notes.append(f"“Others” is the sum of the {hidden} smallest series of {chart.series}.")
+    elif hidden:
+        notes.append(f"The {hidden} smallest series of {chart.series} are not drawn.")
+    if rows_without_x:
+        verb = "is" if rows_without_x == 1 else "are"
+        notes.append(f"{_counted(rows_without_x, 'row')} without {chart.x} {verb} not drawn.")
+    return notes
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{count(number)} {noun}{'' if number == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""Writing a run's result somewhere, and a manifest of what was written."""
+"""Write a run's result in a format, and describe the written file in a manifest."""
 
 import hashlib
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from salesengine.http.renderers import encode_json
 
 @dataclass(frozen=True)
 class Export:
-    """What was written: how many rows and bytes, and the SHA-256 of the bytes in hex."""
+    """A written result. `sha256` is the hex digest of its bytes."""
 
     format: Format
     rows: int
@@ -31,9 +31,9 @@ def write_export(
     safe_cells: bool = False,
     advance: Callable[[int], object] = lambda rows: None,
 ) -> Export:
-    """Write the whole result in a format, a piece at a time; `advance` is told of the rows since the last piece.
+    """Write the whole result in pieces, and call `advance` after each piece with the number of rows that it added.
 
-    Raises ReportFailed, CannotEncode, and what `write` raises.
+    Raises ReportFailed, CannotEncode and what `write` raises.
     """
     digest, size, rows = hashlib.sha256(), 0, 0
     for piece in format.encode(run.result, safe_cells=safe_cells, title=title):
@@ -46,10 +46,11 @@ def write_export(
     return Export(format, rows, size, digest.hexdigest(), run.result.is_truncated)
 
 
-def manifest(report: ReportDefinition, given: BoundParameters, run: Run, export: Export, file_name: str) -> bytes:
-    """What a pipeline wants to know of a file before it believes it, as JSON.
+def manifest(report: ReportDefinition, bound: BoundParameters, run: Run, export: Export, file_name: str) -> bytes:
+    """Return a JSON description of the file, with which a pipeline can check that the file is complete and current.
 
-    `newest_received_at` is when the newest of the `sales` that the data are of was received; null when there were none.
+    `sales` is the number of sales that the result could include, and `newest_received_at` the time at which the newest
+    of them was received, or null if there were none.
     """
     watermark = run.result.watermark
     return (
@@ -58,7 +59,7 @@ def manifest(report: ReportDefinition, given: BoundParameters, run: Run, export:
                 "file": file_name,
                 "report": report.name,
                 "format": export.format.name,
-                "parameters": given.texts,
+                "parameters": bound.texts,
                 "rows": export.rows,
                 "bytes": export.bytes,
                 "sha256": export.sha256,

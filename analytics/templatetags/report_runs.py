@@ -1,9 +1,8 @@
-"""Template tags that show runs of reports."""
+"""Template tags for runs of reports."""
 
 from django import template
 
-from analytics.backoffice.run_display import duration, outcome_badge
+from analytics.backoffice.run_display import outcome_badge
 
 register = template.Library()
 register.simple_tag(outcome_badge)
-register.filter(duration)

@@ -1,7 +1,6 @@
 """The pages of buyers and sellers, and the related sales on a sale's page."""
 
 import datetime
-import json
 from calendar import monthrange
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -18,6 +17,8 @@ from sales.backoffice.links import sales_url, trader_url
 from sales.backoffice.sale_search import fetch_in_order, find_page, with_country_names
 from sales.backoffice.traders import BUYER, SELLER, Breakdown, History, Side, count_sales, history
 from sales.models import Sale
+from salesengine.backoffice.charts import ChartFigure, Point, Series
+from salesengine.backoffice.numbers import money_text
 from salesengine.operations.statement_timeout import StatementTimedOut, statement_timeout
 
 HISTORY_TIMEOUT = 5  # seconds
@@ -151,7 +152,7 @@ def _breakdowns(side: Side, trader_id: str, added_up: History) -> dict[str, Any]
     own, other = f"id_{side.name}_country", f"id_{side.other}_country"
     return {
         "months": months,
-        "chart": _chart(added_up.months),
+        "chart": _chart(months),
         "own_countries": rows(added_up.own_countries, own, country_names),
         "tables": [
             ("Categories", "Category", rows(added_up.categories, "category", {})),
@@ -169,8 +170,11 @@ def _days_of(month: datetime.date) -> dict[str, object]:
     return {"start": month, "end": month.replace(day=monthrange(month.year, month.month)[1])}
 
 
-def _chart(months: Breakdown) -> str:
-    """Bars of the revenue, as unfold's chart takes them."""
-    revenue = [float(revenue) for _, (_, revenue) in months]  # bars of a few hundred pixels
-    bars = {"label": "Revenue", "data": revenue, "backgroundColor": "var(--color-primary-600)", "maxBarThickness": 40}
-    return json.dumps({"labels": [month.isoformat()[:7] for month, _ in months], "datasets": [bars]})
+def _chart(months: list[BreakdownRow]) -> ChartFigure:
+    """Return bars of the revenue of each month, which lead to the month's sales."""
+    return ChartFigure(
+        "bar",
+        description=f"Bar chart of revenue by month, {months[0].title} to {months[-1].title}.",
+        labels=[month.title for month in months],
+        series=[Series("Revenue", [Point(month.revenue, money_text(month.revenue), month.url) for month in months])],
+    )

@@ -261,7 +261,7 @@ def test_a_report_runs_with_its_parameters_and_has_a_link_to_share(page):
     expect(page.locator(".report-result tbody tr")).to_have_count(3)
     assert "start=2021-01-01" in page.url
     assert "pairs=3" in page.url
-    expect(page.locator("figure.svg-chart")).to_be_visible()
+    expect(page.locator("figure.chart-figure")).to_be_visible()
     with page.expect_download() as download:
         page.get_by_role("button", name="csv").click()
     assert len(download.value.path().read_text().splitlines()) == 4

@@ -1,4 +1,4 @@
-"""The report pages, as tests ask for them."""
+"""Addresses of the report pages, and helpers that read them."""
 
 import html
 import re
@@ -14,12 +14,12 @@ LOG = "/admin/analytics/reportrun/"
 
 
 def run_whole(client, **query):
-    """The page with the result in it, as it is without JavaScript."""
+    """Return the page that includes the result, as browsers without JavaScript get it."""
     return client.get(PAGE, {"run": "whole"} | query)
 
 
 def rows_of(page):
-    """The texts of the table's cells, row by row."""
+    """Return the texts of the first table's cells, row by row."""
     rows = re.findall(r"<tr>(.*?)</tr>", page.partition("<tbody>")[2].partition("</tbody>")[0], re.DOTALL)
     return [[plain(cell) for cell in re.findall(r"<td[^>]*>(.*?)</td>", row, re.DOTALL)] for row in rows]
 
@@ -29,9 +29,9 @@ def plain(text):
 
 
 def link_of(page, words):
-    """The address that the words lead to."""
+    """Return the URL of the link with this text."""
     return html.unescape(re.search(rf'<a[^>]*href="([^"]*)"[^>]*>{re.escape(words)}</a>', page)[1])
 
 
-def query_of(address):
-    return QueryDict(address.partition("?")[2]).dict()
+def query_of(url):
+    return QueryDict(url.partition("?")[2]).dict()

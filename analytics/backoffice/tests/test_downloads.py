@@ -1,4 +1,4 @@
-"""Results as files."""
+"""Downloads of results."""
 
 import csv
 import io
@@ -40,13 +40,13 @@ def test_the_download_is_named_after_report_and_day(admin_client, write_report):
     assert csv_of(response) == [["one"], ["1"]]
 
 
-def test_the_download_has_all_rows_in_the_order_asked_for(admin_client, write_report):
+def test_the_download_has_all_rows_in_the_order_of_the_page(admin_client, write_report):
     write_report("SELECT generate_series(1, 5000) AS n", header="rows = 10\n")
     rows = csv_of(admin_client.get(CSV, {"sort": "-n", "page": "3", "run": "1"}))
     assert (len(rows), rows[1]) == (5001, ["5000"])
 
 
-def test_the_download_is_of_the_parameters(admin_client, write_report):
+def test_the_download_uses_the_parameters(admin_client, write_report):
     write_report("SELECT %(text)s AS text", header='[parameters.text]\ntype = "text"\n')
     assert csv_of(admin_client.get(CSV, {"text": "Ünï & co"})) == [["text"], ["Ünï & co"]]
 
@@ -75,7 +75,7 @@ def test_an_error_in_the_first_row_is_a_page(admin_client, write_report, extensi
     assert "division by zero" in text_of(response)
 
 
-def test_an_error_half_way_breaks_the_download(admin_client, write_report):
+def test_an_error_after_the_first_rows_breaks_the_download(admin_client, write_report):
     write_report("SELECT 1 / (50000 - n) AS x FROM generate_series(1, 90000) AS n")
     response = admin_client.get(CSV)
     assert response.status_code == 200
@@ -84,7 +84,7 @@ def test_an_error_half_way_breaks_the_download(admin_client, write_report):
     assert ReportRun.objects.get().outcome == "error"
 
 
-def test_the_download_streams_and_can_be_left(admin_client, write_report):
+def test_closing_a_streaming_download_cancels_its_run(admin_client, write_report):
     write_report("SELECT generate_series(1, 1000000000) AS n")
     response = admin_client.get(CSV)
     assert next(iter(response)).startswith(b"n\n")

@@ -1,4 +1,4 @@
-"""The form of a report: one parser, and an address that holds all."""
+"""The form of a report: its inputs, its errors, and the URL that has all its values."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -35,7 +35,7 @@ def every_kind(write_report):
     return write_report(SQL, header=HEADER)
 
 
-def test_each_type_has_an_input_of_its_own(admin_client, every_kind):
+def test_each_type_has_its_own_input(admin_client, every_kind):
     Country.objects.create(id_country="170", country_name="France")
     page = text_of(admin_client.get(PAGE))
     assert '<input type="date" name="a_date" autocomplete="off" id="id_a_date">' in page
@@ -51,7 +51,7 @@ def test_each_type_has_an_input_of_its_own(admin_client, every_kind):
     assert page.count('<option value="" selected>any</option>') == 3
 
 
-def test_label_help_limits_and_need_are_in_the_form(admin_client, write_report):
+def test_the_form_has_labels_help_limits_and_required_marks(admin_client, write_report):
     write_report(
         "SELECT %(least_sum)s AS least, %(n)s AS n",
         header='[parameters.least_sum]\ntype = "decimal"\nlabel = "Least <sum>"\nhelp = "Not & less."\n'
@@ -67,7 +67,7 @@ def test_label_help_limits_and_need_are_in_the_form(admin_client, write_report):
     assert '<label for="id_n">N</label>' in page
 
 
-def test_defaults_are_what_they_mean_today(admin_client, write_report):
+def test_relative_defaults_are_shown_as_dates(admin_client, write_report):
     write_report(
         "SELECT %(day)s AS day, %(moment)s AS moment, %(sure)s AS sure",
         header='[parameters.day]\ntype = "date"\ndefault = "yesterday"\n'
@@ -83,17 +83,17 @@ def test_defaults_are_what_they_mean_today(admin_client, write_report):
     assert rows_of(text_of(run_whole(admin_client))) == [[str(yesterday), f"{yesterday}T00:00:00Z", "false"]]
 
 
-def test_what_is_given_is_what_runs(admin_client, every_kind):
+def test_the_report_runs_with_the_entered_values(admin_client, every_kind):
     page = text_of(run_whole(admin_client, **GOOD))
     assert rows_of(page) == [list((GOOD | {"a_datetime": "2021-01-31T12:30:00Z"}).values())]
     assert ReportRun.objects.get().parameters == GOOD | {"a_datetime": "2021-01-31T12:30:00Z"}
 
 
-def test_what_is_left_empty_has_no_value(admin_client, every_kind):
+def test_empty_inputs_have_no_value(admin_client, every_kind):
     assert rows_of(text_of(run_whole(admin_client, **dict.fromkeys(GOOD, "")))) == [["-"] * len(GOOD)]
 
 
-def test_the_form_shows_what_the_address_says(admin_client, every_kind):
+def test_the_form_shows_the_values_in_the_url(admin_client, every_kind):
     page = text_of(admin_client.get(PAGE, GOOD | {"run": "1"}))
     assert 'name="a_date" value="2021-01-31"' in page
     assert 'name="a_datetime" value="2021-01-31T12:30:00"' in page
@@ -103,9 +103,9 @@ def test_the_form_shows_what_the_address_says(admin_client, every_kind):
         assert f'<option value="{option}" selected>' in page
 
 
-def test_the_address_of_the_page_leads_to_the_same_run(admin_client, every_kind):
-    address = admin_client.get(PAGE, GOOD | {"run": "1"}).context_data["result_address"]
-    page = text_of(admin_client.get(RESULT + address))
+def test_the_url_of_the_page_leads_to_the_same_run(admin_client, every_kind):
+    url = admin_client.get(PAGE, GOOD | {"run": "1"}).context_data["result_query"]
+    page = text_of(admin_client.get(RESULT + url))
     assert rows_of(page)[0][0] == "2021-01-31"
     again = query_of(link_of(page, "A text"))
     assert {name: again[name] for name in GOOD} == GOOD
@@ -126,7 +126,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in WRONG.items() for text in texts])
-def test_a_bad_value_is_an_error_of_its_field_and_nothing_runs(admin_client, every_kind, name, text):
+def test_an_invalid_value_is_an_error_of_its_field_and_nothing_runs(admin_client, every_kind, name, text):
     for path, status in ((PAGE, 200), (RESULT, 400), (f"{PAGE[:-1]}.csv", 400)):
         run = "1" if path == PAGE else "8b2d9a5e-0000-4000-8000-000000000000"
         response = admin_client.get(path, {"run": run, name: text})
@@ -136,14 +136,14 @@ def test_a_bad_value_is_an_error_of_its_field_and_nothing_runs(admin_client, eve
     assert not ReportRun.objects.exists()
 
 
-def test_a_bad_value_can_be_seen_and_mended(admin_client, every_kind):
+def test_an_invalid_value_stays_in_the_form(admin_client, every_kind):
     page = text_of(admin_client.get(PAGE, {"run": "1", "a_date": "<soon>", "a_integer": "many"}))
     assert '<input type="text" name="a_date" value="&lt;soon&gt;"' in page
     assert '<input type="text" name="a_integer" value="many"' in page
     assert "Must be a whole number, such as 12." in page
 
 
-def test_a_value_that_must_be_given_is_missed_only_when_it_runs(admin_client, write_report):
+def test_a_missing_required_value_is_an_error_only_when_the_report_runs(admin_client, write_report):
     write_report("SELECT %(day)s AS day", header='[parameters.day]\ntype = "date"\nrequired = true\n')
     assert "Is required." not in text_of(admin_client.get(PAGE))
     assert "Is required." in text_of(admin_client.get(PAGE, {"run": "1"}))
@@ -152,7 +152,7 @@ def test_a_value_that_must_be_given_is_missed_only_when_it_runs(admin_client, wr
 
 
 @pytest.mark.parametrize("query", [{"nope": "1"}, {"<script>": "x"}, {"a\0": "x"}, {"__all__": "x"}, {"A_DATE": "x"}])
-def test_a_parameter_that_is_not_there_is_an_error(admin_client, every_kind, query):
+def test_an_unknown_parameter_is_an_error(admin_client, every_kind, query):
     response = run_whole(admin_client, **query)
     assert response.status_code == 200
     assert "is not a parameter of this report" in text_of(response)
@@ -161,13 +161,13 @@ def test_a_parameter_that_is_not_there_is_an_error(admin_client, every_kind, que
 
 
 @pytest.mark.parametrize("page", ["0", "-1", "x", "1.5", "", "٣", "99999999999999999999", "\0"])
-def test_a_page_that_cannot_be_is_an_error(admin_client, write_report, page):
+def test_an_invalid_page_number_is_an_error(admin_client, write_report, page):
     write_report("SELECT 1 AS one")
-    assert "page must be a whole number from 1." in text_of(run_whole(admin_client, page=page))
+    assert "page must be a whole number from 1 to 1000000000." in text_of(run_whole(admin_client, page=page))
     assert not ReportRun.objects.exists()
 
 
-def test_a_parameter_may_have_the_name_of_what_forms_have(admin_client, write_report):
+def test_a_parameter_may_be_named_like_an_attribute_of_a_form(admin_client, write_report):
     names = ["action", "submit", "errors", "fields", "data", "clean", "id", "q", "name", "report", "token"]
     write_report(
         "SELECT " + ", ".join(f"%({name})s AS {name}" for name in names),
@@ -176,7 +176,7 @@ def test_a_parameter_may_have_the_name_of_what_forms_have(admin_client, write_re
     assert rows_of(text_of(run_whole(admin_client, **{name: name for name in names}))) == [names]
 
 
-def test_a_moment_with_microseconds_is_not_lost_in_the_form(admin_client, write_report):
+def test_the_form_keeps_the_microseconds_of_a_timestamp(admin_client, write_report):
     write_report("SELECT %(at)s AS at", header='[parameters.at]\ntype = "datetime"\n')
     page = text_of(admin_client.get(PAGE, {"at": "2021-01-31T12:30:00.123456Z"}))
     assert '<input type="text" name="at" value="2021-01-31T12:30:00.123456Z"' in page

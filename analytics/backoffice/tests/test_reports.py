@@ -1,4 +1,4 @@
-"""Finding reports, who may do what, and the pages of a report without its result."""
+"""The list of reports, permissions, and the pages of a report without its result."""
 
 from uuid import uuid4
 
@@ -16,10 +16,10 @@ CSV = f"{LIST}probe.csv"
 ALL = [LIST, PAGE, f"{PAGE}?run=1", f"{PAGE}?run=whole", f"{RESULT}?run=8f14e45f-ceea-467f-a2e6-1f0c2b6f6d4e", CSV]
 
 
-# Finding reports
+# The list
 
 
-def test_the_index_leads_to_the_reports(admin_client):
+def test_the_index_links_to_the_reports(admin_client):
     assert f'href="{LIST}"' in text_of(admin_client.get("/admin/"))
     assert reverse("admin:analytics_report_changelist") == LIST
 
@@ -37,7 +37,7 @@ def test_the_list_has_title_description_and_link(admin_client, write_report):
     assert "What &lt;b&gt;probe&lt;/b&gt; does." in page
 
 
-def test_the_list_tells_of_bad_files(admin_client, write_report, sql_dir):
+def test_the_list_shows_the_errors_of_invalid_files(admin_client, write_report, sql_dir):
     write_report("SELECT 1 AS one")
     (sql_dir / "bad.sql").write_text("SELECT 1")
     page = text_of(admin_client.get(LIST))
@@ -45,11 +45,11 @@ def test_the_list_tells_of_bad_files(admin_client, write_report, sql_dir):
     assert "The probe" in page
 
 
-def test_reports_are_listed_by_topic_and_what_has_none_comes_last(admin_client, write_report):
+def test_reports_are_listed_by_topic_and_those_without_one_come_last(admin_client, write_report):
     for name, topic in (("loose", ""), ("a_sale", "Sales"), ("buyers", "Buyers"), ("b_sale", "Sales")):
         write_report("SELECT 1 AS one", name, f'topic = "{topic}"\n' if topic else "")
     topics = admin_client.get(LIST).context_data["topics"]
-    assert {topic: [each.report.name for each in listed] for topic, listed in topics.items()} == {
+    assert {topic: [entry.report.name for entry in entries] for topic, entries in topics.items()} == {
         "Buyers": ["buyers"],
         "Sales": ["a_sale", "b_sale"],
         "Other": ["loose"],
@@ -57,7 +57,7 @@ def test_reports_are_listed_by_topic_and_what_has_none_comes_last(admin_client, 
     assert list(topics) == ["Buyers", "Sales", "Other"]
 
 
-def test_the_list_tells_of_the_last_run(admin_client, write_report):
+def test_the_list_shows_the_last_run_of_each_report(admin_client, write_report):
     write_report("SELECT 1 / 0 AS one")
     assert "Never run" in text_of(admin_client.get(LIST))
     ReportRun.objects.create(report="probe", parameters={}, channel="admin", outcome="ok", seconds=3)
@@ -68,7 +68,7 @@ def test_the_list_tells_of_the_last_run(admin_client, write_report):
     assert "outcome-ok" not in page
 
 
-def test_the_list_asks_for_all_last_runs_at_once(admin_client, write_report, django_assert_num_queries):
+def test_the_list_reads_all_last_runs_in_one_query(admin_client, write_report, django_assert_num_queries):
     for name in ("one", "two", "three"):
         write_report("SELECT 1 AS one", name)
         ReportRun.objects.create(report=name, parameters={}, channel="admin")
@@ -80,49 +80,49 @@ def test_the_list_asks_for_all_last_runs_at_once(admin_client, write_report, dja
 @pytest.mark.parametrize(
     "path", ["nope/", "nope.csv", "bad/", "1/change/", "add/", "1/delete/", "probe.exe", "probe.txt"]
 )
-def test_there_is_no_page_for_what_is_not_there(admin_client, write_report, sql_dir, path):
+def test_unknown_pages_are_not_found(admin_client, write_report, sql_dir, path):
     write_report("SELECT 1 AS one")
     (sql_dir / "bad.sql").write_text("SELECT 1")
     assert admin_client.get(LIST + path).status_code == 404
 
 
-# Who may
+# Permissions
 
 
 @pytest.mark.parametrize("path", [*ALL, EXPLAIN])
-def test_staff_without_the_permission_get_nothing(staff, write_report, path):
+def test_staff_without_the_permission_are_refused(staff, write_report, path):
     write_report("SELECT 1 AS one")
     assert staff.get(path).status_code == 403
     assert not ReportRun.objects.exists()
 
 
 @pytest.mark.parametrize("path", ALL)
-def test_staff_with_the_permission_get_everything(staff, write_report, path):
+def test_staff_with_the_permission_are_let_in(staff, write_report, path):
     write_report("SELECT 1 AS one")
     allow(staff, "view_report", "export_report")
     response = staff.get(path)
-    response.close()  # a download that is never read would end whenever memory is tidied up
+    response.close()  # otherwise a garbage collection would end the download's run later
     assert response.status_code == 200
 
 
 @pytest.mark.parametrize("path", [LIST, PAGE, RESULT, EXPLAIN, CSV])
-def test_strangers_are_sent_to_the_login(client, write_report, path):
+def test_anonymous_users_are_sent_to_the_login(client, write_report, path):
     write_report("SELECT 1 AS one")
     assert client.get(path)["Location"] == f"/admin/login/?next={path}"
 
 
-def test_the_index_shows_no_reports_to_those_who_may_not_see_them(staff):
+def test_the_index_shows_no_reports_to_users_without_the_permission(staff):
     page = text_of(staff.get("/admin/"))
     assert LIST not in page
     assert "reportrun" not in page
 
 
-def test_the_permissions_there_are():
+def test_these_permissions_exist():
     codenames = Permission.objects.filter(content_type__app_label="analytics").values_list("codename", flat=True)
     assert sorted(codenames) == ["cancel_reportrun", "explain_report", "export_report", "view_report", "view_reportrun"]
 
 
-def test_the_list_leads_to_no_log_for_those_who_may_not_see_it(staff, write_report):
+def test_the_list_does_not_link_to_runs_without_the_permission(staff, write_report):
     write_report("SELECT 1 AS one")
     ReportRun.objects.create(report="probe", parameters={}, channel="admin")
     allow(staff, "view_report")
@@ -130,20 +130,20 @@ def test_the_list_leads_to_no_log_for_those_who_may_not_see_it(staff, write_repo
 
 
 @pytest.mark.parametrize("path", [RESULT, CSV, EXPLAIN])
-def test_asking_for_a_head_runs_nothing(admin_client, write_report, path):
+def test_head_requests_run_nothing(admin_client, write_report, path):
     write_report("SELECT generate_series(1, 1000000000) AS n")
     assert admin_client.head(path, {"run": uuid4()}).status_code == 405
     assert not ReportRun.objects.exists()
 
 
 @pytest.mark.parametrize("run", ["1", "whole"])
-def test_asking_for_the_head_of_a_page_runs_nothing(admin_client, write_report, run):
+def test_head_requests_of_a_page_run_nothing(admin_client, write_report, run):
     write_report("SELECT pg_sleep(30) AS nap")
     assert admin_client.head(PAGE, {"run": run}).status_code == 200
     assert not ReportRun.objects.exists()
 
 
-def test_a_run_is_not_cancelled_by_following_a_link(admin_client, write_report):
+def test_following_a_link_cancels_no_run(admin_client, write_report):
     write_report("SELECT 1 AS one")
     assert admin_client.get(CANCEL).status_code == 405
 
@@ -151,7 +151,7 @@ def test_a_run_is_not_cancelled_by_following_a_link(admin_client, write_report):
 # The page of a report
 
 
-def test_a_report_does_not_run_until_asked(admin_client, write_report):
+def test_opening_the_page_runs_nothing(admin_client, write_report):
     write_report("SELECT 1 / 0 AS x")
     response = admin_client.get(PAGE)
     assert "error" not in response.context_data
@@ -159,7 +159,7 @@ def test_a_report_does_not_run_until_asked(admin_client, write_report):
     assert not ReportRun.objects.exists()
 
 
-def test_asked_to_run_the_page_comes_at_once_and_says_where_the_result_is(admin_client, write_report):
+def test_the_page_of_a_run_loads_at_once_and_knows_the_url_of_the_result(admin_client, write_report):
     write_report("SELECT pg_sleep(30) AS nap")
     response = admin_client.get(PAGE, {"run": 1})
     page, token = text_of(response), response.context_data["token"]
@@ -170,13 +170,13 @@ def test_asked_to_run_the_page_comes_at_once_and_says_where_the_result_is(admin_
     assert not ReportRun.objects.exists()
 
 
-def test_no_page_has_a_script_within_it(admin_client, write_report):
+def test_no_page_has_an_inline_script(admin_client, write_report):
     write_report("SELECT 1 AS one")
     for path in (LIST, f"{PAGE}?run=1", f"{PAGE}?run=whole"):
         assert "<script>" not in text_of(admin_client.get(path))
 
 
-def test_the_page_shows_the_sql_in_colours(admin_client, write_report):
+def test_the_page_highlights_the_sql(admin_client, write_report):
     write_report("SELECT '<b>' AS one, %(x)s AS x", header='[parameters.x]\ntype = "text"\n')
     page = text_of(admin_client.get(PAGE))
     assert '<span class="k">SELECT</span>' in page
@@ -184,7 +184,7 @@ def test_the_page_shows_the_sql_in_colours(admin_client, write_report):
     assert '<span class="nv">%(x)s</span>' in page
 
 
-def test_the_plan_is_for_those_with_the_permission(staff, write_report):
+def test_the_plan_needs_its_permission(staff, write_report):
     write_report("SELECT 1 AS one")
     allow(staff, "view_report")
     assert "Explain" not in text_of(staff.get(PAGE))
@@ -194,7 +194,7 @@ def test_the_plan_is_for_those_with_the_permission(staff, write_report):
     assert "Result  (cost=" in text_of(staff.get(EXPLAIN))
 
 
-def test_the_plan_is_that_of_the_parameters_and_runs_nothing(admin_client, write_report):
+def test_the_plan_uses_the_parameters_and_runs_nothing(admin_client, write_report):
     write_report(
         "SELECT * FROM country WHERE id_country = %(id)s AND pg_sleep(9) IS NOT NULL",
         header='[parameters.id]\ntype = "country"\n',
@@ -204,14 +204,14 @@ def test_the_plan_is_that_of_the_parameters_and_runs_nothing(admin_client, write
     assert not ReportRun.objects.exists()
 
 
-def test_a_report_that_has_no_plan_says_why(admin_client, write_report):
+def test_a_report_without_a_plan_shows_the_error(admin_client, write_report):
     write_report("SELECT nope")
     response = admin_client.get(EXPLAIN)
     assert response.status_code == 200
     assert "column &quot;nope&quot; does not exist" in text_of(response)
 
 
-def test_a_plan_of_bad_parameters_is_the_form_with_its_errors(admin_client, write_report):
+def test_invalid_parameters_show_the_form_instead_of_the_plan(admin_client, write_report):
     write_report("SELECT 1 AS one")
     response = admin_client.get(EXPLAIN, {"nope": 1})
     assert response.status_code == 400

@@ -1,10 +1,9 @@
-"""The result of a report: its table, its pages, its links, and what is said when there is none."""
+"""The result of a report: its table, pages, order and links to sales, and its failures."""
 
 import html
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
-from decimal import Decimal
 from threading import Event
 from typing import get_args
 from uuid import uuid4
@@ -12,7 +11,6 @@ from uuid import uuid4
 import pytest
 from django.db import connection, transaction
 
-from analytics.backoffice.results import money, percent
 from analytics.backoffice.tests.pages import PAGE, RESULT, link_of, plain, query_of, rows_of, run_whole
 from analytics.definitions.headers import SaleField
 from analytics.models import ReportRun
@@ -41,7 +39,7 @@ def test_the_result_is_a_table_with_numbers_on_the_right(admin_client, write_rep
     assert "1 row." in page
 
 
-def test_the_part_that_the_page_fetches_is_the_same_table(admin_client, write_report):
+def test_the_page_fetches_the_same_table(admin_client, write_report):
     write_report("SELECT 'a' AS letter")
     response = admin_client.get(RESULT, {"run": str(uuid4())})
     assert rows_of(text_of(response)) == rows_of(text_of(run_whole(admin_client))) == [["a"]]
@@ -49,7 +47,7 @@ def test_the_part_that_the_page_fetches_is_the_same_table(admin_client, write_re
     assert "<html" not in text_of(response)
 
 
-def test_a_run_is_logged_with_its_token_and_who_wanted_it(admin_client, write_report):
+def test_a_run_is_logged_with_its_token_and_user(admin_client, write_report):
     write_report("SELECT generate_series(1, 3) AS n")
     token = uuid4()
     get_result(admin_client, run=str(token))
@@ -65,24 +63,24 @@ def test_a_result_without_a_token_is_not_run(admin_client, write_report, token):
     assert (response.status_code, ReportRun.objects.count()) == (409, 0)
 
 
-def test_a_token_that_comes_twice_at_the_same_moment_runs_once(admin_client, write_report):
+def test_a_token_that_is_used_twice_at_the_same_time_runs_once(admin_client, write_report):
     write_report("SELECT 1 AS one")
     token = str(uuid4())
-    begun = Event()
+    started = Event()
 
-    def begin():
-        """Begins a run, so that others can see it half a second later only."""
+    def start():
+        """Start a run that other transactions see only half a second later."""
         try:
             with transaction.atomic():
                 ReportRun.objects.create(token=token, report="probe", parameters={})
-                begun.set()
+                started.set()
                 time.sleep(0.5)
         finally:
             connection.close()
 
     with ThreadPoolExecutor() as threads:
-        threads.submit(begin)
-        begun.wait()
+        threads.submit(start)
+        started.wait()
         response = admin_client.get(RESULT, {"run": token})
     assert (response.status_code, ReportRun.objects.count()) == (409, 1)
 
@@ -91,7 +89,7 @@ def test_a_token_runs_once(admin_client, write_report):
     write_report("SELECT 1 AS one")
     token = str(uuid4())
     get_result(admin_client, run=token)
-    assert "This run was begun already." in get_result(admin_client, run=token)
+    assert "This run has already been started." in get_result(admin_client, run=token)
     assert ReportRun.objects.count() == 1
 
 
@@ -101,36 +99,35 @@ def test_a_result_without_rows_says_so(admin_client, write_report):
     assert ReportRun.objects.get().outcome == "empty"
 
 
-def test_headings_are_those_of_the_header(admin_client, write_report):
+def test_headings_come_from_the_header(admin_client, write_report):
     write_report("SELECT 1 AS one", header='[columns.one]\ntitle = "The <one>"\n')
     assert ">The &lt;one&gt;</a>" in get_result(admin_client)
 
 
 @pytest.mark.parametrize(
-    ("value", "text"),
+    ("value", "text", "exact"),
     [
-        ("1234567.5", "1,234,567.50"),
-        ("0.1000", "0.10"),
-        ("57.27456", "57.27456"),
-        ("-1234.00000000000000000001", "-1,234.00000000000000000001"),
-        ("5", "5.00"),
-        ("1E+3", "1,000.00"),
-        ("123456789012345678901234567890.125", "123,456,789,012,345,678,901,234,567,890.125"),
+        ("1234567.5", "1,234,567.50", "1,234,567.5"),
+        ("57.27456", "57.27", "57.27456"),
+        ("-1234.00000000000000000001", "-1,234.00", "-1,234.00000000000000000001"),
+        ("5", "5.00", "5"),
+        ("1E+3", "1,000.00", "1,000"),
+        ("123456789012345678901234567890.125", "123,456,789,012,345,678,901,234,567,890.12", None),
     ],
 )
-def test_money_has_all_its_decimals_and_two_at_least(value, text):
-    assert money(Decimal(value)) == text
+def test_money_has_two_decimals_and_its_exact_value_in_the_title(admin_client, write_report, value, text, exact):
+    write_report(f"SELECT {value}::numeric AS revenue", header='[columns.revenue]\nformat = "money"\n')
+    exact = exact or "123,456,789,012,345,678,901,234,567,890.125"
+    assert f'<td class="number" title="{exact}">{text}</td>' in get_result(admin_client)
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [("12.345678", "12.35 %"), ("1234", "1,234.00 %"), ("-0.001", "0.00 %"), ("1" * 40, f"{int('1' * 40):,}.00 %")],
-)
-def test_percent_has_two_decimals(value, text):
-    assert percent(Decimal(value)) == text
+@pytest.mark.parametrize(("value", "text"), [("12.345678", "12.35 %"), ("1234", "1,234.00 %"), ("-0.001", "0.00 %")])
+def test_percentages_have_two_decimals_and_their_exact_value_in_the_title(admin_client, write_report, value, text):
+    write_report(f"SELECT {value}::numeric AS share", header='[columns.share]\nformat = "percent"\n')
+    assert f'<td class="number" title="{value}">{text}</td>' in get_result(admin_client)
 
 
-def test_columns_have_the_formats_that_the_header_declares(admin_client, write_report):
+def test_columns_have_the_formats_of_the_header(admin_client, write_report):
     Country.objects.create(id_country="170", country_name="<France>")
     header = "".join(f'[columns.{name}]\nformat = "{name.strip("_2")}"\n' for name in ("money", "percent", "country"))
     header += (
@@ -150,7 +147,7 @@ def test_columns_have_the_formats_that_the_header_declares(admin_client, write_r
     assert 'href="javascript' not in page
 
 
-def test_a_format_that_does_not_fit_leaves_the_value_as_it_is(admin_client, write_report):
+def test_a_format_that_does_not_fit_a_value_is_ignored(admin_client, write_report):
     header = '[columns.a]\nformat = "money"\n[columns.b]\nformat = "percent"\n[columns.c]\nformat = "money"\n'
     write_report("SELECT 'text' AS a, 'NaN'::float8 AS b, NULL::numeric AS c", header=header)
     assert rows_of(get_result(admin_client)) == [["text", "NaN", "-"]]
@@ -158,10 +155,12 @@ def test_a_format_that_does_not_fit_leaves_the_value_as_it_is(admin_client, writ
 
 def test_the_chart_of_the_header_is_drawn(admin_client, write_report):
     write_report("SELECT 'a' AS name, 12 AS n", header='[chart]\ntype = "bar"\nx = "name"\ny = ["n"]\n')
-    assert '<figure class="svg-chart chart-is-bar">' in get_result(admin_client)
+    page = get_result(admin_client)
+    assert '<figure class="chart-figure">' in page
+    assert 'aria-label="The probe. Bar chart of n by name, 1 value of name."' in page
 
 
-def test_a_chart_of_some_rows_says_of_which(admin_client, write_report):
+def test_the_title_of_a_chart_names_its_rows_if_there_are_more(admin_client, write_report):
     header = 'rows = 2\n[chart]\ntype = "bar"\nx = "n"\ny = ["n"]\n'
     write_report("SELECT generate_series(1, 5) AS n", header=header)
     assert "<figcaption>The probe (rows 3 to 4)</figcaption>" in get_result(admin_client, page="2")
@@ -172,7 +171,7 @@ def test_a_chart_of_some_rows_says_of_which(admin_client, write_report):
 # Pages and order
 
 
-def test_a_result_comes_page_by_page(admin_client, write_report):
+def test_a_result_has_pages(admin_client, write_report):
     write_report("SELECT generate_series(1, 25) AS n", header="rows = 10\n")
     pages = [get_result(admin_client, page=str(page)) for page in (1, 2, 3, 4)]
     assert [len(rows_of(page)) for page in pages] == [10, 10, 5, 0]
@@ -186,7 +185,7 @@ def test_a_result_comes_page_by_page(admin_client, write_report):
     assert "Next page" not in pages[2]
 
 
-def test_the_last_page_may_be_full(admin_client, write_report):
+def test_a_full_last_page_has_no_next_page(admin_client, write_report):
     write_report("SELECT generate_series(1, 20) AS n", header="rows = 10\n")
     assert "Next page" not in get_result(admin_client, page="2")
 
@@ -198,11 +197,11 @@ def test_the_database_sorts_the_whole_result(admin_client, write_report):
     assert rows_of(get_result(admin_client, sort="-n", page="2"))[0] == ["14"]
 
 
-def test_a_heading_sorts_and_then_the_other_way_round(admin_client, write_report):
+def test_a_second_click_on_a_heading_reverses_the_order(admin_client, write_report):
     write_report("SELECT 'b' AS letter, 2 AS number", header="rows = 1\n")
     page = get_result(admin_client, page="3")
     assert query_of(link_of(page, "Letter")) == {"run": "1", "sort": "letter"}
-    assert query_of(link_of(page, "Number")) == {"run": "1", "sort": "-number"}  # of numbers the largest first
+    assert query_of(link_of(page, "Number")) == {"run": "1", "sort": "-number"}  # numbers start with the largest
     page = get_result(admin_client, sort="letter")
     assert query_of(link_of(page, "Letter"))["sort"] == "-letter"
     assert '<th scope="col" aria-sort="ascending">' in page
@@ -212,20 +211,20 @@ def test_a_heading_sorts_and_then_the_other_way_round(admin_client, write_report
 @pytest.mark.parametrize(
     "sort", ["nope", '"', "n; DROP TABLE country", "1", "-", "--n", "%s", "%(n)s", "\0", "\ud800", "x" * 5000]
 )
-def test_a_column_that_is_not_there_is_no_failure_of_the_server(admin_client, write_report, sort):
+def test_sorting_by_an_unknown_column_is_no_server_error(admin_client, write_report, sort):
     write_report("SELECT 1 AS n")
     query = sort.encode(errors="surrogatepass")
     response = admin_client.get(RESULT, query_params={"run": str(uuid4()), "sort": query})
     assert response.status_code in (200, 400)
 
 
-def test_a_name_that_no_column_can_have_runs_nothing(admin_client, write_report):
+def test_sorting_by_an_impossible_column_name_runs_nothing(admin_client, write_report):
     write_report("SELECT 1 AS n")
     assert "sort must be the name of a column." in text_of(run_whole(admin_client, sort="n\0"))
     assert not ReportRun.objects.exists()
 
 
-# The sales behind a number
+# Links to sales
 
 SALES = """
 [columns.revenue]
@@ -254,18 +253,31 @@ def sales_report(write_report):
 @pytest.mark.parametrize(
     ("query", "numbers"), [({}, [2, 1, 1]), ({"country": "1"}, [1, 1, 1]), ({"country": "2"}, [1])]
 )
-def test_a_number_leads_to_the_sales_that_it_is_of(admin_client, sales_report, query, numbers):
+def test_a_number_links_to_its_sales(admin_client, sales_report, query, numbers):
     page = get_result(admin_client, **query)
-    addresses = [html.unescape(address) for address in re.findall(r'href="(/admin/sales/sale/[^"]*)"', page)]
-    listed = [len(admin_client.get(address).context["cl"].result_list) for address in addresses]
+    urls = [html.unescape(url) for url in re.findall(r'href="(/admin/sales/sale/[^"]*)"', page)]
+    listed = [len(admin_client.get(url).context["cl"].result_list) for url in urls]
     assert [int(row[2]) for row in rows_of(page)] == listed == numbers
 
 
-def test_every_field_of_a_sale_that_a_header_may_name_can_be_looked_for():
+def test_a_point_of_the_chart_links_to_the_same_sales_as_its_cell(admin_client, write_report):
+    record_sales([sale_event(CATEGORY="shoes"), sale_event(CATEGORY="bags")])
+    write_report(
+        "SELECT category, sum(revenue) AS revenue FROM sales GROUP BY 1 ORDER BY 1",
+        header='[columns.revenue]\nsales = {category = "category"}\n'
+        '[chart]\ntype = "bar"\nx = "category"\ny = ["revenue"]\n',
+    )
+    result = run_whole(admin_client).context_data["result"]
+    [dataset] = result.chart.data["datasets"]
+    assert dataset["urls"] == [row[1].url for row in result.rows]
+    assert all(url.startswith("/admin/sales/sale/?") for url in dataset["urls"])
+
+
+def test_every_sale_field_that_a_header_may_name_is_a_filter_of_the_sales_list():
     assert set(get_args(SaleField)) == set(LOOKUPS)
 
 
-def test_numbers_lead_nowhere_for_those_who_may_not_see_sales(staff, sales_report):
+def test_numbers_are_no_links_for_users_who_may_not_see_sales(staff, sales_report):
     allow(staff, "view_report")
     assert "/sales/sale/" not in get_result(staff)
     allow(staff, "view_sale")
@@ -273,10 +285,10 @@ def test_numbers_lead_nowhere_for_those_who_may_not_see_sales(staff, sales_repor
     assert "/sales/sale/" in get_result(staff)
 
 
-# No result
+# Failures
 
 
-def test_an_error_is_said_in_place(admin_client, write_report):
+def test_an_error_is_shown_instead_of_the_result(admin_client, write_report):
     write_report("SELECT nope")
     page = get_result(admin_client)
     assert "The report failed." in page
@@ -284,7 +296,7 @@ def test_an_error_is_said_in_place(admin_client, write_report):
     assert ReportRun.objects.get().outcome == "error"
 
 
-def test_too_long_a_run_is_said_in_place(admin_client, write_report, settings):
+def test_a_timeout_is_shown_instead_of_the_result(admin_client, write_report, settings):
     settings.REPORTS_TIMEOUT = 0.2
     write_report("SELECT pg_sleep(30) AS nap")
     page = get_result(admin_client)
@@ -293,7 +305,7 @@ def test_too_long_a_run_is_said_in_place(admin_client, write_report, settings):
     assert ReportRun.objects.get().outcome == "timed out"
 
 
-def test_a_result_that_is_not_as_it_must_be_is_not_shown(admin_client, write_report):
+def test_a_result_that_fails_an_assertion_is_not_shown(admin_client, write_report):
     write_report("SELECT 1 AS one", header='[[assertions]]\nrows = "> 1"\nmessage = "Too <few>."\n')
     page = get_result(admin_client)
     assert "so it is not shown" in page
@@ -308,19 +320,19 @@ def test_a_warning_stands_above_the_table(admin_client, write_report):
     assert page.index("Too &lt;few&gt;.") < page.index("<table")
 
 
-def test_a_page_that_was_renamed_meanwhile_is_not_there(admin_client, write_report):
+def test_a_report_whose_file_was_removed_is_not_found(admin_client, write_report):
     path = write_report("SELECT 1 AS one").path
     path.unlink()
     assert admin_client.get(RESULT, {"run": str(uuid4())}).status_code == 404
 
 
-def test_a_new_file_is_all_that_a_new_report_takes(admin_client, write_report):
+def test_a_new_file_is_a_new_report(admin_client, write_report):
     assert "The fresh" not in text_of(admin_client.get("/admin/analytics/report/"))
     write_report("SELECT %(n)s AS n", "fresh", header='[parameters.n]\ntype = "integer"\ndefault = 7\n')
-    address = link_of(text_of(admin_client.get("/admin/analytics/report/")), "The fresh")
-    assert 'name="n" value="7"' in text_of(admin_client.get(address))
-    assert rows_of(text_of(admin_client.get(address, {"run": "whole", "n": "8"}))) == [["8"]]
-    assert admin_client.get(f"{address[:-1]}.csv").getvalue() == b"n\n7\n"
+    url = link_of(text_of(admin_client.get("/admin/analytics/report/")), "The fresh")
+    assert 'name="n" value="7"' in text_of(admin_client.get(url))
+    assert rows_of(text_of(admin_client.get(url, {"run": "whole", "n": "8"}))) == [["8"]]
+    assert admin_client.get(f"{url[:-1]}.csv").getvalue() == b"n\n7\n"
     log = text_of(admin_client.get("/admin/analytics/reportrun/"))
     assert [plain(log).count(words) for words in ("n=7", "n=8")] == [1, 1]
-    assert PAGE not in address
+    assert PAGE not in url

@@ -1,4 +1,4 @@
-"""The log of runs, and ending a run."""
+"""The run log, and cancelling a run."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "repo
 
 @pytest.fixture
 def log_run(write_report):
-    """Logs a run of the report "probe", as far as is not said otherwise."""
+    """Return a function that logs a run of the report "probe" with these values."""
     report = write_report("SELECT %(n)s AS n", header='[parameters.n]\ntype = "integer"\n')
 
     def log(**values):
@@ -32,8 +32,8 @@ def page_of(client, run):
     return text_of(client.get(f"{LOG}{run.pk}/change/"))
 
 
-def sessions():
-    """How many reports sleep on the database."""
+def sleeping_sessions():
+    """Return how many reports sleep in the database."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM pg_stat_activity "
@@ -45,23 +45,23 @@ def sessions():
 # The log
 
 
-def test_the_log_tells_of_each_run(admin_client, log_run):
+def test_the_log_lists_each_run(admin_client, log_run):
     log_run(seconds=75.5, rows=1234567, bytes=2_500_000, outcome="failed assertion", channel="api", sender="robot")
     page = plain(text_of(admin_client.get(LOG)))
     for words in ("The probe", "failed assertion", "1 min 16 s", "1,234,567", "2.4\xa0MB", "robot", "API", "n=7"):
         assert words in page
 
 
-def test_a_report_whose_file_is_gone_keeps_its_name_in_the_log(admin_client, log_run, sql_dir):
+def test_a_run_of_a_removed_report_is_listed_by_name(admin_client, log_run, sql_dir):
     run = log_run()
     (sql_dir / "probe.sql").unlink()
     assert "probe" in plain(text_of(admin_client.get(LOG)))
     page = page_of(admin_client, run)
-    assert "Its file is gone" in page
+    assert "file is missing or invalid" in page
     assert "Run again" not in page
 
 
-def test_long_parameters_are_cut_in_the_list_and_whole_on_the_page(admin_client, log_run):
+def test_long_parameters_are_truncated_only_in_the_list(admin_client, log_run):
     run = log_run(parameters={"text": "<x>" * 100})
     assert "&lt;x&gt;" * 100 not in text_of(admin_client.get(LOG))
     assert "&lt;x&gt;" * 100 in page_of(admin_client, run)
@@ -79,37 +79,37 @@ def test_long_parameters_are_cut_in_the_list_and_whole_on_the_page(admin_client,
         ({"started_at_from": "2021-01-01", "started_at_to": "2021-01-01"}, 1),
     ],
 )
-def test_runs_are_found_by_report_outcome_door_day_and_who(admin_client, log_run, query, number):
+def test_runs_are_found_by_report_outcome_channel_day_and_sender(admin_client, log_run, query, number):
     log_run(channel="api", sender="robot", outcome="error")
     ReportRun.objects.filter(pk=log_run().pk).update(started_at="2021-01-01T23:59:59Z")
     assert len(admin_client.get(LOG, query).context["cl"].result_list) == number
 
 
 @pytest.mark.parametrize("query", ["outcome__exact=%00", "report=%00", "id__exact=x", "message__regex=(", "e=1", "p=x"])
-def test_an_address_that_makes_no_sense_is_no_failure(admin_client, log_run, query):
+def test_an_invalid_query_is_no_server_error(admin_client, log_run, query):
     log_run()
     assert admin_client.get(f"{LOG}?{query}").status_code < 500
 
 
-def test_the_page_of_a_run_has_all_of_it(admin_client, log_run):
+def test_the_page_of_a_run_shows_all_its_fields(admin_client, log_run):
     run = log_run(outcome="error", message="column <nope>\nLINE 5", seconds=0.5)
     page = page_of(admin_client, run)
     assert "column &lt;nope&gt;\nLINE 5" in page
     assert "n = 7" in page
     assert str(run.token) in page
     assert "The probe (probe)" in page
-    assert "As it is now." in page
+    assert "Unchanged since this run." in page
 
 
-def test_the_page_of_a_run_tells_that_the_sql_has_changed_since(admin_client, log_run):
-    assert "It has changed since this run." in page_of(admin_client, log_run(sql_hash="0" * 64))
+def test_the_page_of_a_run_says_that_the_sql_has_changed(admin_client, log_run):
+    assert "Changed since this run." in page_of(admin_client, log_run(sql_hash="0" * 64))
 
 
-def test_a_run_can_be_run_again(admin_client, log_run):
-    address = link_of(page_of(admin_client, log_run(parameters={"n": "7"})), "Run again")
-    assert address.startswith(PAGE)
-    assert query_of(address) == {"n": "7", "run": "1"}
-    assert admin_client.get(address).context_data["form"].is_valid()
+def test_a_run_can_be_repeated(admin_client, log_run):
+    url = link_of(page_of(admin_client, log_run(parameters={"n": "7"})), "Run again")
+    assert url.startswith(PAGE)
+    assert query_of(url) == {"n": "7", "run": "1"}
+    assert admin_client.get(url).context_data["form"].is_valid()
 
 
 def test_the_log_cannot_be_changed(admin_client, log_run):
@@ -122,29 +122,29 @@ def test_the_log_cannot_be_changed(admin_client, log_run):
 
 
 @pytest.mark.parametrize(("codenames", "status"), [([], 403), (["view_report"], 403), (["view_reportrun"], 200)])
-def test_the_log_is_for_those_with_the_permission(staff, log_run, codenames, status):
+def test_the_log_needs_its_permission(staff, log_run, codenames, status):
     run = log_run()
     allow(staff, *codenames)
     assert [staff.get(path).status_code for path in (LOG, f"{LOG}{run.pk}/change/")] == [status, status]
 
 
-def test_those_who_may_not_see_reports_are_not_led_to_them(staff, log_run):
+def test_users_who_may_not_see_reports_get_no_link_to_them(staff, log_run):
     allow(staff, "view_reportrun")
     assert "Run again" not in page_of(staff, log_run())
 
 
-def test_runs_whose_process_has_ended_are_noted_as_lost(admin_client, log_run):
+def test_runs_whose_process_died_are_marked_as_lost(admin_client, log_run):
     run = log_run(outcome="running")
     ReportRun.objects.filter(pk=run.pk).update(started_at=timezone.now() - timedelta(minutes=5))
     assert '<span class="outcome outcome-lost">' in text_of(admin_client.get(LOG))
 
 
-# Ending a run
+# Cancelling a run
 
 
 @pytest.fixture
 def sleeping(write_report):
-    """Runs a report that sleeps, as `client` in a thread of its own; gives the token and the answer to come."""
+    """Return a function that runs a sleeping report in a thread, and returns the run's token and future response."""
     write_report("SELECT pg_sleep(60) AS nap")
     with ThreadPoolExecutor() as pool:
 
@@ -157,71 +157,71 @@ def sleeping(write_report):
                 finally:
                     connections.close_all()
 
-            answer = pool.submit(fetch)
-            wait_until(lambda: sessions() == 1)
-            return token, answer
+            response = pool.submit(fetch)
+            wait_until(lambda: sleeping_sessions() == 1)
+            return token, response
 
         yield start
 
 
-def wait_until(is_true):
+def wait_until(condition):
     deadline = timezone.now() + timedelta(seconds=10)
-    while not is_true():
-        assert timezone.now() < deadline, "it did not come true"
+    while not condition():
+        assert timezone.now() < deadline, "the condition was not met within 10 seconds"
 
 
 def other_client_of(client):
-    """Another tab of the same person's browser."""
+    """Return a client with the same session, like another tab of a browser."""
     other = Client()
     other.cookies = client.cookies
     return other
 
 
-def test_a_run_is_ended_by_whoever_began_it(staff, sleeping):
+def test_users_can_cancel_their_own_runs(staff, sleeping):
     allow(staff, "view_report")
-    token, answer = sleeping(staff)
+    token, result = sleeping(staff)
     response = other_client_of(staff).post(CANCEL, {"run": token})
     assert response.status_code == 204
-    assert "The run was cancelled." in answer.result(timeout=10)
-    assert sessions() == 0
+    assert "The run was cancelled." in result.result(timeout=10)
+    assert sleeping_sessions() == 0
     assert ReportRun.objects.get().outcome == "cancelled"
 
 
-def test_a_run_is_not_ended_by_others_without_the_permission(admin_client, staff, sleeping):
+def test_cancelling_runs_of_others_needs_the_permission(admin_client, staff, sleeping):
     allow(staff, "view_report", "view_reportrun")
-    token, answer = sleeping(admin_client)
+    token, response = sleeping(admin_client)
     run = ReportRun.objects.get()
     assert staff.post(CANCEL, {"run": token}).status_code == 403
     assert staff.post(f"{LOG}{run.pk}/cancel/").status_code == 403
     assert "Cancel this run" not in page_of(staff, run)
-    assert sessions() == 1
+    assert sleeping_sessions() == 1
     allow(staff, "cancel_reportrun")
     assert "Cancel this run" in page_of(staff, run)
     assert staff.post(f"{LOG}{run.pk}/cancel/")["Location"] == f"{LOG}{run.pk}/change/"
-    assert "The run was cancelled." in answer.result(timeout=10)
-    assert sessions() == 0
+    assert "The run was cancelled." in response.result(timeout=10)
+    assert sleeping_sessions() == 0
 
 
-def test_a_run_of_a_program_is_not_that_of_a_user_with_its_name(staff, log_run):
+def test_a_run_of_an_api_client_does_not_belong_to_the_user_of_the_same_name(staff, log_run):
     allow(staff, "view_report", "view_reportrun")
     run = log_run(outcome="running", channel="api", sender=staff.user.username)
     assert staff.post(CANCEL, {"run": str(run.token)}).status_code == 403
 
 
 @pytest.mark.parametrize("token", ["", "x", "\0", "8b2d9a5e-0000-4000-8000-000000000000"])
-def test_what_never_ran_cannot_be_ended(admin_client, log_run, token):
+def test_an_unknown_run_cannot_be_cancelled(admin_client, log_run, token):
     assert admin_client.post(CANCEL, {"run": token}).status_code == 404
 
 
-def test_a_run_that_is_over_can_be_ended_without_harm(admin_client, log_run):
+def test_cancelling_a_finished_run_changes_nothing(admin_client, log_run):
     run = log_run()
     assert admin_client.post(CANCEL, {"run": str(run.token)}).status_code == 204
     assert "Cancel this run" not in page_of(admin_client, run)
     response = admin_client.post(f"{LOG}{run.pk}/cancel/", follow=True)
-    assert "There was nothing to cancel any more." in text_of(response)
+    assert "The run had already ended." in text_of(response)
 
 
-def test_nobody_ends_a_run_without_the_token_of_the_form(admin_user, log_run):
+def test_cancelling_needs_the_csrf_token(admin_user, log_run):
     client = Client(enforce_csrf_checks=True)
     client.force_login(admin_user)
     assert client.post(CANCEL, {"run": str(log_run(outcome="running").token)}).status_code == 403

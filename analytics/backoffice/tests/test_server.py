@@ -1,4 +1,4 @@
-"""A real server: closing the tab ends the query."""
+"""A real server cancels the query when the browser disconnects."""
 
 import re
 import time
@@ -19,12 +19,12 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def service():
-    """A client that has logged in, and the server's database."""
+    """Return a logged-in client and the server's database."""
     with new_folder() as folder:
         (folder / "probe.sql").write_text('/*\ntitle = "Nap"\ndescription = "Sleeps."\n*/\nSELECT pg_sleep(60)\n')
         with (
-            serve(folder, SQL_DIR=str(folder)) as address,
-            httpx.Client(base_url=address) as client,
+            serve(folder, SQL_DIR=str(folder)) as url,
+            httpx.Client(base_url=url) as client,
             connect_database(folder) as database,
         ):
             form = re.search('csrfmiddlewaretoken" value="([^"]+)"', client.get("/admin/login/").text)[1]
@@ -34,13 +34,13 @@ def service():
 
 
 @pytest.mark.parametrize("path", ["probe/result/", "probe.csv", "probe/"])
-def test_a_closed_connection_ends_the_query(service, path):
+def test_a_closed_connection_cancels_the_query(service, path):
     client, database = service
     database.execute("DELETE FROM report_runs")
     query = {"run": "whole" if path == "probe/" else str(uuid4())}
 
     with pytest.raises(httpx.ReadTimeout):
-        client.get(f"/admin/analytics/report/{path}", params=query, timeout=4)  # and then it hangs up
+        client.get(f"/admin/analytics/report/{path}", params=query, timeout=4)  # then it disconnects
 
     expected = [("csv" if path.endswith("csv") else "page", "cancelled")]
     deadline = time.monotonic() + 15

@@ -1,4 +1,4 @@
-"""The formats that results are given out in, for every door."""
+"""The formats of results, for every channel: admin, API and command line."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,11 +15,10 @@ __all__ = ["FORMATS", "CannotEncode", "Format", "Rows", "text_for_people"]
 
 
 class Encode(Protocol):
-    """Turns a result into the bytes of a file, piece by piece; text is UTF-8 and cut at ends of lines.
+    """Encode a result as the bytes of a file, in pieces. Pieces of text are UTF-8 and end at the end of a line.
 
-    `safe_cells` is for formats whose text a spreadsheet may run as formulas (csv, markdown); `title` names the sheets
-    of xlsx. Raises CannotEncode, and what reading the result raises, also after the first pieces: then they are to be
-    thrown away.
+    `safe_cells` escapes text that a spreadsheet would run as a formula (csv and markdown). `title` names the sheets of
+    xlsx. Raises CannotEncode and what reading the result raises. If that happens after the first pieces, discard them.
     """
 
     def __call__(self, result: Encodable, *, safe_cells: bool = False, title: str = ...) -> Iterator[bytes]: ...
@@ -27,19 +26,19 @@ class Encode(Protocol):
 
 @dataclass(frozen=True)
 class Format:
-    """A format, and how it is called: on the command line, in a file's name, in a Content-Type."""
+    """A format with its name on the command line, its file extension and its Content-Type."""
 
     name: str
     extension: str
     media_type: str
     encode: Encode
-    is_text: bool = True  # and so fit for a terminal
-    is_for_people: bool = False  # shown rather than read by a program
+    is_text: bool = True  # fit for a terminal
+    is_for_people: bool = False  # programs should read another format
 
 
 FORMATS: dict[str, Format] = {
-    each.name: each
-    for each in (
+    item.name: item
+    for item in (
         Format("table", "txt", "text/plain; charset=utf-8", encode_table, is_for_people=True),
         Format("csv", "csv", "text/csv; charset=utf-8", encode_csv),
         Format("json", "json", "application/json", encode_json_list),

@@ -1,18 +1,18 @@
-"""CSV, byte for byte as PostgreSQL's COPY writes it, whether PostgreSQL or we write it."""
+"""Encode CSV, byte for byte as PostgreSQL's COPY writes it."""
 
 from collections.abc import Iterator
 
 from analytics.output.formats.cells import Encodable, Texts, by_column, column_texts, header_texts, pieces
 
 QUOTED = (",", '"', "\r", "\n")
-END_OF_COPY = "\\."  # alone on a line; older servers take it for the end
+END_OF_COPY = "\\."  # alone on a line, it ends the data for servers before PostgreSQL 18
 
 
 def encode_csv(result: Encodable, *, safe_cells: bool = False, title: str = "") -> Iterator[bytes]:
-    r"""CSV with a header, in UTF-8, lines ended by \n. Null is an empty cell, the empty text is "".
+    r"""Yield CSV with a header, in UTF-8, with lines that end in \n. Null is an empty cell, and empty text is "".
 
-    `safe_cells` puts an apostrophe before text that a spreadsheet would run as a formula, column names too. Without it
-    the lines come from COPY where the result has one: none of them is then looked at here.
+    `safe_cells` puts an apostrophe before text that a spreadsheet would run as a formula, also in column names. Without
+    it, the lines are passed through from COPY if the result offers them.
     """
     yield _lines(header_texts(result.columns, safe_cells=safe_cells))
     if not safe_cells and (lines := result.copy_csv()) is not None:
@@ -24,18 +24,17 @@ def encode_csv(result: Encodable, *, safe_cells: bool = False, title: str = "") 
 
 
 def _lines(columns: list[Texts]) -> bytes:
-    """The lines of columns of texts."""
     fields = [_fields(texts, is_only=len(columns) == 1) for texts in columns]
     return "".join(f"{line}\n" for line in map(",".join, zip(*fields, strict=True))).encode()
 
 
 def _fields(texts: Texts, *, is_only: bool) -> list[str]:
-    """The texts of a column, in quotes where these are needed (PostgreSQL's manual, COPY, "CSV Format").
+    """Return the texts of a column, quoted where necessary (PostgreSQL's manual, COPY, "CSV Format").
 
-    Mostly there is nothing to quote in a whole column, which is seen much faster than for each text.
+    Most columns need no quotes, which is much faster to find out for all texts at once.
     """
-    whole = "".join(filter(None, texts))
-    if is_only or any(mark in whole for mark in QUOTED):
+    all_texts = "".join(filter(None, texts))
+    if is_only or any(mark in all_texts for mark in QUOTED):
         return [_field(text, is_only=is_only) for text in texts]
     return ["" if text is None else text or '""' for text in texts]
 

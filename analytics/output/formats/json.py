@@ -1,4 +1,7 @@
-"""JSON and NDJSON: an object for each row. Numbers are exact; NaN and Infinity, which JSON does not have, are null."""
+"""Encode JSON and NDJSON, with an object for each row.
+
+Numbers are exact. NaN and Infinity, which JSON lacks, are null.
+"""
 
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -11,20 +14,20 @@ from analytics.running.rows import Row
 
 
 def encode_ndjson(result: Encodable, *, safe_cells: bool = False, title: str = "") -> Iterator[bytes]:
-    """An object a line. Without rows it is empty.
+    """Yield one object per line, and nothing if there are no rows.
 
-    Cut off between two lines it looks complete: whoever needs to know goes by the exit code or the end of the HTTP
-    answer, or takes json.
+    A file that was cut off between two lines looks complete. Check the exit code or the end of the HTTP response, or
+    use json.
     """
     for rows in pieces(result.rows):
         yield _lines(result, rows)
 
 
 def encode_json_list(result: Encodable, *, safe_cells: bool = False, title: str = "") -> Iterator[bytes]:
-    """A list of objects, one a line. Its closing bracket tells that it is complete."""
+    """Yield a list with one object per line. The closing bracket shows that it is complete."""
     before = b"[\n"
     for lines in encode_ndjson(result):
-        # Each newline is the end of an object: inside of one JSON writes \n.
+        # Each newline ends an object, because inside an object JSON writes \n.
         yield before + lines.removesuffix(b"\n").replace(b"\n", b",\n")
         before = b",\n"
     yield b"[]\n" if before == b"[\n" else b"\n]\n"
@@ -39,7 +42,7 @@ def _lines(result: Encodable, rows: list[Row]) -> bytes:
     return encode_json.encode_lines([dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)])
 
 
-# Values of these types can be written as they are.
+# Values of these types need no cleaning.
 _PLAIN_TYPES = {"text", "varchar", "bpchar", "name", "int2", "int4", "int8", "float4", "float8"} | {
     "timestamptz",
     "timestamp",
@@ -50,7 +53,7 @@ _PLAIN_TYPES = {"text", "varchar", "bpchar", "name", "int2", "int4", "int8", "fl
 
 
 def _clean(type_name: str) -> Callable[[Any], Any] | None:
-    """What a column's values go through; None for nothing."""
+    """Return the function that cleans a column's values, or None if they need no cleaning."""
     if type_name in _PLAIN_TYPES:
         return None
     if type_name in ("json", "jsonb"):
@@ -59,7 +62,7 @@ def _clean(type_name: str) -> Callable[[Any], Any] | None:
 
 
 def _raw(value: str | None) -> Raw | None:
-    """PostgreSQL's JSON as it stands, but on one line: between its tokens a line may end, inside of them none can."""
+    """Return PostgreSQL's JSON unchanged, but on one line. Tokens never contain line ends, so only spaces change."""
     return value if value is None else Raw(value.replace("\r", " ").replace("\n", " ").encode())
 
 
@@ -68,7 +71,7 @@ def _finite(value: Decimal | None) -> Decimal | None:
 
 
 def _json_value(value: Any) -> Any:
-    """A value without NaN and Infinity, in lists and objects too. The encoder sees to those of float."""
+    """Return a value with None for NaN and Infinity, also in lists and objects. The encoder does this for floats."""
     if isinstance(value, Decimal):
         return _finite(value)
     if isinstance(value, list):

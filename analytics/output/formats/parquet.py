@@ -1,4 +1,4 @@
-"""Parquet: columns with types, for DuckDB, polars, pandas and warehouses."""
+"""Encode Parquet, which has typed columns, for DuckDB, polars, pandas and data warehouses."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -12,14 +12,14 @@ from pyarrow import parquet
 from analytics.output.formats.cells import CannotEncode, Encodable, by_column, column_texts, pieces
 from analytics.running.rows import ResultColumn
 
-GROUP_ROWS = 64_000  # rows of a row group, which are in memory at a time, as columns
-# The most digits that readers have in common. PostgreSQL's numeric has no limit, and does not say how many it needs.
+GROUP_ROWS = 64_000  # rows in a row group, which is in memory as columns
+# All readers support 38 digits. PostgreSQL's numeric has no limit and does not announce how many digits it has.
 DECIMAL_DIGITS, DECIMAL_PLACES = 38, 20
 DECIMAL = pa.decimal128(DECIMAL_DIGITS, DECIMAL_PLACES)
 LAST_PLACE = Decimal(1).scaleb(-DECIMAL_PLACES)
 ROUNDING = Context(prec=DECIMAL_DIGITS, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation])
 
-# PostgreSQL's types that Parquet has, too; all others become text.
+# PostgreSQL's types that Parquet also has. All others become text.
 ARROW_TYPES = {
     "numeric": DECIMAL,
     "int2": pa.int16(),
@@ -34,11 +34,11 @@ ARROW_TYPES = {
 
 
 def encode_parquet(result: Encodable, *, safe_cells: bool = False, title: str = "") -> Iterator[bytes]:
-    """Parquet, compressed with zstd, given out row group by row group.
+    """Yield a Parquet file compressed with zstd, one row group at a time.
 
-    A numeric is a decimal(38, 20): 18 digits before the point, and 20 after it. More than 20 decimals, which divisions
-    give, are rounded (half to even). Raises CannotEncode for a numeric with more digits before the point, or without
-    any (NaN, Infinity).
+    A numeric becomes a decimal(38, 20), which has 18 digits before the point and 20 after it. Further decimals, for
+    example from divisions, are rounded half to even. Raises CannotEncode for a numeric with more than 18 digits before
+    the point, NaN and Infinity.
     """
     schema = pa.schema([(column.name, ARROW_TYPES.get(column.type, pa.string())) for column in result.columns])
     sink = _Sink()
@@ -57,21 +57,21 @@ def encode_parquet(result: Encodable, *, safe_cells: bool = False, title: str = 
 
 
 class _Sink(io.RawIOBase):
-    """Takes what is written, to be taken out again; places count from the beginning of the file."""
+    """Collect written bytes until they are drained. Positions count from the beginning of the file."""
 
     def __init__(self) -> None:
         self.parts: list[bytes] = []
-        self.place = 0
+        self.position = 0
 
     def writable(self) -> bool:
         return True
 
     def tell(self) -> int:
-        return self.place
+        return self.position
 
     def write(self, part: Any) -> int:
         self.parts.append(bytes(part))
-        self.place += len(self.parts[-1])
+        self.position += len(self.parts[-1])
         return len(self.parts[-1])
 
     def drain(self) -> bytes:
@@ -98,6 +98,6 @@ def _decimal(column: ResultColumn, value: Decimal | None) -> Decimal | None:
     if rounded.is_nan():
         raise CannotEncode(
             f'The column "{column.name}" has the value {value}, and Parquet numbers here have at most '
-            f"{DECIMAL_DIGITS - DECIMAL_PLACES} digits before the point. Take csv, json or ndjson."
+            f"{DECIMAL_DIGITS - DECIMAL_PLACES} digits before the point. Use csv, json or ndjson."
         )
     return rounded

@@ -1,4 +1,4 @@
-"""Tables for people: aligned for a terminal, and Markdown for a page."""
+"""Encode tables for people: aligned for a terminal, or in Markdown."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,18 +25,18 @@ LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 def encode_table(result: Encodable, *, safe_cells: bool = False, title: str = "") -> Iterator[bytes]:
-    """An aligned table, as wide as it needs to be, numbers on the right.
+    """Yield an aligned table with numbers on the right.
 
-    The first rows (PIECE_ROWS) say how wide the columns are; what is wider further down pushes the rest of its line to
-    the right, and is never cut.
+    The first PIECE_ROWS rows set the width of the columns. A wider text further down shifts the rest of its line to the
+    right, and is never cut.
     """
-    parts = pieces(result.rows)
-    first = [_visible_rows(result, rows) for rows in islice(parts, 1)]
+    remaining = pieces(result.rows)
+    first = [_visible_rows(result, rows) for rows in islice(remaining, 1)]
     header = [visible(column.name) for column in result.columns]
     widths = [max(map(_width, cells)) for cells in zip(header, *chain(*first), strict=True)]
     is_number = [column.is_number for column in result.columns]
     yield _aligned([header], widths, is_number) + "─".encode() * (sum(widths) + 3 * len(widths) - 1) + b"\n"
-    for rows in chain(first, (_visible_rows(result, rows) for rows in parts)):
+    for rows in chain(first, (_visible_rows(result, rows) for rows in remaining)):
         yield _aligned(rows, widths, is_number)
 
 
@@ -60,14 +60,14 @@ def _aligned(rows: Iterable[Sequence[str]], widths: list[int], is_number: list[b
 
 
 def _width(text: str) -> int:
-    """How many places a text takes in a terminal: two for each letter of Chinese, say."""
+    """Return the width of a text in a terminal, where for example each Chinese character takes two cells."""
     return len(text) if text.isascii() else cell_len(text)
 
 
 def encode_markdown(result: Encodable, *, safe_cells: bool = False, title: str = "") -> Iterator[bytes]:
-    """A table as GitHub has them, numbers on the right, null empty; no cell's text is HTML or has any other effect.
+    """Yield a table in GitHub's Markdown, with numbers on the right and empty cells for nulls. All text is escaped.
 
-    `safe_cells` puts an apostrophe before text that a spreadsheet, pasted into, would run as a formula.
+    `safe_cells` puts an apostrophe before text that a spreadsheet would run as a formula if the table is pasted there.
     """
     rule = ["---:" if column.is_number else "---" for column in result.columns]
     yield _markdown_lines(header_texts(result.columns, safe_cells=safe_cells)) + f"| {' | '.join(rule)} |\n".encode()
@@ -82,17 +82,17 @@ def _markdown_lines(columns: list[Texts]) -> bytes:
 
 
 def _markdown_cells(texts: Texts) -> list[str]:
-    """The texts of a column; mostly there is nothing to escape in it, which is seen much faster at once."""
+    """Return a column's texts, escaped. Most need no escapes, which is faster to find out for all texts at once."""
     if MARKDOWN_SPECIAL.search("".join(filter(None, texts))):
         return [_markdown(text) if text else "" for text in texts]
     return [text or "" for text in texts]
 
 
 def _markdown(text: str) -> str:
-    """Text that shows in a cell as it is (GitHub Flavored Markdown, "Backslash escapes" and "Tables")."""
+    """Escape text so that a cell shows it unchanged (GitHub Flavored Markdown, "Backslash escapes" and "Tables")."""
     if not MARKDOWN_SPECIAL.search(text):
         return text
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     text = LINE_END.sub("<br>", MARKDOWN_MARK.sub(r"\\\g<0>", text))
-    # What else does things in place of being shown is written out; its backslash is text, too.
+    # Write out the other control characters. The backslash of each is itself escaped.
     return CONTROL_CHARACTER.sub(lambda match: "\\" + repr(match[0])[1:-1], text)

@@ -1,4 +1,4 @@
-"""Excel workbooks, by XlsxWriter, which keeps one row in memory."""
+"""Encode Excel workbooks with XlsxWriter, which keeps one row in memory."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -19,30 +19,30 @@ from analytics.running.rows import ResultColumn, Row
 
 # Excel's own limits ("Excel specifications and limits").
 SHEET_ROWS = 1_048_576
-TEXT_LENGTH = 32_767  # in UTF-16, as Excel counts
+TEXT_LENGTH = 32_767  # in UTF-16 code units, as Excel counts
 SHEET_NAME_LENGTH = 31
 
 NOT_IN_SHEET_NAMES = re.compile(r"[\[\]:*?/\\\x00-\x1f]")
-WIDEST, NARROWEST = 60, 8  # in characters
-FILE_PIECE = 65_536
+MIN_WIDTH, MAX_WIDTH = 8, 60  # of a column, in characters
+FILE_PIECE = 65_536  # bytes
 
-# Days count from here, as the numbers that Excel keeps; it has a 29 February 1900, so that only later days are right.
+# Excel stores dates as days since 1899-12-30. It has a 29 February 1900, so its earlier dates are wrong.
 DAY_ZERO, FIRST_DAY = date(1899, 12, 30), date(1900, 3, 1)
-MOMENT_ZERO, FIRST_MOMENT = datetime(1899, 12, 30, tzinfo=UTC), datetime(1900, 3, 1, tzinfo=UTC)
+TIMESTAMP_ZERO, FIRST_TIMESTAMP = datetime(1899, 12, 30, tzinfo=UTC), datetime(1900, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
-DATE_FORMAT, MOMENT_FORMAT = "yyyy-mm-dd", 'yyyy-mm-dd hh:mm:ss "UTC"'
+DATE_FORMAT, TIMESTAMP_FORMAT = "yyyy-mm-dd", 'yyyy-mm-dd hh:mm:ss "UTC"'
 
 Write = Callable[[Worksheet, int, int, Any], object]
 
 
 def encode_xlsx(result: Encodable, *, safe_cells: bool = False, title: str = "Report") -> Iterator[bytes]:
-    """A workbook, from a temporary file, once that is complete. Rows that do not fit go on on further sheets.
+    """Yield a workbook, after writing it to a temporary file. Rows beyond Excel's limit go to further sheets.
 
-    Text is always text, never a formula or a link. Numbers are Excel's, which are binary with some 15 digits: further
-    digits are lost (csv has them). NaN and Infinity are text. Timestamps are date-times and say UTC, since Excel knows
-    no zones; before 1 March 1900, where Excel's calendar is wrong, they are text, and so are dates.
+    Text is always text, never a formula or a link. Numbers are Excel's, which keep about 15 digits; csv keeps all. NaN
+    and Infinity are text. Timestamps are date-times that say UTC, since Excel has no time zones. Dates and timestamps
+    before 1 March 1900, where Excel's calendar is wrong, are text.
 
-    Raises CannotEncode for a text longer than a cell can be.
+    Raises CannotEncode for a text that is longer than Excel allows in a cell.
     """
     with TemporaryDirectory(prefix="report-") as folder:
         path = Path(folder, "report.xlsx")
@@ -55,7 +55,7 @@ def encode_xlsx(result: Encodable, *, safe_cells: bool = False, title: str = "Re
 
 @contextmanager
 def _workbook(path: Path, title: str) -> Iterator[Any]:
-    """A workbook to write to; complete after the `with`, unless that fails."""
+    """Open a workbook, and complete it when the body of the `with` ends without an error."""
     options = {"constant_memory": True, "tmpdir": str(path.parent), "use_zip64": True}
     workbook = xlsxwriter.Workbook(str(path), options)
     workbook.set_properties({"title": title})
@@ -75,86 +75,86 @@ def _write_sheets(workbook: Any, result: Encodable, title: str) -> None:
     for number, rows in enumerate(_by_sheet(chain(first, result.rows)), start=1):
         sheet = workbook.add_worksheet(_sheet_name(title, number))
         sheet.freeze_panes(1, 0)
-        for place, (column, width) in enumerate(zip(result.columns, widths, strict=True)):
-            sheet.set_column(place, place, width)
-            _write_text(sheet, 0, place, column.name, bold)
+        for index, (column, width) in enumerate(zip(result.columns, widths, strict=True)):
+            sheet.set_column(index, index, width)
+            _write_text(sheet, 0, index, column.name, bold)
         for line, row in enumerate(rows, start=1):
-            sheet.write_blank(line, 0, None, plain)  # otherwise a row of nulls would not be there
-            for place, value in enumerate(row):
+            sheet.write_blank(line, 0, None, plain)  # otherwise the sheet would lack a row of nulls
+            for index, value in enumerate(row):
                 if value is not None:
-                    writes[place](sheet, line, place, value)
+                    writes[index](sheet, line, index, value)
 
 
 def _by_sheet(rows: Iterator[Row]) -> Iterator[Iterator[Row]]:
-    """The rows of each sheet, which are to be read before the next sheet is asked for."""
+    """Yield the rows of each sheet. Read them all before taking the next sheet."""
     yield islice(rows, SHEET_ROWS - 1)
     for row in rows:
         yield chain([row], islice(rows, SHEET_ROWS - 2))
 
 
 def _write(workbook: Any, column: ResultColumn) -> Write:
-    """How the values of a column are written, null apart."""
+    """Return the function that writes a column's values other than null."""
     if column.is_number:
         return _write_number
     if column.type == "date":
         return partial(_write_day, day_format=workbook.add_format({"num_format": DATE_FORMAT}))
     if column.type == "timestamptz":
-        return partial(_write_moment, moment_format=workbook.add_format({"num_format": MOMENT_FORMAT}))
+        return partial(_write_timestamp, timestamp_format=workbook.add_format({"num_format": TIMESTAMP_FORMAT}))
     return _write_boolean if column.type == "bool" else _write_cell_text
 
 
-def _write_number(sheet: Worksheet, line: int, place: int, value: Any) -> None:
+def _write_number(sheet: Worksheet, line: int, index: int, value: Any) -> None:
     number = float(value)
     if isfinite(number):
-        sheet.write_number(line, place, number)
+        sheet.write_number(line, index, number)
     else:
-        sheet.write_string(line, place, cell_text(value))
+        sheet.write_string(line, index, cell_text(value))
 
 
-def _write_boolean(sheet: Worksheet, line: int, place: int, value: bool) -> None:
-    sheet.write_boolean(line, place, value)
+def _write_boolean(sheet: Worksheet, line: int, index: int, value: bool) -> None:
+    sheet.write_boolean(line, index, value)
 
 
-def _write_day(sheet: Worksheet, line: int, place: int, value: date, *, day_format: Any) -> None:
+def _write_day(sheet: Worksheet, line: int, index: int, value: date, *, day_format: Any) -> None:
     if value < FIRST_DAY:
-        sheet.write_string(line, place, cell_text(value))
+        sheet.write_string(line, index, cell_text(value))
     else:
-        sheet.write_number(line, place, (value - DAY_ZERO) / DAY, day_format)
+        sheet.write_number(line, index, (value - DAY_ZERO) / DAY, day_format)
 
 
-def _write_moment(sheet: Worksheet, line: int, place: int, value: datetime, *, moment_format: Any) -> None:
-    if value < FIRST_MOMENT:
-        sheet.write_string(line, place, cell_text(value))
+def _write_timestamp(sheet: Worksheet, line: int, index: int, value: datetime, *, timestamp_format: Any) -> None:
+    if value < FIRST_TIMESTAMP:
+        sheet.write_string(line, index, cell_text(value))
     else:
-        sheet.write_number(line, place, (value - MOMENT_ZERO) / DAY, moment_format)
+        sheet.write_number(line, index, (value - TIMESTAMP_ZERO) / DAY, timestamp_format)
 
 
-def _write_cell_text(sheet: Worksheet, line: int, place: int, value: Any) -> None:
-    _write_text(sheet, line, place, cell_text(value))
+def _write_cell_text(sheet: Worksheet, line: int, index: int, value: Any) -> None:
+    _write_text(sheet, line, index, cell_text(value))
 
 
-def _write_text(sheet: Worksheet, line: int, place: int, text: str, text_format: Any = None) -> None:
+def _write_text(sheet: Worksheet, line: int, index: int, text: str, text_format: Any = None) -> None:
     if len(text) > TEXT_LENGTH // 2 and len(text.encode("utf-16-le")) // 2 > TEXT_LENGTH:
         raise CannotEncode(
-            f"A text has {len(text):,} characters (row {line:,} of its sheet, column {place + 1}), and an Excel cell "
-            f"{TEXT_LENGTH:,} at most. Take csv, json or ndjson."
+            f"A text has {len(text):,} characters (row {line:,} of its sheet, column {index + 1}), but an Excel cell "
+            f"holds at most {TEXT_LENGTH:,}. Use csv, json or ndjson."
         )
     if text.startswith("<r>") and text.endswith("</r>"):
-        # XlsxWriter would take it for XML of its own making, and put it into the file as it is.
-        sheet.write_rich_string(line, place, text[0], text[1], text[2:], *filter(None, [text_format]))
+        # XlsxWriter would take it for its own XML and write it unescaped.
+        sheet.write_rich_string(line, index, text[0], text[1], text[2:], *filter(None, [text_format]))
     else:
-        sheet.write_string(line, place, text, text_format)
+        sheet.write_string(line, index, text, text_format)
 
 
 def _widths(columns: list[ResultColumn], rows: list[Row]) -> list[int]:
-    """As wide as the first rows need, within reason."""
+    """Return the widths that the first rows need, within limits."""
     longest = [
         max(map(len, map(cell_text, values))) for values in zip([column.name for column in columns], *rows, strict=True)
     ]
-    return [min(max(length + 2, NARROWEST), WIDEST) for length in longest]
+    return [min(max(length + 2, MIN_WIDTH), MAX_WIDTH) for length in longest]
 
 
 def _sheet_name(title: str, number: int) -> str:
     end = f" {number}" if number > 1 else ""
     name = NOT_IN_SHEET_NAMES.sub(" ", title)[: SHEET_NAME_LENGTH - len(end)].strip(" '")
-    return (name if name and name.lower() != "history" else "Report") + end  # Excel keeps "History" for itself
+    return (name if name and name.lower() != "history" else "Report") + end  # Excel reserves "History"

@@ -1,4 +1,4 @@
-"""Results to encode, without a database."""
+"""Results to encode without a database."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class CopiedRows(Rows):
 
 
 def result_of(*rows, copied=None, **types):
-    """`result_of((1, "a"), n="int8", letter="text")`; without types one column of text, "value"."""
+    """Return a result, such as `result_of((1, "a"), n="int8", letter="text")`. By default it has one text column."""
     columns = [ResultColumn(name, kind) for name, kind in (types or {"value": "text"}).items()]
     return CopiedRows(columns, iter(rows), copied) if copied else Rows(columns, iter(rows))
 

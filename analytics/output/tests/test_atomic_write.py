@@ -1,3 +1,5 @@
+"""Files are complete or absent."""
+
 import os
 import stat
 
@@ -6,7 +8,7 @@ import pytest
 from analytics.output.atomic_write import atomic_write
 
 
-def test_a_file_appears_when_it_is_complete(tmp_path):
+def test_a_file_appears_only_when_it_is_complete(tmp_path):
     path = tmp_path / "out.csv"
     with atomic_write(path) as file:
         file.write(b"a\n")
@@ -14,16 +16,16 @@ def test_a_file_appears_when_it_is_complete(tmp_path):
     assert path.read_bytes() == b"a\n"
 
 
-def test_a_failure_leaves_what_was_there_and_nothing_else(tmp_path):
+def test_a_failure_leaves_the_old_file_and_no_other(tmp_path):
     path = tmp_path / "out.csv"
     path.write_text("old")
     with pytest.raises(TypeError), atomic_write(path) as file:
         file.writelines([b"new" * 100_000, "text"])
-    assert [each.name for each in tmp_path.iterdir()] == ["out.csv"]
+    assert [file.name for file in tmp_path.iterdir()] == ["out.csv"]
     assert path.read_text() == "old"
 
 
-def test_a_file_has_the_permissions_of_any_other(tmp_path):
+def test_a_file_has_the_permissions_of_the_umask(tmp_path):
     before = os.umask(0o027)
     try:
         with atomic_write(tmp_path / "out.csv"):
@@ -42,6 +44,6 @@ def test_a_link_stays_a_link(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["/dev/null", "."])
-def test_what_is_no_ordinary_file_is_not_replaced(tmp_path, name):
+def test_only_ordinary_files_are_replaced(tmp_path, name):
     with pytest.raises(OSError, match="not an ordinary file"), atomic_write(tmp_path / name):
         pytest.fail("the body ran")

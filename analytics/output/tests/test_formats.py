@@ -1,4 +1,4 @@
-"""What all formats have in common."""
+"""Behaviour that all formats share."""
 
 import json
 import tracemalloc
@@ -18,7 +18,7 @@ MEGABYTE = 1_000_000
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_format_is_found_by_its_name(name):
+def test_each_format_is_listed_by_its_name(name):
     assert FORMATS[name].name == name
 
 
@@ -28,13 +28,13 @@ def many_rows():
 
 
 @pytest.mark.parametrize("name", STREAMED)
-def test_the_first_rows_come_before_the_last_is_read(name):
+def test_the_first_pieces_come_before_all_rows_are_read(name):
     pieces = FORMATS[name].encode(Rows([ResultColumn("value", "text")], many_rows()))
     assert next(pieces) + next(pieces)
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_text_is_cut_at_ends_of_lines(name):
+def test_pieces_of_text_end_at_line_ends(name):
     pieces = list(FORMATS[name].encode(result_of(*[("é",)] * 2_500)))
     assert len(pieces) > 2
     assert [piece[-1:] for piece in pieces[:-2]] == [b"\n"] * (len(pieces) - 2) or name == "json"
@@ -44,19 +44,19 @@ def test_text_is_cut_at_ends_of_lines(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
 def test_memory_does_not_grow_with_the_rows(name):
-    """All of these rows would be 40 MB, of xlsx, which is slow, 8. (What Arrow holds is not seen here.)"""
+    """All rows together would be 40 MB, or 8 MB for xlsx, which is slow. tracemalloc does not see Arrow's memory."""
     number = 20_000 if name == "xlsx" else 100_000
-    moment, money = datetime(2021, 1, 7, tzinfo=UTC), Decimal("57.27")
-    rows = ((str(n), f"text {n}", n, moment, money) for n in range(number))
-    kinds = {"id": "text", "text": "text", "n": "int8", "moment": "timestamptz", "revenue": "numeric"}
+    timestamp, money = datetime(2021, 1, 7, tzinfo=UTC), Decimal("57.27")
+    rows = ((str(n), f"text {n}", n, timestamp, money) for n in range(number))
+    kinds = {"id": "text", "text": "text", "n": "int8", "timestamp": "timestamptz", "revenue": "numeric"}
     tracemalloc.start()
     try:
-        for piece in FORMATS[name].encode(Rows([ResultColumn(*each) for each in kinds.items()], rows)):
+        for piece in FORMATS[name].encode(Rows([ResultColumn(*item) for item in kinds.items()], rows)):
             assert len(piece) < 4 * MEGABYTE
-        _, most = tracemalloc.get_traced_memory()
+        _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert most < 6 * MEGABYTE, f"{most:,}"
+    assert peak < 6 * MEGABYTE, f"{peak:,}"
 
 
 @pytest.mark.django_db(transaction=True, databases=["default", "reports"])
@@ -96,7 +96,7 @@ def test_json_that_python_cannot_hold_can_be_exported(write_report, name, value)
 
 @pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 @pytest.mark.parametrize("kind", ["json", "jsonb"])
-def test_json_in_json_is_json(write_report, kind):
+def test_json_columns_stay_json(write_report, kind):
     report = write_report(f"""SELECT E'{{"a":\n [1.50, "x"]}}'::{kind} AS value UNION ALL SELECT NULL""")
     with run(report, report.parse({})) as running:
         lines = b"".join(FORMATS["ndjson"].encode(running)).splitlines()

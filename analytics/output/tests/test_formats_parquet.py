@@ -1,3 +1,5 @@
+"""The format parquet."""
+
 import io
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -18,7 +20,7 @@ def values_of(*values, kind):
     return file_of(*((value,) for value in values), value=kind).read().column("value").to_pylist()
 
 
-def test_columns_have_the_types_of_postgresql():
+def test_columns_have_the_types_that_match_postgresql():
     schema = file_of(a="numeric", b="int8", c="date", d="timestamptz", e="bool", f="float8", g="text", h="int4range")
     assert schema.schema_arrow.types == [
         pa.decimal128(38, 20),
@@ -53,11 +55,11 @@ def test_columns_have_the_types_of_postgresql():
         ("text", "日本\x00"[:2]),
     ],
 )
-def test_a_value_reads_back_as_it_was_and_null_as_null(kind, value):
+def test_values_and_nulls_read_back_unchanged(kind, value):
     assert values_of(value, None, kind=kind) == [value, None]
 
 
-def test_a_value_of_another_type_is_text():
+def test_values_of_other_types_are_text():
     assert values_of([1, 2], {"a": 1}, None, kind="jsonb") == ["[1,2]", '{"a":1}', None]
 
 
@@ -79,12 +81,12 @@ def test_a_number_that_does_not_fit_is_refused(value):
         values_of(Decimal(value), kind="numeric")
 
 
-def test_it_is_compressed_and_without_rows_it_has_its_columns():
+def test_files_are_compressed_and_have_their_columns_even_without_rows():
     assert file_of(("x",)).metadata.row_group(0).column(0).compression == "ZSTD"
     assert file_of().schema_arrow.names == ["value"]
 
 
-def test_rows_are_in_groups_and_in_order(monkeypatch):
+def test_rows_are_in_order_in_their_groups(monkeypatch):
     monkeypatch.setattr("analytics.output.formats.parquet.GROUP_ROWS", 2_000)
     file = file_of(*((n,) for n in range(5_500)), n="int8")
     assert [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)] == [2_000, 2_000, 1_500]

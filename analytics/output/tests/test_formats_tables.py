@@ -1,4 +1,4 @@
-"""table and markdown, for people."""
+"""The formats table and markdown, for people."""
 
 from decimal import Decimal
 
@@ -33,17 +33,17 @@ def test_a_table_without_rows_is_its_header():
     assert table_of(country="text", n="int8") == [" country   n", "─────────────"]
 
 
-def test_a_table_is_as_wide_as_it_needs_to_be():
+def test_a_table_has_no_maximum_width():
     line = table_of(("x" * 500, "y" * 500), a="text", b="text")[2]
     assert line == f" {'x' * 500}   {'y' * 500}"
 
 
-def test_wide_characters_take_two_places():
+def test_wide_characters_take_two_cells():
     lines = table_of(("日本", 1), ("Perú", 22), country="text", n="int8")
     assert lines[2:] == [" 日本       1", " Perú      22"]
 
 
-def test_what_is_wider_further_down_is_not_cut():
+def test_wider_text_further_down_is_not_cut():
     rows = [("x", 1)] * 1_000 + [("x" * 30, 2), ("x", 3)]
     assert table_of(*rows, a="text", n="int8")[-2:] == [f" {'x' * 30}   2", " x   3"]
 
@@ -52,7 +52,7 @@ def test_null_is_visible_in_a_table():
     assert table_of((None,))[2] == " -"
 
 
-def test_text_is_never_markup_in_a_table():
+def test_markup_in_a_table_is_plain_text():
     assert table_of(("[bold]x[/bold] :smile:",))[2] == " [bold]x[/bold] :smile:"
 
 
@@ -65,11 +65,11 @@ def test_text_is_never_markup_in_a_table():
         ("no-break\xa0space", "no-break\xa0space"),
     ],
 )
-def test_control_characters_do_nothing_to_a_terminal(text, shown):
+def test_control_characters_are_escaped(text, shown):
     assert table_of((text,))[2] == f" {shown}"
 
 
-def test_control_characters_in_a_column_name_do_nothing_to_a_terminal():
+def test_control_characters_in_a_column_name_are_escaped():
     assert table_of(("x",), **{"a\x1b[31m": "text"})[0] == r" a\x1b[31m"
 
 
@@ -100,8 +100,8 @@ def test_a_markdown_cell_is_escaped(text, escaped):
 
 
 @pytest.mark.parametrize("text", ["a|b", "a\\|b", "<script>x</script>", "*a* _b_ `c` [d](e)", "&lt;", "\\", "a\\\\|"])
-def test_a_markdown_cell_is_shown_as_it_is(text):
-    """As a reader of Markdown that takes HTML sees it."""
+def test_a_markdown_cell_shows_its_text_unchanged(text):
+    """Read the table with a Markdown parser that allows HTML."""
     tokens = (
         MarkdownIt("commonmark", {"html": True}).enable("table").parse(markdown_of((text, "next"), a="text", b="text"))
     )

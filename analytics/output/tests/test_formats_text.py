@@ -1,4 +1,4 @@
-"""csv, json and ndjson, for programs."""
+"""The formats csv, json and ndjson, for programs."""
 
 import csv
 import io
@@ -56,7 +56,7 @@ def test_a_csv_cell_is_exact(kind, value, text):
 
 
 @pytest.mark.parametrize(("kind", "value", "text"), VALUES)
-def test_a_column_is_written_like_each_of_its_values(kind, value, text):
+def test_a_column_has_the_same_texts_as_its_values_one_by_one(kind, value, text):
     assert list(column_texts(ResultColumn("value", kind), (value, None))) == [cell_text(value), None]
 
 
@@ -74,11 +74,11 @@ def test_a_column_is_written_like_each_of_its_values(kind, value, text):
         (None, ""),
     ],
 )
-def test_a_csv_cell_is_quoted_where_it_needs_to_be(value, text):
+def test_a_csv_cell_is_quoted_only_if_necessary(value, text):
     assert csv_of((value,)) == f"{text}\n"
 
 
-def test_null_is_empty_and_the_empty_text_is_in_quotes():
+def test_null_is_empty_and_empty_text_is_quoted():
     assert csv_of((None, "", 1), x="text", y="text", z="int8") == 'x,y,z\n,"",1\n'
 
 
@@ -91,19 +91,19 @@ ODD_TEXTS = ["", "a", ",", '"', "\n", "\r\n", "\\.", " ", "'", "\t", "é日", "N
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("width", [1, 2])
-def test_csv_is_byte_for_byte_what_copy_writes(width):
+def test_csv_is_byte_for_byte_the_output_of_copy(width):
     texts = [None, *ODD_TEXTS]
     rows = [(text,) * width for text in texts]
-    select = ", ".join(f"value AS v{place}" for place in range(width))
+    select = ", ".join(f"value AS v{index}" for index in range(width))
     with connection.cursor() as cursor:
         query = f"COPY (SELECT {select} FROM unnest(%s::text[]) AS value) TO STDOUT (FORMAT csv, HEADER)"
         with cursor.copy(query, [texts]) as copy:
             expected = b"".join(copy)
-    assert encoded("csv", *rows, **{f"v{place}": "text" for place in range(width)}) == expected
+    assert encoded("csv", *rows, **{f"v{index}": "text" for index in range(width)}) == expected
 
 
 @pytest.mark.django_db
-def test_numbers_days_and_uuids_are_what_copy_writes():
+def test_numbers_days_and_uuids_are_written_like_copy():
     query = """
         SELECT 1::int2 AS i2, -2::int4 AS i4, 4611686018427387904 AS i8, 1e-20::numeric AS tiny, 0.50::numeric AS half,
         'NaN'::numeric AS nan, '-Infinity'::numeric AS less, 1e30::numeric AS large, NULL::numeric AS nothing,
@@ -119,12 +119,12 @@ def test_numbers_days_and_uuids_are_what_copy_writes():
 
 
 @given(st.lists(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=2, max_size=2)))
-def test_csv_reads_back_as_it_was(rows):
+def test_csv_reads_back_unchanged(rows):
     text = encoded("csv", *rows, x="text", y="text").decode()
     assert list(csv.reader(io.StringIO(text, newline=""), strict=True)) == [["x", "y"], *rows]
 
 
-def test_csv_comes_from_copy_where_there_is_one():
+def test_csv_comes_from_copy_if_the_result_offers_it():
     rows = result_of(copied=lambda: iter([b"a\n", b"b\n"]))
     assert list(FORMATS["csv"].encode(rows)) == [b"value\n", b"a\n", b"b\n"]
 
@@ -135,12 +135,12 @@ def test_safe_csv_never_comes_from_copy():
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\uff1d"])
-def test_a_safe_csv_cell_is_no_formula(start):
+def test_a_safe_csv_cell_is_not_a_formula(start):
     ((cell,),) = csv.reader(io.StringIO(csv_of((f"{start}1+1",), safe_cells=True), newline=""))
     assert cell == f"'{start}1+1"
 
 
-def test_a_safe_csv_header_is_no_formula():
+def test_a_safe_csv_header_is_not_a_formula():
     assert csv_of(("x",), safe_cells=True, **{"=1+1": "text"}) == "'=1+1\nx\n"
 
 
@@ -149,7 +149,7 @@ def test_a_negative_number_stays_a_number_in_safe_csv(kind, value):
     assert csv_of((value,), safe_cells=True, value=kind) == f"{value}\n"
 
 
-def test_ordinary_text_stays_as_it_is_in_safe_csv():
+def test_ordinary_text_is_unchanged_in_safe_csv():
     assert csv_of(("design & decoration - new",), (None,), safe_cells=True) == "design & decoration - new\n\n"
 
 
@@ -162,7 +162,7 @@ def test_json_is_a_list_of_objects_with_exact_numbers():
     assert text == '[\n{"id":"170","share":0.10000000000000000001},\n{"id":null,"share":12.50}\n]\n'
 
 
-def test_ndjson_is_an_object_a_line():
+def test_ndjson_has_one_object_per_line():
     rows = [("two\nlines", Decimal("0.10000000000000000001")), (None, None)]
     lines = encoded("ndjson", *rows, id="text", share="numeric")
     assert lines == b'{"id":"two\\nlines","share":0.10000000000000000001}\n{"id":null,"share":null}\n'
@@ -187,7 +187,7 @@ def test_ndjson_without_rows_is_empty():
     assert encoded("ndjson") == b""
 
 
-def test_broken_json_has_no_closing_bracket():
+def test_incomplete_json_has_no_closing_bracket():
     def rows():
         yield from [("x",)] * 1_500
         raise ZeroDivisionError
@@ -199,9 +199,9 @@ def test_broken_json_has_no_closing_bracket():
     assert not text.getvalue().endswith(b"]\n")
 
 
-def test_json_has_moments_in_utc():
-    moment = datetime(2021, 1, 7, 0, 9, 24, tzinfo=UTC)
-    assert json.loads(encoded("json", (moment,), value="timestamptz")) == [{"value": "2021-01-07T00:09:24Z"}]
+def test_json_has_timestamps_in_utc():
+    timestamp = datetime(2021, 1, 7, 0, 9, 24, tzinfo=UTC)
+    assert json.loads(encoded("json", (timestamp,), value="timestamptz")) == [{"value": "2021-01-07T00:09:24Z"}]
 
 
 @pytest.mark.parametrize(
@@ -215,5 +215,5 @@ def test_json_has_moments_in_utc():
         ("", {"a": [Decimal("Infinity")], "b": "NaN"}, {"a": [None], "b": "NaN"}),
     ],
 )
-def test_json_has_null_for_what_is_no_number(kind, value, expected):
+def test_json_has_null_for_nan_and_infinity(kind, value, expected):
     assert json.loads(encoded("json", (value,), value=kind)) == [{"value": expected}]

@@ -1,3 +1,5 @@
+"""The format xlsx."""
+
 import io
 import zipfile
 from datetime import UTC, date, datetime
@@ -28,7 +30,7 @@ def rows_of(sheet):
     return list(sheet.iter_rows(values_only=True))
 
 
-def test_rows_are_below_a_bold_header_that_stays():
+def test_rows_are_below_a_bold_frozen_header():
     sheet = book_of(("France", Decimal("57.27456")), (None, None), ("UK", 2), country="text", revenue="numeric").active
     assert rows_of(sheet) == [("country", "revenue"), ("France", 57.27456), (None, None), ("UK", 2)]
     assert sheet["A1"].font.bold
@@ -36,15 +38,15 @@ def test_rows_are_below_a_bold_header_that_stays():
     assert sheet.freeze_panes == "A2"
 
 
-def test_a_last_row_of_nulls_is_there():
+def test_a_last_row_of_nulls_is_written():
     assert rows_of(book_of(("x",), (None,)).active) == [("value",), ("x",), (None,)]
 
 
-def test_without_rows_there_is_the_header():
+def test_a_sheet_without_rows_has_its_header():
     assert rows_of(book_of().active) == [("value",)]
 
 
-def test_columns_are_as_wide_as_their_texts_within_reason():
+def test_columns_are_as_wide_as_their_texts_within_limits():
     widths = book_of(("x" * 20, "y" * 500, 1), a="text", b="text", n="int8").active.column_dimensions
     assert [round(widths[name].width) for name in "ABC"] == [23, 61, 9]
 
@@ -59,7 +61,7 @@ def test_columns_are_as_wide_as_their_texts_within_reason():
         ("float8", 1e-300, 1e-300),
     ],
 )
-def test_a_number_is_a_number(kind, value, read):
+def test_numbers_are_numeric_cells(kind, value, read):
     cell = cell_of(value, kind)
     assert (cell.data_type, cell.value) == ("n", read)
 
@@ -73,16 +75,16 @@ def test_a_number_is_a_number(kind, value, read):
         ("float8", float("inf"), "Infinity"),
     ],
 )
-def test_what_excel_has_no_number_for_is_text(kind, value, text):
+def test_numbers_that_excel_does_not_have_are_text(kind, value, text):
     assert cell_of(value, kind).value == text
 
 
-def test_a_date_is_a_date():
+def test_dates_are_date_cells():
     cell = cell_of(date(2021, 1, 7), "date")
     assert (cell.value, cell.is_date, cell.number_format) == (datetime(2021, 1, 7), True, "yyyy-mm-dd")  # noqa: DTZ001
 
 
-def test_a_timestamp_is_a_date_time_that_says_utc():
+def test_timestamps_are_date_times_that_say_utc():
     cell = cell_of(datetime(2021, 1, 7, 1, 9, 24, tzinfo=UTC), "timestamptz")
     assert (cell.value, cell.is_date) == (datetime(2021, 1, 7, 1, 9, 24), True)  # noqa: DTZ001
     assert cell.number_format == 'yyyy-mm-dd hh:mm:ss "UTC"'
@@ -95,15 +97,15 @@ def test_a_timestamp_is_a_date_time_that_says_utc():
         ("timestamptz", datetime(1900, 2, 28, tzinfo=UTC), "1900-02-28T00:00:00Z"),
     ],
 )
-def test_what_is_before_excels_calendar_is_text(kind, value, text):
+def test_dates_before_excels_calendar_are_text(kind, value, text):
     assert cell_of(value, kind).value == text
 
 
-def test_the_first_days_that_are_right_are_dates():
+def test_the_first_correct_day_is_a_date():
     assert cell_of(date(1900, 3, 1), "date").value == datetime(1900, 3, 1)  # noqa: DTZ001
 
 
-def test_true_is_a_boolean():
+def test_booleans_are_boolean_cells():
     assert cell_of(True, "bool").value is True
 
 
@@ -128,7 +130,7 @@ def test_true_is_a_boolean():
         "日本 😀",
     ],
 )
-def test_text_is_always_the_same_text(text):
+def test_text_is_never_interpreted(text):
     cell = cell_of(text)
     assert cell.data_type == "s"
     assert unescape(cell.value) == text
@@ -151,7 +153,7 @@ def test_a_longer_text_is_refused(text):
 
 
 @pytest.mark.parametrize(("count", "sheets"), [(2, [2]), (3, [2, 1]), (4, [2, 2]), (5, [2, 2, 1])])
-def test_rows_that_do_not_fit_go_on_on_further_sheets(monkeypatch, count, sheets):
+def test_rows_beyond_the_limit_go_to_further_sheets(monkeypatch, count, sheets):
     monkeypatch.setattr("analytics.output.formats.xlsx.SHEET_ROWS", 3)
     book = book_of(*((str(n),) for n in range(count)), title="Sales")
     assert book.sheetnames == ["Sales", "Sales 2", "Sales 3"][: len(sheets)]
@@ -170,11 +172,11 @@ def test_rows_that_do_not_fit_go_on_on_further_sheets(monkeypatch, count, sheets
         ("x" * 40, "x" * 31),
     ],
 )
-def test_a_sheet_is_called_as_excel_allows(title, name):
+def test_sheet_names_follow_excels_rules(title, name):
     assert book_of(("x",), title=title).sheetnames == [name]
 
 
-def test_it_is_given_out_in_pieces_and_leaves_nothing_behind(monkeypatch, tmp_path):
+def test_the_file_comes_in_pieces_and_leaves_no_temporary_files(monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     pieces = list(FORMATS["xlsx"].encode(result_of(*((str(n * n),) for n in range(50_000)))))
     assert len(pieces) > 1
@@ -182,7 +184,7 @@ def test_it_is_given_out_in_pieces_and_leaves_nothing_behind(monkeypatch, tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_failure_leaves_nothing_behind(monkeypatch, tmp_path):
+def test_a_failure_leaves_no_temporary_files(monkeypatch, tmp_path):
     def rows():
         yield from [("x",)] * 5_000
         raise ZeroDivisionError

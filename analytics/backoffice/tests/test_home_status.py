@@ -1,0 +1,170 @@
+"""The back office's first page beyond sales: ingest, failed reports, permissions, and an empty system."""
+
+import re
+import shlex
+from datetime import timedelta
+
+import pytest
+from django.db import OperationalError
+from django.utils import timezone
+
+from analytics.backoffice.tests.home_pages import HOME, UNTIL, block_of, cards, content, page_of
+from analytics.backoffice.tests.pages import link_of, plain
+from analytics.models import ReportRun, RunOutcome
+from analytics.tests.helpers import record, sale
+from countries.models import Country
+from sales.ingest.writer import record_sales
+from sales.tests.helpers import rejected_event, sale_event
+from salesengine.tests.clients import allow, post
+
+pytestmark = pytest.mark.django_db(databases=["default", "reports"])
+EVERYTHING = ("view_sale", "view_rejectedevent", "view_reportrun", "view_country")
+
+
+# Ingest and failed reports
+
+
+def test_events_of_the_last_hour_are_counted(staff, api, event):
+    allow(staff, "view_sale", "view_rejectedevent")
+    post(api, [event, event | {"EVENT_ID": "e-1"}, event | {"EVENT_ID": "e-1"}, {}], query="?on_error=skip")
+
+    block = block_of(page_of(staff), "Ingest in the last hour")
+
+    assert re.findall(r"<dt>(\w+)</dt><dd>(\d+)</dd>", block) == [
+        ("Accepted", "2"),
+        ("Duplicates", "1"),
+        ("Rejected", "1"),
+    ]
+    assert link_of(block, "Show rejected events") == "/admin/sales/rejectedevent/"
+
+
+def run_of(outcome, **fields):
+    values = {"report": "probe", "sql_hash": "", "parameters": {}, "channel": "api", "format": "csv", "sender": "shop"}
+    run = ReportRun.objects.create(outcome=outcome, **values)
+    ReportRun.objects.filter(pk=run.pk).update(**fields)
+    return run
+
+
+def failed(client):
+    return re.findall(r'reportrun/(\d+)/change/">', block_of(page_of(client), "Reports that failed.*?"))
+
+
+def test_recent_failed_runs_are_listed_newest_first(staff, write_report):
+    allow(staff, "view_reportrun")
+    write_report("SELECT 1")
+    runs = {outcome: run_of(outcome, message=f"why <{outcome}>") for outcome in RunOutcome}
+    run_of(RunOutcome.ERROR, started_at=timezone.now() - timedelta(hours=24, seconds=1))
+
+    wanted = [RunOutcome.LOST, RunOutcome.ERROR, RunOutcome.TIMED_OUT, RunOutcome.FAILED_ASSERTION]
+    assert failed(staff) == [str(runs[outcome].pk) for outcome in wanted]
+    page = page_of(staff)
+    assert "The probe</a>" in page
+    assert "why &lt;timed out&gt;" in page
+
+
+def test_a_run_whose_process_died_is_listed_as_lost(staff):
+    allow(staff, "view_reportrun")
+    run = run_of(RunOutcome.RUNNING, started_at=timezone.now() - timedelta(minutes=5))
+
+    assert failed(staff) == [str(run.pk)]
+
+
+def test_at_most_five_failures_are_shown(staff):
+    allow(staff, "view_reportrun")
+    for _ in range(5):
+        run_of(RunOutcome.ERROR)
+    assert "There are more" not in page_of(staff)
+
+    newest = run_of(RunOutcome.ERROR)
+
+    assert (len(failed(staff)), failed(staff)[0]) == (5, str(newest.pk))
+    assert "There are more: all runs" in page_of(staff)
+
+
+def test_the_page_works_while_the_database_of_reports_is_unavailable(staff, monkeypatch):
+    def fail():
+        raise OperationalError("gone")
+
+    monkeypatch.setattr("analytics.backoffice.home.mark_lost_runs", fail)
+    allow(staff, "view_reportrun")
+    run = run_of(RunOutcome.ERROR)
+
+    assert failed(staff) == [str(run.pk)]
+
+
+# Permissions
+
+BLOCKS = {
+    "view_sale": {"Latest sales", "Top categories of all time", "30 days", "Countries of buyers", "Accepted"},
+    "view_rejectedevent": {"Rejected"},
+    "view_reportrun": {"Reports that failed in the last 24 hours"},
+    "view_country": {"You do not have permission to see anything on this page."},
+}
+
+
+@pytest.mark.parametrize("permission", BLOCKS)
+def test_users_see_only_what_they_may_and_only_links_that_work(staff, permission):
+    allow(staff, permission)
+    record(sale("5", paid="2021-06-30"))
+    run_of(RunOutcome.ERROR)
+    rejected_event()
+
+    page = content(page_of(staff))
+
+    everything = set().union(*BLOCKS.values())
+    assert {text for text in everything if re.search(f">{re.escape(text)}", page)} == BLOCKS[permission]
+    for url in set(re.findall(r'href="(/[^"]*)"', page)):
+        assert staff.get(url.replace("&amp;", "&")).status_code == 200, url
+
+
+def test_the_page_needs_a_login(client):
+    assert client.get(HOME).status_code == 302
+
+
+# An empty system
+
+
+def test_the_command_for_the_first_sale_works(viewer, api):
+    page = page_of(viewer, None)
+
+    [command] = re.findall(r'<pre[^>]*label="Command that sends a sale">(.*?)</pre>', page, re.DOTALL)
+    curl, url, *options = shlex.split(plain(command))
+    assert (curl, url) == ("curl", "http://testserver/ingest")
+    assert options[:3] == ["-H", "Content-Type: application/json", "-d"]
+    assert post(api, options[3]).status_code == 201
+    assert cards(page_of(viewer, None))["Today so far"][1] == ("1", "no sales before")
+
+
+def test_an_empty_system_has_no_empty_charts(viewer):
+    page = page_of(viewer)
+
+    assert "There are no sales yet" in page
+    assert not any(text in content(page) for text in ("chart-figure", "Latest sales", "Top categories"))
+
+
+def test_the_first_steps_depend_on_permissions_and_countries(viewer, settings):
+    settings.API_KEY_REQUIRED = True
+    assert "ask an administrator for one" in page_of(viewer)
+    assert "load_countries" in page_of(viewer)
+    Country.objects.create(id_country="1", country_name="One")
+    allow(viewer, "add_apikey")
+
+    page = page_of(viewer)
+
+    assert "Authorization: Api-Key YOUR-KEY" in page
+    assert link_of(page, "create one") == "/admin/salesengine/apikey/add/"
+    assert "load_countries" not in page
+
+
+# Speed
+
+
+@pytest.mark.parametrize(("until", "number"), [(UNTIL, 11), (None, 10)])
+def test_the_page_needs_few_queries(staff, market, django_assert_num_queries, until, number):
+    allow(staff, *EVERYTHING)
+    record_sales([sale_event(DATE_PAYMENT="2021-06-30", ID_BUYER_COUNTRY="x")])
+    run_of(RunOutcome.ERROR)
+    rejected_event()
+
+    with django_assert_num_queries(number):
+        page_of(staff, until)
