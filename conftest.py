@@ -65,7 +65,7 @@ def quick_clients(settings: Any) -> None:
 
 
 @pytest.fixture(autouse=True)
-def no_remembered_keys() -> None:
+def no_cached_keys() -> None:
     """Clear the cache of API keys, so that no test uses those of another."""
     from salesengine.accounts import api_keys
 

@@ -16,7 +16,7 @@ from sales.totals.tests.helpers import country_sales, trade
 from sales.totals.tests.threads import in_another_thread, together
 from salesengine.tests.servers import waiting_at_most
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "singles"])
 
 
 @pytest.fixture(autouse=True)

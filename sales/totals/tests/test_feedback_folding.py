@@ -12,7 +12,7 @@ from sales.tests.helpers import refusing, sale_event
 from sales.totals import feedback_folding, feedback_verification
 from sales.totals.feedback import FeedbackQuery, top_categories
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "singles"])
 only_tests_fold = pytest.mark.django_db(transaction=False)  # without a commit, writers do not fold
 FIRST = datetime.datetime(2021, 1, 1, tzinfo=datetime.UTC)
 
