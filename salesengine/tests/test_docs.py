@@ -16,6 +16,9 @@ import pytest
 from django.core.management import get_commands
 from django.urls import Resolver404, resolve
 
+from salesengine.tests.test_imports import APPS
+from salesengine.tests.test_imports import PACKAGES as RULES
+
 ROOT = Path(__file__).resolve().parents[2]
 # The commands of these pages run on one server in this order, so a page may rely on the pages before it.
 RUN = ["README.md", "docs/api.md", "docs/imports.md", "docs/reports.md", "docs/operations.md"]
@@ -174,3 +177,15 @@ def test_the_architecture_page_has_the_docstring_of_each_package(package):
     docstring = one_line(import_module(package.replace("/", ".")).__doc__ or "")
     assert len(re.findall(r"[.!?](?= [A-Z]|$)", docstring)) == 3, docstring
     assert f"**`{package}/`** {docstring}" in one_line(TEXTS["docs/architecture.md"])
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_file_that_a_package_docstring_names_exists(package):
+    named = re.findall(r"`((?:\w+/)*\w+\.py)`", import_module(package.replace("/", ".")).__doc__)
+    assert [file for file in named if not (ROOT / package / file).exists()] == []
+
+
+def test_the_diagram_of_imports_shows_the_rules_that_a_test_holds():
+    arrows = {name: " → ".join(", ".join(sorted(row)) for row in rows) for name, rows in {"": APPS, **RULES}.items()}
+    diagram = " ".join(f"{name}: {rows}" if name else rows for name, rows in arrows.items())
+    assert f"```text {diagram} ```" in one_line(TEXTS["docs/architecture.md"])
