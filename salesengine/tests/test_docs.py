@@ -27,9 +27,10 @@ TEXTS = {page: (ROOT / page).read_text() for page in PAGES}
 PORT = "8000"
 CHECKER = doctest.OutputChecker()
 # Folders whose code the architecture page describes; the other packages hold tests, migrations and what Django expects.
+TOP_PACKAGES = ("analytics", "benchmarks", "countries", "sales", "salesengine")
 PACKAGES = sorted(
     str(path.parent.relative_to(ROOT))
-    for app in ("analytics", "benchmarks", "countries", "sales", "salesengine")
+    for app in TOP_PACKAGES
     for path in [ROOT / app / "__init__.py", *ROOT.glob(f"{app}/*/__init__.py")]
     if path.parent.name not in {"management", "migrations", "templatetags", "tests"}
 )
@@ -159,6 +160,14 @@ def test_every_address_of_the_service_exists(page):
 def test_every_file_and_folder_named_exists(page):
     named = re.findall(rf"`((?:{FOLDERS})/[\w/.-]*)`", prose(page))
     assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_every_label_of_the_back_office_exists():
+    sources = [path for app in TOP_PACKAGES for kind in ("py", "html") for path in (ROOT / app).rglob(f"*.{kind}")]
+    code = one_line(" ".join(path.read_text() for path in sources if "tests" not in path.parts))
+    labels = re.findall(r"(?<!\*)\*(\w[^*]*)\*(?!\*)", one_line(prose("docs/backoffice.md")))
+    assert len(labels) > 10
+    assert [label for label in labels if label not in code] == []
 
 
 # Size and contents
