@@ -1,4 +1,4 @@
-"""Keep figures beside the sales, so that answers do not get slower as sales grow.
+"""Keep totals beside the sales, so that responses do not get slower as sales grow.
 
 The journal entries of each write go in; feedback, figures by day and country, and the counts of the last hour come out.
 Of `sales` it may import only `models`; start in `feedback.py`.
