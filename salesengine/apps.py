@@ -4,7 +4,7 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
-from django.core.checks import CheckMessage, Warning, register  # noqa: A004  # Django's name
+from django.core import checks
 
 from salesengine.environment import MEMORY_CACHE
 
@@ -14,14 +14,14 @@ class SalesEngineConfig(AppConfig):
     verbose_name = "API access"
 
 
-@register
-def check_rate_limit(**_: Any) -> list[CheckMessage]:
+@checks.register
+def check_rate_limit(**_: Any) -> list[checks.CheckMessage]:
     """Warn with salesengine.W001 if several processes count requests separately."""
     is_shared = settings.CACHES["default"]["BACKEND"] != MEMORY_CACHE
     if settings.RATE_LIMIT is None or is_shared or settings.WEB_CONCURRENCY < 2:
         return []
     return [
-        Warning(
+        checks.Warning(
             f"Each of the {settings.WEB_CONCURRENCY} processes counts RATE_LIMIT separately, so up to"
             f" {settings.WEB_CONCURRENCY} times as many requests are allowed.",
             hint="Set CACHE_URL to a Redis that all processes share, or set WEB_CONCURRENCY=1.",

@@ -86,7 +86,7 @@ def cache_config(url: str) -> dict[str, Any]:
 
 
 def secret_key(local_dir: Path) -> str:
-    """Return the secret key in `local_dir`. The first process generates it; only its owner can read the file."""
+    """Return the secret key in `local_dir`. The first process generates it. Only the file's owner can read it."""
     path = local_dir / "secret_key"
     if not path.exists():
         local_dir.mkdir(parents=True, exist_ok=True)

@@ -232,7 +232,7 @@ USE_I18N = False
 TIME_ZONE = "UTC"
 FORMAT_MODULE_PATH = "salesengine.backoffice.formats"
 
-# Static files: hashed and compressed after `collectstatic`, as in the Docker image; straight from the apps before it.
+# Static files: after `collectstatic`, as in the Docker image, hashed and compressed; otherwise from the apps' folders.
 
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
