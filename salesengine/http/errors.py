@@ -161,7 +161,10 @@ def problem_details(problem: ProblemType, detail: str) -> dict[str, Any]:
 
 
 def _error_view(problem: ProblemType, detail: str, page: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """Return the view that Django calls for an error. `page` is Django's own view."""
+    """Return the view that Django calls for an error. `page` is Django's view for it, which responds with HTML.
+
+    `detail` may contain the names of keyword arguments in braces.
+    """
 
     def view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if request.path.startswith("/admin/"):
