@@ -18,7 +18,7 @@ hypothesis.settings.load_profile("quick")
 
 
 def pytest_configure() -> None:
-    """Replace ignored signals, as under `nohup bin/test &`, by a handler, which child processes do not inherit."""
+    """Handle signals that are ignored, as under `nohup bin/test &`: child processes would ignore them too."""
     for number in (signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, lambda *_: None)
@@ -74,7 +74,7 @@ def no_cached_keys() -> None:
 
 @pytest.fixture(autouse=True)
 def closed_singles(request: Any) -> Iterator[None]:
-    """Close the connection for single events after a test that may use it: the test database cannot be dropped before.
+    """Close the connection for single events after each test that may use it, so that the database can be dropped.
 
     Such a test has the mark django_db(transaction=True, databases=["default", "singles"]).
     """

@@ -3,7 +3,9 @@
 import os
 import re
 import secrets
+from contextlib import suppress
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import environ
@@ -45,6 +47,11 @@ def read_database(name: str) -> dict[str, Any]:
     return config
 
 
+def add_options(database: dict[str, Any], **options: Any) -> dict[str, Any]:
+    """Return an entry of DATABASES with these options and those of its URL, such as sslmode."""
+    return database | {"OPTIONS": database.get("OPTIONS", {}) | options}
+
+
 SECONDS = {"second": 1, "minute": 60, "hour": 60 * 60, "day": 24 * 60 * 60}
 RATE = re.compile(rf"([0-9]+)/({'|'.join(SECONDS)})")
 MEMORY_CACHE = "django.core.cache.backends.locmem.LocMemCache"
@@ -79,17 +86,12 @@ def cache_config(url: str) -> dict[str, Any]:
 
 
 def secret_key(local_dir: Path) -> str:
-    """Return the secret key in `local_dir`. The first process generates it; only its owner can read the file."""
+    """Return the secret key in `local_dir`. The first process generates it. Only the file's owner can read it."""
     path = local_dir / "secret_key"
     if not path.exists():
         local_dir.mkdir(parents=True, exist_ok=True)
-        draft = local_dir / f"secret_key.{os.getpid()}"
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(secrets.token_urlsafe(50))
-        try:
-            os.link(draft, path)  # fails if another process was faster; its key is used then
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
+        with NamedTemporaryFile("w", dir=local_dir) as draft, suppress(FileExistsError):
+            draft.write(secrets.token_urlsafe(50))
+            draft.flush()
+            os.link(draft.name, path)  # fails if another process was faster; its key is used then
     return path.read_text()

@@ -2,14 +2,11 @@
 
 import gc
 import json
-import os
 import socket
 import struct
 import sys
 
 from gunicorn.arbiter import Arbiter
-
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "salesengine.settings")
 
 from salesengine import settings
 
@@ -39,11 +36,8 @@ workers = settings.WEB_CONCURRENCY
 worker_class = "gthread"
 preload_app = True  # load the application once, before forking; nothing connects to the database until a request does
 threads = settings.WEB_THREADS
-worker_connections = 1000
 keepalive = 75  # seconds; longer than the idle timeout of common proxies, so that the proxy closes first
-backlog = 2048
 timeout = 60
-graceful_timeout = 30
 control_socket_disable = True
 forwarder_headers = ""  # ignore the headers SCRIPT_NAME and PATH_INFO, which clients could forge
 READ_TIMEOUT = 10  # seconds that a client may pause within a request before its thread is freed

@@ -15,6 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from salesengine.environment import (
     BASE_DIR,
+    add_options,
     cache_config,
     env,
     parse_rate,
@@ -36,15 +37,11 @@ LOCAL_DIR = Path(env("LOCAL_DIR", default=str(BASE_DIR / ".local"))).resolve()
 IS_LOCAL = not DATABASE_URL
 DEBUG = read_bool("DEBUG", default=False)
 
-if IS_LOCAL:
-    SECRET_KEY = env("SECRET_KEY", default="") or secret_key(LOCAL_DIR)
-    ALLOWED_HOSTS = read_list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
-else:
-    SECRET_KEY = env("SECRET_KEY", default="")
-    ALLOWED_HOSTS = read_list("ALLOWED_HOSTS", default=[])
-    for name, value in (("SECRET_KEY", SECRET_KEY), ("ALLOWED_HOSTS", ALLOWED_HOSTS)):
-        if not value:
-            raise ImproperlyConfigured(f"DATABASE_URL is set, so {name} must be set too. See .env.example.")
+SECRET_KEY = env("SECRET_KEY", default="") or (secret_key(LOCAL_DIR) if IS_LOCAL else "")
+ALLOWED_HOSTS = read_list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if IS_LOCAL else [])
+for name, value in (("SECRET_KEY", SECRET_KEY), ("ALLOWED_HOSTS", ALLOWED_HOSTS)):
+    if not IS_LOCAL and not value:
+        raise ImproperlyConfigured(f"DATABASE_URL is set, so {name} must be set too. See .env.example.")
 
 # Serving, used by salesengine/gunicorn.py
 
@@ -83,35 +80,21 @@ if IS_LOCAL:
 else:
     database = read_database("DATABASE_URL")
 
-# A replica, or the same database with a read-only user.
+# REPORTS_DATABASE_URL is a replica, or the same database with a read-only user.
 reports_database = read_database("REPORTS_DATABASE_URL") if env("REPORTS_DATABASE_URL", default="") else database
-url_options: dict[str, Any] = database.get("OPTIONS", {})  # for example sslmode
+# A short reconnect_timeout, so that each request tries to connect. The pool would otherwise wait longer and longer.
+pool_timeouts = {"timeout": 3, "reconnect_timeout": 3}
 DATABASES = {
-    # A short reconnect_timeout, so that each request tries to connect. The pool would otherwise wait longer and longer.
-    "default": database
-    | {
-        "OPTIONS": url_options
-        | {"pool": {"min_size": 1, "max_size": WEB_THREADS, "timeout": 3, "reconnect_timeout": 3}},
-    },
+    "default": add_options(database, pool={"min_size": 1, "max_size": WEB_THREADS} | pool_timeouts),
     # One connection per process that writes single events with a prepared statement. This costs the database half as
     # much as an unprepared statement on changing connections.
-    "singles": database
-    | {
-        "OPTIONS": url_options
-        | {
-            "pool": {"min_size": 0, "max_size": 1, "timeout": 3, "reconnect_timeout": 3},
-            "server_side_binding": True,
-            "prepare_threshold": 0,
-        },
-        "TEST": {"MIRROR": "default"},
-    },
+    "singles": {"TEST": {"MIRROR": "default"}}
+    | add_options(
+        database, pool={"min_size": 0, "max_size": 1} | pool_timeouts, server_side_binding=True, prepare_threshold=0
+    ),
     # Only for reports. analytics.running.runner makes each transaction read-only and limits its time.
-    "reports": reports_database
-    | {
-        "OPTIONS": reports_database.get("OPTIONS", {})
-        | {"application_name": "salesengine reports", "server_side_binding": True},
-        "TEST": {"MIRROR": "default"},
-    },
+    "reports": {"TEST": {"MIRROR": "default"}}
+    | add_options(reports_database, application_name="salesengine reports", server_side_binding=True),
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -180,13 +163,10 @@ TEMPLATES = [
 # Users
 
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{validator}", "OPTIONS": options}
-    for validator, options in (
-        ("UserAttributeSimilarityValidator", {}),
-        ("MinimumLengthValidator", {"min_length": 12}),
-        ("CommonPasswordValidator", {}),
-        ("NumericPasswordValidator", {}),
-    )
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "salesengine.accounts.login.StaffBackend"]
 OTP_TOTP_ISSUER = "Sales Engine"  # the name of the service in the authenticator app
@@ -248,19 +228,16 @@ UNFOLD = {
     "COMMAND": {"search_callback": "analytics.backoffice.command_search.find"},
 }
 
-LANGUAGE_CODE = "en-us"
 USE_I18N = False
-USE_TZ = True
 TIME_ZONE = "UTC"
 FORMAT_MODULE_PATH = "salesengine.backoffice.formats"
 
-# Static files: hashed and compressed after `collectstatic`, as in the Docker image; straight from the apps before it.
+# Static files: after `collectstatic`, as in the Docker image, hashed and compressed; otherwise from the apps' folders.
 
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
-warnings.filterwarnings(
-    "ignore", message="No directory at", category=UserWarning
-)  # by WhiteNoise, before collectstatic
+# WhiteNoise warns of this before collectstatic.
+warnings.filterwarnings("ignore", message="No directory at", category=UserWarning)
 WHITENOISE_USE_FINDERS = "collectstatic" not in sys.argv and not (STATIC_ROOT / "staticfiles.json").exists()
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
@@ -274,9 +251,7 @@ STORAGES = {
 # Security
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not IS_LOCAL
-SESSION_COOKIE_HTTPONLY = True
 CSRF_COOKIE_HTTPONLY = False  # the script on /docs reads it, so that staff can try the API
-SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SECURE_HSTS_SECONDS = 0 if IS_LOCAL else read_int("SECURE_HSTS_SECONDS", default=31_536_000)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not IS_LOCAL
 SECURE_SSL_REDIRECT = read_bool("SECURE_SSL_REDIRECT", default=False)
@@ -284,7 +259,6 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 CSRF_TRUSTED_ORIGINS = read_list("CSRF_TRUSTED_ORIGINS", default=[])
 LOGIN_REDIRECT_URL = "admin:index"
 CSRF_FAILURE_VIEW = "salesengine.http.errors.csrf_failure"
-X_FRAME_OPTIONS = "DENY"
 # Uploads stay in memory, so that no folder must be writable. Files over 2.5 MB are discarded.
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
 # This check requires SECURE_SSL_REDIRECT, which is off by default because a proxy terminates TLS.
@@ -304,7 +278,6 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "salesengine.http.errors.exception_handler",
     "URL_FORMAT_OVERRIDE": None,
-    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
 
 SPECTACULAR_SETTINGS = {
@@ -316,7 +289,6 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "0.1.0",
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
-    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "POSTPROCESSING_HOOKS": ["salesengine.http.openapi.require_bodies", "analytics.api.openapi.expand_report_paths"],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

@@ -181,12 +181,14 @@ def _grant_system_user_access(local_dir: Path) -> None:
 
 def _start_server(local_dir: Path) -> None:
     """Start the server unless it accepts connections already."""
+    options = SERVER_OPTIONS | {"unix_socket_directories": f"'{socket_dir(local_dir)}'"}
+    arguments = " ".join(f"-c {name}={value}" for name, value in options.items())
     deadline = time.monotonic() + START_TIMEOUT
     _make_socket_dir(local_dir)
     while not _is_ready(local_dir):
         _remove_stale_pid(local_dir)
         try:
-            _pg_ctl(local_dir, "start", "-t", str(START_TIMEOUT), "-o", _server_options(local_dir))
+            _pg_ctl(local_dir, "start", "-t", str(START_TIMEOUT), "-o", arguments)
         except EmbeddedServerError as error:
             if time.monotonic() > deadline or not any(text in str(error) for text in STILL_STOPPING):
                 raise
@@ -221,9 +223,8 @@ def _make_socket_dir(local_dir: Path) -> None:
 
 def _is_ready(local_dir: Path) -> bool:
     """Return whether the server accepts connections."""
-    host = str(socket_dir(local_dir))
-    command = [str(BINARIES / "pg_isready"), "-q", "-U", DATABASE, "-d", DATABASE, "-h", host, "-p", str(PORT)]
-    return subprocess.run(command, check=False).returncode == 0
+    address = ("-h", socket_dir(local_dir), "-p", str(PORT), "-U", DATABASE, "-d", DATABASE)
+    return subprocess.run([BINARIES / "pg_isready", "-q", *address]).returncode == 0
 
 
 def _remove_stale_pid(local_dir: Path) -> None:
@@ -250,15 +251,9 @@ def _is_server(local_dir: Path, pid: int) -> bool:
         return False
 
 
-def _server_options(local_dir: Path) -> str:
-    options = SERVER_OPTIONS | {"unix_socket_directories": f"'{socket_dir(local_dir)}'"}
-    return " ".join(f"-c {name}={value}" for name, value in options.items())
-
-
 def _pg_ctl(local_dir: Path, *arguments: str) -> None:
     log = local_dir / "postgres.log"
-    if not log.exists():
-        log.touch(mode=0o600)
+    log.touch(mode=0o600)
     if os.geteuid() == 0:
         shutil.chown(log, SYSTEM_USER)
     _run(BINARIES / "pg_ctl", "-D", local_dir / "postgres", "-l", log, "-w", "-s", *arguments, log=log)
@@ -270,12 +265,11 @@ def _run(*command: str | Path, stdin: str = "", log: Path | None = None) -> None
     # Not a pipe: the server inherits it and would keep it open.
     with tempfile.TemporaryFile("w+") as output_file:
         finished = subprocess.run(
-            [str(part) for part in command],
+            command,
             input=stdin,
             stdout=output_file,
             stderr=output_file,
             text=True,
-            check=False,
             cwd="/",
             user=user,
             group=user,
@@ -284,7 +278,7 @@ def _run(*command: str | Path, stdin: str = "", log: Path | None = None) -> None
         if finished.returncode != 0:
             output_file.seek(0)
             output = output_file.read().strip()
-            if log is not None and log.exists():
+            if log is not None:
                 output += "\n" + "\n".join(log.read_text(errors="replace").splitlines()[-8:])
             raise EmbeddedServerError(f"{Path(command[0]).name} failed:\n{output}")
 

@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.templatetags.static import static
-from django.views.generic import TemplateView
+from django.views.generic import TemplateView, View
 from drf_spectacular.views import SpectacularRedocView, SpectacularSwaggerView
 
 from salesengine.http.problem_types import PROBLEM_TYPES
@@ -16,33 +16,31 @@ SCRIPT_POLICY = "default-src 'self' 'unsafe-inline'; img-src 'self' data:; worke
 STATIC_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; base-uri 'none'; form-action 'none'"
 
 
-class ContentSecurityPolicyMixin:
-    """Forbid browsers to load anything from other hosts."""
+class DocsPage(View):
+    """Allow only reading, and forbid browsers to load anything from other hosts."""
 
+    http_method_names = ["get", "head"]
     policy = SCRIPT_POLICY
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        response: HttpResponseBase = super().dispatch(request, *args, **kwargs)  # type: ignore[misc]  # the view's
+        response = super().dispatch(request, *args, **kwargs)
         response["Content-Security-Policy"] = self.policy
         return response
 
 
-class SwaggerView(ContentSecurityPolicyMixin, SpectacularSwaggerView):
+class SwaggerView(DocsPage, SpectacularSwaggerView):
     url_name = "openapi"
-    http_method_names = ["get", "head"]
 
 
-class RedocView(ContentSecurityPolicyMixin, SpectacularRedocView):
+class RedocView(DocsPage, SpectacularRedocView):
     url_name = "openapi"
-    http_method_names = ["get", "head"]
     template_name = "redoc.html"
 
 
-class ProblemsView(ContentSecurityPolicyMixin, TemplateView):
+class ProblemsView(DocsPage, TemplateView):
     """Explain each problem type and its remedy. The `type` of every problem links here."""
 
     policy = STATIC_POLICY
-    http_method_names = ["get", "head"]
     template_name = "problems.html"
     extra_context = {"problems": PROBLEM_TYPES}
 

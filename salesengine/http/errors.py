@@ -1,7 +1,7 @@
 """Turn every exception into an error response: problem details as in RFC 9457."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
@@ -28,15 +28,22 @@ CONNECTION_ERRORS = (OperationalError, InterfaceError, PoolTimeout)
 INVALID_VALUE_ERRORS = (DataError, OverflowError, SuspiciousOperation, BadRequest, MultiPartParserError)
 
 
-class InvalidInput(exceptions.APIException):
+class ProblemException(exceptions.APIException):
+    """An exception that becomes a response of its problem type, whose meaning is the default detail."""
+
+    problem: ProblemType
+
+    def __init_subclass__(cls, problem: ProblemType) -> None:
+        cls.problem = problem
+        cls.status_code = problem.status
+        cls.default_detail = problem.meaning
+
+
+class InvalidInput(ProblemException, problem=problems.INVALID_REQUEST):
     """The request is invalid. Each of `errors` is {"pointer" or "parameter": where, "detail": why}.
 
     `error_count` is the total number of errors, for when `errors` does not list all of them.
     """
-
-    problem = problems.INVALID_REQUEST
-    status_code = problem.status
-    default_detail = "The request is invalid; nothing was stored."
 
     def __init__(
         self, errors: Sequence[Mapping[str, str | int]], detail: str | None = None, error_count: int | None = None
@@ -46,101 +53,52 @@ class InvalidInput(exceptions.APIException):
         self.error_count = len(errors) if error_count is None else error_count
 
 
-class InvalidEvents(InvalidInput):
+class InvalidEvents(InvalidInput, problem=problems.INVALID_EVENT):
     """The body is not valid JSON, or some of its events are invalid."""
 
-    problem = problems.INVALID_EVENT
 
-
-class EventConflict(InvalidInput):
+class EventConflict(InvalidInput, problem=problems.EVENT_CONFLICT):
     """Some events have an EVENT_ID that is already stored with different contents."""
 
-    problem = problems.EVENT_CONFLICT
-    status_code = problem.status
-    default_detail = "Some events have an EVENT_ID that is already stored with different contents; nothing was stored."
 
-
-class RequestInProgress(exceptions.APIException):
+class RequestInProgress(ProblemException, problem=problems.REQUEST_IN_PROGRESS):
     """The first request with this Idempotency-Key is still running, so the client should retry."""
 
-    problem = problems.REQUEST_IN_PROGRESS
-    status_code = problem.status
-    default_detail = "The first request with this Idempotency-Key is still running; send this request again soon."
     wait = 1  # seconds, sent as Retry-After
 
 
-class ContentTooLarge(exceptions.APIException):
+class ContentTooLarge(ProblemException, problem=problems.CONTENT_TOO_LARGE):
     """The request is larger than allowed. `detail` should state the limit."""
 
-    problem = problems.CONTENT_TOO_LARGE
-    status_code = problem.status
-    default_detail = "The request is too large."
 
-
-class IdempotencyKeyReused(exceptions.APIException):
+class IdempotencyKeyReused(ProblemException, problem=problems.IDEMPOTENCY_KEY_REUSED):
     """This Idempotency-Key was sent before with a different body."""
 
-    problem = problems.IDEMPOTENCY_KEY_REUSED
-    status_code = problem.status
-    default_detail = "This Idempotency-Key was sent before with a different body; this request stored nothing."
 
-
-class DatabaseUnavailable(exceptions.APIException):
+class DatabaseUnavailable(ProblemException, problem=problems.DATABASE_UNAVAILABLE):
     """The database is unavailable and it is unknown whether anything was stored, so the client should retry."""
 
-    problem = problems.DATABASE_UNAVAILABLE
-    status_code = problem.status
-    default_detail = "The database is unavailable; send the request again soon."
     wait = 5  # seconds, sent as Retry-After
 
 
-class TookTooLong(exceptions.APIException):
+class TookTooLong(ProblemException, problem=problems.TOOK_TOO_LONG):
     """The query reached its time limit and would again. `detail` should say what to request instead."""
 
-    problem = problems.TOOK_TOO_LONG
-    status_code = problem.status
-    default_detail = "The query took too long."
 
-
-class ReportCheckFailed(exceptions.APIException):
+class ReportCheckFailed(ProblemException, problem=problems.REPORT_CHECK_FAILED):
     """The result of a report failed a check of the report file, so no part of it is returned."""
 
-    problem = problems.REPORT_CHECK_FAILED
-    status_code = problem.status
-    default_detail = "The result of the report failed a check."
 
-
-class ReportFailed(exceptions.APIException):
+class ReportFailed(ProblemException, problem=problems.REPORT_FAILED):
     """The database rejected or stopped a report, or its result does not fit into the format. `detail` says why."""
 
-    problem = problems.REPORT_FAILED
-    status_code = problem.status
-    default_detail = "The report failed."
 
-
-class RunCancelled(exceptions.APIException):
+class RunCancelled(ProblemException, problem=problems.RUN_CANCELLED):
     """Somebody cancelled the run of a report."""
 
-    problem = problems.RUN_CANCELLED
-    status_code = problem.status
-    default_detail = "The run was cancelled."
 
-
-# DRF's own exceptions have no problem type; their status selects it.
-PROBLEM_BY_STATUS = {
-    problem.status: problem
-    for problem in (
-        problems.INVALID_REQUEST,
-        problems.NOT_AUTHENTICATED,
-        problems.NOT_ALLOWED,
-        problems.NOT_FOUND,
-        problems.METHOD_NOT_ALLOWED,
-        problems.NOT_ACCEPTABLE,
-        problems.UNSUPPORTED_MEDIA_TYPE,
-        problems.RATE_LIMITED,
-        problems.INTERNAL_ERROR,
-    )
-}
+# For DRF's own exceptions, which have no problem type. The first problem type of a status is the general one.
+PROBLEM_BY_STATUS = {problem.status: problem for problem in reversed(problems.PROBLEM_TYPES)}
 
 
 def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpResponseBase:
@@ -202,33 +160,31 @@ def problem_details(problem: ProblemType, detail: str) -> dict[str, Any]:
 # get problems, the back office gets HTML pages.
 
 
-def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    detail = "The request is invalid."
-    return _problem_response(request, problems.INVALID_REQUEST, detail) or defaults.bad_request(request, exception)
+def _error_view(problem: ProblemType, detail: str, page: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Return the view that Django calls for an error. `page` is Django's view for it, which responds with HTML.
+
+    `detail` may contain the names of keyword arguments in braces.
+    """
+
+    def view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if request.path.startswith("/admin/"):
+            return page(request, *args, **kwargs)
+        body = encode_json(problem_details(problem, detail.format(**kwargs))) + b"\n"
+        return HttpResponse(body, status=problem.status, content_type=PROBLEM_JSON)
+
+    return view
 
 
-def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    detail = "You do not have permission for this request."
-    return _problem_response(request, problems.NOT_ALLOWED, detail) or defaults.permission_denied(request, exception)
-
-
-def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    detail = f"Forms are accepted only from pages of this site. {reason}"
-    return _problem_response(request, problems.NOT_ALLOWED, detail) or csrf.csrf_failure(request, reason)
-
-
-def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    detail = "This address does not exist; /docs lists all addresses."
-    return _problem_response(request, problems.NOT_FOUND, detail) or defaults.page_not_found(request, exception)
-
-
-def server_error(request: HttpRequest) -> HttpResponse:
-    detail = "The service failed because of an internal error; see its log."
-    return _problem_response(request, problems.INTERNAL_ERROR, detail) or defaults.server_error(request)
-
-
-def _problem_response(request: HttpRequest, problem: ProblemType, detail: str) -> HttpResponse | None:
-    if request.path.startswith("/admin/"):
-        return None
-    body = encode_json(problem_details(problem, detail)) + b"\n"
-    return HttpResponse(body, status=problem.status, content_type=PROBLEM_JSON)
+bad_request = _error_view(problems.INVALID_REQUEST, "The request is invalid.", defaults.bad_request)
+permission_denied = _error_view(
+    problems.NOT_ALLOWED, "You do not have permission for this request.", defaults.permission_denied
+)
+csrf_failure = _error_view(
+    problems.NOT_ALLOWED, "Forms are accepted only from pages of this site. {reason}", csrf.csrf_failure
+)
+page_not_found = _error_view(
+    problems.NOT_FOUND, "This address does not exist; /docs lists all addresses.", defaults.page_not_found
+)
+server_error = _error_view(
+    problems.INTERNAL_ERROR, "The service failed because of an internal error; see its log.", defaults.server_error
+)

@@ -1,11 +1,11 @@
 """Middleware that reads unread request bodies, and that shows pages for database errors."""
 
-from collections.abc import Callable
 from contextlib import suppress
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.deprecation import MiddlewareMixin
 
 from salesengine.http.errors import (
     CONNECTION_ERRORS,
@@ -16,20 +16,16 @@ from salesengine.http.errors import (
 )
 
 CHUNK_SIZE = 65_536  # bytes
-BODY_INCOMPLETE = "salesengine.body_broke_off"  # key in request.META, set if the rest of the body will never arrive
+BODY_INCOMPLETE = "salesengine.body_incomplete"  # key in request.META, set if the rest of the body will never arrive
 
 
-class UnreadBodyMiddleware:
+class UnreadBodyMiddleware(MiddlewareMixin):
     """Read the rest of the body of a rejected request.
 
     With unread data the server would close the connection, on which the client may already have sent its next request.
     """
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        response = self.get_response(request)
+    def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         if response.status_code >= 400 and BODY_INCOMPLETE not in request.META:
             discard_body(request)
         return response
@@ -45,14 +41,8 @@ def discard_body(request: HttpRequest) -> None:
             remaining -= len(chunk)
 
 
-class DatabaseErrorMiddleware:
+class DatabaseErrorMiddleware(MiddlewareMixin):
     """Show pages in the back office for invalid values and an unavailable database."""
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         if isinstance(exception, INVALID_VALUE_ERRORS):

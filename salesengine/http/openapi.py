@@ -10,16 +10,9 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse
 
-from salesengine.http.errors import PROBLEM_JSON
-from salesengine.http.problem_types import (
-    DATABASE_UNAVAILABLE,
-    INTERNAL_ERROR,
-    NOT_ACCEPTABLE,
-    NOT_ALLOWED,
-    NOT_AUTHENTICATED,
-    RATE_LIMITED,
-    ProblemType,
-)
+from salesengine.http import problem_types as problems
+from salesengine.http.errors import PROBLEM_JSON, problem_details
+from salesengine.http.problem_types import ProblemType
 
 
 class APIKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -48,33 +41,34 @@ class StaffSessionScheme(SessionScheme):  # type: ignore[no-untyped-call]
     name = "StaffSession"
 
 
-PROBLEM_SCHEMA: dict[str, Any] = {
+ERROR_SCHEMA = {
     "type": "object",
-    "description": "Problem details as in RFC 9457.",
     "properties": {
-        "type": {"type": "string", "format": "uri-reference", "description": "identifies the problem; never changes"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "what is wrong with this request, for people"},
-        "request_id": {"type": "string", "description": "as in the header X-Request-ID and in the log"},
-        "error_count": {"type": "integer", "description": "the total number of errors, even if not all are listed"},
-        "errors": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "pointer": {"type": "string", "description": "the location in the body (JSON pointer, RFC 6901)"},
-                    "line": {"type": "integer", "description": "the line number in newline-delimited JSON, from 1"},
-                    "parameter": {"type": "string", "description": "the query parameter"},
-                    "detail": {"type": "string"},
-                },
-                "required": ["detail"],
-            },
-        },
+        "pointer": {"type": "string", "description": "the location in the body (JSON pointer, RFC 6901)"},
+        "line": {"type": "integer", "description": "the line number in newline-delimited JSON, from 1"},
+        "parameter": {"type": "string", "description": "the query parameter"},
+        "detail": {"type": "string"},
     },
-    "required": ["type", "title", "status", "detail", "request_id"],
+    "required": ["detail"],
 }
-COMMON_PROBLEMS = (NOT_AUTHENTICATED, NOT_ALLOWED, NOT_ACCEPTABLE, RATE_LIMITED, INTERNAL_ERROR, DATABASE_UNAVAILABLE)
+PROBLEM_PROPERTIES: dict[str, Any] = {
+    "type": {"type": "string", "format": "uri-reference", "description": "identifies the problem; never changes"},
+    "title": {"type": "string"},
+    "status": {"type": "integer"},
+    "detail": {"type": "string", "description": "what is wrong with this request, for people"},
+    "request_id": {"type": "string", "description": "as in the header X-Request-ID and in the log"},
+    "error_count": {"type": "integer", "description": "the total number of errors, even if not all are listed"},
+    "errors": {"type": "array", "items": ERROR_SCHEMA},
+}
+EXAMPLE_REQUEST_ID = "5f0c6a5a2b8e4d7f9a1c3e5b7d9f0a2c"
+COMMON_PROBLEMS = (
+    problems.NOT_AUTHENTICATED,
+    problems.NOT_ALLOWED,
+    problems.NOT_ACCEPTABLE,
+    problems.RATE_LIMITED,
+    problems.INTERNAL_ERROR,
+    problems.DATABASE_UNAVAILABLE,
+)
 
 
 def problem_responses(*own: ProblemType) -> dict[Any, OpenApiResponse]:
@@ -84,29 +78,22 @@ def problem_responses(*own: ProblemType) -> dict[Any, OpenApiResponse]:
 
 
 def _response(types: Sequence[ProblemType]) -> OpenApiResponse:
+    uris = {"type": PROBLEM_PROPERTIES["type"] | {"enum": [problem.uri for problem in types]}}
     schema = {
-        **PROBLEM_SCHEMA,
-        "properties": PROBLEM_SCHEMA["properties"]
-        | {"type": PROBLEM_SCHEMA["properties"]["type"] | {"enum": [problem.uri for problem in types]}},
+        "type": "object",
+        "description": "Problem details as in RFC 9457.",
+        "properties": PROBLEM_PROPERTIES | uris,
+        "required": ["type", "title", "status", "detail", "request_id"],
     }
-    return OpenApiResponse(
-        schema,
-        description="\n\n".join(
-            f"**{problem.title}** ([{problem.slug}]({problem.uri})). {problem.meaning} {problem.remedy}"
-            for problem in types
-        ),
-        examples=[OpenApiExample(problem.slug, _example(problem)) for problem in types],
+    description = "\n\n".join(
+        f"**{problem.title}** ([{problem.slug}]({problem.uri})). {problem.meaning} {problem.remedy}"
+        for problem in types
     )
-
-
-def _example(problem: ProblemType) -> dict[str, Any]:
-    return {
-        "type": problem.uri,
-        "title": problem.title,
-        "status": problem.status,
-        "detail": problem.meaning,
-        "request_id": "5f0c6a5a2b8e4d7f9a1c3e5b7d9f0a2c",
-    }
+    examples = [
+        OpenApiExample(problem.slug, problem_details(problem, problem.meaning) | {"request_id": EXAMPLE_REQUEST_ID})
+        for problem in types
+    ]
+    return OpenApiResponse(schema, description=description, examples=examples)
 
 
 def require_bodies(result: dict[str, Any], **_: Any) -> dict[str, Any]:

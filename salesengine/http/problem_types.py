@@ -153,7 +153,7 @@ INTERNAL_ERROR = ProblemType(
     "Internal error",
     "The service failed because of an error of its own; the request is not the cause. It is not known whether anything"
     " was stored.",
-    "Send request_id to staff, who find the error in the log by it. Send the request again only with the same"
+    "Send request_id to staff, who use it to find the error in the log. Send the request again only with the same"
     " Idempotency-Key or EVENT_IDs as before, so that no sale is stored twice.",
 )
 DATABASE_UNAVAILABLE = ProblemType(
@@ -183,24 +183,4 @@ RUN_CANCELLED = ProblemType(
     " something else.",
 )
 
-PROBLEM_TYPES = (
-    INVALID_REQUEST,
-    INVALID_EVENT,
-    NOT_AUTHENTICATED,
-    NOT_ALLOWED,
-    NOT_FOUND,
-    METHOD_NOT_ALLOWED,
-    NOT_ACCEPTABLE,
-    EVENT_CONFLICT,
-    REQUEST_IN_PROGRESS,
-    REPORT_CHECK_FAILED,
-    CONTENT_TOO_LARGE,
-    UNSUPPORTED_MEDIA_TYPE,
-    IDEMPOTENCY_KEY_REUSED,
-    REPORT_FAILED,
-    RATE_LIMITED,
-    INTERNAL_ERROR,
-    DATABASE_UNAVAILABLE,
-    TOOK_TOO_LONG,
-    RUN_CANCELLED,
-)
+PROBLEM_TYPES = tuple(value for value in tuple(globals().values()) if isinstance(value, ProblemType))

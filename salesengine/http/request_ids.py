@@ -3,13 +3,13 @@
 import logging
 import re
 import secrets
-from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
 from django.core.signals import request_finished
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
+from django.utils.deprecation import MiddlewareMixin
 
 VALID_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")  # safe in a header and in a log
 NO_REQUEST = "-"
@@ -22,18 +22,15 @@ def current_request_id() -> str:
     return _current.get()
 
 
-class RequestIDMiddleware:
+class RequestIDMiddleware(MiddlewareMixin):
     """Keep the valid X-Request-ID of a client or proxy, or create one. This must be the first middleware."""
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
+    def process_request(self, request: HttpRequest) -> None:
         sent = request.META.get("HTTP_X_REQUEST_ID", "")
-        request_id = sent if VALID_ID.fullmatch(sent) else secrets.token_hex(16)
-        _current.set(request_id)
-        response = self.get_response(request)
-        response["X-Request-ID"] = request_id
+        _current.set(sent if VALID_ID.fullmatch(sent) else secrets.token_hex(16))
+
+    def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        response["X-Request-ID"] = current_request_id()
         return response
 
 
@@ -47,7 +44,7 @@ class RequestIDFilter(logging.Filter):
     """Add the request id to every log record."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.request_id = _current.get()
+        record.request_id = current_request_id()
         return True
 
 

@@ -2,7 +2,6 @@
 
 import atexit
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -23,7 +22,7 @@ PASSWORD = "a long test password"
 
 @contextmanager
 def waiting_at_most(time: str) -> Iterator[None]:
-    """Make statements fail that wait for a lock for longer than `time`, such as "1s"; reset this afterwards."""
+    """Let statements fail that wait for a lock longer than `time`, such as "1s"."""
     from django.db import connection
 
     with connection.cursor() as cursor:
@@ -44,16 +43,18 @@ def serve(folder: Path, **settings: str) -> Iterator[str]:
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=log, stderr=log)
     address = f"http://127.0.0.1:{port}"
-    for _ in range(100):
-        with suppress(httpx.TransportError):
-            httpx.get(f"{address}/healthz")
-            break
-        time.sleep(0.1)
-    else:
-        pytest.fail((folder / "log").read_text())
-    yield address
-    process.terminate()
-    process.wait(timeout=30)
+    try:
+        for _ in range(100):
+            with suppress(httpx.TransportError):
+                httpx.get(f"{address}/healthz")
+                break
+            time.sleep(0.1)
+        else:
+            pytest.fail((folder / "log").read_text())
+        yield address
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
 
 
 def manage(folder: Path, *command: str) -> str:
@@ -94,10 +95,9 @@ def new_folder() -> Iterator[Path]:
 
 @contextmanager
 def empty_folder() -> Iterator[Path]:
-    """Yield an empty folder outside of pytest's, which PostgreSQL could not enter as another user."""
-    folder = Path(tempfile.mkdtemp(prefix="salesengine-")).resolve()
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
+    """Yield an empty folder. It is outside pytest's folders, which PostgreSQL cannot enter as another user."""
+    with tempfile.TemporaryDirectory(prefix="salesengine-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder).resolve()
 
 
 @cache

@@ -16,9 +16,7 @@ PACKAGES = {
     "salesengine": [["backoffice"], ["operations"], ["http"], ["accounts"], ["embedded"]],
 }
 # These assemble an app: they import from all of its packages, and no package imports them.
-COMPOSITION = {
-    "admin", "apps", "checks", "demo", "gunicorn", "management", "settings", "templatetags", "urls", "wsgi"
-}  # fmt: skip
+COMPOSITION = {"admin", "apps", "demo", "gunicorn", "management", "settings", "templatetags", "urls", "wsgi"}
 # These assemble the project, so they may import every app.
 PROJECT = {"salesengine/gunicorn.py", "salesengine/urls.py", "salesengine/settings.py", "salesengine/wsgi.py"}
 

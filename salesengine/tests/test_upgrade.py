@@ -56,7 +56,7 @@ def permissions() -> list[str]:
 
 @pytest.fixture
 def last_release(transactional_db):
-    """A database as the last release left it; afterwards it is up to date again."""
+    """Migrate back to the last release, and forward again after the test."""
     for app, migration in RELEASE.items():
         call_command("migrate", app, migration, verbosity=0)
     yield

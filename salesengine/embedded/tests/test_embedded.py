@@ -101,9 +101,9 @@ def test_processes_that_start_together_share_one_server(local_dir, use):
 
 
 def test_a_fork_that_exits_leaves_the_server_running(local_dir, use):
-    use("import os\nchild = os.fork()\nif child == 0: sys.exit()\nos.waitpid(child, 0)\nprint('ended', flush=True)")
-    time.sleep(0.5)
+    user = use("import os\nif child := os.fork(): os.waitpid(child, 0)\nelse: sys.exit()\nprint('ended', flush=True)")
 
+    assert user.stdout.readline() == "ended\n"
     assert len(servers(local_dir)) == 1
 
 

@@ -11,7 +11,7 @@ from rest_framework.test import APIClient
 
 from sales.totals import feedback
 from salesengine.http import errors
-from salesengine.http.problem_types import METHOD_NOT_ALLOWED, PROBLEM_TYPES
+from salesengine.http.problem_types import METHOD_NOT_ALLOWED, PROBLEM_TYPES, TOOK_TOO_LONG
 
 pytestmark = pytest.mark.django_db
 DRF_EXCEPTIONS = [
@@ -106,11 +106,20 @@ def test_every_exception_of_drf_gets_a_problem_with_its_status(fail_with, cls):
         (errors.ContentTooLarge(), "content-too-large"),
         (errors.IdempotencyKeyReused(), "idempotency-key-reused"),
         (errors.DatabaseUnavailable(), "database-unavailable"),
+        (errors.TookTooLong(), "took-too-long"),
+        (errors.ReportCheckFailed(), "report-check-failed"),
+        (errors.ReportFailed(), "report-failed"),
+        (errors.RunCancelled(), "run-cancelled"),
         (ZeroDivisionError(), "internal-error"),
     ],
 )
 def test_an_exception_gets_its_problem(fail_with, error, name):
     assert slug(fail_with(error)) == name
+
+
+def test_the_detail_is_that_of_the_exception_or_the_meaning_of_its_problem(fail_with):
+    assert fail_with(errors.TookTooLong("Request less.")).json()["detail"] == "Request less."
+    assert fail_with(errors.TookTooLong()).json()["detail"] == TOOK_TOO_LONG.meaning
 
 
 def test_a_conflict_lists_the_events(fail_with):
