@@ -1,7 +1,7 @@
 """The admin's list of sales: one page, the number of sales, their revenue and the export links."""
 
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from django.conf import settings
 from django.contrib import messages
@@ -13,7 +13,7 @@ from django.utils.http import urlencode
 from unfold.templatetags.unfold_list import result_headers
 from unfold.views import ChangeList
 
-from sales.backoffice.filters import EXPORTED, LABELS, countries
+from sales.backoffice.filters import EXPORTED, LABELS, CountryFilter
 from sales.backoffice.sale_search import (
     NO_MATCHES,
     SCAN_LIMIT,
@@ -33,6 +33,7 @@ OPTIONS = ("totals", "thorough")  # query parameters that are not filters
 # If the filters use only these parameters of the export, stored totals have the figures.
 TOTALED_BY_CATEGORY = {"start", "end", "category", "no_category"}
 TOTALED_BY_COUNTRY = {"start", "end", "seller_country", "buyer_country", "seller_continent", "buyer_continent"}
+Filter = TypeVar("Filter")
 TIMED_OUT = f"The search was stopped after {SEARCH_TIMEOUT} seconds. Add a filter, such as a range of days."
 
 
@@ -80,7 +81,7 @@ class SalesList(ChangeList):  # type: ignore[misc]  # unfold has no types
         self.is_invalid = self.queryset.query.is_empty()
         self.result_list: list[Sale] = []
         if not self.is_invalid:
-            self.totals = self._stored_totals(request)
+            self.totals = self._stored_totals()
             self.is_timed_out = True
             try:
                 self._find_page(request)
@@ -94,7 +95,7 @@ class SalesList(ChangeList):  # type: ignore[misc]  # unfold has no types
     def _find_page(self, request: HttpRequest) -> None:
         self.page = find_page(
             self.queryset,
-            self._day_filter.queryset(request, Sale.objects.all()),
+            self._filter(DayRangeFilter).queryset(request, Sale.objects.all()),
             size=self.list_per_page,
             offset=(self.page_num - 1) * self.list_per_page,
             newest_first=self.is_newest_first,
@@ -102,30 +103,20 @@ class SalesList(ChangeList):  # type: ignore[misc]  # unfold has no types
         )
         self.result_list = fetch_in_order(self.page.ids, self.root_queryset)
 
-    def _stored_totals(self, request: HttpRequest) -> Totals | None:
+    def _stored_totals(self) -> Totals | None:
         """Return the figures if stored totals have them, without reading any sale."""
-        parameters = self.export_parameters
+        parameters, days = self.export_parameters, self._filter(DayRangeFilter).days()
         if parameters.keys() <= TOTALED_BY_CATEGORY:
             condition = Q(category=parameters["category"]) if "category" in parameters else Q()
             condition &= Q(category__isnull=True) if "no_category" in parameters else Q()
-            return Totals(*feedback.figures_between(*self._day_filter.days(), condition))
+            return Totals(*feedback.figures_between(*days, condition))
         if "totals" in self.options and parameters.keys() <= TOTALED_BY_COUNTRY:
-            sides = (self._filtered_countries(request, side) for side in ("seller", "buyer"))
-            return Totals(*country_totals.figures_between(*self._day_filter.days(), *sides))
+            sides = map(self._filter(CountryFilter).selected_ids, ("seller", "buyer"))
+            return Totals(*country_totals.figures_between(*days, *sides))
         return None
 
-    def _filtered_countries(self, request: HttpRequest, side: str) -> list[str] | None:
-        """Return the country ids that match the filters of one side by country and continent. None without filters."""
-        parameters = self.export_parameters
-        country_id, continent = parameters.get(f"{side}_country"), parameters.get(f"{side}_continent")
-        if continent is None:
-            return None if country_id is None else [country_id]
-        ids = [country.pk for country in countries(request) if country.continent == continent]
-        return ids if country_id is None else [pk for pk in ids if pk == country_id]
-
-    @property
-    def _day_filter(self) -> DayRangeFilter:
-        return next(spec for spec in self.filter_specs if isinstance(spec, DayRangeFilter))
+    def _filter(self, kind: type[Filter]) -> Filter:
+        return next(spec for spec in self.filter_specs if isinstance(spec, kind))
 
     def _set_django_attributes(self) -> None:
         """Set the attributes that Django's own get_results sets for its templates."""
