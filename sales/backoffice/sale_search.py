@@ -132,9 +132,8 @@ def _plan(query: SqlQuery) -> Plan:
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN (FORMAT JSON) {query[0]}", query[1])
         (explained,) = cursor.fetchone()
-    text = explained if isinstance(explained, str) else json.dumps(explained)
-    [statement] = json.loads(text)
-    return Plan(statement["Plan"]["Plan Rows"], statement["Plan"]["Total Cost"], has_index="Seq Scan" not in text)
+    plan = explained[0]["Plan"]
+    return Plan(plan["Plan Rows"], plan["Total Cost"], has_index="Seq Scan" not in json.dumps(plan))
 
 
 def _fetch_and_sort(query: SqlQuery, size: int, offset: int, newest_first: bool) -> SearchPage:

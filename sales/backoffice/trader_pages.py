@@ -112,13 +112,12 @@ def related_sales(sale: Sale) -> dict[str, Any]:
         with statement_timeout(HISTORY_TIMEOUT):
             other_lines = Sale.objects.filter(**order).exclude(pk=sale.pk).order_by("date_payment", "id")
             lines = list(with_country_names(other_lines)[: ORDER_LINES_LIMIT + 1])
-            summaries = [
-                TraderSummary(
-                    *trader, number, history(*trader, NEWEST_ON_SALE_PAGE) if number <= HISTORY_LIMIT else None, []
-                )
-                for trader, number in zip(traders, count_sales(*traders), strict=True)
+            counts = count_sales(*traders)
+            histories = [
+                history(*trader, NEWEST_ON_SALE_PAGE) if number <= HISTORY_LIMIT else None
+                for trader, number in zip(traders, counts, strict=True)
             ]
-            ids = [sale_id for summary in summaries if summary.history for sale_id in summary.history.newest]
+            ids = [sale_id for added_up in histories if added_up for sale_id in added_up.newest]
             by_id = {row.pk: row for row in fetch_in_order(ids, with_country_names(Sale.objects.all()))}
     except StatementTimedOut:
         return context | {"is_timed_out": True}
@@ -126,10 +125,8 @@ def related_sales(sale: Sale) -> dict[str, Any]:
         "lines": lines[:ORDER_LINES_LIMIT],
         "has_more_lines": len(lines) > ORDER_LINES_LIMIT,
         "traders": [
-            summary._replace(newest=[by_id[sale_id] for sale_id in summary.history.newest])
-            if summary.history
-            else summary
-            for summary in summaries
+            TraderSummary(*trader, number, added_up, [by_id[pk] for pk in added_up.newest] if added_up else [])
+            for trader, number, added_up in zip(traders, counts, histories, strict=True)
         ],
     }
 

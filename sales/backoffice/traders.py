@@ -110,10 +110,6 @@ def _with_empty_months(groups: Breakdown) -> Breakdown:
     month, last = min(by_month), max(by_month)
     months = [month]
     while month < last and len(months) < MONTH_LIMIT:
-        month = _next_month(month)
+        month = (month + datetime.timedelta(days=31)).replace(day=1)
         months.append(month)
     return [(month, by_month.get(month, ZERO)) for month in months] if month >= last else sorted(groups)
-
-
-def _next_month(first_day: datetime.date) -> datetime.date:
-    return (first_day + datetime.timedelta(days=31)).replace(day=1)
