@@ -25,6 +25,7 @@ from sales.backoffice.sale_search import (
 )
 from sales.models import Sale
 from sales.totals import country_totals, feedback
+from sales.totals.figures import Figures
 from salesengine.backoffice.base import DayRangeFilter
 from salesengine.operations.statement_timeout import StatementTimedOut
 
@@ -33,8 +34,9 @@ OPTIONS = ("totals", "thorough")  # query parameters that are not filters
 # If the filters use only these parameters of the export, stored totals have the figures.
 TOTALED_BY_CATEGORY = {"start", "end", "category", "no_category"}
 TOTALED_BY_COUNTRY = {"start", "end", "seller_country", "buyer_country", "seller_continent", "buyer_continent"}
-Filter = TypeVar("Filter")
 TIMED_OUT = f"The search was stopped after {SEARCH_TIMEOUT} seconds. Add a filter, such as a range of days."
+
+Filter = TypeVar("Filter")
 
 
 class ActiveFilter(NamedTuple):
@@ -45,22 +47,16 @@ class ActiveFilter(NamedTuple):
     url_without: str
 
 
-class Totals(NamedTuple):
-    """The exact number of the listed sales, and their revenue."""
-
-    number: int
-    revenue: Decimal
-
-
 class SalesList(ChangeList):  # type: ignore[misc]  # unfold has no types
     """Django's change list with its own search for a page, and its own totals."""
 
     page_num: int
     params: dict[str, Any]
     page: SearchPage = NO_MATCHES
-    totals: Totals | None = None
+    totals: Figures | None = None  # of all listed sales
     is_invalid = False  # a filter has an invalid value
     is_timed_out = False
+    scan_limit = SCAN_LIMIT
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Sale]:
         self.options = {name for name in OPTIONS if self.filter_params.pop(name, None) is not None}
@@ -87,7 +83,7 @@ class SalesList(ChangeList):  # type: ignore[misc]  # unfold has no types
                 self._find_page(request)
                 self.is_timed_out = False
                 if "totals" in self.options and self.totals is None:
-                    self.totals = Totals(*count_and_sum(self.queryset))
+                    self.totals = count_and_sum(self.queryset)
             except StatementTimedOut:
                 messages.error(request, TIMED_OUT)
         self._set_django_attributes()
@@ -101,18 +97,18 @@ class SalesList(ChangeList):  # type: ignore[misc]  # unfold has no types
             newest_first=self.is_newest_first,
             thorough="thorough" in self.options,
         )
-        self.result_list = fetch_in_order(self.page.ids, self.root_queryset)
+        self.result_list = fetch_in_order(self.page.ids)
 
-    def _stored_totals(self) -> Totals | None:
+    def _stored_totals(self) -> Figures | None:
         """Return the figures if stored totals have them, without reading any sale."""
         parameters, days = self.export_parameters, self._filter(DayRangeFilter).days()
         if parameters.keys() <= TOTALED_BY_CATEGORY:
             condition = Q(category=parameters["category"]) if "category" in parameters else Q()
             condition &= Q(category__isnull=True) if "no_category" in parameters else Q()
-            return Totals(*feedback.figures_between(*days, condition))
+            return feedback.figures_between(*days, condition)
         if "totals" in self.options and parameters.keys() <= TOTALED_BY_COUNTRY:
             sides = map(self._filter(CountryFilter).selected_ids, ("seller", "buyer"))
-            return Totals(*country_totals.figures_between(*days, *sides))
+            return country_totals.figures_between(*days, *sides)
         return None
 
     def _filter(self, kind: type[Filter]) -> Filter:
@@ -134,13 +130,12 @@ class SalesList(ChangeList):  # type: ignore[misc]  # unfold has no types
         return list(result_headers(self))
 
     @property
-    def preserved_query(self) -> str:
-        """The query string that leads from a sale's page back to this list."""
-        return f"?{self.preserved_filters}" if self.preserved_filters else ""
+    def count(self) -> int:
+        return self.totals[0] if self.totals else self.page.count
 
     @property
-    def count(self) -> int:
-        return self.totals.number if self.totals else self.page.count
+    def revenue(self) -> Decimal | None:
+        return self.totals[1] if self.totals else None
 
     @property
     def is_exact(self) -> bool:
@@ -161,10 +156,6 @@ class SalesList(ChangeList):  # type: ignore[misc]  # unfold has no types
     @property
     def thorough_url(self) -> str:
         return self._url(thorough=1)
-
-    @property
-    def scan_limit(self) -> int:
-        return SCAN_LIMIT
 
     @property
     def is_last(self) -> bool:

@@ -48,7 +48,7 @@ Breakdown = list[tuple[Any, Figures]]  # key of a group, and the group's figures
 class History:
     """All sales of one buyer or seller.
 
-    Months are in order, with those without sales. The other breakdowns have the highest revenue first.
+    Months are in order and include months without sales. The other breakdowns have the highest revenue first.
     """
 
     count: int

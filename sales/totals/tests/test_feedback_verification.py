@@ -90,7 +90,7 @@ def test_a_sale_stored_during_a_repair_is_counted_once():
     assert top_categories(FeedbackQuery("bags"))[0].sales_count == 11
 
 
-def test_nobody_folds_during_a_repair():
+def test_no_fold_runs_during_a_repair():
     folded = []
 
     feedback_verification.repair(advance=lambda sales: folded.append(in_another_thread(feedback_folding.fold)))
