@@ -158,7 +158,7 @@ def test_a_second_fold_does_not_wait():
         assert in_another_thread(without_waiting, feedback_folding.fold) == 0
 
 
-def test_a_day_of_many_rows_is_merged_with_the_same_sums(monkeypatch):
+def test_a_day_of_many_rows_is_merged_with_the_same_sums():
     for _ in range(3):
         record_sales([trade(str(seller), "2", REVENUE=seller) for seller in range(400)])
         record_sales([trade(DATE_PAYMENT="2021-01-08")])
