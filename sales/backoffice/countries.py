@@ -19,7 +19,7 @@ from sales.models import NumericField
 from sales.totals.country_totals import CountryFigures, FiguresByCountry, figures_by_country
 from salesengine.backoffice.numbers import count, money
 
-COLUMNS = ("sold_count", "sold_revenue", "bought_count", "bought_revenue")
+COLUMNS = CountryFigures._fields
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 from django import forms
@@ -62,17 +63,23 @@ class FilterForm(forms.Form):
         self.fields.update(fields)
 
 
+class PlainSelect(UnfoldAdminSelectWidget):  # type: ignore[misc]  # unfold has no types
+    """A select that renders all options in one template: one template per option doubles the time of the page."""
+
+    template_name = "sales/select.html"
+
+
 class FormFilter(ListFilter):
     """A filter with several form fields, one for each of its query parameters."""
 
     template = "unfold/filters/filters_field.html"
     form_class = FilterForm
     parameters: tuple[str, ...]
+    used_parameters: dict[str, Any]
     strips_spaces = False  # ids and names may begin or end with spaces
 
     def __init__(self, request: HttpRequest, params: dict[str, Any], model: type[Sale], model_admin: Any) -> None:
         super().__init__(request, params, model, model_admin)
-        self.request = request
         for name in self.parameters:
             if name in params:
                 text = params.pop(name)[-1]
@@ -85,20 +92,37 @@ class FormFilter(ListFilter):
         return list(self.parameters)
 
     def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
-        data = {name: str(value) for name, value in self.used_parameters.items()}
-        yield {"form": self.form_class(dict(self.fields()), data)}
+        yield {"form": self.form_class({name: self.field(name) for name in self.parameters}, self.used_parameters)}
 
-    def fields(self) -> Iterator[tuple[str, forms.Field]]:
-        """Yield the name and the form field of each query parameter."""
-        raise NotImplementedError
+    def field(self, name: str) -> forms.Field:
+        """Return the form field of a query parameter: by default, a switch for a lookup that ends with __isnull."""
+        widget = UnfoldBooleanSwitchWidget({"value": "True"})
+        return forms.BooleanField(label=LABELS[name], required=False, widget=widget)
+
+    def dropdown(self, name: str, choices: Mapping[str, str], **attributes: str) -> forms.Field:
+        """Return a dropdown of the choices, and of the selected value even if it is not one of them."""
+        options = {"": "All", **choices}
+        selected = self.used_parameters.get(name, "")
+        options.setdefault(selected, selected)
+        widget = PlainSelect(
+            {"data-theme": "admin-autocomplete", "class": "unfold-admin-autocomplete admin-autocomplete", **attributes}
+        )
+        return forms.ChoiceField(label=LABELS[name], required=False, choices=tuple(options.items()), widget=widget)
 
     def condition(self, name: str, text: str) -> Q:
-        """Return the condition for a value. Raises ValueError, with a text that follows the field's label."""
-        raise NotImplementedError
+        """Return the condition for a value: by default, the parameter's name is a Django lookup.
+
+        Raises ValueError, with a text that follows the field's label.
+        """
+        if not name.endswith("__isnull"):
+            return Q(**{name: text})
+        if text not in YES:
+            raise ValueError(f"must be True, not {text!r}")
+        return Q(**{name: True})
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Apply all conditions. After an invalid value, show no sales and a message."""
-        for name, text in ((name, str(value)) for name, value in self.used_parameters.items() if value):
+        for name, text in ((name, text) for name, text in self.used_parameters.items() if text):
             try:
                 if "\0" in text:
                     raise ValueError("must not contain the character NUL")
@@ -109,36 +133,6 @@ class FormFilter(ListFilter):
         return queryset
 
 
-class PlainSelect(UnfoldAdminSelectWidget):  # type: ignore[misc]  # unfold has no types
-    """A select that renders all options in one template: one template per option doubles the time of the page."""
-
-    template_name = "sales/select.html"
-
-
-def text_field(label: str, **attributes: str) -> forms.Field:
-    return forms.CharField(label=label, required=False, widget=UnfoldAdminTextInputWidget(attributes))
-
-
-def switch(label: str) -> forms.Field:
-    return forms.BooleanField(label=label, required=False, widget=UnfoldBooleanSwitchWidget({"value": "True"}))
-
-
-def choice_field(label: str, choices: Mapping[str, str], selected: object = "", **attributes: str) -> forms.Field:
-    """Return a dropdown of the choices, and of the selected value even if it is not one of them."""
-    options = {"": "All", **choices}
-    options.setdefault(str(selected), str(selected))
-    dropdown = {"data-theme": "admin-autocomplete", "class": "unfold-admin-autocomplete admin-autocomplete"}
-    return forms.ChoiceField(
-        label=label, required=False, choices=tuple(options.items()), widget=PlainSelect(dropdown | attributes)
-    )
-
-
-def is_yes(text: str) -> bool:
-    if text not in YES:
-        raise ValueError(f"must be True, not {text!r}")
-    return True
-
-
 class RevenueFilter(FormFilter):
     """Revenue in a range, both ends included, compared exactly."""
 
@@ -147,11 +141,10 @@ class RevenueFilter(FormFilter):
     parameters = ("revenue_from", "revenue_to")
     strips_spaces = True
 
-    def fields(self) -> Iterator[tuple[str, forms.Field]]:
-        for name, label in zip(self.parameters, ("From", "To"), strict=True):
-            attributes = {"aria-label": LABELS[name], "placeholder": label, "inputmode": "decimal"}
-            widget = forms.TextInput({**attributes, "class": " ".join(INPUT_CLASSES)})
-            yield name, forms.CharField(required=False, widget=widget)
+    def field(self, name: str) -> forms.Field:
+        placeholder = "From" if name == "revenue_from" else "To"
+        attributes = {"aria-label": LABELS[name], "placeholder": placeholder, "inputmode": "decimal"}
+        return forms.CharField(required=False, widget=forms.TextInput({**attributes, "class": " ".join(INPUT_CLASSES)}))
 
     def condition(self, name: str, text: str) -> Q:
         if not AMOUNT.fullmatch(text):
@@ -163,17 +156,13 @@ class CategoryFilter(FormFilter):
     title = "category"
     parameters = ("category__exact", "category__isnull")
 
-    def fields(self) -> Iterator[tuple[str, forms.Field]]:
-        selected = self.used_parameters.get("category__exact", "")
-        yield "category__exact", choice_field("Category", dict(Category.choices), selected)
-        yield "category__isnull", switch("Without a category")
+    def field(self, name: str) -> forms.Field:
+        return self.dropdown(name, dict(Category.choices)) if name == "category__exact" else super().field(name)
 
     def condition(self, name: str, text: str) -> Q:
-        if name == "category__isnull":
-            return Q(category__isnull=is_yes(text))
-        if text not in Category.values:
+        if name == "category__exact" and text not in Category.values:
             raise ValueError(f"must be one of the categories, not {text!r}")
-        return Q(category=text)
+        return super().condition(name, text)
 
 
 class BrandFilter(FormFilter):
@@ -182,8 +171,9 @@ class BrandFilter(FormFilter):
     title = "brand"
     parameters = ("brand__exact", "brand__isnull")
 
-    def fields(self) -> Iterator[tuple[str, forms.Field]]:
-        selected = self.used_parameters.get("brand__exact", "")
+    def field(self, name: str) -> forms.Field:
+        if name == "brand__isnull":
+            return super().field(name)
         attributes = {
             "class": "unfold-filter-autocomplete",
             "data-ajax--url": reverse("admin:sales_sale_brands"),
@@ -192,66 +182,50 @@ class BrandFilter(FormFilter):
             "data-allow-clear": "true",
             "data-placeholder": "All",
         }
-        yield "brand__exact", choice_field("Brand", {}, selected, **attributes)
-        yield "brand__isnull", switch("Without a brand")
-
-    def condition(self, name: str, text: str) -> Q:
-        return Q(brand__isnull=is_yes(text)) if name == "brand__isnull" else Q(brand=text)
+        return self.dropdown(name, {}, **attributes)
 
 
 class CountryFilter(FormFilter):
-    """A dropdown of the named countries, and of the unnamed country ids in sales."""
+    """The countries and continents of sellers and buyers."""
 
-    side: str  # "seller" or "buyer"
+    title = "country"
+    parameters = (
+        *("seller_country__id_country__exact", "buyer_country__id_country__exact"),
+        *("seller_continent", "buyer_continent"),
+    )
 
-    def fields(self) -> Iterator[tuple[str, forms.Field]]:
-        (name,) = self.parameters
-        names = {country.pk: country.country_name for country in countries(self.request)}
-        unnamed = {pk: f"{pk} (no name yet)" for pk in country_ids_in_sales(self.request) if pk not in names}
-        yield name, choice_field(LABELS[name], names | unnamed, self.used_parameters.get(name, ""))
+    @cached_property
+    def countries(self) -> list[Country]:
+        return list(Country.objects.all())
 
-    def condition(self, name: str, text: str) -> Q:
-        return Q(**{f"{self.side}_country_id": text})
+    @cached_property
+    def country_names(self) -> dict[str, str]:
+        """The names of all countries, and of the country ids in sales that have no name."""
+        names = {country.pk: country.country_name for country in self.countries}
+        return names | {pk: f"{pk} (no name yet)" for pk in country_ids() if pk not in names}
 
-
-class SellerCountryFilter(CountryFilter):
-    title = "seller country"
-    side = "seller"
-    parameters = ("seller_country__id_country__exact",)
-
-
-class BuyerCountryFilter(CountryFilter):
-    title = "buyer country"
-    side = "buyer"
-    parameters = ("buyer_country__id_country__exact",)
-
-
-class ContinentFilter(FormFilter):
-    """Select a continent by the ids of its countries, which are indexed in sales."""
-
-    side: str
-
-    def fields(self) -> Iterator[tuple[str, forms.Field]]:
-        (name,) = self.parameters
-        continents = sorted({country.continent for country in countries(self.request) if country.continent})
-        choices = {continent: continent for continent in continents}
-        yield name, choice_field(LABELS[name], choices, self.used_parameters.get(name, ""))
+    def field(self, name: str) -> forms.Field:
+        if not name.endswith("_continent"):
+            return self.dropdown(name, self.country_names)
+        continents = sorted({country.continent for country in self.countries if country.continent})
+        return self.dropdown(name, {continent: continent for continent in continents})
 
     def condition(self, name: str, text: str) -> Q:
-        ids = [country.pk for country in countries(self.request) if country.continent == text]
-        return Q(**{f"{self.side}_country_id__in": ids})
+        """Select a continent by the ids of its countries, which are indexed in sales."""
+        if not name.endswith("_continent"):
+            return super().condition(name, text)
+        return Q(**{f"{name.removesuffix('_continent')}_country_id__in": self._ids_in(text)})
 
+    def selected_ids(self, side: str) -> list[str] | None:
+        """Return the ids of the selected countries of sellers or buyers. None without a filter."""
+        country_id = self.used_parameters.get(f"{side}_country__id_country__exact")
+        continent = self.used_parameters.get(f"{side}_continent")
+        if continent:
+            return [pk for pk in self._ids_in(continent) if not country_id or pk == country_id]
+        return [country_id] if country_id else None
 
-class SellerContinentFilter(ContinentFilter):
-    title = "seller continent"
-    side = "seller"
-    parameters = ("seller_continent",)
-
-
-class BuyerContinentFilter(ContinentFilter):
-    title = "buyer continent"
-    side = "buyer"
-    parameters = ("buyer_continent",)
+    def _ids_in(self, continent: str) -> list[str]:
+        return [country.pk for country in self.countries if country.continent == continent]
 
 
 class IdsFilter(FormFilter):
@@ -260,24 +234,6 @@ class IdsFilter(FormFilter):
     title = "ids"
     parameters = ("id_order__exact", "id_product__exact", "id_buyer__exact", "id_seller__exact")
 
-    def fields(self) -> Iterator[tuple[str, forms.Field]]:
-        yield from ((name, text_field(LABELS[name], maxlength="64")) for name in self.parameters)
-
-    def condition(self, name: str, text: str) -> Q:
-        return Q(**{name: text})
-
-
-def countries(request: HttpRequest) -> list[Country]:
-    """Return all countries by name. They are read once per request."""
-    if not hasattr(request, "countries"):
-        request.countries = list(Country.objects.all())  # type: ignore[attr-defined]
-    cached: list[Country] = request.countries  # type: ignore[attr-defined]
-    return cached
-
-
-def country_ids_in_sales(request: HttpRequest) -> list[str]:
-    """Return all country ids in sales. They are read once per request."""
-    if not hasattr(request, "country_ids_in_sales"):
-        request.country_ids_in_sales = country_ids()  # type: ignore[attr-defined]
-    cached: list[str] = request.country_ids_in_sales  # type: ignore[attr-defined]
-    return cached
+    def field(self, name: str) -> forms.Field:
+        widget = UnfoldAdminTextInputWidget({"maxlength": "64"})
+        return forms.CharField(label=LABELS[name], required=False, widget=widget)

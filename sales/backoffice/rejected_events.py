@@ -187,8 +187,7 @@ class RejectedEventAdmin(ModelAdmin[RejectedEvent]):
 
     @admin.display(description="original event")
     def original(self, rejected: RejectedEvent) -> SafeString:
-        text, note = current_text(RejectedEvent(content=rejected.content))
-        return format_html('<pre class="event-text">{}</pre>{}', text, note)
+        return self.event(RejectedEvent(content=rejected.content))
 
     @admin.display(description="stored as sale")
     def sale(self, rejected: RejectedEvent) -> SafeString:

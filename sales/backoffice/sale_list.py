@@ -1,7 +1,7 @@
 """The admin's list of sales: one page, the number of sales, their revenue and the export links."""
 
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from django.conf import settings
 from django.contrib import messages
@@ -13,7 +13,7 @@ from django.utils.http import urlencode
 from unfold.templatetags.unfold_list import result_headers
 from unfold.views import ChangeList
 
-from sales.backoffice.filters import EXPORTED, LABELS, countries
+from sales.backoffice.filters import EXPORTED, LABELS, CountryFilter
 from sales.backoffice.sale_search import (
     NO_MATCHES,
     SCAN_LIMIT,
@@ -25,6 +25,7 @@ from sales.backoffice.sale_search import (
 )
 from sales.models import Sale
 from sales.totals import country_totals, feedback
+from sales.totals.figures import Figures
 from salesengine.backoffice.base import DayRangeFilter
 from salesengine.operations.statement_timeout import StatementTimedOut
 
@@ -35,6 +36,8 @@ TOTALED_BY_CATEGORY = {"start", "end", "category", "no_category"}
 TOTALED_BY_COUNTRY = {"start", "end", "seller_country", "buyer_country", "seller_continent", "buyer_continent"}
 TIMED_OUT = f"The search was stopped after {SEARCH_TIMEOUT} seconds. Add a filter, such as a range of days."
 
+Filter = TypeVar("Filter")
+
 
 class ActiveFilter(NamedTuple):
     """A value that the list is filtered by, and the URL of the list without this filter."""
@@ -44,22 +47,16 @@ class ActiveFilter(NamedTuple):
     url_without: str
 
 
-class Totals(NamedTuple):
-    """The exact number of the listed sales, and their revenue."""
-
-    number: int
-    revenue: Decimal
-
-
 class SalesList(ChangeList):  # type: ignore[misc]  # unfold has no types
     """Django's change list with its own search for a page, and its own totals."""
 
     page_num: int
     params: dict[str, Any]
     page: SearchPage = NO_MATCHES
-    totals: Totals | None = None
+    totals: Figures | None = None  # of all listed sales
     is_invalid = False  # a filter has an invalid value
     is_timed_out = False
+    scan_limit = SCAN_LIMIT
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Sale]:
         self.options = {name for name in OPTIONS if self.filter_params.pop(name, None) is not None}
@@ -80,13 +77,13 @@ class SalesList(ChangeList):  # type: ignore[misc]  # unfold has no types
         self.is_invalid = self.queryset.query.is_empty()
         self.result_list: list[Sale] = []
         if not self.is_invalid:
-            self.totals = self._stored_totals(request)
+            self.totals = self._stored_totals()
             self.is_timed_out = True
             try:
                 self._find_page(request)
                 self.is_timed_out = False
                 if "totals" in self.options and self.totals is None:
-                    self.totals = Totals(*count_and_sum(self.queryset))
+                    self.totals = count_and_sum(self.queryset)
             except StatementTimedOut:
                 messages.error(request, TIMED_OUT)
         self._set_django_attributes()
@@ -94,38 +91,28 @@ class SalesList(ChangeList):  # type: ignore[misc]  # unfold has no types
     def _find_page(self, request: HttpRequest) -> None:
         self.page = find_page(
             self.queryset,
-            self._day_filter.queryset(request, Sale.objects.all()),
+            self._filter(DayRangeFilter).queryset(request, Sale.objects.all()),
             size=self.list_per_page,
             offset=(self.page_num - 1) * self.list_per_page,
             newest_first=self.is_newest_first,
             thorough="thorough" in self.options,
         )
-        self.result_list = fetch_in_order(self.page.ids, self.root_queryset)
+        self.result_list = fetch_in_order(self.page.ids)
 
-    def _stored_totals(self, request: HttpRequest) -> Totals | None:
+    def _stored_totals(self) -> Figures | None:
         """Return the figures if stored totals have them, without reading any sale."""
-        parameters = self.export_parameters
+        parameters, days = self.export_parameters, self._filter(DayRangeFilter).days()
         if parameters.keys() <= TOTALED_BY_CATEGORY:
             condition = Q(category=parameters["category"]) if "category" in parameters else Q()
             condition &= Q(category__isnull=True) if "no_category" in parameters else Q()
-            return Totals(*feedback.figures_between(*self._day_filter.days(), condition))
+            return feedback.figures_between(*days, condition)
         if "totals" in self.options and parameters.keys() <= TOTALED_BY_COUNTRY:
-            sides = (self._filtered_countries(request, side) for side in ("seller", "buyer"))
-            return Totals(*country_totals.figures_between(*self._day_filter.days(), *sides))
+            sides = map(self._filter(CountryFilter).selected_ids, ("seller", "buyer"))
+            return country_totals.figures_between(*days, *sides)
         return None
 
-    def _filtered_countries(self, request: HttpRequest, side: str) -> list[str] | None:
-        """Return the country ids that match the filters of one side by country and continent. None without filters."""
-        parameters = self.export_parameters
-        country_id, continent = parameters.get(f"{side}_country"), parameters.get(f"{side}_continent")
-        if continent is None:
-            return None if country_id is None else [country_id]
-        ids = [country.pk for country in countries(request) if country.continent == continent]
-        return ids if country_id is None else [pk for pk in ids if pk == country_id]
-
-    @property
-    def _day_filter(self) -> DayRangeFilter:
-        return next(spec for spec in self.filter_specs if isinstance(spec, DayRangeFilter))
+    def _filter(self, kind: type[Filter]) -> Filter:
+        return next(spec for spec in self.filter_specs if isinstance(spec, kind))
 
     def _set_django_attributes(self) -> None:
         """Set the attributes that Django's own get_results sets for its templates."""
@@ -143,13 +130,12 @@ class SalesList(ChangeList):  # type: ignore[misc]  # unfold has no types
         return list(result_headers(self))
 
     @property
-    def preserved_query(self) -> str:
-        """The query string that leads from a sale's page back to this list."""
-        return f"?{self.preserved_filters}" if self.preserved_filters else ""
+    def count(self) -> int:
+        return self.totals[0] if self.totals else self.page.count
 
     @property
-    def count(self) -> int:
-        return self.totals.number if self.totals else self.page.count
+    def revenue(self) -> Decimal | None:
+        return self.totals[1] if self.totals else None
 
     @property
     def is_exact(self) -> bool:
@@ -170,10 +156,6 @@ class SalesList(ChangeList):  # type: ignore[misc]  # unfold has no types
     @property
     def thorough_url(self) -> str:
         return self._url(thorough=1)
-
-    @property
-    def scan_limit(self) -> int:
-        return SCAN_LIMIT
 
     @property
     def is_last(self) -> bool:

@@ -132,9 +132,8 @@ def _plan(query: SqlQuery) -> Plan:
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN (FORMAT JSON) {query[0]}", query[1])
         (explained,) = cursor.fetchone()
-    text = explained if isinstance(explained, str) else json.dumps(explained)
-    [statement] = json.loads(text)
-    return Plan(statement["Plan"]["Plan Rows"], statement["Plan"]["Total Cost"], has_index="Seq Scan" not in text)
+    plan = explained[0]["Plan"]
+    return Plan(plan["Plan Rows"], plan["Total Cost"], has_index="Seq Scan" not in json.dumps(plan))
 
 
 def _fetch_and_sort(query: SqlQuery, size: int, offset: int, newest_first: bool) -> SearchPage:
@@ -173,9 +172,9 @@ def with_country_names(sales: QuerySet[Sale]) -> QuerySet[Sale]:
     return sales.annotate(**names)
 
 
-def fetch_in_order(ids: list[int], sales: QuerySet[Sale]) -> list[Sale]:
-    """Return the sales with these ids, in the order of the ids."""
-    by_id = {sale.pk: sale for sale in sales.order_by().filter(pk__in=ids)} if ids else {}
+def fetch_in_order(ids: list[int]) -> list[Sale]:
+    """Return the sales with these ids, in the order of the ids, with their countries' names."""
+    by_id = {sale.pk: sale for sale in with_country_names(Sale.objects.filter(pk__in=ids))} if ids else {}
     return [by_id[sale_id] for sale_id in ids if sale_id in by_id]
 
 

@@ -22,7 +22,7 @@ from salesengine.backoffice.numbers import money_text
 from salesengine.operations.statement_timeout import StatementTimedOut, statement_timeout
 
 HISTORY_TIMEOUT = 5  # seconds
-HISTORY_LIMIT = 5_000  # sales: more are added up on demand, because they lie all over the table
+HISTORY_LIMIT = 5_000  # sales: more are added up on demand, because they are scattered over the table
 NEWEST_LIMIT = 15  # sales on a trader's page
 NEWEST_ON_SALE_PAGE = 5  # sales of each trader
 ORDER_LINES_LIMIT = 50  # lines of the same order on a sale's page
@@ -88,19 +88,16 @@ def _summarize(side: Side, trader_id: str, *, add_up: bool) -> TraderSummary:
     if "\0" in trader_id:  # PostgreSQL's text cannot contain it
         return TraderSummary(side, trader_id, 0, None, [])
     number = 0
-    sales = Sale.objects.all()
     try:
         with statement_timeout(HISTORY_TIMEOUT):
             (number,) = count_sales((side, trader_id))
             if (add_up or number <= HISTORY_LIMIT) and (added_up := history(side, trader_id, NEWEST_LIMIT)):
-                newest = fetch_in_order(added_up.newest, with_country_names(sales))
-                return TraderSummary(side, trader_id, number, added_up, newest)
+                return TraderSummary(side, trader_id, number, added_up, fetch_in_order(added_up.newest))
     except StatementTimedOut:
         if not number:
             raise
-    page = find_page(sales.filter(**{side.column: trader_id}), sales, size=NEWEST_LIMIT)
-    newest = fetch_in_order(page.ids, with_country_names(sales))
-    return TraderSummary(side, trader_id, number, None, newest, is_timed_out=add_up)
+    page = find_page(Sale.objects.filter(**{side.column: trader_id}), Sale.objects.all(), size=NEWEST_LIMIT)
+    return TraderSummary(side, trader_id, number, None, fetch_in_order(page.ids), is_timed_out=add_up)
 
 
 def related_sales(sale: Sale) -> dict[str, Any]:
@@ -112,24 +109,21 @@ def related_sales(sale: Sale) -> dict[str, Any]:
         with statement_timeout(HISTORY_TIMEOUT):
             other_lines = Sale.objects.filter(**order).exclude(pk=sale.pk).order_by("date_payment", "id")
             lines = list(with_country_names(other_lines)[: ORDER_LINES_LIMIT + 1])
-            summaries = [
-                TraderSummary(
-                    *trader, number, history(*trader, NEWEST_ON_SALE_PAGE) if number <= HISTORY_LIMIT else None, []
-                )
-                for trader, number in zip(traders, count_sales(*traders), strict=True)
+            counts = count_sales(*traders)
+            histories = [
+                history(*trader, NEWEST_ON_SALE_PAGE) if number <= HISTORY_LIMIT else None
+                for trader, number in zip(traders, counts, strict=True)
             ]
-            ids = [sale_id for summary in summaries if summary.history for sale_id in summary.history.newest]
-            by_id = {row.pk: row for row in fetch_in_order(ids, with_country_names(Sale.objects.all()))}
+            ids = [sale_id for added_up in histories if added_up for sale_id in added_up.newest]
+            by_id = {row.pk: row for row in fetch_in_order(ids)}
     except StatementTimedOut:
         return context | {"is_timed_out": True}
     return context | {
         "lines": lines[:ORDER_LINES_LIMIT],
         "has_more_lines": len(lines) > ORDER_LINES_LIMIT,
         "traders": [
-            summary._replace(newest=[by_id[sale_id] for sale_id in summary.history.newest])
-            if summary.history
-            else summary
-            for summary in summaries
+            TraderSummary(*trader, number, added_up, [by_id[pk] for pk in added_up.newest] if added_up else [])
+            for trader, number, added_up in zip(traders, counts, histories, strict=True)
         ],
     }
 

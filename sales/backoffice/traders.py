@@ -48,7 +48,7 @@ Breakdown = list[tuple[Any, Figures]]  # key of a group, and the group's figures
 class History:
     """All sales of one buyer or seller.
 
-    Months are in order, with those without sales. The other breakdowns have the highest revenue first.
+    Months are in order and include months without sales. The other breakdowns have the highest revenue first.
     """
 
     count: int
@@ -110,10 +110,6 @@ def _with_empty_months(groups: Breakdown) -> Breakdown:
     month, last = min(by_month), max(by_month)
     months = [month]
     while month < last and len(months) < MONTH_LIMIT:
-        month = _next_month(month)
+        month = (month + datetime.timedelta(days=31)).replace(day=1)
         months.append(month)
     return [(month, by_month.get(month, ZERO)) for month in months] if month >= last else sorted(groups)
-
-
-def _next_month(first_day: datetime.date) -> datetime.date:
-    return (first_day + datetime.timedelta(days=31)).replace(day=1)

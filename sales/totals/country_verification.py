@@ -1,14 +1,12 @@
 """Check the totals by country against the sales, and rebuild them."""
 
-import datetime
-from dataclasses import dataclass
 from decimal import Decimal
 
 from django.db import connection
 
 from sales.models import CountryDailyTotal, CountryDay, CountryJournalEntry, CountryTotal
 from sales.totals.country_folding import ADD_TO_TOTALS, BY_COUNTRY
-from sales.totals.figures import ZERO, Figures
+from sales.totals.figures import ZERO, Difference, Figures
 from sales.totals.isolation import fold_lock, snapshot
 
 ADD_UP_SALES = """
@@ -53,48 +51,24 @@ FIND_TOTAL_DIFFERENCES = f"""
     """  # noqa: S608  # no values
 
 
-@dataclass(frozen=True)
-class CountryDifference:
-    """Figures of one day, seller's country and buyer's country that differ from the sum of the sales."""
+def verify() -> list[Difference]:
+    """Add up every sale and return the figures that differ: by day, then of all time.
 
-    day: datetime.date
-    id_seller_country: str
-    id_buyer_country: str
-    stored: Figures
-    expected: Figures
-
-
-def verify() -> list[CountryDifference]:
-    """Add up every sale and return the daily figures that differ. Writers and folds may run meanwhile."""
+    Writers and folds may run meanwhile.
+    """
     with connection.cursor() as cursor:
         cursor.execute(FIND_DIFFERENCES)
-        return [
-            CountryDifference(day, seller, buyer, _figures(*stored), _figures(*expected))
-            for day, seller, buyer, stored, expected in ((*row[:3], row[3:5], row[5:]) for row in cursor)
+        by_day = [
+            Difference(f"country {seller} to {buyer}, {day}", _figures(*row[:2]), _figures(*row[2:]))
+            for day, seller, buyer, *row in cursor
         ]
-
-
-@dataclass(frozen=True)
-class CountryTotalDifference:
-    """Figures of all time that differ from the sum of the sales. `side` is "sold" or "bought"."""
-
-    id_country: str
-    side: str
-    stored: Figures
-    expected: Figures
-
-
-def verify_totals() -> list[CountryTotalDifference]:
-    """Add up every sale and return the figures of all time that differ. Writers and folds may run meanwhile."""
-    figures = []
-    with connection.cursor() as cursor:
         cursor.execute(FIND_TOTAL_DIFFERENCES)
-        for id_country, *row in cursor:
-            figures += [
-                CountryTotalDifference(id_country, "sold", _figures(*row[:2]), _figures(*row[2:4])),
-                CountryTotalDifference(id_country, "bought", _figures(*row[4:6]), _figures(*row[6:])),
-            ]
-    return [difference for difference in figures if difference.stored != difference.expected]
+        overall = [
+            Difference(f"country {id_country}, {side}", _figures(*figures[:2]), _figures(*figures[2:]))
+            for id_country, *row in cursor
+            for side, figures in (("sold", row[:4]), ("bought", row[4:]))
+        ]
+    return by_day + [difference for difference in overall if difference.stored != difference.expected]
 
 
 def _figures(sales_count: int | None, revenue: Decimal | None) -> Figures:

@@ -5,7 +5,7 @@ journal from one snapshot, in Python: together they hold every committed sale ex
 """
 
 import datetime
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -39,7 +39,9 @@ class CategoryFeedback:
 
 def top_categories(query: FeedbackQuery) -> list[CategoryFeedback]:
     """Return up to three categories with the most sales among those that the query selects, ranked as in `rank`."""
-    return rank(add_up(_rows(query)))
+    first, *others = _sources(query)
+    # One statement sees one snapshot. Two statements would miss a fold between them, or count it twice.
+    return rank(add_up(first.union(*others, all=True) if others else first))
 
 
 def rank(figures: Mapping[str, Figures]) -> list[CategoryFeedback]:
@@ -77,15 +79,11 @@ def watermark(using: str = "default") -> Watermark:
     return Watermark(sum(count for count, _ in rows), max((received_at for _, received_at in rows), default=None))
 
 
-def _rows(query: FeedbackQuery) -> Iterable[tuple[str, int, Decimal]]:
-    """Return rows of (category, number of sales, revenue) that add up to the selected sales."""
-    first, *others = _sources(query)
-    # One statement sees one snapshot. Two statements would miss a fold between them, or count it twice.
-    return first.union(*others, all=True) if others else first
-
-
 def _sources(query: FeedbackQuery) -> list[QuerySet[Any, Any]]:
-    """Read whole days from totals and journal, and the incomplete days at the edges from the sales themselves."""
+    """Return querysets of (category, number of sales, revenue) that add up to the selected sales.
+
+    Whole days come from totals and journal, and the incomplete days at the edges from the sales themselves.
+    """
     sources: list[QuerySet[Any, Any]]
     if query.start is None and query.stop is None:
         sources = [Total.objects.all(), JournalEntry.objects.all()]

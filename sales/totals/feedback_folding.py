@@ -21,6 +21,8 @@ from salesengine.http.renderers import encode_json
 FOLD_INTERVAL = 256  # journal entries
 FOLD_LIMIT = 20_000  # journal entries per fold
 
+CategoryTotal = tuple[str | None, None]  # the key of a category's figures of all time, instead of CategoryDay
+
 # Figures are sent to PostgreSQL as JSON, at a third of the cost of model instances. `journal_entries` makes the
 # parameter.
 ENTRIES = "json_to_recordset(%s) AS entry (category text, day date, sales_count bigint, revenue numeric)"
@@ -47,7 +49,7 @@ TAKE_FROM_JOURNAL = """
     """
 
 
-def journal_entries(figures: Mapping[CategoryDay, Figures] | Mapping[tuple[str | None, None], Figures]) -> str:
+def journal_entries(figures: Mapping[CategoryDay, Figures] | Mapping[CategoryTotal, Figures]) -> str:
     """Return figures by category and day as the JSON that APPEND_TO_JOURNAL takes."""
     entries = [
         {"category": category, "day": day, "sales_count": count, "revenue": revenue}
@@ -75,10 +77,11 @@ def fold() -> int:
         entries = cursor.fetchall()
         daily = add_up(((category, day), count, revenue) for category, day, count, revenue, _ in entries)
         old_daily = DailyTotal.objects.filter(day__in={day for _, day in daily})
-        write_daily_totals(_add_old_figures(daily, daily_figures(old_daily)))
-        overall = add_up((category, count, revenue) for category, _, count, revenue, _ in entries)
-        newest = max((received_at for *_, received_at in entries), default=None)
-        write_totals(_add_old_figures(overall, overall_figures(Total.objects.all())), newest)
+        write_totals(
+            _add_old_figures(daily, daily_figures(old_daily)),
+            _add_old_figures(sum_over_days(daily), overall_figures(Total.objects.all())),
+            newest=max((received_at for *_, received_at in entries), default=None),
+        )
         ingest_minutes.fold((received_at, count) for _, _, count, _, received_at in entries)
     return len(entries)
 
@@ -95,19 +98,20 @@ def daily_figures(source: QuerySet[Any]) -> Iterator[tuple[CategoryDay, int, Dec
     return (((category, day), count, revenue) for category, day, count, revenue in rows)
 
 
-def overall_figures(source: QuerySet[Any]) -> Iterator[tuple[str | None, int, Decimal]]:
+def overall_figures(source: QuerySet[Any]) -> Iterator[tuple[CategoryTotal, int, Decimal]]:
     """Yield the rows of totals, or of the journal, for `add_up`, without regard to days."""
-    return iter(source.values_list("category", "sales_count", "revenue"))
+    rows = source.values_list("category", "sales_count", "revenue")
+    return (((category, None), count, revenue) for category, count, revenue in rows)
 
 
-def write_daily_totals(figures: Mapping[CategoryDay, Figures]) -> None:
-    """Insert or replace totals by category and day."""
+def sum_over_days(daily: Mapping[CategoryDay, Figures]) -> dict[CategoryTotal, Figures]:
+    return add_up(((category, None), *figures) for (category, _), figures in daily.items())
+
+
+def write_totals(
+    daily: Mapping[CategoryDay, Figures], overall: Mapping[CategoryTotal, Figures], newest: datetime.datetime | None
+) -> None:
+    """Insert or replace totals. `newest` is when the newest of their sales was received."""
     with connection.cursor() as cursor:
-        cursor.execute(WRITE_DAILY_TOTALS, [journal_entries(figures)])
-
-
-def write_totals(figures: Mapping[str | None, Figures], newest: datetime.datetime | None) -> None:
-    """Insert or replace totals by category. `newest` is when the newest of their sales was received."""
-    entries = journal_entries({(category, None): sums for category, sums in figures.items()})
-    with connection.cursor() as cursor:
-        cursor.execute(WRITE_TOTALS, [newest, entries])
+        cursor.execute(WRITE_DAILY_TOTALS, [journal_entries(daily)])
+        cursor.execute(WRITE_TOTALS, [newest, journal_entries(overall)])

@@ -1,25 +1,14 @@
 """Check the feedback's totals against the sales, and rebuild them."""
 
 import datetime
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 
 from sales.models import DailyTotal, JournalEntry, Sale, Total
 from sales.totals import ingest_minutes
-from sales.totals.feedback_folding import daily_figures, overall_figures, write_daily_totals, write_totals
-from sales.totals.figures import ZERO, CategoryDay, Figures, add_up
+from sales.totals.feedback_folding import daily_figures, overall_figures, sum_over_days, write_totals
+from sales.totals.figures import ZERO, CategoryDay, Difference, add_up
 from sales.totals.isolation import fold_lock, snapshot
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Figures of totals and journal that differ from the sum of the sales. `day` is None for all time."""
-
-    category: str | None
-    day: datetime.date | None
-    stored: Figures
-    expected: Figures
 
 
 def verify(advance: Callable[[int], object] = lambda sales: None) -> list[Difference]:
@@ -31,17 +20,14 @@ def verify(advance: Callable[[int], object] = lambda sales: None) -> list[Differ
         daily = add_up(row for model in (DailyTotal, JournalEntry) for row in daily_figures(model.objects.all()))
         overall = add_up(row for model in (Total, JournalEntry) for row in overall_figures(model.objects.all()))
         expected_daily = add_up(_every_sale(advance))
-    expected_overall = _sum_over_days(expected_daily)
-    figures = [
-        Difference(category, None, overall.get(category, ZERO), expected_overall.get(category, ZERO))
-        for category in overall.keys() | expected_overall.keys()
-    ]
-    figures += [
-        Difference(category, day, daily.get((category, day), ZERO), expected_daily.get((category, day), ZERO))
-        for category, day in daily.keys() | expected_daily.keys()
-    ]
-    differences = [difference for difference in figures if difference.stored != difference.expected]
-    return sorted(differences, key=lambda difference: (difference.day or datetime.date.min, difference.category or ""))
+    stored = daily | overall
+    expected = expected_daily | sum_over_days(expected_daily)
+    keys = sorted(stored.keys() | expected.keys(), key=lambda key: (key[1] or datetime.date.min, key[0] or ""))
+    differences = (
+        Difference(f"{key[0] or 'no category'}, {key[1] or 'all time'}", stored.get(key, ZERO), expected.get(key, ZERO))
+        for key in keys
+    )
+    return [difference for difference in differences if difference.stored != difference.expected]
 
 
 def repair(advance: Callable[[int], object] = lambda sales: None) -> None:
@@ -55,13 +41,8 @@ def repair(advance: Callable[[int], object] = lambda sales: None) -> None:
         ingest_minutes.fold(JournalEntry.objects.values_list("received_at", "sales_count"))
         for model in (DailyTotal, Total, JournalEntry):
             model.objects.all().delete()
-        write_daily_totals(daily)
         newest = Sale.objects.order_by("-received_at").values_list("received_at", flat=True).first()
-        write_totals(_sum_over_days(daily), newest)
-
-
-def _sum_over_days(daily: Mapping[CategoryDay, Figures]) -> dict[str | None, Figures]:
-    return add_up((category, *figures) for (category, _), figures in daily.items())
+        write_totals(daily, sum_over_days(daily), newest)
 
 
 def _every_sale(advance: Callable[[int], object], chunk: int = 10_000) -> Iterator[tuple[CategoryDay, int, Decimal]]:

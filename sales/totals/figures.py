@@ -2,6 +2,7 @@
 
 import datetime
 from collections.abc import Iterable
+from dataclasses import dataclass
 from decimal import Context, Decimal, Inexact, InvalidOperation, localcontext
 from typing import TypeVar
 
@@ -13,6 +14,19 @@ Key = TypeVar("Key")
 Figures = tuple[int, Decimal]  # number of sales, and their revenue
 CategoryDay = tuple[str | None, datetime.date]  # category, and day of payment in UTC
 ZERO: Figures = (0, Decimal(0))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Stored figures that differ from the sum of the sales. `name` says which: "bags, 2021-01-07"."""
+
+    name: str
+    stored: Figures
+    expected: Figures
+
+    def __str__(self) -> str:
+        comparison = "stored {} sales with revenue {:f}, expected {} with {:f}"
+        return f"{self.name}: {comparison.format(*self.stored, *self.expected)}"
 
 
 def add_up(rows: Iterable[tuple[Key, int, Decimal]]) -> dict[Key, Figures]:

@@ -87,7 +87,7 @@ def test_after_a_scan_fetch_and_sort_has_a_short_timeout(scan_first, monkeypatch
     assert find_page(Sale.objects.filter(brand="b"), ALL, size=5).is_truncated
 
 
-def test_a_truncated_page_says_how_far_the_scan_came(scan_only, monkeypatch):
+def test_a_truncated_page_says_how_far_the_scan_got(scan_only, monkeypatch):
     monkeypatch.setattr(sale_search, "SCAN_LIMIT", 4)
     page = find_page(Sale.objects.exclude(brand="a"), ALL, size=5)
     assert (orders(page), page.is_exact, page.is_truncated, page.has_more) == (["6"], False, True, False)

@@ -77,6 +77,14 @@ def test_the_search_finds_whole_ids(admin_client, words, found):
     assert orders(admin_client, q=words) == found
 
 
+def test_a_list_without_matches_offers_to_reset_the_search_and_filters(admin_client):
+    page = admin_client.get(LIST, {"q": "nothing"}).content.decode()
+
+    assert "No sales found" in page
+    assert "Reset search and filters" in page
+    assert "yielded" not in page
+
+
 @pytest.mark.parametrize(
     "query",
     [

@@ -5,7 +5,6 @@ from django.core.management.base import BaseCommand, CommandError
 
 from sales.models import Total
 from sales.totals import country_verification, feedback, feedback_verification
-from sales.totals.figures import Figures
 from salesengine.accounts.audit_log import record_command
 from salesengine.operations.progress import progress
 
@@ -29,31 +28,9 @@ class Command(BaseCommand):
             record_command(Total, "Rebuilt the totals of feedback and of countries from the sales.")
         with progress("Verifying", sales) as advance:
             differences = feedback_verification.verify(advance)
-        lines = [
-            *map(_describe, differences),
-            *map(_describe_countries, country_verification.verify()),
-            *map(_describe_country, country_verification.verify_totals()),
-        ]
-        for line in lines:
-            self.stdout.write(line)
-        if number := len(lines):
+        differences += country_verification.verify()
+        for difference in differences:
+            self.stdout.write(str(difference))
+        if number := len(differences):
             raise CommandError(f"{number} figures differ from the sales. Run verify_feedback --repair to rebuild them.")
         self.stderr.write(f"Feedback agrees with all {feedback.watermark().sales:,} sales.")
-
-
-def _describe(difference: feedback_verification.Difference) -> str:
-    what = f"{difference.category or 'no category'}, {difference.day or 'all time'}"
-    return f"{what}: {_compare(difference.stored, difference.expected)}"
-
-
-def _describe_countries(difference: country_verification.CountryDifference) -> str:
-    what = f"country {difference.id_seller_country} to {difference.id_buyer_country}, {difference.day}"
-    return f"{what}: {_compare(difference.stored, difference.expected)}"
-
-
-def _describe_country(difference: country_verification.CountryTotalDifference) -> str:
-    return f"country {difference.id_country}, {difference.side}: {_compare(difference.stored, difference.expected)}"
-
-
-def _compare(stored: Figures, expected: Figures) -> str:
-    return "stored {} sales with revenue {:f}, expected {} with {:f}".format(*stored, *expected)

@@ -158,7 +158,7 @@ def test_a_second_fold_does_not_wait():
         assert in_another_thread(without_waiting, feedback_folding.fold) == 0
 
 
-def test_a_day_of_many_rows_is_merged_with_the_same_sums(monkeypatch):
+def test_a_day_of_many_rows_is_merged_with_the_same_sums():
     for _ in range(3):
         record_sales([trade(str(seller), "2", REVENUE=seller) for seller in range(400)])
         record_sales([trade(DATE_PAYMENT="2021-01-08")])
@@ -214,7 +214,6 @@ def test_readers_see_whole_committed_batches_during_writes_and_folds(monkeypatch
     assert faults == []
     assert country_sales()["01-07", "2", "1"] == (20 * 3, 2**60 - 1)
     assert country_verification.verify() == []
-    assert country_verification.verify_totals() == []
 
 
 def test_the_migration_counts_existing_sales():
@@ -232,7 +231,6 @@ def test_the_migration_counts_existing_sales():
 
     assert country_sales() == {("01-07", "1", "2"): (1, Decimal("0.5")), ("01-08", "1", "2"): (2, Decimal("1.0"))}
     assert country_verification.verify() == []
-    assert country_verification.verify_totals() == []
     assert [day.row_count for day in CountryDay.objects.all()] == [1, 1]
 
 

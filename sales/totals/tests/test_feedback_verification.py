@@ -44,7 +44,7 @@ def test_a_wrong_total_is_found():
 
     [difference] = feedback_verification.verify()
 
-    assert (difference.category, difference.day) == ("bags", None)
+    assert difference.name == "bags, all time"
     assert (difference.stored, difference.expected) == ((2, Decimal("57.27456")), (1, Decimal("57.27456")))
 
 
@@ -53,13 +53,14 @@ def test_a_wrong_daily_total_is_found():
 
     [difference] = feedback_verification.verify()
 
-    assert (difference.category, difference.day) == (None, datetime.date(2021, 1, 7))
+    assert difference.name == "no category, 2021-01-07"
 
 
 def test_a_missing_journal_entry_is_found():
     JournalEntry.objects.all().delete()
 
-    assert [difference.day for difference in feedback_verification.verify()] == [None, datetime.date(2021, 1, 8)]
+    names = [difference.name for difference in feedback_verification.verify()]
+    assert names == ["clothing, all time", "clothing, 2021-01-08"]
 
 
 def test_a_total_without_sales_is_found():
@@ -89,7 +90,7 @@ def test_a_sale_stored_during_a_repair_is_counted_once():
     assert top_categories(FeedbackQuery("bags"))[0].sales_count == 11
 
 
-def test_nobody_folds_during_a_repair():
+def test_no_fold_runs_during_a_repair():
     folded = []
 
     feedback_verification.repair(advance=lambda sales: folded.append(in_another_thread(feedback_folding.fold)))
