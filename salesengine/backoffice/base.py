@@ -36,8 +36,10 @@ class ModelAdmin(PlainModelAdmin[Row]):
         """Describe an added or changed row for the audit log: the old and the new value of each changed field."""
         if formsets:
             return super().construct_change_message(request, form, formsets, add)
-        changes = describe_changes(form, "With" if add else "Changed")
-        return f"Added. {changes}".strip() if add else changes
+        changes = describe_changes(form)
+        if add:
+            return f"Added. With {changes}." if changes else "Added."
+        return changes and f"Changed {changes}."
 
     def log_change(self, request: HttpRequest, obj: Row, message: Any) -> Any:
         """Record nothing if the user saved a row without changing it."""
@@ -103,14 +105,10 @@ class DayRangeFilter(RangeDateFilter):  # type: ignore[misc]  # unfold has no ty
         except ValueError:
             messages.error(request, "A filter is not a day such as 2021-01-31, so the list is empty.")
             return queryset.none()
+        midnight = datetime.time(tzinfo=datetime.UTC)
         limits = {"gte": start, "lt": stop}
-        return queryset.filter(
-            **{f"{self.parameter_name}__{name}": _midnight(day) for name, day in limits.items() if day}
-        )
-
-
-def _midnight(day: datetime.date) -> datetime.datetime:
-    return datetime.datetime.combine(day, datetime.time.min, datetime.UTC)
+        times = {name: datetime.datetime.combine(day, midnight) for name, day in limits.items() if day}
+        return queryset.filter(**{f"{self.parameter_name}__{name}": time for name, time in times.items()})
 
 
 class ValuesFilter(DropdownFilter):  # type: ignore[misc]
