@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from django.db import connection, transaction
 
-from countries.csv_file import read_countries
 from countries.models import Country
 from salesengine.http.renderers import encode_json
 
@@ -18,14 +17,6 @@ class LoadResult:
     new: int
     changed: int
     unchanged: int
-
-
-def load_countries(csv_file: bytes, *, dry_run: bool = False) -> LoadResult:
-    """Store the countries of a CSV file (UTF-8, header ID_COUNTRY,COUNTRY_NAME,CONTINENT): all of them, or none.
-
-    Raises InvalidCountriesError, which lists every invalid row.
-    """
-    return store_countries(read_countries(csv_file), dry_run=dry_run)
 
 
 @transaction.atomic
