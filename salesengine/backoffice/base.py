@@ -85,7 +85,7 @@ class DayRangeFilter(RangeDateFilter):  # type: ignore[misc]  # unfold has no ty
 
     def __init__(self, field: Any, request: HttpRequest, params: dict[str, Any], *args: Any, **options: Any) -> None:
         names = [f"{options.get('field_path') or args[-1]}_{end}" for end in ("from", "to")]
-        # Include empty values: the form repeats parameters that no filter has used, and the first value would count.
+        # Record empty values too: the form repeats parameters that no filter recorded, and the first value counts.
         days = {name: params[name][-1] for name in names if name in params}
         super().__init__(field, request, params, *args, **options)
         self.used_parameters.update(days)
