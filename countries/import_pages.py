@@ -89,12 +89,10 @@ class ImportExport(ImportExportMixin):  # type: ignore[misc]
     def import_action(self, request: HttpRequest, **options: Any) -> TemplateResponse:
         """Show the form. After an upload, show the errors of the file, or the preview of its changes."""
         response: TemplateResponse = super().import_action(request, **options)
-        response.context_data = {**(response.context_data or {}), "title": "Import countries"}
-        return response
-
-    def get_import_context_data(self, **options: Any) -> dict[str, Any]:
         crumbs = [{"title": "Countries", "address": reverse("admin:countries_country_changelist")}]
-        return {"crumbs": crumbs, "columns": HEADER, "max_shown": MAX_SHOWN}
+        added = {"title": "Import countries", "crumbs": crumbs, "columns": HEADER, "max_shown": MAX_SHOWN}
+        response.context_data = (response.context_data or {}) | added
+        return response
 
     def add_data_read_fail_error_to_form(self, form: FileForm, error: Exception) -> None:
         if not isinstance(error, InvalidCountriesError):

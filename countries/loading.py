@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from django.db import connection, transaction
 
@@ -24,7 +25,8 @@ def store_countries(countries: Sequence[Country], *, dry_run: bool = False) -> L
     """Add the countries with a new id, and update the others. A dry run does the same, and rolls it back."""
     stored = Country.objects.in_bulk([country.pk for country in countries])
     new = [country for country in countries if country.pk not in stored]
-    changed = [country for country in countries if country.pk in stored and not _is_same(country, stored[country.pk])]
+    values = attrgetter("country_name", "continent")
+    changed = [each for each in countries if each.pk in stored and values(each) != values(stored[each.pk])]
     Country.objects.bulk_create(
         new + changed,
         update_conflicts=True,
@@ -45,7 +47,3 @@ def lock_countries() -> None:
     """Keep other transactions from changing countries until this one ends. They can still read them."""
     with connection.cursor() as cursor:
         cursor.execute("LOCK TABLE country IN SHARE ROW EXCLUSIVE MODE")
-
-
-def _is_same(new: Country, stored: Country) -> bool:
-    return (new.country_name, new.continent) == (stored.country_name, stored.continent)

@@ -12,7 +12,6 @@ from typing import Any
 
 import django_stubs_ext
 from django.core.exceptions import ImproperlyConfigured
-from django.templatetags.static import static
 
 from salesengine.environment import (
     BASE_DIR,
@@ -202,7 +201,7 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # attempts during a lockout do not extend it
 AXES_CLIENT_IP_CALLABLE = "salesengine.http.client_address.client_address"
-AXES_LOCKOUT_CALLABLE = "salesengine.accounts.login.lockout_page"
+AXES_LOCKOUT_CALLABLE = "salesengine.accounts.lockouts.lockout_page"
 AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "otp_token", "csrfmiddlewaretoken"]
 AXES_ENABLE_ACCESS_FAILURE_LOG = True
 AXES_ACCESS_FAILURE_LOG_PER_USER_LIMIT = 1_000_000  # at the limit axes deletes the newest entries
@@ -220,9 +219,9 @@ UNFOLD = {
     "SITE_HEADER": "Sales Engine",
     "SITE_URL": None,
     "SITE_SYMBOL": "storefront",
-    "SITE_FAVICONS": [{"rel": "icon", "href": lambda request: static("salesengine/icon.svg"), "type": "image/svg+xml"}],
-    "STYLES": [lambda request: static("salesengine/backoffice.css")],
-    "SCRIPTS": [lambda request: static("salesengine/keyboard.js")],
+    "SITE_FAVICONS": [{"rel": "icon", "href": "salesengine.backoffice.navigation.icon", "type": "image/svg+xml"}],
+    "STYLES": ["salesengine.backoffice.navigation.stylesheet"],
+    "SCRIPTS": ["salesengine.backoffice.navigation.script"],
     "COLORS": {
         "primary": {
             "50": "#eff8ff",

@@ -51,6 +51,10 @@ class UserAdmin(CheckboxLists, DjangoUserAdmin[User], ModelAdmin[User]):
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
+    fieldsets = (
+        (None, {"fields": ("username", "password", "has_second_factor")}),
+        *(DjangoUserAdmin.fieldsets or ())[1:],
+    )
     list_display = ("username", "first_name", "last_name", "group_names", "is_active", "is_staff", "has_second_factor")
     list_filter = ("is_active", "is_staff", "is_superuser", "groups")
     actions = ("unlock", "remove_second_factors")
@@ -58,13 +62,6 @@ class UserAdmin(CheckboxLists, DjangoUserAdmin[User], ModelAdmin[User]):
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         devices = TOTPDevice.objects.filter(user=OuterRef("pk"), confirmed=True)
         return super().get_queryset(request).prefetch_related("groups").annotate(has_device=Exists(devices))
-
-    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
-        fieldsets = super().get_fieldsets(request, obj)
-        if obj is None:
-            return fieldsets
-        (title, options), *others = fieldsets
-        return [(title, options | {"fields": (*options["fields"], "has_second_factor")}), *others]
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
         fields = ("last_login", "date_joined", "has_second_factor")
