@@ -36,7 +36,6 @@ from salesengine.accounts import second_factor
 from salesengine.accounts.audit_log import record_change
 
 INVALID = "invalid_token"
-MINUTE = 60
 WRONG_CODE = "This code is wrong or has been used. Wait for the next one, then try again."
 
 
@@ -125,9 +124,9 @@ def lockout_page(request: HttpRequest, response: HttpResponse | None, credential
     )
     last = failures.values_list("attempt_time", flat=True).order_by("-attempt_time").first() or timezone.now()
     seconds_left = (last + settings.AXES_COOLOFF_TIME - timezone.now()).total_seconds()
-    minutes = max(1, math.ceil(seconds_left / MINUTE))
+    minutes = max(1, math.ceil(seconds_left / 60))
     context = {"title": "Login locked", "minutes": minutes, "failures": settings.AXES_FAILURE_LIMIT}
     page = render(request, "admin/locked_out.html", admin.site.each_context(request) | context, status=429)
-    page["Retry-After"] = str(minutes * MINUTE)
+    page["Retry-After"] = str(minutes * 60)
     page["Cache-Control"] = "no-store"
     return page

@@ -1,12 +1,13 @@
-"""What unfold shows on each page (UNFOLD in the settings): the sidebar and the account menu."""
+"""What unfold shows on each page (UNFOLD in the settings): the sidebar, the account menu, and our static files."""
 
 from typing import Any
 
 from django.contrib.auth.models import User
 from django.http import HttpRequest
+from django.templatetags.static import static
 from django.urls import reverse
 
-# The title, the icon (a name from Material Symbols), and the model whose list a link leads to.
+# The title of each link, its icon (a name from Material Symbols), and the model whose list it leads to.
 GROUPS = {
     "Sales": (
         ("Sales", "receipt_long", "sales.sale"),
@@ -33,10 +34,10 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     groups: list[dict[str, Any]] = [{"items": [{"title": "Home", "icon": "home", "link": reverse("admin:index")}]}]
     for title, models in GROUPS.items():
         links = []
-        for label, icon, model in models:
+        for label, symbol, model in models:
             if request.user.has_perm(model.replace(".", ".view_")):
                 address = reverse(f"admin:{model.replace('.', '_')}_changelist")
-                links.append({"title": label, "icon": icon, "link": address})
+                links.append({"title": label, "icon": symbol, "link": address})
         if links:
             groups.append({"title": title, "separator": True, "items": links})
     return groups
@@ -48,3 +49,15 @@ def account(request: HttpRequest) -> list[dict[str, str]]:
     if isinstance(request.user, User) and request.user.has_usable_password():
         links.insert(0, {"title": "Change password", "link": reverse("admin:password_change")})
     return links
+
+
+def icon(request: HttpRequest) -> str:
+    return static("salesengine/icon.svg")
+
+
+def stylesheet(request: HttpRequest) -> str:
+    return static("salesengine/backoffice.css")
+
+
+def script(request: HttpRequest) -> str:
+    return static("salesengine/keyboard.js")
