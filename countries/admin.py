@@ -27,8 +27,7 @@ class CountryAdmin(ImportExport, ModelAdmin[Country]):
     """Deleting a country keeps its sales: reports then show its id instead of its name."""
 
     form = CountryForm
-    fields = ("id_country", "country_name", "continent")
-    list_display = ("id_country", "country_name", "continent")
+    fields = list_display = ("id_country", "country_name", "continent")
     list_filter = (("continent", AllValuesCheckboxFilter),)
     search_fields = ("id_country", "country_name")
     # Names fit in one line. An empty continent is stored as NULL, because filters would list "" as a continent.

@@ -66,7 +66,8 @@ def read_countries(csv_file: bytes) -> list[Country]:
     for line, row in rows:
         details = [row] if isinstance(row, str) else _check_row(columns, row)
         if not details:
-            country = _make_country(dict(zip(columns, row, strict=True)))
+            # Only the continent may be empty.
+            country = Country(**{name.lower(): value or None for name, value in zip(columns, row, strict=True)})
             first_line = first_lines.setdefault(country.pk, line)
             if first_line == line:
                 countries.append(country)
@@ -109,7 +110,7 @@ def _read_header(line: int, header: list[str] | str) -> list[str]:
 
 def _check_row(columns: Sequence[str], row: Sequence[str]) -> list[str]:
     """Return the errors of one row, as texts."""
-    if not _is_utf_8(row):
+    if any("\ud800" <= character <= "\udfff" for character in "".join(row)):
         return ["the row is not UTF-8; save the file in that encoding"]
     if len(row) != len(columns):
         return [f"the row has {len(row)} values instead of {len(columns)}; put quotes around values with commas"]
@@ -121,17 +122,7 @@ def _check_row(columns: Sequence[str], row: Sequence[str]) -> list[str]:
     return details
 
 
-def _is_utf_8(values: Sequence[str]) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for value in values for character in value)
-
-
 def _readable(row: list[str] | str) -> tuple[str, ...]:
     """Return the values of a row without the characters that a page cannot show."""
     values = () if isinstance(row, str) else row
     return tuple(value.encode(errors="replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}") for value in values)
-
-
-def _make_country(values: dict[str, str]) -> Country:
-    return Country(
-        id_country=values["ID_COUNTRY"], country_name=values["COUNTRY_NAME"], continent=values["CONTINENT"] or None
-    )

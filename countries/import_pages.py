@@ -5,7 +5,6 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.contrib.admin.models import ADDITION, CHANGE, LogEntry
-from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
 from django.core.files.uploadedfile import InMemoryUploadedFile
 from django.core.signing import BadSignature
@@ -19,13 +18,14 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_POST
 from import_export.admin import ImportExportMixin
 from import_export.forms import ConfirmImportForm
-from import_export.results import Result, RowResult
+from import_export.results import Result
 from unfold.contrib.import_export.forms import ImportForm
 
 from countries.csv_file import HEADER, InvalidCountriesError
 from countries.loading import lock_countries
 from countries.models import Country
 from countries.resources import CountryCSV, CountryResource, SignedFile, describe_changes
+from salesengine.accounts.audit_log import new_entry
 
 MAX_BYTES = 1_000_000
 MAX_SHOWN = 200  # rows of a preview, or of a list of errors
@@ -39,6 +39,8 @@ OUT_OF_DATE = (
 class FileForm(ImportForm):  # type: ignore[misc]  # unfold has no types
     """Asks for the file only: the library's choices of a format and a resource are fixed."""
 
+    media = forms.Media()  # without the library's script, which guesses the format
+
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.fields["format"].widget = forms.HiddenInput()
@@ -46,11 +48,6 @@ class FileForm(ImportForm):  # type: ignore[misc]  # unfold has no types
         file.label = "CSV file"
         file.widget.attrs |= {"accept": ".csv,text/csv"}
         file.error_messages["required"] = f"Choose a CSV file of at most {MAX_BYTES:,} bytes."
-
-    @property
-    def media(self) -> forms.Media:
-        """Leave out the library's script, which guesses the format."""
-        return forms.Media()
 
     def clean_import_file(self) -> InMemoryUploadedFile:
         file: InMemoryUploadedFile = self.cleaned_data["import_file"]
@@ -92,12 +89,10 @@ class ImportExport(ImportExportMixin):  # type: ignore[misc]
     def import_action(self, request: HttpRequest, **options: Any) -> TemplateResponse:
         """Show the form. After an upload, show the errors of the file, or the preview of its changes."""
         response: TemplateResponse = super().import_action(request, **options)
-        response.context_data = {**(response.context_data or {}), "title": "Import countries"}
-        return response
-
-    def get_import_context_data(self, **options: Any) -> dict[str, Any]:
         crumbs = [{"title": "Countries", "address": reverse("admin:countries_country_changelist")}]
-        return {"crumbs": crumbs, "columns": HEADER, "max_shown": MAX_SHOWN}
+        added = {"title": "Import countries", "crumbs": crumbs, "columns": HEADER, "max_shown": MAX_SHOWN}
+        response.context_data = (response.context_data or {}) | added
+        return response
 
     def add_data_read_fail_error_to_form(self, form: FileForm, error: Exception) -> None:
         if not isinstance(error, InvalidCountriesError):
@@ -123,16 +118,13 @@ class ImportExport(ImportExportMixin):  # type: ignore[misc]
             return HttpResponseRedirect(reverse("admin:countries_country_import"))
 
     def generate_log_entries(self, result: Result, request: HttpRequest) -> None:
-        file_name = request.POST["original_file_name"]
-        content_type = ContentType.objects.get_for_model(Country)
+        source = request.POST["original_file_name"][:200]
         LogEntry.objects.bulk_create(
-            LogEntry(
-                user=request.user,  # type: ignore[misc]  # admin views require a login
-                content_type=content_type,
-                object_id=row.instance.pk,
-                object_repr=str(row.instance)[:200],
-                action_flag=ADDITION if row.import_type == RowResult.IMPORT_TYPE_NEW else CHANGE,
-                change_message=f"Imported from {file_name[:200]}: {describe_changes(row.original, row.instance)}.",
+            new_entry(
+                request.user.pk,
+                row.instance,
+                f"Imported from {source}: {describe_changes(row.original, row.instance)}.",
+                ADDITION if row.is_new() else CHANGE,
             )
             for row in result
         )

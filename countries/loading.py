@@ -3,10 +3,10 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from django.db import connection, transaction
 
-from countries.csv_file import read_countries
 from countries.models import Country
 from salesengine.http.renderers import encode_json
 
@@ -20,20 +20,13 @@ class LoadResult:
     unchanged: int
 
 
-def load_countries(csv_file: bytes, *, dry_run: bool = False) -> LoadResult:
-    """Store the countries of a CSV file (UTF-8, header ID_COUNTRY,COUNTRY_NAME,CONTINENT): all of them, or none.
-
-    Raises InvalidCountriesError, which lists every invalid row.
-    """
-    return store_countries(read_countries(csv_file), dry_run=dry_run)
-
-
 @transaction.atomic
 def store_countries(countries: Sequence[Country], *, dry_run: bool = False) -> LoadResult:
     """Add the countries with a new id, and update the others. A dry run does the same, and rolls it back."""
     stored = Country.objects.in_bulk([country.pk for country in countries])
     new = [country for country in countries if country.pk not in stored]
-    changed = [country for country in countries if country.pk in stored and not _is_same(country, stored[country.pk])]
+    values = attrgetter("country_name", "continent")
+    changed = [each for each in countries if each.pk in stored and values(each) != values(stored[each.pk])]
     Country.objects.bulk_create(
         new + changed,
         update_conflicts=True,
@@ -54,7 +47,3 @@ def lock_countries() -> None:
     """Keep other transactions from changing countries until this one ends. They can still read them."""
     with connection.cursor() as cursor:
         cursor.execute("LOCK TABLE country IN SHARE ROW EXCLUSIVE MODE")
-
-
-def _is_same(new: Country, stored: Country) -> bool:
-    return (new.country_name, new.continent) == (stored.country_name, stored.continent)

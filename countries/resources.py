@@ -1,11 +1,10 @@
 """What django-import-export needs: read the CSV file, compare it with the stored countries, and export them."""
 
-from collections.abc import Callable
 from typing import Any
 
 import tablib
 from django.core import signing
-from django.utils.html import format_html
+from django.utils.html import escape, format_html
 from import_export import resources
 from import_export.fields import Field
 from import_export.formats.base_formats import CSV
@@ -37,30 +36,16 @@ class CountryCSV(CSV):  # type: ignore[misc]  # the library has no types
         return tablib.Dataset(*rows, headers=COLUMNS)
 
 
-class CountryDiff:
-    """The values of a country before and after an import, as HTML. The library sets the interface."""
-
-    def __init__(self, resource: resources.ModelResource, country: Country, is_new: bool) -> None:
-        self.old = [] if is_new else values_of(country)
-        self.new: list[str] = []
-
-    def compare_with(self, resource: resources.ModelResource, country: Country) -> None:
-        self.new = values_of(country)
+class CountryDiff(resources.Diff):  # type: ignore[misc]
+    """Shows the old value as deleted and the new one as inserted, if they differ."""
 
     def as_html(self) -> list[str]:
         """Return one HTML text for each of COLUMNS."""
-        return [_diff(old, new) for old, new in zip(self.old or self.new, self.new, strict=True)]
-
-
-def values_of(country: Country) -> list[str]:
-    """Return the values of a country in the order of COLUMNS. Without a continent, the last is ""."""
-    return [country.pk, country.country_name, country.continent or ""]
-
-
-def _diff(old: str, new: str) -> str:
-    if old == new:
-        return format_html("{}", new)
-    return format_html("<del>{}</del> <ins>{}</ins>", old or "none", new or "none")
+        before = self.right if self.new else self.left
+        return [
+            format_html("<del>{}</del> <ins>{}</ins>", old or "none", new or "none") if old != new else escape(new)
+            for old, new in zip(before, self.right, strict=True)
+        ]
 
 
 class CountryResource(resources.ModelResource):  # type: ignore[misc]
@@ -104,29 +89,29 @@ class SignedFile(BaseStorage):  # type: ignore[misc]
     """
 
     def save(self, data: bytes) -> None:
-        self.name = signing.dumps(data, salt=_salt(), serializer=Bytes, compress=True)
+        self.name = _signer().sign_object(data, serializer=Bytes, compress=True)
 
     def read(self) -> bytes:
         """Return the file. Raises signing.BadSignature after CONFIRM_WITHIN, or when a country has changed."""
-        loads: Callable[..., bytes] = signing.loads
-        return loads(self.name, salt=_salt(), serializer=Bytes, max_age=CONFIRM_WITHIN)
+        data: bytes = _signer().unsign_object(self.name, serializer=Bytes, max_age=CONFIRM_WITHIN)
+        return data
 
     def remove(self) -> None:
         """Do nothing: nothing is stored on the server."""
 
 
 class Bytes:
-    """The serializer that `signing` needs; the data is bytes already."""
+    """The serializer that signers need; the data is bytes already."""
 
     dumps = loads = staticmethod(bytes)
 
 
-def _salt() -> str:
-    return f"countries.import {fingerprint()}"
+def _signer() -> signing.TimestampSigner:
+    return signing.TimestampSigner(salt=f"countries.import {fingerprint()}")
 
 
 def describe_changes(old: Country | None, new: Country) -> str:
     """Return a text such as 'name: “Gaul” → “France”; continent: nothing → “Europe”'. `old` is None if new is added."""
-    before = values_of(old) if old else ["", "", ""]
-    changes = zip(("id", "name", "continent"), before, values_of(new), strict=True)
-    return "; ".join(f"{name}: {describe_change(a, b)}" for name, a, b in changes if a != b)
+    fields = Country._meta.concrete_fields
+    values = ((field.verbose_name, old and getattr(old, field.name), getattr(new, field.name)) for field in fields)
+    return "; ".join(f"{name}: {describe_change(before, after)}" for name, before, after in values if before != after)

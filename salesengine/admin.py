@@ -1,7 +1,5 @@
 """Register the admin pages in `salesengine.backoffice`: Django imports this module."""
 
-from salesengine.backoffice.api_keys import APIKeyAdmin
-from salesengine.backoffice.audit_log import AccessFailureLogAdmin, AccessLogAdmin, LogEntryAdmin
-from salesengine.backoffice.users import GroupAdmin, UserAdmin
+from salesengine.backoffice import api_keys, audit_log, users
 
-__all__ = ["APIKeyAdmin", "AccessFailureLogAdmin", "AccessLogAdmin", "GroupAdmin", "LogEntryAdmin", "UserAdmin"]
+__all__ = ["api_keys", "audit_log", "users"]

@@ -6,8 +6,8 @@ import pytest
 from django.db import OperationalError, connection, transaction
 from model_bakery import baker
 
-from countries.csv_file import MAX_LISTED, InvalidCountriesError, RowError, safe_cell
-from countries.loading import LoadResult, load_countries, lock_countries
+from countries.csv_file import MAX_LISTED, InvalidCountriesError, RowError, read_countries, safe_cell
+from countries.loading import LoadResult, lock_countries, store_countries
 from countries.models import Country
 from salesengine.tests.servers import waiting_at_most
 
@@ -16,14 +16,15 @@ HEADER = "ID_COUNTRY,COUNTRY_NAME,CONTINENT\n"
 pytestmark = pytest.mark.django_db
 
 
-def load(text, **options):
-    return load_countries(text.encode(), **options)
+def load(csv_file, **options):
+    csv_file = csv_file if isinstance(csv_file, bytes) else csv_file.encode()
+    return store_countries(read_countries(csv_file), **options)
 
 
 def errors_of(csv_file):
     """Return the errors of a file, after a check that nothing was stored."""
     with pytest.raises(InvalidCountriesError) as caught:
-        load_countries(csv_file if isinstance(csv_file, bytes) else csv_file.encode())
+        load(csv_file)
     assert not Country.objects.exists()
     return caught.value.errors
 
@@ -78,7 +79,7 @@ def test_blanks_around_values_are_removed():
 
 
 def test_a_byte_order_mark_is_ignored():
-    load_countries(b'\xef\xbb\xbf"ID_COUNTRY",COUNTRY_NAME,CONTINENT\r\n170,France,Europe\r\n')
+    load(b'\xef\xbb\xbf"ID_COUNTRY",COUNTRY_NAME,CONTINENT\r\n170,France,Europe\r\n')
     assert stored() == {("170", "France", "Europe")}
 
 

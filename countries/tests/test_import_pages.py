@@ -16,7 +16,7 @@ from django.utils import timezone
 from model_bakery import baker
 
 from countries import import_pages
-from countries.loading import load_countries
+from countries.loading import store_countries
 from countries.models import Country
 from salesengine.tests.clients import allow, staff_client, text_of
 
@@ -254,7 +254,7 @@ def test_an_empty_confirmation_stores_nothing(admin_client):
 
 def test_a_preview_is_out_of_date_after_another_change(admin_client, france):
     page = upload(admin_client, HEADER + "170,Gaul,Europe\n")
-    load_countries(f"{HEADER}170,Frankreich,Europe\n".encode())
+    store_countries([Country(pk="170", country_name="Frankreich", continent="Europe")])
     assert "This preview is out of date" in text_of(confirm(admin_client, page))
     assert stored() == {("170", "Frankreich", "Europe")}
 

@@ -4,9 +4,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.admin.utils import flatten, unquote
-from django.contrib.contenttypes.models import ContentType
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -18,6 +16,7 @@ from sales.backoffice.distinct_values import distinct_values
 from sales.models import RejectedEvent
 from sales.rejected.display import current_text, error_sentence
 from sales.rejected.replay import FIXED, ReplayResult, find_errors, replay, save_edit
+from salesengine.accounts.audit_log import new_entry
 from salesengine.backoffice.base import MAX_LISTED_ROWS, DayRangeFilter, ModelAdmin, NewestRowsPaginator, ValuesFilter
 
 Fields = tuple[str | tuple[str, ...], ...]
@@ -232,14 +231,10 @@ class RejectedEventAdmin(ModelAdmin[RejectedEvent]):
     def replay(self, request: HttpRequest, ids: list[int]) -> None:
         """Replay events, show the outcome, and write one entry to the audit log."""
         message = self.message_outcome(request, replay(ids, request.user.get_username()))
-        LogEntry.objects.create(
-            user_id=request.user.pk or 0,  # never 0: staff are logged in
-            content_type=ContentType.objects.get_for_model(RejectedEvent),
-            object_id=str(ids[0]) if len(ids) == 1 else None,
-            object_repr=f"{len(ids):,} event{'' if len(ids) == 1 else 's'}",
-            action_flag=CHANGE,
-            change_message=message,
-        )
+        changed = RejectedEvent(pk=ids[0]) if len(ids) == 1 else RejectedEvent
+        entry = new_entry(request.user.pk, changed, message)
+        entry.object_repr = f"{len(ids):,} event{'' if len(ids) == 1 else 's'}"
+        entry.save()
 
     def message_outcome(self, request: HttpRequest, outcome: ReplayResult) -> str:
         parts = (

@@ -115,24 +115,25 @@ def record_use(key: APIKey) -> None:
 
 
 class MayUseAPI(BasePermission):
-    """Allow keys with the view's `scope`, and staff. If API_KEY_REQUIRED is off, also allow requests without a key."""
+    """Allow keys with the view's `scope`, and staff. If API_KEY_REQUIRED is off, also allow requests without a key.
+
+    A view without a scope refuses all keys.
+    """
 
     def has_permission(self, request: Request, view: "APIView") -> bool:
         if isinstance(request.auth, APIKey):
-            _check_scope(request.auth, getattr(view, "scope", None))
+            scope, allowed = getattr(view, "scope", None), request.auth.scopes
+            if scope is None:
+                raise PermissionDenied("API keys may not do this. Staff who are logged in to the admin may.")
+            if scope not in allowed:
+                raise PermissionDenied(
+                    f"This requires an API key with the scope {scope}; yours has {', '.join(allowed)}."
+                )
         elif settings.API_KEY_REQUIRED and not request.user.is_authenticated:
             raise NotAuthenticated(KEY_REQUIRED)
         elif settings.API_KEY_REQUIRED and not request.user.is_staff:
             raise PermissionDenied(STAFF_ONLY)
         return True
-
-
-def _check_scope(key: APIKey, scope: str | None) -> None:
-    """Raise PermissionDenied unless the key has the scope. A view without a scope refuses all keys."""
-    if scope is None:
-        raise PermissionDenied("API keys may not do this. Staff who are logged in to the admin may.")
-    if scope not in key.scopes:
-        raise PermissionDenied(f"This requires an API key with the scope {scope}; yours has {', '.join(key.scopes)}.")
 
 
 def get_sender(request: Request) -> str:

@@ -1,19 +1,29 @@
-"""The login of staff: a password, and a code if the user has a second factor (`salesengine.accounts.second_factor`).
+"""The login of staff: a password, a code if the user has a second factor, and a lockout after too many failures.
 
 A session that has not passed the second factor is anonymous, in the back office and in the API. This check costs no
 query: the device is read together with the user, and the session names the device whose code it passed.
+
+django-axes counts the failures (AXES_... in the settings). To end a lockout at once, administrators use the list of
+users, and operators `manage.py axes_reset_username NAME`.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from axes.attempts import get_cool_off_threshold
+from axes.models import AccessAttempt
 from django import forms
+from django.conf import settings
+from django.contrib import admin
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import AnonymousUser, User
 from django.contrib.auth.signals import user_login_failed
 from django.db.models import OuterRef, Subquery
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 from django_otp import DEVICE_ID_SESSION_KEY
 from django_otp.forms import OTPAuthenticationFormMixin
@@ -67,14 +77,7 @@ class LoginForm(OTPAuthenticationFormMixin, AuthenticationForm):  # type: ignore
         required=False,
         max_length=20,
         help_text="The six digits from your authenticator app, or one of your recovery codes.",
-        widget=forms.TextInput(
-            {
-                "autocomplete": "one-time-code",
-                "autocapitalize": "none",
-                "spellcheck": "false",
-                "class": " ".join(BASE_INPUT_CLASSES),
-            }
-        ),
+        widget=forms.TextInput({"class": " ".join(BASE_INPUT_CLASSES)}),
     )
     otp_error_messages = OTPAuthenticationFormMixin.otp_error_messages | {
         "token_required": "Enter your code.",
@@ -110,3 +113,20 @@ class LoginForm(OTPAuthenticationFormMixin, AuthenticationForm):  # type: ignore
         code = self.cleaned_data.get("otp_token", "")
         self.cleaned_data["otp_token"] = second_factor.normalize_code(code)
         return second_factor.lock_device(user, code)
+
+
+def lockout_page(request: HttpRequest, response: HttpResponse | None, credentials: dict[str, Any]) -> HttpResponse:
+    """Return the page that replaces the login page. It is the same for a username that does not exist."""
+    failures = AccessAttempt.objects.filter(
+        username=credentials.get("username"),
+        ip_address=request.axes_ip_address,  # type: ignore[attr-defined]  # axes sets it
+        attempt_time__gt=get_cool_off_threshold(request),
+    )
+    last = failures.values_list("attempt_time", flat=True).order_by("-attempt_time").first() or timezone.now()
+    seconds_left = (last + settings.AXES_COOLOFF_TIME - timezone.now()).total_seconds()
+    minutes = max(1, math.ceil(seconds_left / 60))
+    context = {"title": "Login locked", "minutes": minutes, "failures": settings.AXES_FAILURE_LIMIT}
+    page = render(request, "admin/locked_out.html", admin.site.each_context(request) | context, status=429)
+    page["Retry-After"] = str(minutes * 60)
+    page["Cache-Control"] = "no-store"
+    return page

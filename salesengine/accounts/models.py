@@ -63,7 +63,7 @@ class ClientKeyManager(APIKeyManager):
 
 
 class APIKey(AbstractAPIKey):
-    """A key to the API. All keys with the same name belong to one client, which has at most MAX_VALID_KEYS valid."""
+    """An API key. All keys with the same name belong to one client, which may have MAX_VALID_KEYS valid keys."""
 
     name = models.CharField(
         "client",
@@ -92,7 +92,7 @@ class APIKey(AbstractAPIKey):
         return KeyState.EXPIRED if self.has_expired else KeyState.VALID
 
     def clean(self) -> None:
-        """Raise TooManyKeysError if this would be one valid key too many.
+        """Raise TooManyKeysError if the client would have more than MAX_VALID_KEYS valid keys.
 
         Call it in the transaction that saves the key: it locks the client until the transaction ends.
         """

@@ -27,7 +27,7 @@ def get_device(user: "User") -> TOTPDevice | None:
 
 
 def get_unconfirmed_device(user: "User") -> TOTPDevice:
-    """Return the device that the user can confirm. It stays the same until then."""
+    """Return the device that the user can confirm. It stays the same until it is confirmed."""
     device = TOTPDevice.objects.filter(user=user, confirmed=False).first()
     return device or TOTPDevice.objects.create(user=user, name="Phone", confirmed=False)
 

@@ -67,10 +67,10 @@ class APIKeyAdmin(ModelAdmin[APIKey]):
     def get_fieldsets(self, request: HttpRequest, obj: APIKey | None = None) -> Any:
         if obj is None:
             return [(None, {"fields": ("name", "scopes", "expiry_date"), "description": NEW_KEY})]
+        fields = ("prefix", "name", "state", "scopes", "expiry_date", "last_used", "created")
         if obj.revoked:
-            return [(None, {"fields": ("prefix", "name", "state", "scopes", "expiry_date", "last_used", "created")})]
-        fields = ("prefix", "name", "state", "scopes", "expiry_date", "revoked", "last_used", "created")
-        return [(None, {"fields": fields, "description": DELAY})]
+            return [(None, {"fields": fields})]
+        return [(None, {"fields": (*fields[:5], "revoked", *fields[5:]), "description": DELAY})]
 
     def get_readonly_fields(self, request: HttpRequest, obj: APIKey | None = None) -> tuple[str, ...]:
         return ("prefix", "name", "state", "last_used", "created") if obj else ()

@@ -1,7 +1,4 @@
-"""The audit log, the logins and the failed logins: three read-only lists with the newest entries first.
-
-They are sorted by id, which grows with time and has an index, and show the newest MAX_LISTED_ROWS rows.
-"""
+"""The audit log, the logins and the failed logins: read-only lists of the newest MAX_LISTED_ROWS entries."""
 
 from datetime import datetime
 from ipaddress import ip_address
@@ -17,7 +14,6 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 
-from salesengine.accounts.audit_log import entry_url
 from salesengine.backoffice.base import (
     MAX_LISTED_ROWS,
     DayRangeFilter,
@@ -48,17 +44,33 @@ class ModelFilter(ValuesFilter):
 
 
 class AuditLogList(ChangeList):
-    """Adds to each entry the address of the page it is about."""
+    """Adds to each entry the address of the changed row's page, if the user may open it."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         for entry in self.result_list:
-            entry.url = entry_url(entry, request)
+            model = entry.content_type and entry.content_type.model_class()
+            page = admin.site._registry.get(model)
+            may_open = page and not entry.is_deletion() and page.has_view_permission(request)
+            entry.url = entry.get_admin_url() if may_open else None
+
+
+class NewestFirst(ReadOnly, ModelAdmin[Any]):
+    """A list under `heading`, sorted by id, which grows with time and has an index."""
+
+    heading: ClassVar[str]
+    ordering = ("-id",)
+    sortable_by = ()
+    paginator = NewestRowsPaginator
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        return super().changelist_view(request, {"title": self.heading, "crumbs": []} | (extra_context or {}))
 
 
 @admin.register(LogEntry)
-class LogEntryAdmin(ReadOnly, ModelAdmin[LogEntry]):
-    list_display = ("when", "username", "action", "kind", "row", "change")
+class LogEntryAdmin(NewestFirst):
+    heading = "Audit log"
+    list_display = fields = ("when", "username", "action", "kind", "row", "change")
     list_select_related = ("user", "content_type")
     list_filter = (
         ("user", RelatedDropdownFilter),
@@ -66,16 +78,9 @@ class LogEntryAdmin(ReadOnly, ModelAdmin[LogEntry]):
         ModelFilter,
         ("action_time", DayRangeFilter),
     )
-    ordering = ("-id",)
-    sortable_by = ()
-    paginator = NewestRowsPaginator
-    fields = ("when", "username", "action", "kind", "row", "change")
 
     class Media:
         css = {"all": ["salesengine/accounts.css"]}
-
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        return super().changelist_view(request, {"title": "Audit log", "crumbs": []} | (extra_context or {}))
 
     def get_changelist(self, request: HttpRequest, **options: Any) -> type[ChangeList]:
         return AuditLogList
@@ -106,17 +111,10 @@ class LogEntryAdmin(ReadOnly, ModelAdmin[LogEntry]):
         return format_html('<span class="log-change">{}</span>', entry.get_change_message())
 
 
-class BaseLoginAdmin(ReadOnly, ModelAdmin[Any]):
-    heading: ClassVar[str]
+class LoginAdmin(NewestFirst):
     list_filter = (("attempt_time", DayRangeFilter),)
     search_fields = ("username__exact", "ip_address__exact")
     search_help_text = f"A complete username or IP address. The list shows the newest {MAX_LISTED_ROWS:,} matches."
-    ordering = ("-id",)
-    sortable_by = ()
-    paginator = NewestRowsPaginator
-
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        return super().changelist_view(request, {"title": self.heading, "crumbs": []} | (extra_context or {}))
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -144,7 +142,7 @@ class BaseLoginAdmin(ReadOnly, ModelAdmin[Any]):
 
 
 @admin.register(AccessLog)
-class AccessLogAdmin(BaseLoginAdmin):
+class AccessLogAdmin(LoginAdmin):
     heading = "Logins"
     list_display = fields = ("when", "username", "address", "logout_time", "browser")
 
@@ -154,7 +152,7 @@ class AccessLogAdmin(BaseLoginAdmin):
 
 
 @admin.register(AccessFailureLog)
-class AccessFailureLogAdmin(BaseLoginAdmin):
+class AccessFailureLogAdmin(LoginAdmin):
     heading = "Failed logins"
     list_display = fields = ("when", "username", "address", "was_locked", "browser")
 

@@ -36,8 +36,10 @@ class ModelAdmin(PlainModelAdmin[Row]):
         """Describe an added or changed row for the audit log: the old and the new value of each changed field."""
         if formsets:
             return super().construct_change_message(request, form, formsets, add)
-        changes = describe_changes(form, "With" if add else "Changed")
-        return f"Added. {changes}".strip() if add else changes
+        changes = describe_changes(form)
+        if add:
+            return f"Added. With {changes}." if changes else "Added."
+        return changes and f"Changed {changes}."
 
     def log_change(self, request: HttpRequest, obj: Row, message: Any) -> Any:
         """Record nothing if the user saved a row without changing it."""
@@ -83,7 +85,7 @@ class DayRangeFilter(RangeDateFilter):  # type: ignore[misc]  # unfold has no ty
 
     def __init__(self, field: Any, request: HttpRequest, params: dict[str, Any], *args: Any, **options: Any) -> None:
         names = [f"{options.get('field_path') or args[-1]}_{end}" for end in ("from", "to")]
-        # Include empty values: the form repeats parameters that no filter has used, and the first value would count.
+        # Record empty values too: the form repeats parameters that no filter recorded, and the first value counts.
         days = {name: params[name][-1] for name in names if name in params}
         super().__init__(field, request, params, *args, **options)
         self.used_parameters.update(days)
@@ -103,14 +105,10 @@ class DayRangeFilter(RangeDateFilter):  # type: ignore[misc]  # unfold has no ty
         except ValueError:
             messages.error(request, "A filter is not a day such as 2021-01-31, so the list is empty.")
             return queryset.none()
+        midnight = datetime.time(tzinfo=datetime.UTC)
         limits = {"gte": start, "lt": stop}
-        return queryset.filter(
-            **{f"{self.parameter_name}__{name}": _midnight(day) for name, day in limits.items() if day}
-        )
-
-
-def _midnight(day: datetime.date) -> datetime.datetime:
-    return datetime.datetime.combine(day, datetime.time.min, datetime.UTC)
+        times = {name: datetime.datetime.combine(day, midnight) for name, day in limits.items() if day}
+        return queryset.filter(**{f"{self.parameter_name}__{name}": time for name, time in times.items()})
 
 
 class ValuesFilter(DropdownFilter):  # type: ignore[misc]

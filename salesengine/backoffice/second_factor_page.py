@@ -39,68 +39,50 @@ class ProofForm(forms.Form):
         widget=forms.PasswordInput({"autocomplete": "current-password", "class": CLASSES}),
     )
 
-    def __init__(self, request: HttpRequest, *args: object) -> None:
-        super().__init__(*args)  # type: ignore[arg-type]
-        self.request = request
-
-    def clean_proof(self) -> str:
-        proof: str = self.cleaned_data["proof"]
-        user = _user(self.request)
-        if second_factor.is_code(proof):
-            is_valid = second_factor.use_code(user, proof)
-        else:
-            # Like the login page, so that wrong passwords count towards a lockout.
-            is_valid = authenticate(self.request, username=user.get_username(), password=proof) == user
-        if not is_valid:
-            raise forms.ValidationError("This is neither your password nor a valid code.")
-        return proof
-
 
 def second_factor_page(request: HttpRequest) -> HttpResponse:
-    if second_factor.get_device(_user(request)) is None:
-        return _turn_on(request)
-    return _manage(request)
+    if not isinstance(request.user, User):  # admin_view requires a login
+        raise PermissionDenied
+    return _manage(request, request.user) if second_factor.get_device(request.user) else _turn_on(request, request.user)
 
 
-def _turn_on(request: HttpRequest) -> HttpResponse:
-    user = _user(request)
+def _turn_on(request: HttpRequest, user: User) -> HttpResponse:
     form = CodeForm(request.POST if "confirm" in request.POST else None)
     if form.is_valid():
         if device := second_factor.confirm_device(user, form.cleaned_data["code"]):
             request.session.cycle_key()
             bind_session(request, device)
             record_change(user, user, "Turned the second factor on.")
-            return _show_codes(request)
+            return _page(request, is_on=True, codes=second_factor.make_recovery_codes(user))
         form.add_error("code", "This code is wrong. Check the clock of your phone, and wait for the next code.")
     device = second_factor.get_unconfirmed_device(user)
     image = mark_safe(second_factor.qr_code(device))  # noqa: S308  # an SVG path without user text
     return _page(request, form=form, qr_code=image, secret=second_factor.secret_text(device))
 
 
-def _manage(request: HttpRequest) -> HttpResponse:
-    user = _user(request)
-    form = ProofForm(request, request.POST) if {"off", "codes"} & request.POST.keys() else ProofForm(request)
+def _manage(request: HttpRequest, user: User) -> HttpResponse:
+    form = ProofForm(request.POST if {"off", "codes"} & request.POST.keys() else None)
     if form.is_valid():
-        if "codes" in request.POST:
+        if not _is_valid_proof(request, user, form.cleaned_data["proof"]):
+            form.add_error("proof", "This is neither your password nor a valid code.")
+        elif "codes" in request.POST:
             record_change(user, user, "Made new recovery codes.")
-            return _show_codes(request)
-        second_factor.remove_second_factor(user)
-        record_change(user, user, "Turned the second factor off.")
-        messages.success(request, "The second factor is off. You log in with your password only.")
-        return HttpResponseRedirect(request.path)
+            return _page(request, is_on=True, codes=second_factor.make_recovery_codes(user))
+        else:
+            second_factor.remove_second_factor(user)
+            record_change(user, user, "Turned the second factor off.")
+            messages.success(request, "The second factor is off. You log in with your password only.")
+            return HttpResponseRedirect(request.path)
     return _page(request, form=form, is_on=True, left=second_factor.count_recovery_codes(user))
 
 
-def _show_codes(request: HttpRequest) -> HttpResponse:
-    return _page(request, is_on=True, codes=second_factor.make_recovery_codes(_user(request)))
+def _is_valid_proof(request: HttpRequest, user: User, proof: str) -> bool:
+    if second_factor.is_code(proof):
+        return second_factor.use_code(user, proof)
+    # Like the login page, so that wrong passwords count towards a lockout.
+    return authenticate(request, username=user.get_username(), password=proof) == user
 
 
 def _page(request: HttpRequest, **context: object) -> HttpResponse:
     shared = admin.site.each_context(request) | {"title": "Second factor", "crumbs": []}
     return TemplateResponse(request, "admin/second_factor.html", shared | context)
-
-
-def _user(request: HttpRequest) -> User:
-    if not isinstance(request.user, User):  # admin_view requires a login
-        raise PermissionDenied
-    return request.user

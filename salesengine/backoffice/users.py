@@ -1,5 +1,6 @@
 """The pages of users and groups: Django's, with unfold's forms, second factors, and protected superusers."""
 
+from collections.abc import Callable
 from typing import Any
 
 from axes.utils import reset
@@ -21,39 +22,50 @@ from salesengine.backoffice.base import ModelAdmin
 admin.site.unregister([TOTPDevice, StaticDevice])
 admin.site.unregister([User, Group])
 
+HELP_TEXTS = {
+    "groups": "Viewers see sales and countries, and run reports. Analysts can also export reports. Operators can also "
+    "correct rejected events, change countries, and create API keys. Administrators can also manage users and "
+    "see the audit log.",
+    "user_permissions": "In addition to the permissions of the groups.",
+}
+
+
+class CheckboxLists:
+    """Show groups and permissions as checkboxes. Django's two lists side by side are too wide for a phone."""
+
+    filter_horizontal: Any = ()
+
+    class Media:
+        css = {"all": ["salesengine/accounts.css"]}
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest | None = None, **options: Any) -> Any:
+        style = "radiolist" if db_field.name == "groups" else "radiolist many-choices"  # scrolls
+        options |= {"widget": CheckboxSelectMultiple({"class": style}), "help_text": HELP_TEXTS.get(db_field.name, "")}
+        return super().formfield_for_manytomany(db_field, request, **options)  # type: ignore[misc]
+
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin[User], ModelAdmin[User]):
+class UserAdmin(CheckboxLists, DjangoUserAdmin[User], ModelAdmin[User]):
     """Only superusers can make other users superusers or change their accounts, so nobody can gain rights."""
 
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
+    fieldsets = (
+        (None, {"fields": ("username", "password", "has_second_factor")}),
+        *(DjangoUserAdmin.fieldsets or ())[1:],
+    )
     list_display = ("username", "first_name", "last_name", "group_names", "is_active", "is_staff", "has_second_factor")
     list_filter = ("is_active", "is_staff", "is_superuser", "groups")
-    filter_horizontal = ()  # Django's two lists side by side are too wide for a phone
     actions = ("unlock", "remove_second_factors")
-
-    class Media:
-        css = {"all": ["salesengine/accounts.css"]}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         devices = TOTPDevice.objects.filter(user=OuterRef("pk"), confirmed=True)
         return super().get_queryset(request).prefetch_related("groups").annotate(has_device=Exists(devices))
 
-    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
-        fieldsets = super().get_fieldsets(request, obj)
-        if obj is None:
-            return fieldsets
-        (title, options), *others = fieldsets
-        return [(title, options | {"fields": (*options["fields"], "has_second_factor")}), *others]
-
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
         fields = ("last_login", "date_joined", "has_second_factor")
         return fields if request.user.is_superuser else (*fields, "is_superuser")
-
-    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
-        return super().formfield_for_manytomany(db_field, request, **_checkboxes(db_field.name), **options)
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         return super().has_change_permission(request, obj) and _may_edit(request, obj)
@@ -71,46 +83,33 @@ class UserAdmin(DjangoUserAdmin[User], ModelAdmin[User]):
 
     @admin.action(description="Unlock the login of selected users", permissions=["change"])
     def unlock(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
-        users = [user for user in queryset if self.has_change_permission(request, user)]
-        unlocked = [user for user in users if reset(username=user.get_username())]
-        for user in unlocked:
-            self.log_change(request, user, "Unlocked the login.")
-        names = ", ".join(user.get_username() for user in unlocked)
-        messages.success(request, f"Unlocked: {names}." if unlocked else "None of these users was locked out.")
+        names = self._change_each(request, queryset, _unlock, "Unlocked the login.")
+        messages.success(request, f"Unlocked: {names}." if names else "None of these users was locked out.")
 
     @admin.action(description="Remove the second factor of selected users", permissions=["change"])
     def remove_second_factors(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
-        users = [user for user in queryset if self.has_change_permission(request, user)]
-        removed = [user for user in users if remove_second_factor(user)]
-        for user in removed:
-            self.log_change(request, user, "Removed the second factor.")
-        names = ", ".join(user.get_username() for user in removed)
-        text = f"Removed the second factor of: {names}." if removed else "No second factor that you may remove."
+        names = self._change_each(request, queryset, remove_second_factor, "Removed the second factor.")
+        text = f"Removed the second factor of: {names}." if names else "No second factor that you may remove."
         messages.success(request, text)
+
+    def _change_each(
+        self, request: HttpRequest, users: QuerySet[User], change: Callable[[User], object], message: str
+    ) -> str:
+        """Change and log the users that may be changed. Returns the names of those for which `change` is true."""
+        allowed = [user for user in users if self.has_change_permission(request, user)]
+        changed = [user for user in allowed if change(user)]
+        for user in changed:
+            self.log_change(request, user, message)
+        return ", ".join(user.get_username() for user in changed)
 
 
 @admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, ModelAdmin[Group]):
-    filter_horizontal = ()
-
-    class Media:
-        css = {"all": ["salesengine/accounts.css"]}
-
-    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest | None = None, **options: Any) -> Any:
-        return super().formfield_for_manytomany(db_field, request, **_checkboxes(db_field.name), **options)
+class GroupAdmin(CheckboxLists, DjangoGroupAdmin, ModelAdmin[Group]):
+    pass
 
 
-def _checkboxes(field: str) -> dict[str, Any]:
-    """Return the options of the field of groups or permissions: checkboxes, in a scrolling list for permissions."""
-    if field == "groups":
-        help_text = (
-            "Viewers see sales and countries, and run reports. Analysts can also export reports. Operators can also "
-            "correct rejected events, change countries, and create API keys. Administrators can also manage users and "
-            "see the audit log."
-        )
-        return {"widget": CheckboxSelectMultiple({"class": "radiolist"}), "help_text": help_text}
-    help_text = "In addition to the permissions of the groups." if field == "user_permissions" else ""
-    return {"widget": CheckboxSelectMultiple({"class": "radiolist many-choices"}), "help_text": help_text}
+def _unlock(user: User) -> bool:
+    return bool(reset(username=user.get_username()))
 
 
 def _may_edit(request: HttpRequest, user: User | None) -> bool:

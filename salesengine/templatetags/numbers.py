@@ -5,8 +5,5 @@ from django import template
 from salesengine.backoffice import numbers
 
 register = template.Library()
-for function in (
-    *(numbers.count, numbers.approximate_count, numbers.duration, numbers.percent),
-    *(numbers.money, numbers.money_text, numbers.exact_text),
-):
-    register.filter(function)
+for name in ("count", "approximate_count", "duration", "percent", "money", "money_text", "exact_text"):
+    register.filter(name, getattr(numbers, name))

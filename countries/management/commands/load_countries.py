@@ -6,8 +6,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
-from countries.csv_file import HEADER, InvalidCountriesError
-from countries.loading import load_countries
+from countries.csv_file import HEADER, InvalidCountriesError, read_countries
+from countries.loading import store_countries
 from countries.models import Country
 from salesengine.accounts.audit_log import record_command
 
@@ -40,18 +40,14 @@ class Command(BaseCommand):
     def handle(self, *, file: str, dry_run: bool, **options: Any) -> None:
         source = "standard input" if file == "-" else file
         try:
-            csv_file = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-            summary = self._load(csv_file, source, dry_run)
+            countries = read_countries(sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes())
         except OSError as error:
             raise CommandError(f"{file} cannot be read: {error.strerror}") from None
         except InvalidCountriesError as error:
             raise CommandError(f"{source}: {error}") from None
+        with transaction.atomic():
+            result = store_countries(countries, dry_run=dry_run)
+            summary = f"{result.new:,} new, {result.changed:,} changed, {result.unchanged:,} unchanged"
+            if not dry_run and (result.new or result.changed):
+                record_command(Country, f"Loaded from {source}: {summary}.")
         self.stderr.write(f"Dry run, nothing stored: {summary}" if dry_run else f"Countries: {summary}", str)
-
-    @transaction.atomic
-    def _load(self, csv_file: bytes, source: str, dry_run: bool) -> str:
-        result = load_countries(csv_file, dry_run=dry_run)
-        summary = f"{result.new:,} new, {result.changed:,} changed, {result.unchanged:,} unchanged"
-        if not dry_run and (result.new or result.changed):
-            record_command(Country, f"Loaded from {source}: {summary}.")
-        return summary

@@ -234,15 +234,15 @@ class TestLoginLists:
         log_in(client)
         client.post("/admin/logout/")
 
-        assert AccessLog.objects.get(username="jo").logout_time
-        assert "jo" in text_of(admin_client.get("/admin/axes/accesslog/?q=jo"))
+        [login] = admin_client.get("/admin/axes/accesslog/?q=jo").context["cl"].result_list
+        assert login.logout_time
 
     def test_failures_and_lockouts_are_listed(self, client, admin_client):
         fail(client, 5, name="mallory")
 
         locked_out = AccessFailureLog.objects.order_by("pk").values_list("locked_out", flat=True)
         assert list(locked_out) == [False, False, False, False, True]
-        assert text_of(admin_client.get("/admin/axes/accessfailurelog/?q=mallory")).count("mallory") >= 5
+        assert admin_client.get("/admin/axes/accessfailurelog/?q=mallory").context["cl"].result_count == 5
 
     @pytest.mark.parametrize(("words", "number"), [("mallory", 2), ("127.0.0.1", 3), ("203.0.113.9", 1), ("mal", 0)])
     def test_failures_are_found_by_complete_username_and_by_address(self, client, admin_client, words, number):

@@ -285,9 +285,13 @@ class TestAdministrators:
 
         assert TOTPDevice.objects.exists()
 
-    def test_the_list_and_the_page_of_a_user_show_whether_they_have_one(self, admin_client, phone, jo):
-        assert "Second factor" in text_of(admin_client.get("/admin/auth/user/"))
-        assert "Second factor" in text_of(admin_client.get(f"/admin/auth/user/{jo.pk}/change/"))
+    def test_the_list_and_the_page_of_a_user_show_whether_they_have_one(self, admin_client, admin_user, phone, jo):
+        page = text_of(admin_client.get("/admin/auth/user/"))
+        assert re.findall(r'"field-has_second_factor.*?title="(\w+)"', page, re.DOTALL) == ["False", "True"]
+
+        for user, shown in ((admin_user, "False"), (jo, "True")):
+            page = text_of(admin_client.get(f"/admin/auth/user/{user.pk}/change/"))
+            assert re.search(r'.*Second factor\b.*?title="(\w+)"', page, re.DOTALL)[1] == shown
 
     @pytest.mark.parametrize("model", ["otp_totp/totpdevice", "otp_static/staticdevice"])
     def test_no_page_shows_the_secrets(self, admin_client, phone, model):
