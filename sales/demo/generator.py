@@ -13,7 +13,6 @@ from typing import Generic, NamedTuple, TypeVar
 from countries.models import Country
 from sales.demo import data
 from sales.ingest.fields import SaleEvent
-from sales.models import Category
 
 REFUNDABLE_EVERY = 37  # one of this many sales may be refunded later
 CHUNK = 10_000  # sales drawn at once
@@ -179,25 +178,24 @@ def _people(rng: Random, first_id: int, size: int, homes: WeightedPool[str]) -> 
 
 
 def _products(rng: Random, size: int, sellers: Sequence[Person]) -> list[Product]:
-    category_shares = [share for share, _ in data.CATEGORIES.values()]
+    category_shares = [category.share for category in data.CATEGORIES]
     attributes = zip(
         _ids(rng, 13_000_000, size),
         WeightedPool(sellers, _long_tail(len(sellers), 0.7, offset=5)).draw(rng, size),
         WeightedPool(data.BRANDS, _long_tail(len(data.BRANDS), 1)).draw(rng, size),
-        WeightedPool(tuple(data.CATEGORIES), category_shares).draw(rng, size),
+        WeightedPool(data.CATEGORIES, category_shares).draw(rng, size),
         strict=True,
     )
     return [_product(rng, *values) for values in attributes]
 
 
-def _product(rng: Random, product_id: str, seller: Person, brand: str, category: Category) -> Product:
-    _, median_price = data.CATEGORIES[category]
-    price = rng.lognormvariate(log(median_price), data.PRICE_SPREAD)
+def _product(rng: Random, product_id: str, seller: Person, brand: str, category: data.DemoCategory) -> Product:
+    price = rng.lognormvariate(log(category.median_price), data.PRICE_SPREAD)
     decimals = 5 if rng.random() < data.CONVERTED_PRICE_SHARE else 2
     return Product(
         product_id,
         seller,
         None if rng.random() < data.NO_BRAND_SHARE else brand,
-        None if rng.random() < data.NO_CATEGORY_SHARE else category.value,
+        None if rng.random() < data.NO_CATEGORY_SHARE else category.name,
         Decimal(f"{price:.{decimals}f}"),
     )
