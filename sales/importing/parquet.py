@@ -54,11 +54,8 @@ class ParquetFile:
         self.total = rows.metadata.num_rows
         self.size = Path(name).stat().st_size
         names = rows.schema_arrow.names
-        try:
-            fields = columns.header_fields(names)
-        except ValueError as error:
-            raise ImportFileError(f"cannot be imported: {error}") from None
-        self.fields = {name: field for name, field in zip(names, fields, strict=True) if field is not None}
+        fields = zip(names, columns.header_fields(names), strict=True)
+        self.fields = {name: field for name, field in fields if field is not None}
 
     def identity(self) -> bytes:
         return self.fingerprint
