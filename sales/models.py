@@ -187,7 +187,7 @@ class CountryDailyTotal(models.Model):
 
     class Meta:
         db_table = "country_daily_total"
-        # For merging, which deletes a day. A BRIN index is cheap to write; a migration drops the index of the ids.
+        # Merging deletes the rows of a day. A BRIN index is cheap to write; a migration drops the primary key.
         indexes = [BrinIndex(fields=("day",), name="country_daily_total_day", pages_per_range=16, autosummarize=True)]
 
 

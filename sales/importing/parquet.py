@@ -19,7 +19,7 @@ from sales.ingest.batches import Batch
 from sales.ingest.fields import FIELDS
 from salesengine.http.renderers import encode_json
 
-# Whether a column of this type is cast to text, by the Python type of its field. Ids may be integers.
+# The types of columns that are cast to text, as a test for each Python type of a field. Ids may be integers.
 CASTS: dict[type, Callable[[Any], bool]] = {datetime.datetime: pa.types.is_temporal, Decimal: pa.types.is_floating}
 
 

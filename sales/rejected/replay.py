@@ -33,8 +33,8 @@ class ReplayResult:
 def replay(ids: Iterable[int], user: str) -> ReplayResult:
     """Store rejected events as sales of their original senders, oldest first. Invalid events stay rejected.
 
-    `ids` are row ids. Each BATCH_SIZE of them share a transaction; when one fails, the transactions before it stay
-    committed. Inside a transaction of the caller, all belong to that one.
+    `ids` are row ids. Each BATCH_SIZE of them share a transaction; if one fails, the earlier ones stay committed.
+    Inside a transaction of the caller, they are all part of that transaction.
     Raises django.db.Error when the database fails or is unavailable.
     """
     outcomes: Counter[str] = Counter()
@@ -74,7 +74,7 @@ def _replay_batch(ids: Sequence[int], user: str) -> Mapping[str, int]:
         valid, errors = _lock_waiting(ids)
         sale_ids: dict[int, int] = {}
         duplicates = 0
-        # All transactions go through the senders in the same order, so that EVENT_IDs cannot deadlock.
+        # All transactions process the senders in the same order, so that their claims on EVENT_IDs cannot deadlock.
         for sender, events in sorted(valid.items()):
             recorded = record_sales(list(events.values()), sender)
             duplicates += len(recorded.duplicates)
