@@ -101,9 +101,6 @@ class CategoryFigures(models.Model):
     class Meta:
         abstract = True
 
-    def __str__(self) -> str:
-        return f"{self.category}: {self.sales_count} sales, revenue {self.revenue}"
-
 
 class JournalEntry(CategoryFigures):
     """The figures that one batch added to one category and payment day (UTC). Folding moves them into the totals."""
@@ -190,7 +187,7 @@ class CountryDailyTotal(models.Model):
 
     class Meta:
         db_table = "country_daily_total"
-        # For merging, which deletes a day. A BRIN index is cheap to write; a migration drops the index of the ids.
+        # Merging deletes the rows of a day. A BRIN index is cheap to write; a migration drops the primary key.
         indexes = [BrinIndex(fields=("day",), name="country_daily_total_day", pages_per_range=16, autosummarize=True)]
 
 
@@ -233,9 +230,6 @@ class EventId(models.Model):
     class Meta:
         db_table = "event_ids"
 
-    def __str__(self) -> str:
-        return f"{self.event_id} of {self.sender}"
-
 
 class IdempotencyKey(models.Model):
     """The response to the first request with an Idempotency-Key, returned again when a client retries the request."""
@@ -250,9 +244,6 @@ class IdempotencyKey(models.Model):
 
     class Meta:
         db_table = "idempotency_keys"
-
-    def __str__(self) -> str:
-        return f"{self.key} of {self.sender}"
 
 
 class RejectedEvent(models.Model):
@@ -313,6 +304,3 @@ class FileImport(models.Model):
 
     class Meta:
         db_table = "file_imports"
-
-    def __str__(self) -> str:
-        return f"{self.name}, to line {self.lines}"

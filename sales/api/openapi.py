@@ -1,11 +1,12 @@
 """Describe the sales API for /openapi.json, from the fields of the sale event."""
 
 import json
+from typing import Any
 
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
 from sales.api.parameters import LIMIT, SalesQuery
-from sales.api.reading import ATTRIBUTES, MAX_LINES, READ_TIMEOUT
+from sales.api.reading import MAX_LINES, READ_TIMEOUT
 from sales.ingest.batches import JSON, NDJSON
 from sales.ingest.fields import FILTERS, NOT_NUL, EventField
 from sales.ingest.idempotency import KEY
@@ -14,113 +15,91 @@ from sales.models import Category
 from salesengine.http import problem_types as types
 from salesengine.http.openapi import problem_responses
 
+TEXT = {"type": "string"}
+COUNT = {"type": "integer", "minimum": 0}
+
+
+def _object(properties: dict[str, Any], *optional: str) -> dict[str, Any]:
+    required = [name for name in properties if name not in optional]
+    return {"type": "object", "properties": properties, "required": required}
+
+
+def _list(items: dict[str, Any], **limits: int) -> dict[str, Any]:
+    return {"type": "array", "items": items, **limits}
+
+
 EVENT_SCHEMA = EVENT.json_schema()
 SALE_PROPERTIES = {"ID": {"type": "integer"}, **EVENT_SCHEMA["properties"], "REVENUE": {"type": "number"}}
-STORED_SCHEMA = {"type": "object", "properties": SALE_PROPERTIES, "required": list(SALE_PROPERTIES)}
-READ_SCHEMA = {
-    "type": "object",
-    "properties": {**SALE_PROPERTIES, "RECEIVED_AT": {"type": "string", "format": "date-time"}},
-    "required": list(ATTRIBUTES),
-}
-PAGE_SCHEMA = {
-    "type": "object",
-    "properties": {
-        "results": {"type": "array", "items": READ_SCHEMA},
-        "next": {"type": ["string", "null"], "format": "uri"},
+STORED_SCHEMA = _object(SALE_PROPERTIES)
+READ_SCHEMA = _object({**SALE_PROPERTIES, "RECEIVED_AT": TEXT | {"format": "date-time"}})
+PAGE_SCHEMA = _object({"results": _list(READ_SCHEMA), "next": {"type": ["string", "null"], "format": "uri"}})
+ORDER_SCHEMA = _object({"id_order": TEXT, "results": _list(READ_SCHEMA, minItems=1)})
+REJECTED_SCHEMA = _object(
+    {
+        "index": COUNT | {"description": "the position among the events, from 0"},
+        "line": {"type": "integer", "minimum": 1, "description": "the line of newline-delimited JSON"},
+        "errors": _list(_object({"pointer": TEXT, "detail": TEXT})),
     },
-    "required": ["results", "next"],
-}
-ORDER_SCHEMA = {
-    "type": "object",
-    "properties": {"id_order": {"type": "string"}, "results": {"type": "array", "items": READ_SCHEMA, "minItems": 1}},
-    "required": ["id_order", "results"],
-}
-COUNT = {"type": "integer", "minimum": 0}
-COUNTS_SCHEMA = {
-    "type": "object",
-    "properties": {
-        "accepted": {**COUNT, "description": "events stored by this request"},
-        "duplicate": {**COUNT, "description": "events stored before, with the same EVENT_ID and content"},
-        "rejected": {**COUNT, "description": "events not stored; only with on_error=skip"},
-        "errors": {
-            "type": "array",
-            "description": "the errors of each rejected event; only with on_error=skip",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "index": {**COUNT, "description": "the position among the events, from 0"},
-                    "line": {"type": "integer", "minimum": 1, "description": "the line of newline-delimited JSON"},
-                    "errors": {
-                        "type": "array",
-                        "items": {
-                            "type": "object",
-                            "properties": {"pointer": {"type": "string"}, "detail": {"type": "string"}},
-                            "required": ["pointer", "detail"],
-                        },
-                    },
-                },
-                "required": ["index", "errors"],
-            },
-        },
+    "line",
+)
+COUNTS_SCHEMA = _object(
+    {
+        "accepted": COUNT | {"description": "events stored by this request"},
+        "duplicate": COUNT | {"description": "events stored before, with the same EVENT_ID and content"},
+        "rejected": COUNT | {"description": "events not stored; only with on_error=skip"},
+        "errors": _list(REJECTED_SCHEMA)
+        | {"description": "the errors of each rejected event; only with on_error=skip"},
     },
-    "required": ["accepted", "duplicate", "rejected"],
-}
-FEEDBACK_SCHEMA = {
-    "type": "array",
-    "maxItems": 3,
-    "items": {
-        "type": "object",
-        "properties": {
-            "category": {"type": "string", "enum": Category.values},
+    "errors",
+)
+FEEDBACK_SCHEMA = _list(
+    _object(
+        {
+            "category": TEXT | {"enum": Category.values},
             "sales_count": {"type": "integer"},
             "total_revenue": {"type": "number"},
-        },
-        "required": ["category", "sales_count", "total_revenue"],
-    },
-}
+        }
+    ),
+    maxItems=3,
+)
 PERIOD = [
     OpenApiParameter(
-        "start_date",
-        str,
-        description="only sales paid at or after this time: an ISO 8601 date, or date and time, UTC",
+        "start_date", description="only sales paid at or after this time: an ISO 8601 date, or date and time, UTC"
     ),
     OpenApiParameter(
-        "end_date", str, description="only sales paid until this time, which is included; a date means its whole day"
+        "end_date", description="only sales paid until this time, which is included; a date means its whole day"
     ),
 ]
 
 EVENT_EXAMPLE = {**EXAMPLE, "EVENT_ID": "shop-1-000042"}
-NDJSON_EXAMPLE = "\n".join(json.dumps(event) for event in (EVENT_EXAMPLE, EXAMPLE))
 STORED_EXAMPLE = {"ID": 50001, **EVENT_EXAMPLE, "DATE_PAYMENT": "2021-01-07T00:09:24Z", "REVENUE": 57.27456}
 READ_EXAMPLE = {**STORED_EXAMPLE, "EVENT_ID": None, "RECEIVED_AT": "2021-01-07T00:09:25.130512Z"}
-SKIPPED_EXAMPLE = {
-    "accepted": 1,
-    "duplicate": 0,
-    "rejected": 1,
-    "errors": [
-        {"index": 1, "errors": [{"pointer": "/REVENUE", "detail": "must be a number, such as 57.27456"}]},
-    ],
+COUNTS_EXAMPLE = {"accepted": 2, "duplicate": 0, "rejected": 0}
+REJECTED_EXAMPLE = {
+    "index": 1,
+    "errors": [{"pointer": "/REVENUE", "detail": "must be a number, such as 57.27456"}],
 }
-REPLAYED = OpenApiParameter(
-    "Idempotent-Replayed",
-    location=OpenApiParameter.HEADER,
-    response=[200, 201, 207],
-    enum=["true"],
-    description="this is the stored response to an earlier request with the same Idempotency-Key",
-)
 
 
-def text_schema(field: EventField, min_length: int = 1) -> dict[str, object]:
-    return {"type": "string", "minLength": min_length, "maxLength": field.max_length, "pattern": NOT_NUL}
+def _request(name: str, body: Any, media_type: str = JSON) -> OpenApiExample:
+    return OpenApiExample(name, body, request_only=True, media_type=media_type)
 
 
-def filter_parameter(name: str, field: EventField) -> OpenApiParameter:
+def _response(name: str, body: Any, *statuses: str) -> OpenApiExample:
+    return OpenApiExample(name, body, response_only=True, status_codes=[*statuses])
+
+
+def _text(field: EventField, min_length: int = 1) -> dict[str, Any]:
+    return TEXT | {"minLength": min_length, "maxLength": field.max_length, "pattern": NOT_NUL}
+
+
+def _filter(name: str, field: EventField) -> OpenApiParameter:
     label = f"{'id of the ' if field.is_id else ''}{field.model_field.verbose_name}"
     empty = "" if field.is_required else f"; empty: sales without a {label}"
     if field.choices:
-        schema: dict[str, object] = {"type": "string", "enum": [*([""] if empty else []), *field.choices]}
+        schema = TEXT | {"enum": [*([""] if empty else []), *field.choices]}
     else:
-        schema = text_schema(field, min_length=0 if empty else 1)
+        schema = _text(field, min_length=0 if empty else 1)
     return OpenApiParameter(name, schema, description=f"the exact {label}{empty}")
 
 
@@ -137,29 +116,30 @@ ingest = extend_schema(
     parameters=[
         OpenApiParameter(
             "on_error",
-            str,
             enum=["stop", "skip"],
             default="stop",
             description="skip: store the valid events, list the invalid ones and keep them in the back office",
         ),
         OpenApiParameter(
-            "dry_run",
-            str,
-            enum=["true", "false"],
-            default="false",
-            description="true: check everything, store nothing",
+            "dry_run", enum=["true", "false"], default="false", description="true: check everything, store nothing"
         ),
         OpenApiParameter(
             "Idempotency-Key",
-            {"type": "string", "pattern": f"^(?:{KEY.pattern})$"},
+            TEXT | {"pattern": f"^(?:{KEY.pattern})$"},
             OpenApiParameter.HEADER,
             description="a new value, such as a UUID, for each new request; a retry with the same value stores nothing",
         ),
-        REPLAYED,
+        OpenApiParameter(
+            "Idempotent-Replayed",
+            location=OpenApiParameter.HEADER,
+            response=[200, 201, 207],
+            enum=["true"],
+            description="this is the stored response to an earlier request with the same Idempotency-Key",
+        ),
     ],
     request={
-        JSON: {"oneOf": [EVENT_SCHEMA, {"type": "array", "items": EVENT_SCHEMA}]},
-        NDJSON: {"type": "string", "description": "one event per line"},
+        JSON: {"oneOf": [EVENT_SCHEMA, _list(EVENT_SCHEMA)]},
+        NDJSON: TEXT | {"description": "one event per line"},
     },
     responses={
         200: OpenApiResponse(
@@ -179,17 +159,16 @@ ingest = extend_schema(
         ),
     },
     examples=[
-        OpenApiExample("One event", EVENT_EXAMPLE, request_only=True, media_type=JSON),
-        OpenApiExample("A list of events", [EVENT_EXAMPLE, EXAMPLE], request_only=True, media_type=JSON),
-        OpenApiExample("One event per line", NDJSON_EXAMPLE, request_only=True, media_type=NDJSON),
-        OpenApiExample("The stored sale", STORED_EXAMPLE, response_only=True, status_codes=["200", "201"]),
-        OpenApiExample(
-            "The counts of a list",
-            {"accepted": 2, "duplicate": 0, "rejected": 0},
-            response_only=True,
-            status_codes=["200", "201"],
+        _request("One event", EVENT_EXAMPLE),
+        _request("A list of events", [EVENT_EXAMPLE, EXAMPLE]),
+        _request("One event per line", f"{json.dumps(EVENT_EXAMPLE)}\n{json.dumps(EXAMPLE)}", NDJSON),
+        _response("The stored sale", STORED_EXAMPLE, "200", "201"),
+        _response("The counts of a list", COUNTS_EXAMPLE, "200", "201"),
+        _response(
+            "One of two events was rejected",
+            COUNTS_EXAMPLE | {"accepted": 1, "rejected": 1, "errors": [REJECTED_EXAMPLE]},
+            "207",
         ),
-        OpenApiExample("One of two events was rejected", SKIPPED_EXAMPLE, response_only=True, status_codes=["207"]),
     ],
 )
 
@@ -200,7 +179,7 @@ feedback = extend_schema(
         "category are not counted. Revenue is exact. An API key needs the scope `read`."
     ),
     parameters=[
-        OpenApiParameter("category", str, enum=Category.values, description="only this category"),
+        OpenApiParameter("category", enum=Category.values, description="only this category"),
         *PERIOD,
     ],
     responses={200: FEEDBACK_SCHEMA, **problem_responses(types.INVALID_REQUEST)},
@@ -217,7 +196,7 @@ sales = extend_schema(
         "helps. An API key needs the scope `read`."
     ),
     parameters=[
-        *(filter_parameter(name, field) for name, field in FILTERS.items()),
+        *(_filter(name, field) for name, field in FILTERS.items()),
         *PERIOD,
         OpenApiParameter(
             "limit",
@@ -225,9 +204,7 @@ sales = extend_schema(
             description="the number of sales on a page",
         ),
         OpenApiParameter(
-            "cursor",
-            str,
-            description="where the page begins, from `next`; other parameters may change between pages",
+            "cursor", description="where the page begins, from `next`; other parameters may change between pages"
         ),
         OpenApiParameter(
             "Link", str, OpenApiParameter.HEADER, response=[200], description='the next page: `<...>; rel="next"`'
@@ -235,14 +212,13 @@ sales = extend_schema(
     ],
     responses={200: PAGE_SCHEMA, **problem_responses(types.INVALID_REQUEST, types.TOOK_TOO_LONG)},
     examples=[
-        OpenApiExample(
+        _response(
             "A page",
             {
                 "results": [READ_EXAMPLE],
                 "next": "http://127.0.0.1:8000/sales?brand=Dsquared2&limit=1&cursor=AAW4RECPtQAAAAAAAADDUQ",
             },
-            response_only=True,
-            status_codes=["200"],
+            "200",
         )
     ],
 )
@@ -256,17 +232,8 @@ order = extend_schema(
         "clients remove from a path. An API key needs the scope `read`."
     ),
     parameters=[
-        OpenApiParameter(
-            "id_order", text_schema(FILTERS["id_order"]), OpenApiParameter.PATH, description="percent-encoded"
-        )
+        OpenApiParameter("id_order", _text(FILTERS["id_order"]), OpenApiParameter.PATH, description="percent-encoded")
     ],
     responses={200: ORDER_SCHEMA, **problem_responses(types.INVALID_REQUEST, types.NOT_FOUND, types.TOOK_TOO_LONG)},
-    examples=[
-        OpenApiExample(
-            "An order of one line",
-            {"id_order": EXAMPLE["ID_ORDER"], "results": [READ_EXAMPLE]},
-            response_only=True,
-            status_codes=["200"],
-        )
-    ],
+    examples=[_response("An order of one line", {"id_order": EXAMPLE["ID_ORDER"], "results": [READ_EXAMPLE]}, "200")],
 )

@@ -124,10 +124,12 @@ def one_of(choices: Mapping[str, Any]) -> Parser:
     return parse
 
 
-def filter_value(event_field: EventField) -> Parser:
-    """Return a parser of exact values of a field, which are never empty."""
+def filter_value(event_field: EventField, *, may_be_null: bool) -> Parser:
+    """Return a parser of exact values of a field. If the value may be null, empty text stands for null."""
 
-    def parse(text: str) -> str:
+    def parse(text: str) -> str | None:
+        if may_be_null and not text:
+            return None
         if event_field.choices and text not in event_field.choices:
             raise ValueError(f"must be one of {', '.join(event_field.choices)}")
         if not event_field.choices and (not 1 <= len(text) <= event_field.max_length or "\0" in text):
@@ -137,23 +139,18 @@ def filter_value(event_field: EventField) -> Parser:
     return parse
 
 
-def filter_value_or_none(event_field: EventField) -> Parser:
-    """Return a parser that also accepts empty text for sales without a value, if the field may be null."""
-    parse = filter_value(event_field)
-    return parse if event_field.is_required else lambda text: parse(text) if text else None
-
-
 PERIOD: dict[str, Parser] = {"start_date": parse_timestamp, "end_date": parse_end}
-FEEDBACK_PARAMETERS: dict[str, Parser] = {"category": filter_value(FILTERS["category"])} | PERIOD
+FEEDBACK_PARAMETERS = {"category": filter_value(FILTERS["category"], may_be_null=False)} | PERIOD
 INGEST_PARAMETERS: dict[str, Parser] = {
     "on_error": one_of({"stop": False, "skip": True}),
     "dry_run": one_of({"true": True, "false": False}),
 }
-SALES_PARAMETERS: dict[str, Parser] = (
-    {name: filter_value_or_none(event_field) for name, event_field in FILTERS.items()}
-    | PERIOD
-    | {"limit": parse_limit, "cursor": parse_cursor}
-)
+SALES_PARAMETERS: dict[str, Parser] = {
+    **{name: filter_value(each, may_be_null=not each.is_required) for name, each in FILTERS.items()},
+    **PERIOD,
+    "limit": parse_limit,
+    "cursor": parse_cursor,
+}
 
 
 def _parse(parameters: Parameters, parsers: Mapping[str, Parser]) -> dict[str, Any]:

@@ -1,19 +1,18 @@
 """Draw the countries and the sales events of the demo marketplace."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum, auto
 from itertools import accumulate, count, islice
 from math import log
 from random import Random
-from typing import Generic, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from countries.models import Country
 from sales.demo import data
 from sales.ingest.fields import SaleEvent
-from sales.models import Category
 
 REFUNDABLE_EVERY = 37  # one of this many sales may be refunded later
 CHUNK = 10_000  # sales drawn at once
@@ -97,15 +96,10 @@ def _event(order: Order, product: Product) -> SaleEvent:
 Item = TypeVar("Item")
 
 
-class WeightedPool(Generic[Item]):
-    """Items to draw from, each with its own probability."""
-
-    def __init__(self, items: Sequence[Item], weights: Sequence[float]) -> None:
-        self.items = items
-        self.cumulative_weights = list(accumulate(weights))
-
-    def draw(self, rng: Random, size: int) -> list[Item]:
-        return rng.choices(self.items, cum_weights=self.cumulative_weights, k=size)
+def _pool(rng: Random, items: Sequence[Item], weights: Sequence[float]) -> Callable[[int], list[Item]]:
+    """Return a function that draws a number of items. Their weights are their probabilities."""
+    cumulative_weights = list(accumulate(weights))
+    return lambda size: rng.choices(items, cum_weights=cumulative_weights, k=size)
 
 
 def _long_tail(size: int, exponent: float, offset: int = 0) -> list[float]:
@@ -113,18 +107,15 @@ def _long_tail(size: int, exponent: float, offset: int = 0) -> list[float]:
     return [(rank + offset) ** -exponent for rank in range(1, size + 1)]
 
 
-STEPS = WeightedPool(
-    tuple(Step), (1 - data.ANOTHER_LINE_SHARE - data.REFUND_SHARE, data.ANOTHER_LINE_SHARE, data.REFUND_SHARE)
-)
-
-
 def _draws(rng: Random, sales: int) -> Iterator[tuple[Step, datetime, Person, Product]]:
     """Yield the random choices for each sale, drawn CHUNK at a time for speed."""
-    buyers, products = _market(rng, sales)
+    new_order_share = 1 - data.ANOTHER_LINE_SHARE - data.REFUND_SHARE
+    draw_steps = _pool(rng, tuple(Step), (new_order_share, data.ANOTHER_LINE_SHARE, data.REFUND_SHARE))
+    draw_buyers, draw_products = _market(rng, sales)
     payment_times = _payment_times(rng, sales)
     while chunk := list(islice(payment_times, CHUNK)):
         size = len(chunk)
-        yield from zip(STEPS.draw(rng, size), chunk, buyers.draw(rng, size), products.draw(rng, size), strict=True)
+        yield from zip(draw_steps(size), chunk, draw_buyers(size), draw_products(size), strict=True)
 
 
 def _payment_times(rng: Random, sales: int) -> Iterator[datetime]:
@@ -151,17 +142,16 @@ def _hours(rng: Random) -> Iterator[tuple[datetime, float]]:
             yield datetime.combine(day, time(hour), UTC), volume * share
 
 
-def _market(rng: Random, sales: int) -> tuple[WeightedPool[Person], WeightedPool[Product]]:
-    """Return the buyers and the products. Their number grows with the number of sales, up to a limit."""
-    ids = [country.id for country in data.COUNTRIES]
-    seller_homes = WeightedPool(ids, [country.sellers for country in data.COUNTRIES])
-    buyer_homes = WeightedPool(ids, [country.buyers for country in data.COUNTRIES])
-    sellers = _people(rng, 6_000_000, _clamp(sales // 40, 200, 50_000), seller_homes)
-    buyers = _people(rng, 9_000_000, _clamp(sales // 8, 120, 500_000), buyer_homes)
+def _market(rng: Random, sales: int) -> tuple[Callable[[int], list[Person]], Callable[[int], list[Product]]]:
+    """Return functions that draw buyers and products. Their number grows with the number of sales, up to a limit."""
+    seller_shares = [country.sellers for country in data.COUNTRIES]
+    buyer_shares = [country.buyers for country in data.COUNTRIES]
+    sellers = _people(rng, 6_000_000, _clamp(sales // 40, 200, 50_000), seller_shares)
+    buyers = _people(rng, 9_000_000, _clamp(sales // 8, 120, 500_000), buyer_shares)
     products = _products(rng, _clamp(sales // 4, 500, 200_000), sellers)
     return (
-        WeightedPool(buyers, _long_tail(len(buyers), 0.8, offset=2)),
-        WeightedPool(products, _long_tail(len(products), 0.6, offset=20)),
+        _pool(rng, buyers, _long_tail(len(buyers), 0.8, offset=2)),
+        _pool(rng, products, _long_tail(len(products), 0.6, offset=20)),
     )
 
 
@@ -174,30 +164,29 @@ def _ids(rng: Random, first: int, size: int) -> Iterator[str]:
     return map(str, accumulate(rng.choices(range(1, 9), k=size - 1), initial=first))
 
 
-def _people(rng: Random, first_id: int, size: int, homes: WeightedPool[str]) -> list[Person]:
-    return list(map(Person, _ids(rng, first_id, size), homes.draw(rng, size)))
+def _people(rng: Random, first_id: int, size: int, country_shares: Sequence[int]) -> list[Person]:
+    country_ids = [country.id for country in data.COUNTRIES]
+    return list(map(Person, _ids(rng, first_id, size), rng.choices(country_ids, country_shares, k=size)))
 
 
 def _products(rng: Random, size: int, sellers: Sequence[Person]) -> list[Product]:
-    category_shares = [share for share, _ in data.CATEGORIES.values()]
     attributes = zip(
         _ids(rng, 13_000_000, size),
-        WeightedPool(sellers, _long_tail(len(sellers), 0.7, offset=5)).draw(rng, size),
-        WeightedPool(data.BRANDS, _long_tail(len(data.BRANDS), 1)).draw(rng, size),
-        WeightedPool(tuple(data.CATEGORIES), category_shares).draw(rng, size),
+        rng.choices(sellers, _long_tail(len(sellers), 0.7, offset=5), k=size),
+        rng.choices(data.BRANDS, _long_tail(len(data.BRANDS), 1), k=size),
+        rng.choices(data.CATEGORIES, [category.share for category in data.CATEGORIES], k=size),
         strict=True,
     )
     return [_product(rng, *values) for values in attributes]
 
 
-def _product(rng: Random, product_id: str, seller: Person, brand: str, category: Category) -> Product:
-    _, median_price = data.CATEGORIES[category]
-    price = rng.lognormvariate(log(median_price), data.PRICE_SPREAD)
+def _product(rng: Random, product_id: str, seller: Person, brand: str, category: data.DemoCategory) -> Product:
+    price = rng.lognormvariate(log(category.median_price), data.PRICE_SPREAD)
     decimals = 5 if rng.random() < data.CONVERTED_PRICE_SHARE else 2
     return Product(
         product_id,
         seller,
         None if rng.random() < data.NO_BRAND_SHARE else brand,
-        None if rng.random() < data.NO_CATEGORY_SHARE else category.value,
+        None if rng.random() < data.NO_CATEGORY_SHARE else category.name,
         Decimal(f"{price:.{decimals}f}"),
     )

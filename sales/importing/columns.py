@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from sales.importing.sources import ImportFileError
 from sales.ingest.fields import FIELDS
 from sales.ingest.schema import NotJSON
 
@@ -36,18 +37,21 @@ class ColumnMapping:
         return self.mapped.get(normalized, normalized if normalized in FIELDS else name)
 
     def header_fields(self, names: Sequence[str]) -> list[str | None]:
-        """Return the field of each column of a header, None for dropped columns. Raises ValueError."""
+        """Return the field of each column of a header, None for dropped columns. Raises ImportFileError."""
         fields = [self.field(name) for name in names]
         for index, (name, field) in enumerate(zip(names, fields, strict=True)):
             if field is not None and field not in FIELDS:
-                raise ValueError(
-                    f"the column {name!r:.80} is not a field of a sale event; map it with --map '{name:.80}=OURS' "
-                    f"or drop it with --map '{name:.80}='; the fields are {_join(FIELDS)}"
+                raise ImportFileError(
+                    f"cannot be imported: the column {name!r:.80} is not a field of a sale event; map it with "
+                    f"--map '{name:.80}=OURS' or drop it with --map '{name:.80}='; the fields are {_join(FIELDS)}"
                 )
             if field is not None and field in fields[:index]:
-                raise ValueError(f"the columns {names[fields.index(field)]!r} and {name!r} both map to {field}")
+                first = names[fields.index(field)]
+                raise ImportFileError(f"cannot be imported: the columns {first!r} and {name!r} both map to {field}")
         if missing := REQUIRED - set(fields):
-            raise ValueError(f"no column maps to {_join(missing)}; map one with --map THEIRS=OURS")
+            raise ImportFileError(
+                f"cannot be imported: no column maps to {_join(missing)}; map one with --map THEIRS=OURS"
+            )
         return fields
 
     def rename(self, value: Any) -> Any:

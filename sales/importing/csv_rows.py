@@ -28,11 +28,7 @@ def open_csv(
         raise ImportFileError(f"has no readable header: it {header.reason}")
     if not header:
         raise ImportFileError("has no header in its first line")
-    try:
-        fields = columns.header_fields(header)
-    except ValueError as error:
-        raise ImportFileError(f"cannot be imported: {error}") from None
-    return partial(csv_batches, fields=fields, delimiter=delimiter)
+    return partial(csv_batches, fields=columns.header_fields(header), delimiter=delimiter)
 
 
 def csv_batches(lines: LineReader, fields: Sequence[str | None], delimiter: str) -> Iterator[Batch]:

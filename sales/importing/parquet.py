@@ -19,7 +19,7 @@ from sales.ingest.batches import Batch
 from sales.ingest.fields import FIELDS
 from salesengine.http.renderers import encode_json
 
-# Whether a column of this type is cast to text, by the Python type of its field. Ids may be integers.
+# The types of columns that are cast to text, as a test for each Python type of a field. Ids may be integers.
 CASTS: dict[type, Callable[[Any], bool]] = {datetime.datetime: pa.types.is_temporal, Decimal: pa.types.is_floating}
 
 
@@ -54,11 +54,8 @@ class ParquetFile:
         self.total = rows.metadata.num_rows
         self.size = Path(name).stat().st_size
         names = rows.schema_arrow.names
-        try:
-            fields = columns.header_fields(names)
-        except ValueError as error:
-            raise ImportFileError(f"cannot be imported: {error}") from None
-        self.fields = {name: field for name, field in zip(names, fields, strict=True) if field is not None}
+        fields = zip(names, columns.header_fields(names), strict=True)
+        self.fields = {name: field for name, field in fields if field is not None}
 
     def identity(self) -> bytes:
         return self.fingerprint

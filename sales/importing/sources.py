@@ -59,21 +59,17 @@ def open_source(file: str) -> Iterator[Source]:
     """Open a file or a pipe, plain or compressed with gzip; "-" is standard input. Raises ImportFileError."""
     with ExitStack() as stack:
         with translate_read_errors():
-            raw, total = _open(file, stack)
+            opened: Any = sys.stdin.buffer if file == STDIN else stack.enter_context(Path(file).open("rb"))
+            if file != STDIN and opened.seekable():
+                raw, total = opened, Path(file).stat().st_size
+            else:
+                raw, total = stack.enter_context(io.BufferedReader(_RewindableStream(opened))), None
             is_gzip = raw.read(len(GZIP)) == GZIP
             raw.seek(0)
         if file.lower().endswith(".gz") and not is_gzip:
             raise ImportFileError("is named .gz but is not compressed with gzip")
         content = io.BufferedReader(gzip.GzipFile(fileobj=raw)) if is_gzip else raw
-        yield Source("standard input" if file == STDIN else file, raw, content, total)  # type: ignore[arg-type]
-
-
-def _open(file: str, stack: ExitStack) -> tuple[io.BufferedReader, int | None]:
-    """Return the file, which the stack closes, and its size in bytes, if known."""
-    opened: Any = sys.stdin.buffer if file == STDIN else stack.enter_context(Path(file).open("rb"))  # noqa: SIM115
-    if file != STDIN and opened.seekable():
-        return opened, Path(file).stat().st_size
-    return stack.enter_context(io.BufferedReader(_RewindableStream(opened))), None
+        yield Source("standard input" if file == STDIN else file, raw, content, total)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from salesengine.http.errors import ContentTooLarge, InvalidEvents
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
-SMALL_BODY = 1_000_000  # bytes: any JSON of this size needs little enough memory to be parsed
+SMALL_BODY = 1_000_000  # bytes: parsing JSON of this size never needs much memory
 TOKENS_PER_EVENT = 32  # commas, brackets and lines of one event, even when it is indented
 
 # Splits a list into the texts of its elements, without parsing them.

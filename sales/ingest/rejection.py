@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from django.db import connection
 from psycopg.types.json import Jsonb
@@ -49,8 +48,7 @@ def short_reason(errors: Sequence[EventError]) -> str:
 
 def storable_errors(errors: Sequence[EventError]) -> list[EventError]:
     """Replace NUL, which a field's name may contain and PostgreSQL cannot store."""
-    return [{name: _without_nul(value) for name, value in error.items()} for error in errors]
-
-
-def _without_nul(value: Any) -> Any:
-    return value.replace("\0", REPLACEMENT) if isinstance(value, str) else value
+    return [
+        {name: value.replace("\0", REPLACEMENT) if isinstance(value, str) else value for name, value in error.items()}
+        for error in errors
+    ]

@@ -42,7 +42,7 @@ EventError = dict[str, str | int]  # {"pointer": a JSON pointer from the event's
 
 @dataclass(frozen=True)
 class NotJSON:
-    """Takes the place of a value whose text is not valid JSON; `reason` continues the sentence "this text …"."""
+    """A placeholder for a value whose text is not valid JSON; `reason` continues the sentence "this text …"."""
 
     reason: str
 
@@ -125,7 +125,7 @@ def parse_json(text: bytes) -> Any:
 
 
 def _event_error(details: ErrorDetails, location: Iterable[int | str] | None = None) -> EventError:
-    """Convert an error of pydantic; `location` replaces the error's own when that starts with an index of a list."""
+    """Convert an error of pydantic; `location` replaces the one in `details`, which may start with a list index."""
     message = MESSAGES.get(details["type"])
     return {
         "pointer": json_pointer(details["loc"] if location is None else location),

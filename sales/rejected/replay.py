@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from django.db import connection, transaction
 from psycopg.types.json import Jsonb
@@ -11,7 +11,7 @@ from sales.ingest.batches import parse_each
 from sales.ingest.fields import SaleEvent
 from sales.ingest.rejection import short_reason, storable_errors
 from sales.ingest.schema import EventError, validate_event
-from sales.ingest.service import CONFLICT
+from sales.ingest.service import CONFLICT, dry_run_transaction
 from sales.ingest.writer import record_sales
 from sales.models import RejectedEvent
 
@@ -30,20 +30,11 @@ class ReplayResult:
     gone: int = 0  # replayed earlier, or deleted
 
 
-@dataclass
-class _LockedEvents:
-    """The waiting events of one transaction."""
-
-    valid: dict[str, dict[int, SaleEvent]] = field(default_factory=dict)  # by sender, then by row id
-    errors: dict[int, Sequence[EventError]] = field(default_factory=dict)  # of invalid events, by row id
-    count: int = 0
-
-
 def replay(ids: Iterable[int], user: str) -> ReplayResult:
     """Store rejected events as sales of their original senders, oldest first. Invalid events stay rejected.
 
-    `ids` are row ids. Each BATCH_SIZE of them share a transaction; when one fails, the transactions before it stay
-    committed. Inside a transaction of the caller, all belong to that one.
+    `ids` are row ids. Each BATCH_SIZE of them share a transaction; if one fails, the earlier ones stay committed.
+    Inside a transaction of the caller, they are all part of that transaction.
     Raises django.db.Error when the database fails or is unavailable.
     """
     outcomes: Counter[str] = Counter()
@@ -59,9 +50,8 @@ def find_errors(text: bytes, sender: str) -> Sequence[EventError]:
     event = validate_event(value)
     if isinstance(event, list):
         return event
-    with transaction.atomic():
+    with dry_run_transaction(True):
         recorded = record_sales([event], sender, dry_run=True)
-        transaction.set_rollback(True)
     return [CONFLICT] if recorded.conflicts else []
 
 
@@ -81,45 +71,46 @@ def save_edit(pk: int, text: str) -> bool:
 
 def _replay_batch(ids: Sequence[int], user: str) -> Mapping[str, int]:
     with transaction.atomic():
-        locked = _lock_waiting(ids)
+        valid, errors = _lock_waiting(ids)
         sale_ids: dict[int, int] = {}
         duplicates = 0
-        # All transactions go through the senders in the same order, so that EVENT_IDs cannot deadlock.
-        for sender, events in sorted(locked.valid.items()):
+        # All transactions process the senders in the same order, so that their claims on EVENT_IDs cannot deadlock.
+        for sender, events in sorted(valid.items()):
             recorded = record_sales(list(events.values()), sender)
             duplicates += len(recorded.duplicates)
             for index, pk in enumerate(events):
                 if index in recorded.conflicts:
-                    locked.errors[pk] = [CONFLICT]
+                    errors[pk] = [CONFLICT]
                 else:
                     sale_ids[pk] = recorded.ids[index]
         _mark_replayed(sale_ids, user)
-        _update_errors(locked.errors)
+        _update_errors(errors)
     return {
         "stored": len(sale_ids) - duplicates,
         "duplicates": duplicates,
-        "invalid": len(locked.errors),
-        "gone": len(ids) - locked.count,
+        "invalid": len(errors),
+        "gone": len(ids) - len(sale_ids) - len(errors),
     }
 
 
-def _lock_waiting(ids: Sequence[int]) -> _LockedEvents:
-    """Lock and return the events that nobody has replayed yet.
+def _lock_waiting(ids: Sequence[int]) -> tuple[dict[str, dict[int, SaleEvent]], dict[int, Sequence[EventError]]]:
+    """Lock the events that nobody has replayed yet. Return the valid ones, by sender and row id, and the errors of the
+    others, by row id.
 
     A second replay of the same events waits here and then finds none, because PostgreSQL checks the condition again on
     rows that it had to wait for.
     """
     waiting = RejectedEvent.objects.select_for_update().filter(pk__in=ids, replayed_at=None).order_by("pk")
-    locked = _LockedEvents()
+    valid: dict[str, dict[int, SaleEvent]] = {}
+    errors: dict[int, Sequence[EventError]] = {}
     for pk, sender, content, edited in waiting.values_list("pk", "sender", "content", "mended").iterator(FETCH_SIZE):
         [value] = parse_each([bytes(content) if edited is None else edited.encode()])
         event = validate_event(value)
         if isinstance(event, list):
-            locked.errors[pk] = event
+            errors[pk] = event
         else:
-            locked.valid.setdefault(sender, {})[pk] = event
-        locked.count += 1
-    return locked
+            valid.setdefault(sender, {})[pk] = event
+    return valid, errors
 
 
 def _mark_replayed(sale_ids: Mapping[int, int], user: str) -> None:

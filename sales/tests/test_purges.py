@@ -8,7 +8,6 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
-from sales.management.commands.purge_rejected import REJECTED_EVENTS
 from sales.models import IdempotencyKey, RejectedEvent, Sale
 from sales.rejected import replay
 from sales.tests.helpers import rejected_event
@@ -59,7 +58,7 @@ class TestRejectedEvents:
         for _ in range(7):
             aged(rejected_event(), days=2)
 
-        assert list(purging.purge(REJECTED_EVENTS, timezone.now() - timedelta(days=1))) == [3, 3, 1]
+        assert list(purging.purge(RejectedEvent, "received_at", timezone.now() - timedelta(days=1))) == [3, 3, 1]
 
     @pytest.mark.parametrize(
         "arguments", [[], ["--older-than", "soon"], ["--older-than", "90"], ["--older-than", "0d"]]

@@ -1,77 +1,94 @@
-"""Delete old rows in small batches."""
+"""The base of the commands that delete old rows, a few thousand at a time."""
 
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.contrib.admin.models import DELETION
+from django.core.management.base import BaseCommand
 from django.db import connection, transaction
 from django.db.models import Model
 from django.utils import timezone
 from psycopg import sql
 
 from salesengine.accounts.audit_log import record_command
+from salesengine.operations.durations import parse_duration
 
 BATCH_SIZE = 5_000  # rows per transaction, so that no lock is held for long and an interruption loses little
-
-
-@dataclass(frozen=True)
-class PurgedTable:
-    """A table whose oldest rows are deleted, the indexed column with a row's age, and what to call the rows."""
-
-    model: type[Model]
-    timestamp: str
-    label: str
-
-
-COUNT = "SELECT count(*) FROM {table} WHERE {timestamp} < %s"
-# Skip rows that somebody else has locked, such as an event that is being replayed, until the next purge.
+# Skip rows that another transaction has locked, such as an event that is being replayed, until the next purge.
 DELETE = """
     DELETE FROM {table} WHERE ctid = ANY (ARRAY(
         SELECT ctid FROM {table} WHERE {timestamp} < %s ORDER BY {timestamp} LIMIT {limit} FOR UPDATE SKIP LOCKED
     ))
     """
+EPILOG = """\
+examples:
+  {command} --older-than {age} --dry-run
+  {command} --older-than {age}
+
+every day at 03:30, with cron:
+  30 3 * * *  cd /srv/salesengine && .venv/bin/python {command} --older-than {age}
+
+{note}The command can be interrupted at any time and run again.
+
+exit codes: 0 done, 1 failed, 2 invalid arguments
+"""
 
 
-def purge_older_than(purged: PurgedTable, age: timedelta, *, dry_run: bool) -> str:
-    """Delete the rows older than `age`, or only count them. Return a sentence that says how many.
+class PurgeCommand(BaseCommand):
+    """Delete the rows of a table that are older than --older-than, and leave an entry in the audit log."""
 
-    A purge leaves an entry in the audit log.
-    """
-    before = timezone.now() - age
-    if dry_run:
-        return f"Would delete {count(purged, before):,} {purged.label}."
-    deleted = 0
-    try:
-        for number in purge(purged, before):
-            deleted += number
-    finally:  # an interrupted purge has deleted rows too
-        message = f"Deleted {deleted:,} {purged.label}."
-        if deleted:
-            record_command(purged.model, message, DELETION)
-    return message
+    model: type[Model]
+    timestamp: str  # the indexed column with the age of a row
+    label: str  # what to call the rows
+    example_age: str
+    default_age: str | None = None  # without one, --older-than is required
+    note = ""  # a sentence for the help
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.formatter_class = RawDescriptionHelpFormatter
+        parser.epilog = EPILOG.format(command=parser.prog, age=self.example_age, note=self.note and f"{self.note}\n")
+        default = f" (default: {self.default_age})" if self.default_age else ""
+        parser.add_argument(
+            "--older-than",
+            type=self.parse_age,
+            default=self.default_age,
+            required=self.default_age is None,
+            metavar="AGE",
+            help=f"minimum age, such as 90d, 12h or 2w{default}",
+        )
+        parser.add_argument("--dry-run", action="store_true", help=f"count the {self.label}, delete nothing")
+
+    def parse_age(self, text: str) -> timedelta:
+        return parse_duration(text)
+
+    def handle(self, *, older_than: timedelta, dry_run: bool, **options: Any) -> None:
+        before = timezone.now() - older_than
+        if dry_run:
+            old = self.model._default_manager.filter(**{f"{self.timestamp}__lt": before})
+            self.stderr.write(f"Would delete {old.count():,} {self.label}.", str)
+            return
+        deleted = 0
+        try:
+            for number in purge(self.model, self.timestamp, before):
+                deleted += number
+        finally:  # an interrupted purge has deleted rows too
+            message = f"Deleted {deleted:,} {self.label}."
+            if deleted:
+                record_command(self.model, message, DELETION)
+        self.stderr.write(message, str)
 
 
-def count(purged: PurgedTable, before: datetime) -> int:
-    """Count the rows that `purge` would delete."""
-    with connection.cursor() as cursor:
-        cursor.execute(_query(COUNT, purged), [before])
-        number: int = cursor.fetchone()[0]
-    return number
-
-
-def purge(purged: PurgedTable, before: datetime) -> Iterator[int]:
+def purge(model: type[Model], timestamp: str, before: datetime) -> Iterator[int]:
     """Delete the rows from before `before`, the oldest first. Yield the number of rows after each transaction."""
+    table = sql.Identifier(model._meta.db_table)
+    delete = sql.SQL(DELETE).format(table=table, timestamp=sql.Identifier(timestamp), limit=sql.Literal(BATCH_SIZE))
     while True:
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(_query(DELETE, purged), [before])
+            cursor.execute(delete, [before])
             deleted = cursor.rowcount
         if deleted:
             yield deleted
         if deleted < BATCH_SIZE:
             return
-
-
-def _query(template: str, purged: PurgedTable) -> sql.Composed:
-    names = {"table": sql.Identifier(purged.model._meta.db_table), "timestamp": sql.Identifier(purged.timestamp)}
-    return sql.SQL(template).format(**names, limit=sql.Literal(BATCH_SIZE))

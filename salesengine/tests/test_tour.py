@@ -57,7 +57,7 @@ def stylesheets_with(text):
 
 
 FILES = {
-    "change a CSV import rule": lambda: sources_with("import csv", app="sales"),
+    "change a CSV import rule": lambda: sources_with("csv.Error", app="sales"),
     "change an option of `import_sales`": lambda: command("import_sales"),
     "add a field to the sale event": lambda: code("sales.ingest.schema.SaleEvent"),
     "change what a dry run reports": lambda: code("sales.ingest.service.ingest_batch"),

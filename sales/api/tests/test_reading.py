@@ -3,12 +3,11 @@
 import datetime
 import http.client
 import json
-from contextlib import contextmanager
 from decimal import Decimal
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
-from django.db import connection, transaction
+from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,6 +16,7 @@ from rest_framework.test import APIClient
 from sales.api import reading
 from sales.ingest import writer
 from sales.ingest.fields import SaleEvent
+from sales.ingest.service import dry_run_transaction
 from sales.models import Sale
 from sales.tests.helpers import sale_event
 from salesengine.tests.clients import problem_of
@@ -237,13 +237,6 @@ def as_parameter(value):
     return value.isoformat() if isinstance(value, datetime.datetime) else value or ""
 
 
-@contextmanager
-def rolled_back():
-    with transaction.atomic():
-        yield
-        transaction.set_rollback(True)
-
-
 @pytest.mark.django_db
 @settings(deadline=None)
 @given(
@@ -255,8 +248,8 @@ def rolled_back():
 def test_reading_all_pages_finds_each_matching_sale_once_while_sales_are_added(before, query, limit, during):
     if query.get("start_date", FIRST) > query.get("end_date", FIRST + datetime.timedelta(days=1)):
         del query["start_date"]
-    parameters = {name: value.isoformat() if name.endswith("_date") else value or "" for name, value in query.items()}
-    with rolled_back():
+    parameters = {name: as_parameter(value) for name, value in query.items()}
+    with dry_run_transaction(True):
         stored = dict(zip(record_sales(before), before, strict=True))
         old, batches = set(stored), iter(during)
 
