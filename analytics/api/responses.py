@@ -18,6 +18,7 @@ from rest_framework.exceptions import APIException
 from analytics.api.etags import make_etag, matches
 from analytics.api.parameters import ReportQuery
 from analytics.output.formats import CannotEncode
+from analytics.running.data_versions import data_version
 from analytics.running.errors import AssertionFailed, Cancelled, ReportDatabaseUnavailable, ReportFailed, TimedOut
 from analytics.running.rows import RowRange
 from analytics.running.run_log import Caller, Run, RunWatcher, logged_run
@@ -54,7 +55,7 @@ def run_report(query: ReportQuery, caller: Caller, watcher: RunWatcher, if_none_
             row_range=RowRange(limit=query.limit),
             watcher=watcher,
         ) as run:
-            etag = make_etag(query, run.result.data_version())
+            etag = make_etag(query, data_version(query.report, query.bound, run.result.watermark))
             for chunk in query.format.encode(run.result, title=query.report.title):
                 file.write(chunk)
             run.bytes = file.tell()
