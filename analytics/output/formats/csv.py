@@ -12,7 +12,7 @@ def encode_csv(result: Encodable, *, safe_cells: bool = False, title: str = "") 
     r"""Yield CSV with a header, in UTF-8, with lines that end in \n. Null is an empty cell, and empty text is "".
 
     `safe_cells` puts an apostrophe before text that a spreadsheet would run as a formula, also in column names. Without
-    it, the lines are passed through from COPY if the result offers them.
+    it, the lines come unchanged from COPY if the result offers them.
     """
     yield _lines(header_texts(result.columns, safe_cells=safe_cells))
     if not safe_cells and (lines := result.copy_csv()) is not None:

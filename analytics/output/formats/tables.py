@@ -6,15 +6,7 @@ from itertools import chain, islice
 
 from rich.cells import cell_len
 
-from analytics.output.formats.cells import (
-    CONTROL_CHARACTER,
-    NULL,
-    Encodable,
-    Texts,
-    header_texts,
-    text_pieces,
-    visible,
-)
+from analytics.output.formats.cells import CONTROL_CHARACTER, NULL, Encodable, Texts, header_texts, text_pieces, visible
 
 MARKDOWN_MARK = re.compile(r"[\\|`*_\[\]~$]")
 MARKDOWN_SPECIAL = re.compile(f"[&<>]|{MARKDOWN_MARK.pattern}|{CONTROL_CHARACTER.pattern}")

@@ -136,7 +136,7 @@ def _write_text(sheet: Worksheet, line: int, index: int, text: str, text_format:
             f"holds at most {TEXT_LENGTH:,}. Use csv, json or ndjson."
         )
     if text.startswith("<r>") and text.endswith("</r>"):
-        # XlsxWriter would take it for its own XML and write it unescaped.
+        # Otherwise XlsxWriter would treat it as its own XML and write it unescaped.
         sheet.write_rich_string(line, index, text[0], text[1], text[2:], *filter(None, [text_format]))
     else:
         sheet.write_string(line, index, text, text_format)
