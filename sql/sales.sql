@@ -3,8 +3,8 @@ title = "Sales, line by line"
 topic = "Sales"
 depends_on = ["sales", "country"]
 description = """
-All sales that meet all given conditions, the newest payment first. The list of sales in the back office shows the same
-sales for the same filters. A country without a name appears under its id.
+All sales that match every filter, the newest payment first. The list of sales in the back office shows the same sales
+for the same filters. A country without a name appears under its id.
 """
 timeout = "10m"
 

@@ -17,7 +17,7 @@ PACKAGES = ("analytics", "countries", "sales", "salesengine")
 
 
 def build_fingerprint(folder: Path) -> str:
-    """Return the SHA-256 of the product's source code and pinned packages, in hex. Every server of a build agrees."""
+    """Return the SHA-256 of the product's source code and pinned packages, in hex. It is the same on all servers."""
     sources = (path for package in PACKAGES for path in (folder / package).rglob("*.py"))
     digest = hashlib.sha256()
     for path in sorted([*folder.glob("requirements.txt"), *sources]):
@@ -32,7 +32,7 @@ BUILD = build_fingerprint(settings.BASE_DIR)
 
 
 def make_etag(query: ReportQuery, data_version: str | None) -> str | None:
-    """Return the ETag of a response. None without a version of the data."""
+    """Return the ETag of a response, or None without a version of the data."""
     if data_version is None:
         return None
     report = query.report

@@ -7,7 +7,7 @@ from typing import Any
 
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
-from analytics.api.parameters import DEFAULT_LIMIT, LIMIT, PREFERRED
+from analytics.api.parameters import DEFAULT_LIMIT, LIMIT, PREFERRED, media_type
 from analytics.definitions.parameters import Parameter, Value
 from analytics.definitions.relative_days import PHRASES
 from analytics.definitions.reports import ReportDefinition, load_reports
@@ -31,33 +31,31 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "boolean": {"type": "boolean"},
 }
 
-PARAMETER_SCHEMA = {
-    "type": "object",
-    "properties": {
-        "name": TEXT,
-        "type": TEXT | {"enum": list(SCHEMAS)},
-        "default": {"type": ["string", "null"], "description": "the value of a missing parameter"},
-        "required": {"type": "boolean"},
-        "help": TEXT,
-        "choices": {"type": "array", "items": TEXT, "description": "the allowed values; empty if any value is allowed"},
-        "minimum": {"type": ["number", "null"]},
-        "maximum": {"type": ["number", "null"]},
-    },
-    "required": ["name", "type", "default", "required", "help", "choices", "minimum", "maximum"],
-}
-REPORT_SCHEMA = {
-    "type": "object",
-    "properties": {
-        "name": TEXT,
-        "title": TEXT,
-        "description": TEXT,
-        "topic": TEXT,
-        "address": TEXT | {"format": "uri", "description": "the address that runs the report"},
-        "timeout": {"type": "number", "description": "the maximum duration of a run, in seconds"},
-        "parameters": {"type": "array", "items": PARAMETER_SCHEMA},
-    },
-    "required": ["name", "title", "description", "topic", "address", "timeout", "parameters"],
-}
+
+def _object(**properties: Any) -> dict[str, Any]:
+    """Describe an object that always has all of these properties."""
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+PARAMETER_SCHEMA = _object(
+    name=TEXT,
+    type=TEXT | {"enum": list(SCHEMAS)},
+    default={"type": ["string", "null"], "description": "the value of a missing parameter"},
+    required={"type": "boolean"},
+    help=TEXT,
+    choices={"type": "array", "items": TEXT, "description": "the allowed values; empty if any value is allowed"},
+    minimum={"type": ["number", "null"]},
+    maximum={"type": ["number", "null"]},
+)
+REPORT_SCHEMA = _object(
+    name=TEXT,
+    title=TEXT,
+    description=TEXT,
+    topic=TEXT,
+    address=TEXT | {"format": "uri", "description": "the address that runs the report"},
+    timeout={"type": "number", "description": "the maximum duration of a run, in seconds"},
+    parameters={"type": "array", "items": PARAMETER_SCHEMA},
+)
 REPORTS_EXAMPLE = [
     {
         "name": "daily_sales",
@@ -88,7 +86,7 @@ ROWS_SCHEMAS: dict[str, dict[str, Any]] = {
 
 
 def _header(name: str, schema: Any, description: str, *statuses: int) -> OpenApiParameter:
-    """Describe a header of the responses with these statuses."""
+    """Describe a header of the responses with these statuses, or with 200."""
     return OpenApiParameter(
         name, schema, OpenApiParameter.HEADER, response=[*statuses] or [200], description=description
     )
@@ -129,10 +127,7 @@ report = extend_schema(
     ),
     parameters=[
         OpenApiParameter(
-            "format",
-            str,
-            enum=list(FORMATS),
-            description="overrides the header Accept; the default is json",
+            "format", str, enum=list(FORMATS), description="overrides the header Accept; the default is json"
         ),
         OpenApiParameter(
             "limit",
@@ -144,9 +139,7 @@ report = extend_schema(
     ],
     responses={
         **{
-            (200, FORMATS[name].media_type.partition(";")[0]): OpenApiResponse(
-                ROWS_SCHEMAS.get(name, TEXT), "The rows."
-            )
+            (200, media_type(FORMATS[name])): OpenApiResponse(ROWS_SCHEMAS.get(name, TEXT), "The rows.")
             for name in PREFERRED
         },
         304: OpenApiResponse(description="The rows have not changed since that ETag. The report did not run."),

@@ -62,18 +62,18 @@ def accepted_format(accept: str) -> Format:
     ranges = [MediaType(text) for text in accept.split(",") if text.strip()]
     best = max((FORMATS[name] for name in PREFERRED), key=lambda candidate: _quality(candidate, ranges))
     if ranges and not _quality(best, ranges):
-        media_types = ", ".join(map(_media_type, FORMATS.values()))
+        media_types = ", ".join(map(media_type, FORMATS.values()))
         raise NotAcceptable(f"A report has these formats: {media_types}.")
     return best
 
 
 def _quality(candidate: Format, ranges: list[MediaType]) -> float:
     """Return the quality of the most specific range that matches the format. 0 means that it is not acceptable."""
-    matching = [media_range for media_range in ranges if media_range.match(_media_type(candidate))]
+    matching = [media_range for media_range in ranges if media_range.match(media_type(candidate))]
     most_specific = max(matching, key=lambda media_range: (media_range.specificity, media_range.quality), default=None)
     return most_specific.quality if most_specific else 0
 
 
-def _media_type(candidate: Format) -> str:
+def media_type(candidate: Format) -> str:
     """Return the media type without its charset."""
     return candidate.media_type.partition(";")[0]

@@ -1,14 +1,14 @@
 """The responses with the rows of a report.
 
-A response is complete, or it is an error: the rows are encoded into a file before the first byte is sent. Only then
-the number of rows is known, and that there are no more, and that nothing failed.
+A response is complete, or it is an error: the rows are encoded into a file before the first byte is sent. Only at the
+end of the file is it known how many rows there are, whether there are more than the limit, and that nothing failed.
 """
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
 from tempfile import SpooledTemporaryFile
 from urllib.parse import quote
+from wsgiref.util import FileWrapper
 
 from django.http import HttpResponseBase, StreamingHttpResponse
 from django.utils.cache import patch_vary_headers
@@ -18,6 +18,7 @@ from rest_framework.exceptions import APIException
 from analytics.api.etags import make_etag, matches
 from analytics.api.parameters import ReportQuery
 from analytics.output.formats import CannotEncode
+from analytics.running.data_versions import data_version
 from analytics.running.errors import AssertionFailed, Cancelled, ReportDatabaseUnavailable, ReportFailed, TimedOut
 from analytics.running.rows import RowRange
 from analytics.running.run_log import Caller, Run, RunWatcher, logged_run
@@ -42,8 +43,10 @@ def run_report(query: ReportQuery, caller: Caller, watcher: RunWatcher, if_none_
 
     `if_none_match` is the text of that header, or "". Raises APIException.
     """
-    if if_none_match and matches(etag := _current_etag(query), if_none_match):
-        return _without_body(query, etag, status=304)
+    if if_none_match:
+        with suppress(ReportFailed):  # the run fails too, and its error is the response
+            if matches(etag := _current_etag(query), if_none_match):
+                return _without_body(query, etag, status=304)
     with ExitStack() as on_error, _translated_errors():
         file = on_error.enter_context(SpooledTemporaryFile(MAX_IN_MEMORY))
         with logged_run(
@@ -54,7 +57,7 @@ def run_report(query: ReportQuery, caller: Caller, watcher: RunWatcher, if_none_
             row_range=RowRange(limit=query.limit),
             watcher=watcher,
         ) as run:
-            etag = make_etag(query, run.result.data_version())
+            etag = make_etag(query, data_version(query.report, query.bound, run.result.watermark))
             for chunk in query.format.encode(run.result, title=query.report.title):
                 file.write(chunk)
             run.bytes = file.tell()
@@ -68,16 +71,13 @@ def head(query: ReportQuery, if_none_match: str) -> HttpResponseBase:
     HEAD may omit headers that only the content determines (RFC 9110, 9.3.2).
     """
     with _translated_errors():
-        etag = make_etag(query, get_data_version(query.report, query.bound))
+        etag = _current_etag(query)
     return _without_body(query, etag, status=304 if matches(etag, if_none_match) else 200)
 
 
 def _current_etag(query: ReportQuery) -> str | None:
-    """Return the ETag of a response now. None if the report cannot be planned; running it then returns the error."""
-    try:
-        return make_etag(query, get_data_version(query.report, query.bound))
-    except ReportFailed:
-        return None
+    """Return the ETag that a response would have now. Raises ReportFailed if the report cannot be planned."""
+    return make_etag(query, get_data_version(query.report, query.bound))
 
 
 @contextmanager
@@ -94,7 +94,8 @@ def _translated_errors() -> Iterator[None]:
 
 def _with_rows(query: ReportQuery, run: Run, file: SpooledTemporaryFile[bytes], etag: str | None) -> HttpResponseBase:
     result = run.result
-    response = StreamingHttpResponse(FileChunks(file))
+    file.seek(0)
+    response = StreamingHttpResponse(FileWrapper(file, CHUNK_BYTES))  # closing it closes the file, which deletes it
     response["Content-Length"] = str(run.bytes)
     response["Report-Rows"] = str(result.row_count)
     response["Report-Row-Limit"] = str(query.limit)
@@ -103,21 +104,6 @@ def _with_rows(query: ReportQuery, run: Run, file: SpooledTemporaryFile[bytes], 
         warnings = " ".join(assertion.failure_message for assertion in result.failed_assertions)
         response["Report-Warnings"] = _as_header(warnings)
     return _with_headers(response, query, etag)
-
-
-@dataclass(frozen=True)
-class FileChunks:
-    """Read a temporary file in chunks. Closing the response closes the file, which deletes it."""
-
-    file: SpooledTemporaryFile[bytes]
-
-    def __iter__(self) -> Iterator[bytes]:
-        self.file.seek(0)
-        while chunk := self.file.read(CHUNK_BYTES):
-            yield chunk
-
-    def close(self) -> None:
-        self.file.close()
 
 
 def _without_body(query: ReportQuery, etag: str | None, status: int) -> HttpResponseBase:

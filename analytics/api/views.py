@@ -58,10 +58,11 @@ class ReportView(APIView):
     def get(self, request: Request, name: str) -> HttpResponseBase:
         caller = Caller(Channel.API, get_sender(request))
         query = _parse_query(request, name)
-        return responses.run_report(query, caller, cancel_on_disconnect(request), _if_none_match(request))
+        if_none_match = request.headers.get("If-None-Match", "")
+        return responses.run_report(query, caller, cancel_on_disconnect(request), if_none_match)
 
     def head(self, request: Request, name: str) -> HttpResponseBase:
-        return responses.head(_parse_query(request, name), _if_none_match(request))
+        return responses.head(_parse_query(request, name), request.headers.get("If-None-Match", ""))
 
 
 def _parse_query(request: Request, name: str) -> ReportQuery:
@@ -71,12 +72,7 @@ def _parse_query(request: Request, name: str) -> ReportQuery:
         raise NotFound(str(error)) from None
     except InvalidReportError as error:
         raise NotFound(f"The file of the report {name} is invalid: {error}") from None
-    accept = request.headers.get("Accept", "")
-    return parse_report_query(report, dict(request.query_params.lists()), accept)
-
-
-def _if_none_match(request: Request) -> str:
-    return request.headers.get("If-None-Match", "")
+    return parse_report_query(report, dict(request.query_params.lists()), request.headers.get("Accept", ""))
 
 
 def _description(report: ReportDefinition, request: Request) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Read report files. Each `.sql` file in SQL_DIR is a report.
 
-A file begins with a comment, the header, which is TOML (`analytics.definitions.headers`). One SELECT follows:
+A file begins with a comment, the header, in TOML (`analytics.definitions.headers`). One SELECT follows:
 
     /*
     title = "Sales by day"
@@ -72,7 +72,7 @@ class ReportDefinition:
 
     @property
     def is_volatile(self) -> bool:
-        """Whether the result or an assertion depends on the time or on chance, as far as their words tell."""
+        """Whether the words of the SQL or of an assertion make the result depend on the time or on chance."""
         return self.statement.is_volatile or any(is_volatile(assertion.sql) for assertion in self.header.assertions)
 
     @property

@@ -21,7 +21,11 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     if path.exists() and not path.is_file():
         raise FileExistsError(errno.EEXIST, "it is not an ordinary file", str(path))
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    with _new_file(draft, path) as file:
+    try:
+        file = draft.open("xb")
+    except OSError as error:  # name the final path, not the temporary one
+        raise OSError(error.errno, error.strerror, str(path)) from None
+    with file:
         try:
             if path.exists():
                 draft.chmod(path.stat().st_mode & 0o777)
@@ -32,11 +36,3 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         except BaseException:
             draft.unlink(missing_ok=True)
             raise
-
-
-def _new_file(draft: Path, path: Path) -> BinaryIO:
-    """Create the temporary file. Errors name the final path, not the temporary one."""
-    try:
-        return draft.open("xb")
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from None

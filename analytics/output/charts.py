@@ -12,7 +12,7 @@ from analytics.output.formats import text_for_people
 from salesengine.backoffice.charts import ChartFigure, Point, Series, is_drawable
 from salesengine.backoffice.numbers import count, exact_text, money_text, percent
 
-MAX_X_VALUES = 1_000  # on an x axis whose missing dates are filled in: more bars would be thinner than a pixel
+MAX_X_VALUES = 1_000  # on an x axis with filled gaps: more bars would be thinner than a pixel
 # A drawable `numeric` has at most 100 digits before the point and 16,383 after it, so sums are never rounded.
 EXACT = Context(prec=20_000)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -100,7 +100,7 @@ def _x_converter(values: Iterable[Any], *, is_line: bool) -> Callable[[Any], Any
 
 
 def _timestamp(value: date | None) -> datetime | None:
-    """Return a timestamp in UTC: a day is its beginning, and a timestamp without a time zone is taken as UTC."""
+    """Return a timestamp in UTC: the beginning of a day, or a timestamp, which is in UTC if it has no time zone."""
     if value is None:
         return None
     if not isinstance(value, datetime):
@@ -159,7 +159,7 @@ def _add(sums: Sums, x: Any, number: Decimal, url: str) -> None:
 
 
 def _adds_up(chart: Chart, formats: Mapping[str, str]) -> bool:
-    """Return whether sums of series mean something. Sums of percentages do only if they are stacked as shares."""
+    """Return whether a sum of series is meaningful. A sum of percentages is only if they are stacked as shares."""
     return chart.type == "stacked" or formats.get(chart.y[0]) != "percent"
 
 
@@ -180,9 +180,9 @@ def _number_text(number: Decimal, kind: str) -> str:
 
 
 def _fill_gaps(x_values: list[Any]) -> list[Any]:
-    """Return sorted timestamps or whole numbers with those that are missing between them, so that gaps are seen.
+    """Fill in the timestamps or whole numbers that are missing between sorted ones, so that the chart shows gaps.
 
-    The step is the largest that reaches all of them: a month, a week, a second. Texts are returned as they are.
+    The step is the largest that reaches all of them, such as a month, a week or a second. Texts stay unchanged.
     """
     if isinstance(x_values[0], datetime):
         if all(x.day == 1 and x.time() == time() for x in x_values):
@@ -211,7 +211,7 @@ def _label(x: Any) -> str:
 
 
 def _description(chart: Chart, title: str, x_count: int) -> str:
-    """Return what a screen reader says instead of the picture."""
+    """Return what a screen reader reads instead of the chart."""
     kind = {"line": "Line chart", "bar": "Bar chart", "stacked": "Stacked bar chart"}[chart.type]
     by = f" for each {chart.series}" if chart.series else ""
     return f"{title}. {kind} of {', '.join(chart.y)} by {chart.x}{by}, {_counted(x_count, 'value')} of {chart.x}."

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from analytics.definitions.parameters import BoundParameters
 from analytics.definitions.reports import ReportDefinition
@@ -11,64 +10,49 @@ from analytics.running.run_log import Run
 from salesengine.http.renderers import encode_json
 
 
-@dataclass(frozen=True)
-class Export:
-    """A written result. `sha256` is the hex digest of its bytes."""
-
-    format: Format
-    rows: int
-    bytes: int
-    sha256: str
-    is_truncated: bool
-
-
 def write_export(
     run: Run,
     format: Format,  # noqa: A002
     write: Callable[[bytes], object],
     *,
     title: str,
-    safe_cells: bool = False,
-    advance: Callable[[int], object] = lambda rows: None,
-) -> Export:
+    safe_cells: bool,
+    advance: Callable[[int], object],
+) -> str:
     """Write the whole result in pieces, and call `advance` after each piece with the number of rows that it added.
 
-    Raises ReportFailed, CannotEncode and what `write` raises.
+    Return the SHA-256 of what was written, in hex. Raises ReportFailed, CannotEncode and what `write` raises.
     """
-    digest, size, rows = hashlib.sha256(), 0, 0
+    digest, rows = hashlib.sha256(), 0
     for piece in format.encode(run.result, safe_cells=safe_cells, title=title):
         write(piece)
         digest.update(piece)
-        size += len(piece)
-        run.bytes = size
+        run.bytes = (run.bytes or 0) + len(piece)
         advance(run.result.row_count - rows)
         rows = run.result.row_count
-    return Export(format, rows, size, digest.hexdigest(), run.result.is_truncated)
+    return digest.hexdigest()
 
 
-def manifest(report: ReportDefinition, bound: BoundParameters, run: Run, export: Export, file_name: str) -> bytes:
+def manifest(
+    report: ReportDefinition, bound: BoundParameters, run: Run, *, format_name: str, sha256: str, file: str
+) -> bytes:
     """Return a JSON description of the file, with which a pipeline can check that the file is complete and current.
 
     `sales` is the number of sales that the result could include, and `newest_received_at` the time at which the newest
     of them was received, or null if there were none.
     """
-    watermark = run.result.watermark
-    return (
-        encode_json(
-            {
-                "file": file_name,
-                "report": report.name,
-                "format": export.format.name,
-                "parameters": bound.texts,
-                "rows": export.rows,
-                "bytes": export.bytes,
-                "sha256": export.sha256,
-                "sql_sha256": report.sql_hash,
-                "truncated": export.is_truncated,
-                "sales": watermark.sales,
-                "newest_received_at": watermark.received_at,
-                "run": run.token,
-            }
-        )
-        + b"\n"
-    )
+    description = {
+        "file": file,
+        "report": report.name,
+        "format": format_name,
+        "parameters": bound.texts,
+        "rows": run.result.row_count,
+        "bytes": run.bytes or 0,
+        "sha256": sha256,
+        "sql_sha256": report.sql_hash,
+        "truncated": run.result.is_truncated,
+        "sales": run.result.watermark.sales,
+        "newest_received_at": run.result.watermark.received_at,
+        "run": run.token,
+    }
+    return encode_json(description) + b"\n"

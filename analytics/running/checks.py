@@ -13,7 +13,7 @@ from analytics.definitions.parameters import BoundParameters
 from analytics.definitions.reports import ReportDefinition, invalid_reports, load_reports
 from analytics.running.data_versions import undeclared_relations
 from analytics.running.errors import ReportFailed
-from analytics.running.runner import describe, read_relations
+from analytics.running.runner import describe
 
 POSITION = re.compile(r"\bLINE (?P<line>\d+): ")  # in PostgreSQL's messages; it is the line of the file
 
@@ -50,7 +50,7 @@ def _has_pending_migrations() -> bool:
 def _errors(report: ReportDefinition) -> Iterator[CheckMessage]:
     try:
         columns = {column.name for column in describe(report, BoundParameters(dict.fromkeys(report.parameters)))}
-        undeclared = undeclared_relations(report, read_relations(report)) if report.header.depends_on else set()
+        undeclared = undeclared_relations(report) if report.header.depends_on else set()
     except ReportFailed as error:
         position = POSITION.search(str(error))
         line = int(position["line"]) if position else report.sql_line
@@ -66,7 +66,7 @@ def _errors(report: ReportDefinition) -> Iterator[CheckMessage]:
 
 
 def _error(report: ReportDefinition, name: str, message: str, check_id: str) -> CheckMessage:
-    """An error on the first line of the file that contains the name."""
+    """Return an error on the first line of the file that contains the name."""
     lines = report.path.read_text(encoding="utf-8-sig").splitlines()
     line = next((number for number, line in enumerate(lines, 1) if name in line), 1)
     return Error(message, obj=f"{report.path}:{line}", id=check_id)

@@ -1,15 +1,16 @@
 """The data that a report depends on: what its header declares, what its plan reads, and their version.
 
-Sales are only added, so their watermark is their version. The totals and the journals are sums of sales: folding moves
-figures from a journal to a total, and what adds up both stays the same.
+Sales are only added, so their watermark is their version. Totals and journals are sums of sales: folding moves figures
+from a journal to a total, and their sum stays the same.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from analytics.definitions.parameters import BoundParameters
 from analytics.definitions.reports import ReportDefinition
 from analytics.definitions.statements import VOLATILE_TEXT
+from analytics.running.query import DATABASE_ALIAS, Query
 from countries.loading import fingerprint
 from countries.models import Country
 from sales.models import CountryDailyTotal, DailyTotal, JournalEntry, Sale, Total
@@ -26,41 +27,41 @@ TOTALS = (
 )
 
 
-def data_version(report: ReportDefinition, bound: BoundParameters, watermark: Watermark, using: str) -> str | None:
+def data_version(report: ReportDefinition, bound: BoundParameters, watermark: Watermark) -> str | None:
     """Return a text that changes when the data change that the report declares in `depends_on`.
 
-    Call it in the transaction that the watermark was read in. Return None without a declaration, or if the result may
+    Call it in the transaction in which the watermark was read. Return None without a declaration, or if the result may
     depend on the time or on chance, for example because PostgreSQL reads the text "today" as a date.
     """
     depends_on = report.header.depends_on
-    if not depends_on or report.is_volatile or _has_volatile_text(bound):
+    has_volatile_text = any(isinstance(value, str) and VOLATILE_TEXT.search(value) for value in bound.values.values())
+    if not depends_on or report.is_volatile or has_volatile_text:
         return None
     parts = [str(watermark)] if "sales" in depends_on else []
     if "country" in depends_on:
-        parts.append(fingerprint(using))
+        parts.append(fingerprint(DATABASE_ALIAS))
     return " ".join(parts)
 
 
-def _has_volatile_text(bound: BoundParameters) -> bool:
-    return any(isinstance(value, str) and VOLATILE_TEXT.search(value) for value in bound.values.values())
+def undeclared_relations(report: ReportDefinition) -> set[str]:
+    """Return the tables that the report and its assertions read, except those that `depends_on` covers.
 
-
-def undeclared_relations(report: ReportDefinition, relations: set[str]) -> set[str]:
-    """Return those of the tables in a report's plan that `depends_on` does not cover."""
+    Plan the report for all values of its parameters, without running it. Raises ReportFailed.
+    """
     depends_on = report.header.depends_on
+    query = Query(report, BoundParameters({}))
+    with query.transaction():
+        plans = [query.generic_plan(selected) for selected in ("*", query.assertions) if selected]
+    relations = set().union(*map(_relations, plans))
     covered = {table for source, table in SOURCES.items() if source in depends_on}
     if "sales" in depends_on:
         covered = covered.union(*(total for total in TOTALS if total <= relations))
     return relations - covered
 
 
-def get_relations(plan: Mapping[str, Any]) -> set[str]:
+def _relations(plan: Mapping[str, Any]) -> set[str]:
     """Return the tables that a plan reads (EXPLAIN, FORMAT JSON), and the function that reads a journal."""
-    names = {name for node in _nodes(plan) if (name := node.get("Relation Name"))}
-    return names | {COUNTRY_JOURNAL for node in _nodes(plan) if node.get("Function Name") == COUNTRY_JOURNAL}
-
-
-def _nodes(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    yield plan
-    for child in plan.get("Plans", ()):
-        yield from _nodes(child)
+    names = {plan["Relation Name"]} if "Relation Name" in plan else set()
+    if plan.get("Function Name") == COUNTRY_JOURNAL:
+        names.add(COUNTRY_JOURNAL)
+    return names.union(*map(_relations, plan.get("Plans", ())))

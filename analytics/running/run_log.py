@@ -44,7 +44,7 @@ class Caller:
 
 @dataclass
 class Run:
-    """A run and its result. Whoever exports the result sets `bytes`, the size of the export."""
+    """A run and its result. The code that exports the result sets `bytes`, the size of the export."""
 
     token: uuid.UUID
     result: runner.Result
@@ -67,7 +67,15 @@ def logged_run(
 
     `cancel_run` cancels the run by its `token`. `watcher` is entered for the time of the run. Raises ReportFailed.
     """
-    log = _log_start(report, bound, caller, format, token or uuid.uuid4())
+    log = ReportRun.objects.create(
+        token=token or uuid.uuid4(),
+        report=report.name,
+        sql_hash=report.sql_hash,
+        parameters=bound.texts,
+        channel=caller.channel,
+        sender=caller.name,
+        format=format,
+    )
     session_name = SESSION_NAME.format(log.token)
     started = time.monotonic()
     run = None
@@ -89,20 +97,6 @@ def logged_run(
         if run:
             log.rows, log.bytes = run.result.row_count, run.bytes
         log.save()
-
-
-def _log_start(
-    report: ReportDefinition, bound: BoundParameters, caller: Caller, output_format: str, token: uuid.UUID
-) -> ReportRun:
-    return ReportRun.objects.create(
-        token=token,
-        report=report.name,
-        sql_hash=report.sql_hash,
-        parameters=bound.texts,
-        channel=caller.channel,
-        sender=caller.name,
-        format=output_format,
-    )
 
 
 def cancel_run(token: uuid.UUID) -> bool:

@@ -2,9 +2,9 @@ import os
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from django.core.management.base import BaseCommand, CommandError
 
@@ -19,7 +19,7 @@ from analytics.definitions.reports import (
 )
 from analytics.models import Channel
 from analytics.output.atomic_write import atomic_write
-from analytics.output.exports import Export, manifest, write_export
+from analytics.output.exports import manifest, write_export
 from analytics.output.formats import FORMATS, CannotEncode, Format, Rows
 from analytics.running.errors import AssertionFailed, ReportFailed, TimedOut
 from analytics.running.rows import ResultColumn, RowRange
@@ -133,46 +133,42 @@ class Command(BaseCommand):
         seconds = options["timeout"].total_seconds() if options["timeout"] else None
         caller, row_range = Caller(Channel.COMMAND, system_user()), RowRange(limit=options["limit"])
         # Open both files first: then a file that cannot be written is an error before the report runs.
-        with self._manifest(output, options) as write_manifest, self._destination(output) as write:
+        with self._manifest(output, options) as manifest_file, self._destination(output) as write:
             with (
                 logged_run(
                     report, bound, caller, format=output_format.name, row_range=row_range, timeout=seconds
                 ) as run,
                 self._progress(options) as advance,
             ):
-                export = write_export(
+                sha256 = write_export(
                     run, output_format, write, title=report.title, safe_cells=options["safe_cells"], advance=advance
                 )
-            if options["fail_on_empty"] and not export.rows:
+            if options["fail_on_empty"] and not run.result.row_count:
                 raise CommandError(f"{report.name} has no rows.", returncode=EMPTY)
-            write_manifest(manifest(report, bound, run, export, output.name))
+            if manifest_file:
+                manifest_file.write(
+                    manifest(report, bound, run, format_name=output_format.name, sha256=sha256, file=output.name)
+                )
         if not options["quiet"]:
-            self._summarize(run, export, output)
+            self._summarize(run, output)
 
-    def _summarize(self, run: Run, export: Export, output: Path) -> None:
-        for assertion in run.result.failed_assertions:
+    def _summarize(self, run: Run, output: Path) -> None:
+        result = run.result
+        for assertion in result.failed_assertions:
             self.stderr.write(f"Warning: {assertion.failure_message}", self.style.WARNING)
-        if export.is_truncated:
-            self.stderr.write(f"The result is truncated to the {export.rows:,} rows of --limit.", str)
+        if result.is_truncated:
+            self.stderr.write(f"The result is truncated to the {result.row_count:,} rows of --limit.", str)
         if output != STANDARD_OUTPUT:
-            self.stderr.write(f"Wrote {export.rows:,} rows, {export.bytes:,} bytes, to {output}.", str)
+            self.stderr.write(f"Wrote {result.row_count:,} rows, {run.bytes or 0:,} bytes, to {output}.", str)
 
-    @contextmanager
-    def _progress(self, options: dict[str, Any]) -> Iterator[Callable[[int], object]]:
+    def _progress(self, options: dict[str, Any]) -> AbstractContextManager[Callable[[int], object]]:
         """Show the number of rows written, unless the rows appear on the same terminal."""
         if options["quiet"] or (options["output"] == STANDARD_OUTPUT and sys.stdout.isatty()):
-            yield lambda rows: None
-        else:
-            with progress("Rows", options["limit"]) as advance:
-                yield advance
+            return nullcontext(lambda rows: None)
+        return progress("Rows", options["limit"])
 
-    @contextmanager
-    def _manifest(self, output: Path, options: dict[str, Any]) -> Iterator[Write]:
-        if not options["manifest"]:
-            yield lambda data: None
-        else:
-            with atomic_write(output.with_name(f"{output.name}.manifest.json")) as file:
-                yield file.write
+    def _manifest(self, output: Path, options: dict[str, Any]) -> AbstractContextManager[BinaryIO | None]:
+        return atomic_write(output.with_name(f"{output.name}.manifest.json")) if options["manifest"] else nullcontext()
 
     @contextmanager
     def _destination(self, output: Path) -> Iterator[Write]:

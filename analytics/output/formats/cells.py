@@ -101,6 +101,13 @@ def column_texts(column: ResultColumn, values: Sequence[Any], *, safe_cells: boo
     return texts if column.is_number or not safe_cells else _without_formulas(texts)
 
 
+def text_pieces(result: Encodable, *, safe_cells: bool = False) -> Iterator[list[Texts]]:
+    """Yield the texts of each column, for PIECE_ROWS rows at a time."""
+    for rows in pieces(result.rows):
+        columns = by_column(result.columns, rows)
+        yield [column_texts(column, values, safe_cells=safe_cells) for column, values in columns]
+
+
 def header_texts(columns: list[ResultColumn], *, safe_cells: bool = False) -> list[Texts]:
     """Return the names of the columns in the same form as `column_texts` of one row."""
     return [_without_formulas([column.name]) if safe_cells else [column.name] for column in columns]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from analytics.output.formats.cells import Encodable, Texts, by_column, column_texts, header_texts, pieces
+from analytics.output.formats.cells import Encodable, Texts, header_texts, text_pieces
 
 QUOTED = (",", '"', "\r", "\n")
 END_OF_COPY = "\\."  # alone on a line, it ends the data for servers before PostgreSQL 18
@@ -12,15 +12,13 @@ def encode_csv(result: Encodable, *, safe_cells: bool = False, title: str = "") 
     r"""Yield CSV with a header, in UTF-8, with lines that end in \n. Null is an empty cell, and empty text is "".
 
     `safe_cells` puts an apostrophe before text that a spreadsheet would run as a formula, also in column names. Without
-    it, the lines are passed through from COPY if the result offers them.
+    it, the lines come unchanged from COPY if the result offers them.
     """
     yield _lines(header_texts(result.columns, safe_cells=safe_cells))
     if not safe_cells and (lines := result.copy_csv()) is not None:
         yield from lines
         return
-    for rows in pieces(result.rows):
-        columns = by_column(result.columns, rows)
-        yield _lines([column_texts(column, values, safe_cells=safe_cells) for column, values in columns])
+    yield from map(_lines, text_pieces(result, safe_cells=safe_cells))
 
 
 def _lines(columns: list[Texts]) -> bytes:

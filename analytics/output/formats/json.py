@@ -71,7 +71,7 @@ def _finite(value: Decimal | None) -> Decimal | None:
 
 
 def _json_value(value: Any) -> Any:
-    """Return a value with None for NaN and Infinity, also in lists and objects. The encoder does this for floats."""
+    """Return a value with None for NaN and Infinity, also inside lists and objects. The encoder does it for floats."""
     if isinstance(value, Decimal):
         return _finite(value)
     if isinstance(value, list):

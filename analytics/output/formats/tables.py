@@ -6,18 +6,7 @@ from itertools import chain, islice
 
 from rich.cells import cell_len
 
-from analytics.output.formats.cells import (
-    CONTROL_CHARACTER,
-    NULL,
-    Encodable,
-    Texts,
-    by_column,
-    column_texts,
-    header_texts,
-    pieces,
-    visible,
-)
-from analytics.running.rows import Row
+from analytics.output.formats.cells import CONTROL_CHARACTER, NULL, Encodable, Texts, header_texts, text_pieces, visible
 
 MARKDOWN_MARK = re.compile(r"[\\|`*_\[\]~$]")
 MARKDOWN_SPECIAL = re.compile(f"[&<>]|{MARKDOWN_MARK.pattern}|{CONTROL_CHARACTER.pattern}")
@@ -30,22 +19,19 @@ def encode_table(result: Encodable, *, safe_cells: bool = False, title: str = ""
     The first PIECE_ROWS rows set the width of the columns. A wider text further down shifts the rest of its line to the
     right, and is never cut.
     """
-    remaining = pieces(result.rows)
-    first = [_visible_rows(result, rows) for rows in islice(remaining, 1)]
+    remaining = map(_visible_rows, text_pieces(result))
+    first = list(islice(remaining, 1))
     header = [visible(column.name) for column in result.columns]
     widths = [max(map(_width, cells)) for cells in zip(header, *chain(*first), strict=True)]
     is_number = [column.is_number for column in result.columns]
     yield _aligned([header], widths, is_number) + "─".encode() * (sum(widths) + 3 * len(widths) - 1) + b"\n"
-    for rows in chain(first, (_visible_rows(result, rows) for rows in remaining)):
+    for rows in chain(first, remaining):
         yield _aligned(rows, widths, is_number)
 
 
-def _visible_rows(result: Encodable, rows: list[Row]) -> list[tuple[str, ...]]:
-    columns = [
-        [NULL if text is None else visible(text) for text in column_texts(column, values)]
-        for column, values in by_column(result.columns, rows)
-    ]
-    return list(zip(*columns, strict=True))
+def _visible_rows(columns: list[Texts]) -> list[tuple[str, ...]]:
+    cells = [[NULL if text is None else visible(text) for text in texts] for texts in columns]
+    return list(zip(*cells, strict=True))
 
 
 def _aligned(rows: Iterable[Sequence[str]], widths: list[int], is_number: list[bool]) -> bytes:
@@ -71,9 +57,7 @@ def encode_markdown(result: Encodable, *, safe_cells: bool = False, title: str =
     """
     rule = ["---:" if column.is_number else "---" for column in result.columns]
     yield _markdown_lines(header_texts(result.columns, safe_cells=safe_cells)) + f"| {' | '.join(rule)} |\n".encode()
-    for rows in pieces(result.rows):
-        columns = by_column(result.columns, rows)
-        yield _markdown_lines([column_texts(column, values, safe_cells=safe_cells) for column, values in columns])
+    yield from map(_markdown_lines, text_pieces(result, safe_cells=safe_cells))
 
 
 def _markdown_lines(columns: list[Texts]) -> bytes:

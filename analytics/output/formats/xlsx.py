@@ -27,10 +27,15 @@ MIN_WIDTH, MAX_WIDTH = 8, 60  # of a column, in characters
 FILE_PIECE = 65_536  # bytes
 
 # Excel stores dates as days since 1899-12-30. It has a 29 February 1900, so its earlier dates are wrong.
-DAY_ZERO, FIRST_DAY = date(1899, 12, 30), date(1900, 3, 1)
-TIMESTAMP_ZERO, FIRST_TIMESTAMP = datetime(1899, 12, 30, tzinfo=UTC), datetime(1900, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
-DATE_FORMAT, TIMESTAMP_FORMAT = "yyyy-mm-dd", 'yyyy-mm-dd hh:mm:ss "UTC"'
+TIMES: dict[str, tuple[Any, Any, str]] = {  # day zero, the first day that is right, and Excel's format
+    "date": (date(1899, 12, 30), date(1900, 3, 1), "yyyy-mm-dd"),
+    "timestamptz": (
+        datetime(1899, 12, 30, tzinfo=UTC),
+        datetime(1900, 3, 1, tzinfo=UTC),
+        'yyyy-mm-dd hh:mm:ss "UTC"',
+    ),
+}
 
 Write = Callable[[Worksheet, int, int, Any], object]
 
@@ -96,11 +101,11 @@ def _write(workbook: Any, column: ResultColumn) -> Write:
     """Return the function that writes a column's values other than null."""
     if column.is_number:
         return _write_number
-    if column.type == "date":
-        return partial(_write_day, day_format=workbook.add_format({"num_format": DATE_FORMAT}))
-    if column.type == "timestamptz":
-        return partial(_write_timestamp, timestamp_format=workbook.add_format({"num_format": TIMESTAMP_FORMAT}))
-    return _write_boolean if column.type == "bool" else _write_cell_text
+    if column.type in TIMES:
+        zero, first, number_format = TIMES[column.type]
+        time_format = workbook.add_format({"num_format": number_format})
+        return partial(_write_time, zero=zero, first=first, time_format=time_format)
+    return Worksheet.write_boolean if column.type == "bool" else _write_cell_text
 
 
 def _write_number(sheet: Worksheet, line: int, index: int, value: Any) -> None:
@@ -111,22 +116,13 @@ def _write_number(sheet: Worksheet, line: int, index: int, value: Any) -> None:
         sheet.write_string(line, index, cell_text(value))
 
 
-def _write_boolean(sheet: Worksheet, line: int, index: int, value: bool) -> None:
-    sheet.write_boolean(line, index, value)
-
-
-def _write_day(sheet: Worksheet, line: int, index: int, value: date, *, day_format: Any) -> None:
-    if value < FIRST_DAY:
+def _write_time(
+    sheet: Worksheet, line: int, index: int, value: Any, *, zero: Any, first: Any, time_format: Any
+) -> None:
+    if value < first:
         sheet.write_string(line, index, cell_text(value))
     else:
-        sheet.write_number(line, index, (value - DAY_ZERO) / DAY, day_format)
-
-
-def _write_timestamp(sheet: Worksheet, line: int, index: int, value: datetime, *, timestamp_format: Any) -> None:
-    if value < FIRST_TIMESTAMP:
-        sheet.write_string(line, index, cell_text(value))
-    else:
-        sheet.write_number(line, index, (value - TIMESTAMP_ZERO) / DAY, timestamp_format)
+        sheet.write_number(line, index, (value - zero) / DAY, time_format)
 
 
 def _write_cell_text(sheet: Worksheet, line: int, index: int, value: Any) -> None:
@@ -140,7 +136,7 @@ def _write_text(sheet: Worksheet, line: int, index: int, text: str, text_format:
             f"holds at most {TEXT_LENGTH:,}. Use csv, json or ndjson."
         )
     if text.startswith("<r>") and text.endswith("</r>"):
-        # XlsxWriter would take it for its own XML and write it unescaped.
+        # Otherwise XlsxWriter would treat it as its own XML and write it unescaped.
         sheet.write_rich_string(line, index, text[0], text[1], text[2:], *filter(None, [text_format]))
     else:
         sheet.write_string(line, index, text, text_format)

@@ -182,12 +182,12 @@ def test_the_y_axis_has_percents_if_all_series_are_percentages():
 # Links
 
 
-def test_a_point_leads_where_its_cell_leads():
+def test_a_point_links_to_the_same_page_as_its_cell():
     figure = bars(("a", 1), ("b", 2), urls=[["/name", "/sales?a"], ["/name", "/sales?b"]])
     assert urls_of(figure) == ["/sales?a", "/sales?b"]
 
 
-def test_a_sum_leads_nowhere_unless_all_its_numbers_lead_to_the_same_page():
+def test_a_sum_has_a_link_only_if_all_its_numbers_have_the_same_link():
     figure = bars(*[("a", 1)] * 2, *[("b", 2)] * 2, urls=[["", "/1"], ["", "/2"], ["", "/3"], ["", "/3"]])
     assert urls_of(figure) == ["", "/3"]
 
@@ -202,7 +202,7 @@ def test_the_smallest_of_many_series_are_added_up_as_others():
     assert figure.notes == ["“Others” is the sum of the 5 smallest series of brand."]
 
 
-def test_others_lead_nowhere():
+def test_others_have_no_link():
     rows = [(FIRST_DAY, f"brand {number}", number) for number in range(1, 13)]
     figure = lines(*rows, urls=[["", "", "/sales"]] * 12)
     assert [urls_of(figure, index) for index in (0, 7)] == [["/sales"], [""]]
@@ -322,5 +322,5 @@ def test_control_characters_are_visible():
     assert bars(("a\x1bb", 1)).labels == ["a\\x1bb"]
 
 
-def test_thousands_of_places_are_all_there():
+def test_all_of_thousands_of_bars_are_drawn():
     assert len(bars(*((f"Country number {number}", number) for number in range(3_000))).labels) == 3_000
