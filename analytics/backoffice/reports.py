@@ -5,7 +5,7 @@ and `run` (see `parse_row_range` and `WHOLE`).
 """
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -65,7 +65,6 @@ FAILURES: dict[type[Exception], str] = {
     CannotEncode: "The result does not fit into this format.",
 }
 ALREADY_STARTED = {"failure": "This run has already been started.", "error": "Run the report again."}
-
 LIST_CRUMB = {"title": "Reports", "address": reverse_lazy("admin:analytics_report_changelist")}
 
 may_view, may_explain, may_export = (
@@ -77,7 +76,7 @@ class ReportAdmin(ReadOnly, ModelAdmin[models.Report]):
     """Replace the pages about a table's rows, because reports are files."""
 
     def get_urls(self) -> list[URLPattern]:
-        pages = [
+        pages: list[tuple[str, Callable[..., HttpResponseBase], str]] = [
             ("", self.list_page, "analytics_report_changelist"),
             ("<slug:name>/", self.report_page, "analytics_report"),
             ("<slug:name>/result/", self.result_part, "analytics_report_result"),
