@@ -98,7 +98,8 @@ def _by_country(
     """Return the top countries and the latest sales. One query finds the names of the countries of both."""
     ids = {id_country for rows in top_lists.values() for row in rows for id_country in (row.seller, row.buyer)}
     ids |= {id_country for sale in latest for id_country in (sale.seller_country_id, sale.buyer_country_id)}
-    names: dict[Any, object] = {id_country: id_country for id_country in ids} | Country.objects.in_bulk(ids)
+    names: dict[str | None, object] = {id_country: id_country for id_country in ids}
+    names |= Country.objects.in_bulk(ids)
     return {
         "countries": {title: [country_row(row, period, names) for row in rows] for title, rows in top_lists.items()},
         "latest": [(sale, names[sale.seller_country_id], names[sale.buyer_country_id]) for sale in latest],

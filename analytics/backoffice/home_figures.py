@@ -111,7 +111,7 @@ def category_row(top: CategoryFeedback) -> ListRow:
     return ListRow(top.category, top.sales_count, top.total_revenue, sales_url({"category": top.category}))
 
 
-def country_row(figures: TradeFigures, period: Period, names: Mapping[str, object]) -> ListRow:
+def country_row(figures: TradeFigures, period: Period, names: Mapping[str | None, object]) -> ListRow:
     """Return the row of a country or of a pair. `names` has the name, or else the id, of each country."""
     ids = {"id_seller_country": figures.seller, "id_buyer_country": figures.buyer}
     filters = {field: id_country for field, id_country in ids.items() if id_country is not None}
