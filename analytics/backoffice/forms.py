@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django import forms
+from django.utils.text import capfirst
 
 from analytics.definitions.parameters import (
     RESERVED,
@@ -17,7 +18,6 @@ from analytics.definitions.parameters import (
 from analytics.definitions.reports import ReportDefinition
 from analytics.running.rows import RowRange
 from countries.models import Country
-from sales.models import Category
 
 INPUT_TYPES = {"date": "date", "datetime": "datetime-local", "integer": "number", "decimal": "number"}
 COUNTRY_LIST = "countries"  # the id of the <datalist> in report/form.html
@@ -47,10 +47,9 @@ class ReportForm(forms.Form):
     def clean(self) -> dict[str, Any] | None:
         """Validate parameters, `page` and `sort`. Errors of names without a field are errors of the form."""
         errors: dict[str, str] = {}
+        parameters = {name: self.query[name] for name in self.query if name not in RESERVED}
         try:
-            self.bound_parameters = self.report.parse(
-                {name: self.query[name] for name in self.query if name not in RESERVED}
-            )
+            self.bound_parameters = self.report.parse(parameters)
         except InvalidParametersError as error:
             errors |= error.errors
         try:
@@ -59,7 +58,7 @@ class ReportForm(forms.Form):
             errors |= error.errors
         for name, text in errors.items():
             if name in self.fields:
-                self.add_error(name, f"{text[:1].upper()}{text[1:]}.")
+                self.add_error(name, f"{capfirst(text)}.")
             else:
                 self.add_error(None, f"{name} {text}.")
         return super().clean()
@@ -90,8 +89,7 @@ def parse_row_range(query: Mapping[str, str], page_size: int) -> RowRange:
 
 def readable(name: str) -> str:
     """Return a column's name as words: id_country is "Id country"."""
-    words = name.replace("_", " ").strip()
-    return f"{words[:1].upper()}{words[1:]}" or name
+    return capfirst(name.replace("_", " ").strip()) or name
 
 
 def _field(name: str, parameter: Parameter, text: str) -> forms.Field:
@@ -100,18 +98,18 @@ def _field(name: str, parameter: Parameter, text: str) -> forms.Field:
     if parameter.required:
         widget.attrs["required"] = True
     help_text = f"{parameter.help} UTC." if parameter.type == "datetime" else parameter.help
-    return forms.Field(
-        label=parameter.label or readable(name), help_text=help_text.strip(), widget=widget, required=False
-    )
+    label = parameter.label or readable(name)
+    return forms.Field(label=label, help_text=help_text.strip(), widget=widget, required=False)
 
 
 def _widget(parameter: Parameter, text: str) -> forms.Widget:
-    if parameter.type == "choice":
-        return forms.Select(choices=_choices(parameter, [(choice, choice) for choice in parameter.choices]))
-    if parameter.type == "category":
-        return forms.Select(choices=_choices(parameter, Category.choices))
+    choices = [(value, value) for value in parameter.allowed]
     if parameter.type == "boolean":
-        return forms.Select(choices=_choices(parameter, [("true", "yes"), ("false", "no")]))
+        choices = [("true", "yes"), ("false", "no")]
+    if choices:
+        if not parameter.required or parameter.default is None:
+            choices.insert(0, ("", "choose one" if parameter.required else "any"))
+        return forms.Select(choices=choices)
     attributes: dict[str, Any] = {"autocomplete": "off"}
     if parameter.type == "country":
         attributes["list"] = COUNTRY_LIST
@@ -120,13 +118,6 @@ def _widget(parameter: Parameter, text: str) -> forms.Widget:
         if parameter.type in ("datetime", "decimal"):
             attributes["step"] = "any"
     return forms.TextInput({name: value for name, value in attributes.items() if value is not None})
-
-
-def _choices(parameter: Parameter, choices: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return the choices, with one for no value unless the parameter always has one."""
-    if parameter.required and parameter.default is not None:
-        return choices
-    return [("", "choose one" if parameter.required else "any"), *choices]
 
 
 def _input_text(parameter: Parameter, text: str) -> str:

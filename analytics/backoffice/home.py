@@ -1,13 +1,12 @@
-"""Put together the back office's first page: sales, ingest and failed reports, each for users with the permission.
+"""Assemble the home page of the back office: sales, ingest and failed reports, each for users with the permission.
 
 `?until=2021-06-30` in the URL shows the figures up to the end of that day.
 """
 
 import json
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
@@ -18,19 +17,8 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
-from analytics.backoffice.home_figures import (
-    Card,
-    ListRow,
-    card,
-    category_row,
-    country_row,
-    daily_chart,
-    daily_table,
-    period_text,
-    sale_row,
-)
-from analytics.definitions.reports import InvalidReportError, UnknownReportError, get_report
-from analytics.models import ReportRun
+from analytics.backoffice.home_figures import card, category_row, country_row, daily_revenue, period_text
+from analytics.backoffice.runs import find_report
 from analytics.running.last_runs import failed_runs
 from analytics.running.run_log import mark_lost_runs
 from countries.models import Country
@@ -38,7 +26,7 @@ from sales.ingest.schema import EXAMPLE
 from sales.models import Sale
 from sales.totals.country_totals import TradeFigures, top_countries
 from sales.totals.ingest_minutes import REJECTED_LIMIT, counts_since
-from sales.totals.overview import DAY, CategorySales, Period, category_sales, latest_sales
+from sales.totals.overview import DAY, Period, category_sales, latest_sales
 from salesengine.backoffice.numbers import count
 
 CHART_DAYS = 30
@@ -55,25 +43,13 @@ def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Return the page's context with what this user may see. This is unfold's DASHBOARD_CALLBACK."""
     user, today = request.user, timezone.now().date()
     until = _until(request, today)
-    context |= {"crumbs": [], "until": until, "today": today, "presets": _presets(until, today)}
+    context |= {"crumbs": [], "until": until, "today": today, "presets": _presets(today)}
     if user.has_perm("sales.view_sale"):
         context |= _sales(request, until, today)
     context["ingest"] = _ingest(request)
     if user.has_perm("analytics.view_reportrun"):
         context["failures"] = _failures()
     return context
-
-
-# The day
-
-
-@dataclass(frozen=True)
-class Preset:
-    """A day that one click chooses."""
-
-    title: str
-    url: str
-    is_chosen: bool
 
 
 def _until(request: HttpRequest, today: date) -> date:
@@ -91,16 +67,8 @@ def _until(request: HttpRequest, today: date) -> date:
     return today
 
 
-def _presets(until: date, today: date) -> list[Preset]:
-    days = {"Today": today, "Yesterday": today - DAY, "End of last month": today.replace(day=1) - DAY}
-    home_page = reverse("admin:index")
-    return [
-        Preset(title, home_page if day == today else f"{home_page}?until={day}", day == until)
-        for title, day in days.items()
-    ]
-
-
-# Sales
+def _presets(today: date) -> dict[str, date]:
+    return {"Today": today, "Yesterday": today - DAY, "End of last month": today.replace(day=1) - DAY}
 
 
 def _sales(request: HttpRequest, until: date, today: date) -> dict[str, Any]:
@@ -108,64 +76,43 @@ def _sales(request: HttpRequest, until: date, today: date) -> dict[str, Any]:
     figures = category_sales(Period(period.previous.first, period.last))
     if not figures.overall:
         return {"first_steps": _first_steps(request)}
+    top_categories = [category_row(category) for category in figures.top()]
+    context: dict[str, Any] = {"figures": figures, "period": period_text(period), "top_categories": top_categories}
     latest = latest_sales(until, LATEST_SALES)
-    context = {"figures": figures, "period": period_text(period)}
-    has_sales = bool(figures.total(period).sales)
-    if not has_sales:
-        context["newest"] = latest[0] if latest else latest_sales(None, 1)[0]
-    if has_sales or figures.total(period.previous).sales:
-        context["cards"] = _cards(figures, until, today)
-    context["top_categories"] = [category_row(category) for category in figures.top()]
-    return context | _by_country(period, latest, has_sales=has_sales) | _by_day(figures, period, has_sales=has_sales)
-
-
-def _cards(figures: CategorySales, until: date, today: date) -> list[Card]:
-    titles = {1: "Today so far" if until == today else f"{until}", 7: "7 days", CHART_DAYS: f"{CHART_DAYS} days"}
-    return [card(figures, Period.ending(until, days), title) for days, title in titles.items()]
-
-
-def _by_day(figures: CategorySales, period: Period, *, has_sales: bool) -> dict[str, Any]:
-    if not has_sales:
-        return {}
-    return {"chart": daily_chart(figures, period), "daily": daily_table(figures, period)}
-
-
-def _by_country(period: Period, latest: Sequence[Sale], *, has_sales: bool) -> dict[str, Any]:
-    """Return the top countries and the latest sales. One query finds the names of the countries of both."""
-    lists: dict[str, Sequence[TradeFigures]] = {}
-    if has_sales:
+    top_lists: dict[str, Sequence[TradeFigures]] = {}
+    if figures.total(period).sales:
+        context |= daily_revenue(figures, period)
         top = top_countries(period.first, period.last, TOP_COUNTRIES)
-        lists = {"Countries of sellers": top.sellers, "Countries of buyers": top.buyers, "From → to": top.pairs}
-    ids = [id_country for rows in lists.values() for row in rows for id_country in (row.seller, row.buyer)]
-    ids += [id_country for sale in latest for id_country in (sale.seller_country_id, sale.buyer_country_id)]
-    names = _country_names(ids)
-    tables: dict[str, list[ListRow]] = {
-        title: [country_row(row, period, names) for row in rows] for title, rows in lists.items()
+        top_lists = {"Countries of sellers": top.sellers, "Countries of buyers": top.buyers, "From → to": top.pairs}
+    else:
+        context["newest"] = latest[0] if latest else latest_sales(None, 1)[0]
+    if top_lists or figures.total(period.previous).sales:
+        titles = {1: "Today so far" if until == today else f"{until}", 7: "7 days", CHART_DAYS: f"{CHART_DAYS} days"}
+        context["cards"] = [card(figures, Period.ending(until, days), title) for days, title in titles.items()]
+    return context | _by_country(period, top_lists, latest)
+
+
+def _by_country(
+    period: Period, top_lists: Mapping[str, Sequence[TradeFigures]], latest: Sequence[Sale]
+) -> dict[str, Any]:
+    """Return the top countries and the latest sales. One query finds the names of the countries of both."""
+    ids = {id_country for rows in top_lists.values() for row in rows for id_country in (row.seller, row.buyer)}
+    ids |= {id_country for sale in latest for id_country in (sale.seller_country_id, sale.buyer_country_id)}
+    names: dict[str | None, object] = {id_country: id_country for id_country in ids}
+    names |= Country.objects.in_bulk(ids)
+    return {
+        "countries": {title: [country_row(row, period, names) for row in rows] for title, rows in top_lists.items()},
+        "latest": [(sale, names[sale.seller_country_id], names[sale.buyer_country_id]) for sale in latest],
     }
-    return {"countries": tables, "latest": [sale_row(sale, names) for sale in latest]}
 
 
-def _country_names(ids: Iterable[str | None]) -> dict[str, str]:
-    named = Country.objects.filter(pk__in={id_country for id_country in ids if id_country is not None})
-    return dict(named.values_list("id_country", "country_name"))
-
-
-@dataclass(frozen=True)
-class FirstSteps:
-    """How to send the first sale, shown while there are none."""
-
-    command: str
-    needs_key: bool
-    has_countries: bool
-
-
-def _first_steps(request: HttpRequest) -> FirstSteps:
+def _first_steps(request: HttpRequest) -> dict[str, Any]:
     """Return a command that posts the example event, paid now so that this page shows it at once."""
     event = EXAMPLE | {"DATE_PAYMENT": f"{timezone.now():%Y-%m-%dT%H:%M:%SZ}"}
     key = ["-H", "Authorization: Api-Key YOUR-KEY"] if settings.API_KEY_REQUIRED else []
     url = request.build_absolute_uri(reverse("ingest"))
     command = ["curl", url, *key, "-H", "Content-Type: application/json", "-d", json.dumps(event)]
-    return FirstSteps(shlex.join(command), settings.API_KEY_REQUIRED, Country.objects.exists())
+    return {"command": shlex.join(command), "needs_key": bool(key), "has_countries": Country.objects.exists()}
 
 
 # Ingest and failed reports
@@ -186,24 +133,8 @@ def _ingest(request: HttpRequest) -> dict[str, Any] | None:
     return {"since": since, "counts": counts, "has_rejected": may_see_rejected and rejected > 0}
 
 
-@dataclass(frozen=True)
-class Failure:
-    """A failed run with the title of its report."""
-
-    run: ReportRun
-    title: str
-
-
 def _failures() -> dict[str, Any]:
     with suppress(Error):  # the reports' database may be another one and unavailable
         mark_lost_runs()
     runs = failed_runs(timezone.now() - FAILED_WITHIN, FAILED_RUNS + 1)
-    failures = [Failure(run, _report_title(run.report)) for run in runs[:FAILED_RUNS]]
-    return {"runs": failures, "has_more": len(runs) > FAILED_RUNS}
-
-
-def _report_title(name: str) -> str:
-    try:
-        return get_report(name).title
-    except (UnknownReportError, InvalidReportError):
-        return name
+    return {"runs": [(run, find_report(run.report)) for run in runs[:FAILED_RUNS]], "has_more": len(runs) > FAILED_RUNS}

@@ -1,27 +1,23 @@
-"""Prepare the figures on the back office's first page: cards, the chart of 30 days, its table, and lists."""
+"""Prepare the sales figures on the home page: cards, the chart of 30 days, its table, and lists."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any, NamedTuple
 
 from analytics.definitions.headers import Chart
 from analytics.output.charts import report_chart
 from sales.backoffice.links import sales_url
-from sales.models import Sale
 from sales.totals.country_totals import TradeFigures
 from sales.totals.feedback import CategoryFeedback
 from sales.totals.figures import ZERO
 from sales.totals.overview import CategorySales, Period, PeriodFigures, change_in_percent
-from salesengine.backoffice.charts import ChartFigure
 from salesengine.backoffice.numbers import count, money_text
 
 NO_CATEGORY = "no category"
 DAILY_CHART = Chart(type="stacked", x="day", y=("revenue",), series="category")
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(NamedTuple):
     """How a figure differs from the one of the previous period. `arrow` is for sighted users only."""
 
     arrow: str
@@ -29,24 +25,7 @@ class Change:
     kind: str = "none"  # a class of home.css: up, down or none
 
 
-@dataclass(frozen=True)
-class Card:
-    """The figures of one period, compared with the period before."""
-
-    title: str
-    days: str
-    days_before: str
-    sales: int
-    sales_change: Change
-    revenue: Decimal
-    revenue_change: Change
-    average: Decimal | None
-    average_change: Change
-    url: str  # of the period's sales
-
-
-@dataclass(frozen=True)
-class ListRow:
+class ListRow(NamedTuple):
     """A row of a list: a name, its figures, and the URL of its sales."""
 
     name: str
@@ -55,69 +34,65 @@ class ListRow:
     url: str
 
 
-def card(figures: CategorySales, period: Period, title: str) -> Card:
+def card(figures: CategorySales, period: Period, title: str) -> dict[str, Any]:
+    """Return the figures of a period, each with its change from the period before, for the page's context."""
     now, before = figures.total(period), figures.total(period.previous)
-    average_before = before.average or Decimal(0)
-    return Card(
-        title=title,
-        days=period_text(period),
-        days_before=period_text(period.previous),
-        sales=now.sales,
-        sales_change=_change(Decimal(now.sales), Decimal(before.sales), count(before.sales), before),
-        revenue=now.revenue,
-        revenue_change=_change(now.revenue, before.revenue, money_text(before.revenue), before),
-        average=now.average,
-        average_change=_change(now.average, average_before, money_text(average_before), before),
-        url=period_url(period),
-    )
+    return {
+        "title": title,
+        "days": period_text(period),
+        "days_before": period_text(period.previous),
+        "figures": now,
+        "changes": _changes(now, before),
+        "url": _period_url(period),
+    }
 
 
 def period_text(period: Period) -> str:
     return f"{period.first}" if period.first == period.last else f"{period.first} to {period.last}"
 
 
-def period_url(period: Period, **filters: str) -> str:
+def _period_url(period: Period, **filters: str) -> str:
     """Return the list of a period's sales, filtered by fields of a sale."""
     return sales_url({"start": period.first, "end": period.last, **filters})
 
 
-def _change(now: Decimal | None, before: Decimal, before_text: str, figures_before: PeriodFigures) -> Change:
+def _changes(now: PeriodFigures, before: PeriodFigures) -> dict[str, Change]:
+    if before.average is None:  # no sales
+        return dict.fromkeys(("revenue", "sales", "average"), Change("", "no sales before"))
+    return {
+        "revenue": _change(now.revenue, before.revenue, money_text(before.revenue)),
+        "sales": _change(Decimal(now.sales), Decimal(before.sales), count(before.sales)),
+        "average": _change(now.average, before.average, money_text(before.average)),
+    }
+
+
+def _change(now: Decimal | None, before: Decimal, before_text: str) -> Change:
     """Compare two figures in words, with a percentage where that means something."""
-    if not figures_before.sales:
-        return Change("", "no sales before")
-    if now is None:
-        return Change("", f"before {before_text}")
     if now == before:
         return Change("=", "the same as before")
-    percentage = change_in_percent(now, before)
-    if percentage is None:
+    percentage = None if now is None else change_in_percent(now, before)
+    if now is None or percentage is None:
         return Change("", f"before {before_text}")
     arrow, word, kind = ("▲", "more", "up") if now > before else ("▼", "less", "down")
     size = f"{abs(percentage):,.1f} %" if percentage else "less than 0.1 %"
     return Change(arrow, f"{size} {word} than {before_text}", kind)
 
 
-# The chart
+def daily_revenue(figures: CategorySales, period: Period) -> dict[str, Any]:
+    """Return the revenue by day and category as a chart and as a table, for the page's context.
 
-
-@dataclass(frozen=True)
-class DailyTable:
-    """The chart's numbers as a table: the revenue of each day and category."""
-
-    headings: Sequence[str]
-    rows: Sequence[tuple[date, str, Sequence[Decimal]]]  # a day, the URL of its sales, and its revenues
-
-
-def daily_chart(figures: CategorySales, period: Period) -> ChartFigure | None:
-    """Return the revenue by day, stacked by category. Days without sales are zero."""
-    days = {day: period_url(Period(day, day)) for day in period.days}
+    Days without sales are zero. A row of the table has a day, the URL of its sales, and its revenues. The newest day is
+    the first row.
+    """
+    day_urls = {day: _period_url(Period(day, day)) for day in period.days}
+    names = {category: category or NO_CATEGORY for category in figures.categories(period)}
     rows, urls = [], []
-    for category in figures.categories(period):
+    for category, name in names.items():
         filter_query = sales_url({"category": category}).partition("?")[2]
-        for day, url in days.items():
-            rows.append((day, category or NO_CATEGORY, figures.daily.get((category, day), ZERO)[1]))
+        for day, url in day_urls.items():
+            rows.append((day, name, figures.daily.get((category, day), ZERO)[1]))
             urls.append(("", "", f"{url}&{filter_query}"))
-    return report_chart(
+    chart = report_chart(
         DAILY_CHART,
         ["day", "category", "revenue"],
         rows,
@@ -125,42 +100,20 @@ def daily_chart(figures: CategorySales, period: Period) -> ChartFigure | None:
         formats={"revenue": "money"},
         urls=urls,
     )
-
-
-def daily_table(figures: CategorySales, period: Period) -> DailyTable:
-    """Return the same numbers as `daily_chart`, the newest day first."""
-    categories = figures.categories(period)
-    rows = []
-    for day in reversed(period.days):
-        revenues = [figures.daily.get((category, day), ZERO)[1] for category in categories]
-        total = figures.total(Period(day, day)).revenue
-        rows.append((day, period_url(Period(day, day)), [total, *revenues]))
-    return DailyTable(["All", *(category or NO_CATEGORY for category in categories)], rows)
-
-
-# Lists
+    table = []
+    for day, url in reversed(day_urls.items()):
+        revenues = [figures.daily.get((category, day), ZERO)[1] for category in names]
+        table.append((day, url, [figures.total(Period(day, day)).revenue, *revenues]))
+    return {"chart": chart, "daily_headings": ["All", *names.values()], "daily_rows": table}
 
 
 def category_row(top: CategoryFeedback) -> ListRow:
     return ListRow(top.category, top.sales_count, top.total_revenue, sales_url({"category": top.category}))
 
 
-def country_row(figures: TradeFigures, period: Period, names: Mapping[str, str]) -> ListRow:
-    """Return the row of a country or of a pair. A country without a name is shown by its id."""
+def country_row(figures: TradeFigures, period: Period, names: Mapping[str | None, object]) -> ListRow:
+    """Return the row of a country or of a pair. `names` has the name, or else the id, of each country."""
     ids = {"id_seller_country": figures.seller, "id_buyer_country": figures.buyer}
     filters = {field: id_country for field, id_country in ids.items() if id_country is not None}
-    name = " → ".join(names.get(id_country, id_country) for id_country in filters.values())
-    return ListRow(name, figures.sales_count, figures.revenue, period_url(period, **filters))
-
-
-@dataclass(frozen=True)
-class SaleRow:
-    """A row of the latest sales."""
-
-    sale: Sale
-    countries: str
-
-
-def sale_row(sale: Sale, names: Mapping[str, str]) -> SaleRow:
-    seller, buyer = sale.seller_country_id, sale.buyer_country_id
-    return SaleRow(sale, f"{names.get(seller, seller)} → {names.get(buyer, buyer)}")
+    name = " → ".join(str(names[id_country]) for id_country in filters.values())
+    return ListRow(name, figures.sales_count, figures.revenue, _period_url(period, **filters))

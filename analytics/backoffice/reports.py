@@ -5,20 +5,22 @@ and `run` (see `parse_row_range` and `WHOLE`).
 """
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from itertools import chain
 from typing import Any
 
+from django.contrib.auth.decorators import permission_required
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path, reverse, reverse_lazy
 from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_GET, require_POST
 
@@ -45,7 +47,6 @@ from analytics.running.errors import (
     TimedOut,
 )
 from analytics.running.last_runs import reports_by_topic
-from analytics.running.rows import ALL_ROWS, RowRange
 from analytics.running.run_log import Caller, Run, cancel_run, logged_run
 from analytics.running.runner import explain
 from salesengine.backoffice.base import ModelAdmin, ReadOnly
@@ -64,32 +65,26 @@ FAILURES: dict[type[Exception], str] = {
     CannotEncode: "The result does not fit into this format.",
 }
 ALREADY_STARTED = {"failure": "This run has already been started.", "error": "Run the report again."}
+LIST_CRUMB = {"title": "Reports", "address": reverse_lazy("admin:analytics_report_changelist")}
 
-View = Callable[..., HttpResponseBase]
+may_view, may_explain, may_export = (
+    permission_required(f"analytics.{action}_report", raise_exception=True) for action in ("view", "explain", "export")
+)
 
 
 class ReportAdmin(ReadOnly, ModelAdmin[models.Report]):
     """Replace the pages about a table's rows, because reports are files."""
 
     def get_urls(self) -> list[URLPattern]:
-        return [
-            path("", self._for_viewers(self.list_page), name="analytics_report_changelist"),
-            path("<slug:name>/", self._for_viewers(self.report_page), name="analytics_report"),
-            path("<slug:name>/result/", self._for_viewers(self.result_part), name="analytics_report_result"),
-            path("<slug:name>/cancel/", self._for_viewers(self.cancel_run), name="analytics_report_cancel"),
-            path("<slug:name>/explain/", self._for_viewers(self.explain_page), name="analytics_report_explain"),
-            path("<slug:name>.<slug:extension>", self._for_viewers(self.download), name="analytics_report_download"),
+        pages: list[tuple[str, Callable[..., HttpResponseBase], str]] = [
+            ("", self.list_page, "analytics_report_changelist"),
+            ("<slug:name>/", self.report_page, "analytics_report"),
+            ("<slug:name>/result/", self.result_part, "analytics_report_result"),
+            ("<slug:name>/cancel/", self.cancel_run, "analytics_report_cancel"),
+            ("<slug:name>/explain/", self.explain_page, "analytics_report_explain"),
+            ("<slug:name>.<slug:extension>", self.download, "analytics_report_download"),
         ]
-
-    def _for_viewers(self, view: View) -> View:
-        """Return a view that only staff who may view reports can open."""
-
-        def checked_view(request: HttpRequest, **arguments: str) -> HttpResponseBase:
-            if not self.has_view_permission(request):
-                raise PermissionDenied
-            return view(request, **arguments)
-
-        return self.admin_site.admin_view(checked_view)
+        return [path(route, self.admin_site.admin_view(may_view(view)), name=name) for route, view, name in pages]
 
     # Pages
 
@@ -108,34 +103,34 @@ class ReportAdmin(ReadOnly, ModelAdmin[models.Report]):
         if request.GET["run"] == WHOLE and request.method == "GET":
             return self._report_response(request, form, **_outcome(request, form))
         token = str(uuid.uuid4())
-        context: dict[str, Any] = {
-            "token": token,
-            "result_query": result_query(request.GET, run=token),
-            "whole_query": result_query(request.GET, run=WHOLE),
-        }
-        return self._report_response(request, form, **context)
+        return self._report_response(
+            request,
+            form,
+            token=token,
+            result_query=result_query(request.GET, run=token),
+            whole_query=result_query(request.GET, run=WHOLE),
+        )
 
     @method_decorator(require_GET)  # HEAD would run the report for nothing
     def result_part(self, request: HttpRequest, name: str) -> HttpResponse:
         """Return the HTML that a report's page fetches: the result, or the reason why there is none."""
         form = ReportForm(_find_or_404(name), request.GET)
         token = _token(request.GET.get("run", ""))
-        context: dict[str, Any] = {"form": form}
-        status = HTTPStatus.OK
-        if token is None or ReportRun.objects.filter(token=token).exists():
-            context |= ALREADY_STARTED
-            status = HTTPStatus.CONFLICT
-        elif form.is_valid():
-            try:
-                context |= _outcome(request, form, token)
-            except IntegrityError:  # another request started it at the same time
-                context |= ALREADY_STARTED
-                status = HTTPStatus.CONFLICT
-        else:
-            status = HTTPStatus.BAD_REQUEST
-        headers = {"Report-Result": "1"}  # report_run.js shows no other page, such as the log-in
-        template = "admin/analytics/report/result.html"
-        return TemplateResponse(request, template, context, status=status, headers=headers)
+        context: dict[str, Any] = ALREADY_STARTED
+        status = HTTPStatus.CONFLICT
+        if token and not ReportRun.objects.filter(token=token).exists():
+            if form.is_valid():
+                with suppress(IntegrityError):  # another request started it at the same time
+                    context, status = _outcome(request, form, token), HTTPStatus.OK
+            else:
+                context, status = {}, HTTPStatus.BAD_REQUEST
+        return TemplateResponse(
+            request,
+            "admin/analytics/report/result.html",
+            context | {"form": form},
+            status=status,
+            headers={"Report-Result": "1"},  # report_run.js shows no other page, such as the login
+        )
 
     @method_decorator(require_POST)
     def cancel_run(self, request: HttpRequest, name: str) -> HttpResponse:
@@ -146,11 +141,9 @@ class ReportAdmin(ReadOnly, ModelAdmin[models.Report]):
         cancel_run(run.token)
         return HttpResponse(status=HTTPStatus.NO_CONTENT)
 
-    @method_decorator(require_GET)
+    @method_decorator([require_GET, may_explain])
     def explain_page(self, request: HttpRequest, name: str) -> HttpResponse:
         """Show PostgreSQL's plan for the report with these parameters."""
-        if not request.user.has_perm("analytics.explain_report"):
-            raise PermissionDenied
         report = _find_or_404(name)
         form = ReportForm(report, request.GET or DEFAULT_RUN)
         if not form.is_valid():
@@ -159,13 +152,13 @@ class ReportAdmin(ReadOnly, ModelAdmin[models.Report]):
             plan = {"plan": explain(report, form.bound_parameters)}
         except ReportFailed as error:
             plan = _failure(error)
-        context = {"form": form, "report": report, "back_query": result_query(request.GET, run="")}
+        back_url = reverse("admin:analytics_report", args=[name]) + result_query(request.GET, run="")
+        crumbs = [LIST_CRUMB, {"title": report.title, "address": back_url}]
+        context = {"form": form, "report": report, "back_url": back_url, "crumbs": crumbs}
         return self._response(request, "explain", "Plan", context | plan)
 
-    @method_decorator(require_GET)  # HEAD would run the report for nothing
+    @method_decorator([require_GET, may_export])  # HEAD would run the report for nothing
     def download(self, request: HttpRequest, name: str, extension: str) -> HttpResponseBase:
-        if not request.user.has_perm("analytics.export_report"):
-            raise PermissionDenied
         if extension not in DOWNLOADS:
             raise Http404(f"There is no format {extension!r}. The formats are {', '.join(DOWNLOADS)}.")
         file_format = DOWNLOADS[extension]
@@ -188,6 +181,7 @@ class ReportAdmin(ReadOnly, ModelAdmin[models.Report]):
     ) -> HttpResponse:
         context |= {
             "report": form.report,
+            "crumbs": [LIST_CRUMB],
             "form": form,
             "sql": highlighted_sql(form.report.sql),
             "downloads": DOWNLOADS.values(),
@@ -200,18 +194,8 @@ class ReportAdmin(ReadOnly, ModelAdmin[models.Report]):
     def _response(
         self, request: HttpRequest, template: str, title: str, context: dict[str, Any], status: int = HTTPStatus.OK
     ) -> HttpResponse:
-        page_context = {"title": title, "opts": self.opts, "crumbs": list(_crumbs(context))}
-        context = self.admin_site.each_context(request) | page_context | context
+        context = self.admin_site.each_context(request) | {"title": title, "opts": self.opts, "crumbs": []} | context
         return TemplateResponse(request, f"admin/analytics/report/{template}.html", context, status=status)
-
-
-def _crumbs(context: Mapping[str, Any]) -> Iterator[dict[str, str]]:
-    """Yield the links to the pages above the one with this context."""
-    if report := context.get("report"):
-        yield {"title": "Reports", "address": reverse("admin:analytics_report_changelist")}
-        if "back_query" in context:
-            url = reverse("admin:analytics_report", args=[report.name])
-            yield {"title": report.title, "address": url + context["back_query"]}
 
 
 def _find_or_404(name: str) -> ReportDefinition:
@@ -234,7 +218,7 @@ def _token(text: str) -> uuid.UUID | None:
 def _outcome(request: HttpRequest, form: ReportForm, token: uuid.UUID | None = None) -> dict[str, Any]:
     """Run the report of a valid form, and return the template context of its result or failure."""
     try:
-        with _run(request, form, "page", form.row_range, token=token) as run:
+        with _run(request, form, format="page", row_range=form.row_range, token=token) as run:
             rows = list(run.result.rows)
     except ReportFailed as error:
         return _failure(error)
@@ -247,7 +231,8 @@ def _download(request: HttpRequest, form: ReportForm, file_format: Format) -> It
     An error before the empty piece can still become an error page. A later error breaks the connection, so that the
     client does not take half a file for a whole one.
     """
-    with _run(request, form, file_format.name, RowRange(form.row_range.sort, form.row_range.descending)) as run:
+    all_rows = replace(form.row_range, limit=None, offset=0)
+    with _run(request, form, format=file_format.name, row_range=all_rows) as run:
         run.bytes = 0
         pieces = file_format.encode(run.result, safe_cells=True, title=form.report.title)
         first_pieces = []
@@ -261,22 +246,11 @@ def _download(request: HttpRequest, form: ReportForm, file_format: Format) -> It
             yield piece
 
 
-def _run(
-    request: HttpRequest,
-    form: ReportForm,
-    format_name: str,
-    row_range: RowRange = ALL_ROWS,
-    token: uuid.UUID | None = None,
-) -> AbstractContextManager[Run]:
-    return logged_run(
-        form.report,
-        form.bound_parameters,
-        Caller(Channel.ADMIN, request.user.get_username()),
-        format=format_name,
-        row_range=row_range,
-        token=token,
-        watcher=cancel_on_disconnect(request),
-    )
+def _run(request: HttpRequest, form: ReportForm, **options: Any) -> AbstractContextManager[Run]:
+    """Run the report of a valid form, until the browser disconnects. `options` are those of `logged_run`."""
+    caller = Caller(Channel.ADMIN, request.user.get_username())
+    watcher = cancel_on_disconnect(request)
+    return logged_run(form.report, form.bound_parameters, caller, watcher=watcher, **options)
 
 
 def _failure(error: Exception) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """Prepare one page of a report's result for the admin: headings that sort, formatted cells, and the chart."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from itertools import repeat
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from analytics.backoffice.forms import ReportForm, readable
@@ -21,8 +21,7 @@ from salesengine.backoffice.numbers import count, exact_text, money_text, percen
 PLAIN = ColumnFormat()
 
 
-@dataclass(frozen=True)
-class TableCell:
+class TableCell(NamedTuple):
     """A cell of the table. `title` is its tooltip, and `url` the page that it links to."""
 
     text: str
@@ -31,45 +30,25 @@ class TableCell:
     url: str = ""
 
 
-@dataclass(frozen=True)
-class Heading:
-    """A column's heading, with the table's current order by it, if any, and the URL that changes the order."""
+def build_result_page(form: ReportForm, result: Result, rows: Sequence[Row], *, links_sales: bool) -> dict[str, Any]:
+    """Return a page of a result with these rows, for the template's context.
 
-    text: str
-    is_number: bool
-    order: str
-    url: str
-
-
-@dataclass(frozen=True)
-class ResultPage:
-    """A page of a result. `previous` and `next` are empty if there is no such page."""
-
-    headings: list[Heading]
-    rows: list[list[TableCell]]
-    summary: str
-    previous: str
-    next: str
-    warnings: list[str]
-    received_at: Any  # when the newest sale that the result can include was received
-    chart: ChartFigure | None
-
-
-def build_result_page(form: ReportForm, result: Result, rows: Sequence[Row], *, links_sales: bool) -> ResultPage:
-    """Return the page of a result with these rows. With `links_sales`, its numbers link to the sales behind them."""
+    With `links_sales`, its numbers link to the sales behind them. `previous` and `next` are empty if there is no such
+    page.
+    """
     row_range, query = form.row_range, form.query
     page = row_range.offset // (row_range.limit or 1) + 1
     cells = _cells(form, result.columns, rows, links_sales=links_sales)
-    return ResultPage(
-        headings=[_heading(form, column) for column in result.columns],
-        rows=cells,
-        summary=_summary(row_range, len(rows), is_truncated=result.is_truncated),
-        previous=result_query(query, page=str(page - 1)) if page > 1 else "",
-        next=result_query(query, page=str(page + 1)) if result.is_truncated else "",
-        warnings=[assertion.failure_message for assertion in result.failed_assertions],
-        received_at=result.watermark.received_at,
-        chart=_chart(form, result, rows, cells),
-    )
+    return {
+        "headings": [_heading(form, column) for column in result.columns],
+        "rows": cells,
+        "summary": _summary(row_range, len(rows), is_truncated=result.is_truncated),
+        "previous": result_query(query, page=str(page - 1)) if page > 1 else "",
+        "next": result_query(query, page=str(page + 1)) if result.is_truncated else "",
+        "warnings": [assertion.failure_message for assertion in result.failed_assertions],
+        "received_at": result.watermark.received_at,  # of the newest sale that the result can include
+        "chart": _chart(form, result, rows, cells),
+    }
 
 
 def result_query(query: Mapping[str, str], **changes: str) -> str:
@@ -79,16 +58,15 @@ def result_query(query: Mapping[str, str], **changes: str) -> str:
     return "?" + urlencode([(name, text) for name, text in values.items() if name not in removed])
 
 
-def _heading(form: ReportForm, column: ResultColumn) -> Heading:
+def _heading(form: ReportForm, column: ResultColumn) -> dict[str, Any]:
+    """Return a column's heading, with the table's order by it, if any, and the URL that changes the order."""
     row_range = form.row_range
     order = ("descending" if row_range.descending else "ascending") if row_range.sort == column.name else ""
     # The first click on a column of numbers sorts the largest first.
     is_next_descending = order == "ascending" or (not order and column.is_number)
     sort = f"-{column.name}" if is_next_descending else column.name
-    title = form.report.header.columns.get(column.name, PLAIN).title
-    return Heading(
-        title or readable(column.name), column.is_number, order, result_query(form.query, sort=sort, page="")
-    )
+    text = form.report.header.columns.get(column.name, PLAIN).title or readable(column.name)
+    return {"text": text, "column": column, "order": order, "url": result_query(form.query, sort=sort, page="")}
 
 
 def _summary(row_range: RowRange, number: int, *, is_truncated: bool) -> str:
@@ -127,26 +105,23 @@ def _cells(
     form: ReportForm, columns: list[ResultColumn], rows: Sequence[Row], *, links_sales: bool
 ) -> list[list[TableCell]]:
     formats = [form.report.header.columns.get(column.name, PLAIN) for column in columns]
-    countries = _country_names(formats, rows)
-    names = [column.name for column in columns]
+    country_ids = {
+        str(value)
+        for row in rows
+        for value, column_format in zip(row, formats, strict=True)
+        if column_format.format == "country" and value is not None
+    }
+    countries = Country.objects.in_bulk(country_ids)
     cells = []
     for row in rows:
-        by_name = dict(zip(names, row, strict=True))
-        urls = [
-            _cell_sales_url(column_format, by_name, form.bound_parameters) if links_sales else ""
-            for column_format in formats
-        ]
-        cells.append(
-            [
-                _cell(value, column, column_format, countries, url)
-                for value, column, column_format, url in zip(row, columns, formats, urls, strict=True)
-            ]
-        )
+        by_name = {column.name: value for column, value in zip(columns, row, strict=True)}
+        urls = [_cell_sales_url(item, by_name, form.bound_parameters) if links_sales else "" for item in formats]
+        cells.append(list(map(_cell, row, columns, formats, urls, repeat(countries))))
     return cells
 
 
 def _cell(
-    value: Any, column: ResultColumn, column_format: ColumnFormat, countries: Mapping[str, str], url: str
+    value: Any, column: ResultColumn, column_format: ColumnFormat, url: str, countries: Mapping[str, Country]
 ) -> TableCell:
     text = text_for_people(value)
     is_number = column.is_number and value is not None and Decimal(value).is_finite()
@@ -154,19 +129,11 @@ def _cell(
         return TableCell(money_text(value), True, title=exact_text(value), url=url)
     if column_format.format == "percent" and is_number:
         return TableCell(percent(value), True, title=text, url=url)
-    if column_format.format == "country" and (name := countries.get(str(value))):
-        return TableCell(f"{name} ({text})", url=url)
+    if column_format.format == "country" and (country := countries.get(str(value))):
+        return TableCell(f"{country} ({text})", url=url)
     if column_format.format == "link" and text.startswith(("http://", "https://")):
         return TableCell(text, url=text)
     return TableCell(text, column.is_number, url=url if value is not None else "")
-
-
-def _country_names(formats: list[ColumnFormat], rows: Sequence[Row]) -> dict[str, str]:
-    """Return the names of the countries on the page, by id."""
-    indexes = [index for index, column_format in enumerate(formats) if column_format.format == "country"]
-    ids = {str(row[index]) for row in rows for index in indexes if row[index] is not None}
-    named = Country.objects.filter(pk__in=ids).values_list("id_country", "country_name") if ids else []
-    return dict(named)
 
 
 def _cell_sales_url(column_format: ColumnFormat, row: Mapping[str, Any], bound: BoundParameters) -> str:

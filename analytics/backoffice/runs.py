@@ -6,9 +6,11 @@ from urllib.parse import urlencode
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.defaultfilters import filesizeformat
+from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html
@@ -16,7 +18,6 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
-from analytics.backoffice.run_display import outcome_badge
 from analytics.definitions.reports import (
     InvalidReportError,
     ReportDefinition,
@@ -84,24 +85,20 @@ class ReportRunAdmin(ReadOnly, ModelAdmin[ReportRun]):
         )
         return [cancel_page, *super().get_urls()]
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ReportRun]:
+        mark_lost_runs()
+        return super().get_queryset(request)
+
     def get_changelist(self, request: HttpRequest, **options: Any) -> type[ChangeList]:
         return RunList
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        mark_lost_runs()
         return super().changelist_view(request, {"title": "Report runs"} | (extra_context or {}))
-
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        mark_lost_runs()
-        return super().change_view(request, object_id, form_url, extra_context)
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], **options: Any) -> HttpResponse:  # type: ignore[override]
         run: ReportRun = context["original"]
-        is_running = run.outcome == RunOutcome.RUNNING
-        context["may_cancel"] = is_running and run.may_be_cancelled_by(request.user)
-        if _find(run.report) and request.user.has_perm("analytics.view_report"):
+        context["may_cancel"] = run.outcome == RunOutcome.RUNNING and run.may_be_cancelled_by(request.user)
+        if find_report(run.report) and request.user.has_perm("analytics.view_report"):
             query = urlencode(run.parameters | {"run": "1"})
             context["again_url"] = f"{reverse('admin:analytics_report', args=[run.report])}?{query}"
         return super().render_change_form(request, context, **options)
@@ -147,13 +144,13 @@ class ReportRunAdmin(ReadOnly, ModelAdmin[ReportRun]):
 
     @admin.display(description="outcome")
     def outcome_shown(self, run: ReportRun) -> SafeString:
-        return outcome_badge(run)
+        return render_to_string("admin/analytics/outcome.html", {"run": run})
 
     # Fields of a run's page
 
     @admin.display(description="report")
     def report_shown(self, run: ReportRun) -> str:
-        report = _find(run.report)
+        report = find_report(run.report)
         return f"{report.title} ({run.report})" if report else run.report
 
     @admin.display(description="message")
@@ -167,13 +164,14 @@ class ReportRunAdmin(ReadOnly, ModelAdmin[ReportRun]):
 
     @admin.display(description="SQL")
     def sql_since(self, run: ReportRun) -> str:
-        report = _find(run.report)
+        report = find_report(run.report)
         if report is None:
             return "The report's file is missing or invalid."
         return "Unchanged since this run." if report.sql_hash == run.sql_hash else "Changed since this run."
 
 
-def _find(name: str) -> ReportDefinition | None:
+def find_report(name: str) -> ReportDefinition | None:
+    """Return the report with this name, or None if its file is missing or invalid."""
     try:
         return get_report(name)
     except (UnknownReportError, InvalidReportError):

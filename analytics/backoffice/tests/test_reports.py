@@ -63,7 +63,8 @@ def test_the_list_shows_the_last_run_of_each_report(admin_client, write_report):
     ReportRun.objects.create(report="probe", parameters={}, channel="admin", outcome="ok", seconds=3)
     last = ReportRun.objects.create(report="probe", parameters={}, channel="api", outcome="timed out", seconds=75.5)
     page = text_of(admin_client.get(LIST))
-    assert '<span class="outcome outcome-timed-out">timed out</span> 1 min 16 s' in page
+    assert '<span class="outcome outcome-timed-out">timed out</span>' in page
+    assert "1 min 16 s" in page
     assert f'<a href="/admin/analytics/reportrun/{last.pk}/change/">' in page
     assert "outcome-ok" not in page
 

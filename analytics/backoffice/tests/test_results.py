@@ -268,8 +268,8 @@ def test_a_point_of_the_chart_links_to_the_same_sales_as_its_cell(admin_client, 
         '[chart]\ntype = "bar"\nx = "category"\ny = ["revenue"]\n',
     )
     result = run_whole(admin_client).context_data["result"]
-    [dataset] = result.chart.data["datasets"]
-    assert dataset["urls"] == [row[1].url for row in result.rows]
+    [dataset] = result["chart"].data["datasets"]
+    assert dataset["urls"] == [row[1].url for row in result["rows"]]
     assert all(url.startswith("/admin/sales/sale/?") for url in dataset["urls"])
 
 

@@ -28,7 +28,7 @@
         container.setAttribute("aria-busy", "true");
         try {
             const response = await fetch(container.dataset.result, {signal: abort.signal, credentials: "same-origin"});
-            if (response.redirected) {  // to the log-in page
+            if (response.redirected) {  // to the login page
                 window.location.reload();
                 return;
             }
