@@ -89,7 +89,7 @@ def _translated_errors() -> Iterator[None]:
         if isinstance(error, ReportDatabaseUnavailable):
             errors.log_database_unavailable(error)
             raise errors.DatabaseUnavailable from error
-        raise FAILURES.get(type(error), errors.ReportFailed)(str(error)) from error
+        raise FAILURES.get(type(error), errors.ReportError)(str(error)) from error
 
 
 def _with_rows(query: ReportQuery, run: Run, file: SpooledTemporaryFile[bytes], etag: str | None) -> HttpResponseBase:

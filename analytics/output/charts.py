@@ -220,7 +220,7 @@ def _description(chart: Chart, title: str, x_count: int) -> str:
 def _notes(chart: Chart, hidden: int, rows_without_x: int, *, adds_up: bool) -> list[str]:
     notes = []
     if hidden and adds_up:
-        notes.append(f"“Others” is the sum of the {hidden} smallest series of {chart.series}.")
+        notes.append(f"“Others” adds up the smallest series: {hidden} values of {chart.series}.")
     elif hidden:
         notes.append(f"The {hidden} smallest series of {chart.series} are not drawn.")
     if rows_without_x:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from django.db import connections
 from django.utils import timezone
@@ -67,15 +68,7 @@ def logged_run(
 
     `cancel_run` cancels the run by its `token`. `watcher` is entered for the time of the run. Raises ReportFailed.
     """
-    log = ReportRun.objects.create(
-        token=token or uuid.uuid4(),
-        report=report.name,
-        sql_hash=report.sql_hash,
-        parameters=bound.texts,
-        channel=caller.channel,
-        sender=caller.name,
-        format=format,
-    )
+    log = _log_start(report, bound, caller, format=format, token=token or uuid.uuid4())
     session_name = SESSION_NAME.format(log.token)
     started = time.monotonic()
     run = None
@@ -97,6 +90,17 @@ def logged_run(
         if run:
             log.rows, log.bytes = run.result.row_count, run.bytes
         log.save()
+
+
+def _log_start(report: ReportDefinition, bound: BoundParameters, caller: Caller, **fields: Any) -> ReportRun:
+    return ReportRun.objects.create(
+        report=report.name,
+        sql_hash=report.sql_hash,
+        parameters=bound.texts,
+        channel=caller.channel,
+        sender=caller.name,
+        **fields,
+    )
 
 
 def cancel_run(token: uuid.UUID) -> bool:

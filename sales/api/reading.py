@@ -21,13 +21,13 @@ ATTRIBUTES = {
 MAX_LINES = 10_000  # of one order in one response
 READ_TIMEOUT = 5  # seconds for one query
 
-Row = dict[str, Any]
+SaleJSON = dict[str, Any]
 
 
 class SalesPage(NamedTuple):
     """The sales of a page, and the position of its last sale; None on the last page."""
 
-    sales: list[Row]
+    sales: list[SaleJSON]
     end: SalesCursor | None
 
 
@@ -51,7 +51,7 @@ def find_sales(query: SalesQuery) -> SalesPage:
     return SalesPage(page, SalesCursor(page[-1]["DATE_PAYMENT"], page[-1]["ID"]) if has_more else None)
 
 
-def order_lines(id_order: str) -> list[Row]:
+def order_lines(id_order: str) -> list[SaleJSON]:
     """Return all sales of an order, oldest payment first; none for an unknown order.
 
     Raises InvalidInput for an order with more than MAX_LINES sales, and TookTooLong.
@@ -73,7 +73,7 @@ def _row(*columns: F | Value) -> Func:
     return Func(*columns, function="ROW", output_field=BooleanField())
 
 
-def _fetch(sales: QuerySet[Sale]) -> list[Row]:
+def _fetch(sales: QuerySet[Sale]) -> list[SaleJSON]:
     """Return the sales with the field names of the API, from one query that may take READ_TIMEOUT seconds."""
     try:
         with statement_timeout(READ_TIMEOUT):

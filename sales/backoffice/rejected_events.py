@@ -24,7 +24,7 @@ Fields = tuple[str | tuple[str, ...], ...]
 FACTS = ("sender", "source", "position", "received_at")
 
 
-class StateFilter(DropdownFilter):  # type: ignore[misc]  # unfold has no types
+class ReplayStateFilter(DropdownFilter):  # type: ignore[misc]  # unfold has no types
     title = "state"
     parameter_name = "state"
 
@@ -107,7 +107,7 @@ class RejectedEventAdmin(ModelAdmin[RejectedEvent]):
     form = RejectedEventForm
     list_display = ("received_at", "error", "state", "sender", "source", "position")
     list_filter = (
-        StateFilter,
+        ReplayStateFilter,
         ReasonFilter,
         SenderFilter,
         ("received_at", DayRangeFilter),

@@ -15,7 +15,7 @@ from salesengine.http.renderers import encode_json
 
 MAY_BE_EMPTY = [name for name, field in FIELDS.items() if not field.is_required]
 
-Row = list[str] | NotJSON  # the cells of a row, or why it cannot be read
+CSVRow = list[str] | NotJSON  # the cells of a row, or why it cannot be read
 
 
 def open_csv(
@@ -52,14 +52,14 @@ def csv_batches(lines: LineReader, fields: Sequence[str | None], delimiter: str)
         header_lines = 0
 
 
-def _rows(lines: LineReader, delimiter: str) -> Iterator[tuple[Row, int]]:
+def _rows(lines: LineReader, delimiter: str) -> Iterator[tuple[CSVRow, int]]:
     """Yield each row and the index of its first line in the chunk."""
     decoded = _DecodedLines(lines)
     reader = csv.reader(decoded, delimiter=delimiter, strict=True)
     while True:
         start, decoded.row_start, decoded.row_is_utf8 = len(lines.chunk), lines.chunk_size, True
         try:
-            row: Row = next(reader)
+            row: CSVRow = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
@@ -93,7 +93,7 @@ class _DecodedLines:
             return line.decode(errors="replace")
 
 
-def _value(row: Row, fields: Sequence[str | None], delimiter: str) -> Any:
+def _value(row: CSVRow, fields: Sequence[str | None], delimiter: str) -> Any:
     if isinstance(row, NotJSON):
         return row
     if len(row) != len(fields):

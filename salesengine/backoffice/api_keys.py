@@ -27,7 +27,7 @@ SHOWN_ONCE = (
 admin.site.unregister(LibraryAPIKey)  # the library's own keys are not used
 
 
-class StateFilter(DropdownFilter):  # type: ignore[misc]  # unfold has no types
+class KeyStateFilter(DropdownFilter):  # type: ignore[misc]  # unfold has no types
     title = "state"
     parameter_name = "state"
 
@@ -59,7 +59,7 @@ class APIKeyAdmin(ModelAdmin[APIKey]):
     form = APIKeyForm
     list_display = ("prefix", "name", "state", "scope_names", "expiry_date", "last_used", "created")
     empty_value_display = "never"  # of the times that may be missing
-    list_filter = (StateFilter,)
+    list_filter = (KeyStateFilter,)
     search_fields = ("name", "prefix")
     search_help_text = "Part of a client name, or the first characters of a key"
     actions = ("revoke",)

@@ -14,7 +14,7 @@ from unfold.widgets import INPUT_CLASSES
 
 from salesengine.accounts.audit_log import describe_changes
 
-Row = TypeVar("Row", bound=Model)
+ModelT = TypeVar("ModelT", bound=Model)
 
 MAX_LISTED_ROWS = 10_000  # rows that NewestRowsPaginator shows
 
@@ -24,7 +24,7 @@ else:
     from unfold.admin import ModelAdmin as PlainModelAdmin  # which has no types
 
 
-class ModelAdmin(PlainModelAdmin[Row]):
+class ModelAdmin(PlainModelAdmin[ModelT]):
     """Applies all filters of a list with one click, and runs no extra count queries."""
 
     list_filter_submit = True
@@ -41,7 +41,7 @@ class ModelAdmin(PlainModelAdmin[Row]):
             return f"Added. With {changes}." if changes else "Added."
         return changes and f"Changed {changes}."
 
-    def log_change(self, request: HttpRequest, obj: Row, message: Any) -> Any:
+    def log_change(self, request: HttpRequest, obj: ModelT, message: Any) -> Any:
         """Record nothing if the user saved a row without changing it."""
         return super().log_change(request, obj, message) if message else None
 
@@ -59,12 +59,12 @@ class ReadOnly:
         return False
 
 
-class NewestRowsPaginator(Paginator[Row]):
+class NewestRowsPaginator(Paginator[ModelT]):
     """Shows the first MAX_LISTED_ROWS rows only, because counting a million rows is slow."""
 
     @cached_property
     def count(self) -> int:
-        rows: QuerySet[Row] = self.object_list  # type: ignore[assignment]
+        rows: QuerySet[ModelT] = self.object_list  # type: ignore[assignment]
         return rows[:MAX_LISTED_ROWS].count()
 
 

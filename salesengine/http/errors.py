@@ -89,7 +89,7 @@ class ReportCheckFailed(ProblemException, problem=problems.REPORT_CHECK_FAILED):
     """The result of a report failed a check of the report file, so no part of it is returned."""
 
 
-class ReportFailed(ProblemException, problem=problems.REPORT_FAILED):
+class ReportError(ProblemException, problem=problems.REPORT_FAILED):
     """The database rejected or stopped a report, or its result does not fit into the format. `detail` says why."""
 
 

@@ -34,3 +34,15 @@ def test_no_folder_has_more_than_14_modules_side_by_side():
     crowded = {folder for folder, count in folders.items() if count > MAX_FOLDER_MODULES}
 
     assert {folder for folder in crowded if not folder.endswith("management/commands")} == set()
+
+
+def test_no_class_name_stands_for_two_things():
+    names = Counter(
+        node.name
+        for module in MODULES
+        for node in ast.parse((ROOT / module).read_text()).body
+        if isinstance(node, ast.ClassDef)
+    )
+
+    # Django finds commands by this name, and the admin of `sales` extends that of `countries`.
+    assert {name for name, count in names.items() if count > 1} == {"Command", "CountryAdmin"}

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,18 @@ def test_settings_import_no_app_code():
     assert {name for name in imported if not name.startswith("salesengine.environment.")} == {
         "salesengine.embedded.server"
     }
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    names = {file: file.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for file in modules()}
+    graph = {name: imported_modules(file, set(names.values())) for file, name in names.items()}
+
+    TopologicalSorter(graph).prepare()  # raises CycleError with the modules of a circle
+
+
+def imported_modules(file: str, known: set[str]) -> set[str]:
+    """Return the project's modules that a module imports, whether it imports them whole or a name from them."""
+    found = set()
+    for name in imports(file):
+        found |= {name} & known or {name.rpartition(".")[0]} & known
+    return found

@@ -146,7 +146,7 @@ def test_the_smallest_of_many_categories_are_added_up(viewer):
     others = chart_data(viewer)["datasets"][-1]
 
     assert (others["label"], others["texts"][-1]) == ("Others (2)", "5.00")
-    assert "“Others” is the sum of the 2 smallest series of category." in page_of(viewer)
+    assert "“Others” adds up the smallest series: 2 values of category." in page_of(viewer)
 
 
 def test_the_top_categories_are_those_of_feedback(viewer):

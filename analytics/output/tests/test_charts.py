@@ -199,7 +199,7 @@ def test_the_smallest_of_many_series_are_added_up_as_others():
     figure = lines(*((FIRST_DAY, f"brand {number}", number) for number in range(1, 13)), type="stacked")
     assert legend(figure) == [f"brand {number}" for number in range(12, 5, -1)] + ["Others (5)"]
     assert texts(figure, 7) == ["15"]
-    assert figure.notes == ["“Others” is the sum of the 5 smallest series of brand."]
+    assert figure.notes == ["“Others” adds up the smallest series: 5 values of brand."]
 
 
 def test_others_have_no_link():

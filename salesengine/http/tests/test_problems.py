@@ -108,7 +108,7 @@ def test_every_exception_of_drf_gets_a_problem_with_its_status(fail_with, cls):
         (errors.DatabaseUnavailable(), "database-unavailable"),
         (errors.TookTooLong(), "took-too-long"),
         (errors.ReportCheckFailed(), "report-check-failed"),
-        (errors.ReportFailed(), "report-failed"),
+        (errors.ReportError(), "report-failed"),
         (errors.RunCancelled(), "run-cancelled"),
         (ZeroDivisionError(), "internal-error"),
     ],
