@@ -26,7 +26,8 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before pytest selects tests by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests that run the service as separate processes as slow."""
+    """Mark tests that run the service as separate processes as slow, and start the longest test first."""
+    items.sort(key=lambda item: item.path.name != "test_docs.py")  # otherwise it would run last, and alone
     for item in items:
         if {"server", "start_server"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)

@@ -1,4 +1,4 @@
-"""The log of runs, and a model that gives reports, which are files, a place in the admin."""
+"""The log of runs, and a model without a table that gives report files an admin entry and permissions."""
 
 import uuid
 

@@ -31,8 +31,8 @@ class ParseView(APIView):
         if checked.errors:
             raise batch.validation_error(checked)
         counts = {"accepted": len(checked.events), "duplicate": 0, "rejected": 0}
-        answer = counts if batch.is_list else stored_sale(1, checked.events[0])
-        return HttpResponse(encode_json(answer) + b"\n", status=201, content_type="application/json")
+        response = counts if batch.is_list else stored_sale(1, checked.events[0])
+        return HttpResponse(encode_json(response) + b"\n", status=201, content_type="application/json")
 
 
 urlpatterns = [

@@ -142,7 +142,7 @@ class Total(CategoryFigures):
 class IngestMinute(models.Model):
     """The folded numbers of accepted and duplicate events received in one minute (UTC).
 
-    `sales.totals.ingest_minutes` deletes them after some days.
+    `sales.totals.ingest_minutes` deletes them after two days.
     """
 
     minute = models.DateTimeField(primary_key=True)

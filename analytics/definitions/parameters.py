@@ -77,7 +77,7 @@ class Parameter(BaseModel):
 
     @property
     def allowed(self) -> list[str]:
-        """The allowed texts of a choice or category. Empty for other types, which have too many."""
+        """The allowed texts of a choice or category; empty for other types."""
         return list(Category.values if self.type == "category" else self.choices)
 
     @property

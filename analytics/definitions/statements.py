@@ -22,7 +22,7 @@ TOKEN = re.compile(
 )
 COMMENT_SIGN = re.compile(r"/\*|\*/")
 WORD = re.compile(r"[A-Za-z_]+")
-# Words of SQL whose result can change while the data and the parameters do not.
+# SQL words whose value can change while data and parameters stay the same.
 VOLATILE = re.compile(
     r"now|age|current_\w+|local(?:time|timestamp)|\w*_timestamp|timeofday|random\w*|gen_random_uuid|uuidv|tablesample"
     r"|nextval|pg_\w+|txid_\w+",

@@ -159,7 +159,7 @@ def _add(sums: Sums, x: Any, number: Decimal, url: str) -> None:
 
 
 def _adds_up(chart: Chart, formats: Mapping[str, str]) -> bool:
-    """Return whether a sum of series is meaningful. A sum of percentages is only if they are stacked as shares."""
+    """Return whether a sum of series is meaningful. Percentages can be added only in a stacked chart, as shares."""
     return chart.type == "stacked" or formats.get(chart.y[0]) != "percent"
 
 

@@ -39,7 +39,7 @@ def translate_error(error: Exception, file_name: str, timeout: float, started: f
     # A run that ends between two statements, or while it sends rows, may only show as a broken connection.
     is_late = time.monotonic() - started >= timeout
     if is_late and isinstance(cause, psycopg.OperationalError | psycopg.errors.TransactionTimeout):
-        limit = f"This run may take {timeout:g} seconds (its timeout, or else REPORTS_TIMEOUT)."
+        limit = f"The limit is {timeout:g} seconds (--timeout, the timeout of the report, or REPORTS_TIMEOUT)."
         return TimedOut(f"{message}. {limit}")
     if isinstance(cause, psycopg.errors.QueryCanceled):
         return Cancelled(f"{file_name}: the run was cancelled.")

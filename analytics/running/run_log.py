@@ -30,7 +30,7 @@ OUTCOMES: dict[type[BaseException], RunOutcome] = {
     BrokenPipeError: RunOutcome.CANCELLED,
 }
 SESSION_NAME = "salesengine report {}"  # the name of a run, by its token, in PostgreSQL's list of sessions
-GRACE = 30  # seconds that a run may need to open its session, or to log its end
+GRACE = 30  # seconds that a new run may need to open its session
 
 RunWatcher = Callable[[uuid.UUID], AbstractContextManager[object]]
 

@@ -23,7 +23,7 @@ COPY_LINES = 50
 # PostgreSQL's CSV has the same text as ours for values of these types, once timestamps are converted to UTC.
 COPY_TYPES = {"int2", "int4", "int8", "numeric", "text", "varchar", "date", "uuid", "timestamptz"}
 COPY_TEXTS = {"date": "{0}::text", "timestamptz": "replace(({0} AT TIME ZONE 'UTC')::text, ' ', 'T') || 'Z'"}
-# A year without four digits is an error here, because it is one for Python, which encodes the other formats.
+# Refuse years outside 1 to 9999, because Python, which encodes the other formats, cannot represent them.
 COPY_CHECKED = """
     CASE WHEN {0} >= '0001-01-01' AND {0} < '10000-01-01' THEN {1}
     WHEN {0} IS NOT NULL THEN ('not in the years 1 to 9999: ' || {0})::int::text END"""

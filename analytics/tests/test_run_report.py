@@ -282,7 +282,7 @@ def test_a_timeout_exits_with_5(write_report):
     write_report("SELECT pg_sleep(30) AS nap")
     message, code = failure_of("probe", "--timeout", "1s")
     assert code == 5
-    assert "This run may take 1 seconds" in message
+    assert "The limit is 1 seconds" in message
     assert ReportRun.objects.get().outcome == "timed out"
 
 

@@ -24,7 +24,7 @@ COLUMNS = CountryFigures._fields
 
 @dataclass(frozen=True)
 class UnnamedCountry:
-    """A country id in sales that no country has, and its figures."""
+    """A country id that occurs in sales but not in the table of countries, and its figures."""
 
     id_country: str
     figures: CountryFigures

@@ -60,7 +60,7 @@ class BatchResult:
         }
 
 
-# Single events of concurrent requests share a commit, because they never have to wait for a lock.
+# Concurrent requests with one event and no EVENT_ID share a commit. Such events never wait for a lock.
 singles: GroupCommit[SaleEvent, int] = GroupCommit(record_plain_sales, max_group_size=COPY_THRESHOLD)
 
 

@@ -33,7 +33,7 @@ STORE_FEW = f"""
     SELECT array(SELECT id FROM new ORDER BY id), array(SELECT id FROM journal_entries)
     """  # noqa: S608  # names only
 SINGLES = "singles"  # the database alias for single events without EVENT_ID
-COPY_THRESHOLD = 200  # sales: COPY is faster than JSON for more
+COPY_THRESHOLD = 200  # above this number of sales, COPY is faster than JSON
 COPY_SALES = f"COPY sales (id, {COLUMNS}) FROM STDIN (FORMAT BINARY)"
 # The digests of stored events cover these fields. Later fields count only when they have a value.
 ALWAYS_IN_DIGEST = list(FIELDS).index("EVENT_ID") + 1

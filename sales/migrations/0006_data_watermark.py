@@ -2,14 +2,14 @@ import django.utils.timezone
 from django.db import migrations, models
 from django.db.models.functions import Now
 
-# What was kept before is told the newest of all sales: none of it is newer.
+# Give existing rows the time of the newest sale, which is an upper bound for all of them.
 FILL = """
     UPDATE {table} SET received_at = (SELECT max(received_at) FROM sales)
     """
 
 
 class Migration(migrations.Migration):
-    """Journal and totals say when the newest of their sales was received, so that nobody needs to look through all."""
+    """Store in journal and totals when their newest sale was received, so that readers need not scan `sales`."""
 
     dependencies = [("sales", "0005_follow_files")]
 

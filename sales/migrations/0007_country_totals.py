@@ -3,10 +3,11 @@ from django.db import migrations, models
 
 import sales.models
 
-# Django wants a primary key, and nobody looks for one of these rows: an index would be half of what it costs to write.
+# Drop the primary key that Django creates. No query looks up single rows, and the index would double the cost of a
+# write.
 DROP_KEY = "ALTER TABLE country_daily_total DROP CONSTRAINT country_daily_total_pkey"
-# Both together are every committed sale exactly once, to whoever reads them in one statement. The function keeps
-# PostgreSQL from planning for millions of sales in the journal: with a setting of its own it is planned by itself.
+# Totals and journal together hold every committed sale exactly once, if one statement reads both. The function has a
+# SET clause, so PostgreSQL does not inline it, and does not plan for millions of sales in the journal.
 CREATE_VIEW = """
     CREATE FUNCTION country_sales_in_journal()
     RETURNS TABLE (day date, id_seller_country text, id_buyer_country text, sales_count bigint, revenue numeric)
@@ -27,7 +28,7 @@ DROP_VIEW = """
     DROP VIEW country_sales;
     DROP FUNCTION country_sales_in_journal()
     """
-# Whoever writes sales waits until they are counted.
+# Writers wait until the existing sales are counted.
 FILL = """
     LOCK TABLE sales IN SHARE MODE;
     INSERT INTO country_daily_total (day, id_seller_country, id_buyer_country, sales_count, revenue)

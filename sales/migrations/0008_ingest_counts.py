@@ -1,8 +1,8 @@
 from django.db import migrations, models
 from django.db.models.functions import Now
 
-# What was accepted in the last days is known from the sales, and those that are still in the journal are counted there.
-# Meanwhile nobody folds, and writers go on: the number is that of the lock that a fold takes.
+# Count the sales of the last two days, minus those that are still in the journal. The statement holds the lock of
+# folds, so no fold runs meanwhile. Writers continue.
 FILL = """
     SELECT pg_advisory_xact_lock(1396788293);
     INSERT INTO ingest_minute (minute, accepted, duplicate)
@@ -21,7 +21,7 @@ FILL = """
 
 
 class Migration(migrations.Migration):
-    """How many events came in lately, minute by minute, and how many of them were duplicates."""
+    """Count accepted and duplicate events by minute."""
 
     dependencies = [("sales", "0007_country_totals")]
 

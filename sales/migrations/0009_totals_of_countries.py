@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 import sales.models
 
-# Both together are every committed sale exactly once, to whoever reads them in one statement.
+# Totals and journal together hold every committed sale exactly once, if one statement reads both.
 CREATE_VIEW = """
     CREATE VIEW country_figures AS
     WITH journal AS MATERIALIZED (
@@ -22,7 +22,7 @@ CREATE_VIEW = """
     GROUP BY id_country
     """
 DROP_VIEW = "DROP VIEW country_figures"
-# Nobody folds until what was folded is added up.
+# No fold runs until the folded sales are added up.
 FILL = """
     LOCK TABLE country_daily_total IN SHARE MODE;
     INSERT INTO country_total (id_country, sold_count, sold_revenue, bought_count, bought_revenue)

@@ -1,7 +1,7 @@
-"""For reports that add up for each of very many buyers.
+"""An aggregate for reports with very many groups.
 
-SUM keeps a state for each sum that takes 1.6 microseconds to begin, which pays when it goes on for many rows. Here the
-state is the sum itself: as exact, to the same digits, and begun at once.
+Starting a SUM costs 1.6 µs per group, which is slow when groups are small. quick_sum uses the sum itself as its state,
+and returns the same digits.
 """
 
 from django.db import migrations

@@ -1,4 +1,4 @@
-"""Reports on buyers read a period from its index alone. Built while sales come in; the old one goes when it is there."""
+"""Reports on buyers read a period from its index alone. Build the new index concurrently, then drop the old one."""
 
 from django.contrib.postgres.operations import AddIndexConcurrently, RemoveIndexConcurrently
 from django.db import migrations, models

@@ -76,7 +76,7 @@ def _figures(sales_count: int | None, revenue: Decimal | None) -> Figures:
 
 
 def repair() -> None:
-    """Rebuild the totals from the sales. Folds return at once meanwhile; writers go on.
+    """Rebuild the totals from the sales. While this runs, folds do nothing and writers continue.
 
     A batch that is committed after the snapshot is not in the new totals. Its journal entry is not deleted either,
     because the snapshot does not see it.

@@ -31,7 +31,7 @@ def verify(advance: Callable[[int], object] = lambda sales: None) -> list[Differ
 
 
 def repair(advance: Callable[[int], object] = lambda sales: None) -> None:
-    """Rebuild the totals from the sales. Folds return at once meanwhile; writers go on.
+    """Rebuild the totals from the sales. While this runs, folds do nothing and writers continue.
 
     A batch that is committed after the snapshot is not in the new totals. Its journal entries are not deleted either,
     because the snapshot does not see them. Calls `advance` as `verify` does.

@@ -1,4 +1,4 @@
-"""Count the events of the last two days by minute: accepted, duplicate and rejected.
+"""Count accepted and duplicate events by minute, for two days. Rejected events are counted from their own table.
 
 Accepted events are counted in the feedback's journal until a fold moves them into their minute, so they cost no write
 of their own. Duplicates have their own small journal, which the same fold empties. A reader takes minutes and journals

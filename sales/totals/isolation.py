@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
-FOLD_LOCK = 0x53414C45  # the key of this project's PostgreSQL advisory lock
+FOLD_LOCK = 0x53414C45  # the key of the advisory lock that folds and repairs share
 
 
 def try_fold_lock(cursor: CursorWrapper) -> bool:

@@ -1,4 +1,4 @@
-"""Read sales by day and category for the first page, from the feedback's totals and journal.
+"""Read sales by day and category for the home page, from the feedback's totals and journal.
 
 The cost does not grow with the number of sales.
 """

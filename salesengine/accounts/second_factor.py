@@ -1,7 +1,7 @@
 """The optional second factor of staff: a code from an authenticator app (TOTP, RFC 6238), or a recovery code.
 
-A user has a second factor while they have a confirmed TOTP device; one at most. Each recovery code works once.
-django-otp stores the devices and the codes, and slows down guessing.
+A user with a confirmed TOTP device has a second factor. A user has at most one such device. Each recovery code works
+once. django-otp stores the devices and the codes, and slows down guessing.
 """
 
 import re
@@ -74,7 +74,7 @@ def normalize_code(text: str) -> str:
 
 
 def is_code(text: str) -> bool:
-    """Return whether the text has the form of a code. Passwords never have it, because they are longer."""
+    """Return whether the text has the form of a code. Validated passwords are longer."""
     code = normalize_code(text)
     return bool(TOTP_CODE.fullmatch(code) or RECOVERY_CODE.fullmatch(code))
 

@@ -46,7 +46,7 @@ class CheckboxLists:
 
 @admin.register(User)
 class UserAdmin(CheckboxLists, DjangoUserAdmin[User], ModelAdmin[User]):
-    """Only superusers can make other users superusers or change their accounts, so nobody can gain rights."""
+    """Only superusers can edit superusers or make users superusers."""
 
     form = UserChangeForm
     add_form = UserCreationForm

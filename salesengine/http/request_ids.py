@@ -36,7 +36,7 @@ class RequestIDMiddleware(MiddlewareMixin):
 
 @receiver(request_finished)
 def clear_request_id(**_: Any) -> None:
-    """Forget the id, but only now: Django logs errors and streams responses after the middleware has returned."""
+    """Clear the id after the request. The middleware cannot, because Django still logs and streams after it returns."""
     _current.set(NO_REQUEST)
 
 

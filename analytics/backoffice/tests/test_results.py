@@ -301,7 +301,7 @@ def test_a_timeout_is_shown_instead_of_the_result(admin_client, write_report, se
     write_report("SELECT pg_sleep(30) AS nap")
     page = get_result(admin_client)
     assert "The report took too long." in page
-    assert "This run may take 0.2 seconds" in page
+    assert "The limit is 0.2 seconds" in page
     assert ReportRun.objects.get().outcome == "timed out"
 
 

@@ -15,7 +15,7 @@ __all__ = ["FORMATS", "CannotEncode", "Format", "Rows", "text_for_people"]
 
 
 class Encode(Protocol):
-    """Encode a result as the bytes of a file, in pieces. Pieces of text are UTF-8 and end at the end of a line.
+    """Encode a result as the bytes of a file, in pieces. Pieces of text are complete UTF-8 and never split a row.
 
     `safe_cells` escapes text that a spreadsheet would run as a formula (csv and markdown). `title` names the sheets of
     xlsx. Raises CannotEncode and what reading the result raises. If that happens after the first pieces, discard them.

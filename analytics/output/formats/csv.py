@@ -1,4 +1,4 @@
-"""Encode CSV, byte for byte as PostgreSQL's COPY writes it."""
+"""Encode CSV with the quoting rules of PostgreSQL's COPY. Timestamps are ISO 8601."""
 
 from collections.abc import Iterator
 
