@@ -4,8 +4,8 @@ topic = "Buyers"
 depends_on = ["sales"]
 description = """
 For each week (from Monday, UTC): the number of buyers who made their first purchase, the number of buyers who had
-bought in an earlier week, and the revenue from each group. A free item counts as a purchase. A refund does not, but it
-is negative revenue: of the new buyers in the week of the buyer's first purchase, and otherwise of the returning buyers.
+bought in an earlier week, and the revenue from each group. A free item counts as a purchase. A refund does not. It
+reduces the revenue from new buyers in the week of the buyer's first purchase, and from returning buyers in other weeks.
 So the two revenues add up to the revenue of the week. Weeks without sales are included. The newest week may be
 incomplete.
 """

@@ -133,7 +133,9 @@ def _read_all() -> Iterator[ReportDefinition | InvalidReportError]:
 def read_report(path: Path) -> ReportDefinition:
     """Read a report file. Raises InvalidReportError."""
     if not NAME.fullmatch(path.stem):
-        raise InvalidReportError(path, 1, "the file name may only have the letters a to z in lower case, digits and _")
+        raise InvalidReportError(
+            path, 1, "the file name may have only lower case letters a to z, digits and _, and at most 200 characters"
+        )
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:

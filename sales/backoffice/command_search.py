@@ -1,8 +1,4 @@
-"""Search sales and countries from the back office's search box.
-
-unfold caches results for five minutes for each user and text. After a user loses a permission, results may be listed
-until then but do not open. Empty results are not cached, so a new order is found at once.
-"""
+"""Search sales and countries from the back office's search box."""
 
 from collections.abc import Iterator
 

@@ -11,7 +11,7 @@ REQUIRED = {name for name, field in FIELDS.items() if field.is_required}
 
 
 class ColumnMapping:
-    """The event field of each column. Names match in any case, with blanks around them, and as `--map` says."""
+    """Map column names to event fields. Case and surrounding spaces are ignored; `--map` adds names."""
 
     def __init__(self, mappings: Iterable[str] = ()) -> None:
         """Read mappings such as "theirs=OURS", or "theirs=" to drop a column. Raises ValueError."""

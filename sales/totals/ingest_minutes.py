@@ -56,7 +56,7 @@ class IngestCounts(NamedTuple):
 
 
 def counts_since(timestamp: datetime.datetime) -> IngestCounts:
-    """Return what was received since the start of this minute, from one snapshot."""
+    """Return the counts since the start of the minute that contains `timestamp`, from one snapshot."""
     with connection.cursor() as cursor:
         cursor.execute(READ, {"since": _minute(timestamp), "limit": REJECTED_LIMIT})
         accepted, duplicate, rejected = zip(*cursor.fetchall(), strict=True)

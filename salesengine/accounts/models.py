@@ -36,7 +36,7 @@ class KeyState(models.TextChoices):
 def check_client_name(name: str) -> None:
     """Raise ValidationError unless `name` is a valid client name, distinct from all senders that are not clients."""
     if name != name.strip() or not name.isprintable():
-        raise ValidationError("A name must be one line of plain text, without blanks around it.")
+        raise ValidationError("A name must be one line of plain text, without spaces around it.")
     if ":" in name:
         raise ValidationError("A name must not contain a colon (:).")
     if name.lower() in RESERVED_NAMES:

@@ -69,7 +69,7 @@ def remove_second_factor(user: "User") -> bool:
 
 
 def normalize_code(text: str) -> str:
-    """Remove the blanks and hyphens that users type, as in 123 456 or ABCD-EFGH, and convert to lower case."""
+    """Remove the spaces and hyphens that users type, as in 123 456 or ABCD-EFGH, and convert to lower case."""
     return re.sub(r"[\s-]", "", text).lower()
 
 

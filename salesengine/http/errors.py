@@ -135,7 +135,7 @@ def as_api_exception(exc: Exception) -> exceptions.APIException:
 
 
 def log_database_unavailable(exc: Exception) -> None:
-    """Log that the database is unavailable, and drop dead connections from the pool.
+    """Log that the database is unavailable, and drop dead connections from the default pool.
 
     After a restart of the database all pooled connections are dead; without this, each would fail one more request.
     """

@@ -78,7 +78,7 @@ def find_permission(apps: StateApps, database: str, permission: str) -> Model:
 
 
 class Migration(migrations.Migration):
-    # The latest migration of each app with a permission above.
+    # The migrations that create the permissions above.
     dependencies = [
         ("salesengine", "0001_create_api_keys"),
         ("admin", "0003_logentry_add_action_flag_choices"),
