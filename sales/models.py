@@ -247,7 +247,7 @@ class IdempotencyKey(models.Model):
 
 
 class RejectedEvent(models.Model):
-    """A rejected event, unchanged, which staff can correct and replay."""
+    """A rejected event, unchanged, which staff can edit and replay."""
 
     sender = models.TextField(db_collation="C")
     source = models.TextField()  # the id of the request, or the name of the file
@@ -256,7 +256,7 @@ class RejectedEvent(models.Model):
     reason = models.TextField()  # a summary of the first error, to filter by
     errors = models.JSONField()  # as in the response: {"pointer": ..., "detail": ...}
     received_at = models.DateTimeField("received at (UTC)", db_default=Now())
-    mended = models.TextField("event", null=True)  # the content as corrected by staff
+    edited = models.TextField("event", null=True, db_column="mended")  # the content as edited by staff
     replayed_at = models.DateTimeField("replayed at (UTC)", null=True)
     replayed_by = models.TextField(null=True)  # a name, not a key: the user may be deleted later
     sale_id = models.BigIntegerField("sale", null=True)
@@ -283,17 +283,18 @@ class RejectedEvent(models.Model):
 
 
 class FileImport(models.Model):
-    """The checkpoint of a file's import. The digest identifies the file, because its name may change and it may grow.
+    """The checkpoint of a file's import. The fingerprint identifies it, because its name may change and it may grow.
 
-    The transaction of each chunk updates it, until the file is finished. Lines appended later are a new import.
+    The transaction of each batch updates it, until the file is finished. Lines appended later are a new import.
     """
 
     sender = models.TextField(db_collation="C")
-    reading = models.TextField()  # the format and the column names: reading the file in another way is another import
+    # Importing a file in another format, or with other columns, is another import.
+    format_and_columns = models.TextField(db_column="reading")
     name = models.TextField()
     size = models.BigIntegerField()  # uncompressed bytes imported so far; for Parquet, of the whole file
     lines = models.BigIntegerField()  # imported so far; for Parquet, rows
-    digest = models.BinaryField()  # of the bytes counted in `size`
+    fingerprint = models.BinaryField(db_column="digest")  # of the bytes counted in `size`
     is_again = models.BooleanField(default=False)  # imported again on purpose, with --again
     accepted = models.BigIntegerField(default=0)
     duplicate = models.BigIntegerField(default=0)

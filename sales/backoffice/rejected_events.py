@@ -13,9 +13,9 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import DropdownFilter
 
 from sales.backoffice.distinct_values import distinct_values
+from sales.backoffice.rejected_display import current_text, error_sentence
 from sales.models import RejectedEvent
-from sales.rejected.display import current_text, error_sentence
-from sales.rejected.replay import FIXED, ReplayResult, find_errors, replay, save_edit
+from sales.rejected.replay import EDITED, ReplayResult, find_errors, replay, save_edit
 from salesengine.accounts.audit_log import new_entry
 from salesengine.backoffice.base import MAX_LISTED_ROWS, DayRangeFilter, ModelAdmin, NewestRowsPaginator, ValuesFilter
 
@@ -57,7 +57,7 @@ class SenderFilter(KnownValuesFilter):
 
 def reason_label(reason: str) -> str:
     """Return the text that pages show for a stored reason."""
-    return "fixed" if reason == FIXED else reason
+    return "edited" if reason == EDITED else reason
 
 
 class JSONText(forms.CharField):
@@ -71,7 +71,7 @@ class JSONText(forms.CharField):
 
 
 class RejectedEventForm(forms.ModelForm[RejectedEvent]):
-    mended = JSONText(
+    edited = JSONText(
         label="Event",
         strip=False,
         widget=forms.Textarea(
@@ -81,18 +81,18 @@ class RejectedEventForm(forms.ModelForm[RejectedEvent]):
 
     class Meta:
         model = RejectedEvent
-        fields = ("mended",)
+        fields = ("edited",)
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.initial["mended"], self.fields["mended"].help_text = current_text(self.instance)
+        self.initial["edited"], self.fields["edited"].help_text = current_text(self.instance)
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean()
-        if "_check" in self.data and "mended" in self.cleaned_data:
+        if "_check" in self.data and "edited" in self.cleaned_data:
             # A replay of unedited text uses the original bytes, which the form may not show exactly.
-            is_original = self.instance.mended is None and not self.has_changed()
-            text = bytes(self.instance.content) if is_original else self.cleaned_data["mended"].encode()
+            is_original = self.instance.edited is None and not self.has_changed()
+            text = bytes(self.instance.content) if is_original else self.cleaned_data["edited"].encode()
             self.instance.errors = find_errors(text, self.instance.sender)
         return cleaned
 
@@ -141,7 +141,7 @@ class RejectedEventAdmin(ModelAdmin[RejectedEvent]):
     # The list
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[RejectedEvent]:
-        return super().get_queryset(request).defer("content", "mended", "errors")  # may be large
+        return super().get_queryset(request).defer("content", "edited", "errors")  # may be large
 
     @admin.display(description="error")
     def error(self, rejected: RejectedEvent) -> str:
@@ -163,14 +163,14 @@ class RejectedEventAdmin(ModelAdmin[RejectedEvent]):
 
     def get_fields(self, request: HttpRequest, obj: RejectedEvent | None = None) -> Fields:
         may_change = self.has_change_permission(request, obj)
-        history = ("original",) if obj and obj.mended is not None else ()
+        history = ("original",) if obj and obj.edited is not None else ()
         if obj and obj.replayed_at:
             sale = "sale" if request.user.has_perm("sales.view_sale") else "sale_id"
             return ("event", sale, "replayed_at", "replayed_by", *FACTS, *history)
-        return (("mended" if may_change else "event", "errors_found"), *FACTS, *history)
+        return (("edited" if may_change else "event", "errors_found"), *FACTS, *history)
 
     def get_readonly_fields(self, request: HttpRequest, obj: RejectedEvent | None = None) -> list[str]:
-        return [name for name in flatten(self.get_fields(request, obj)) if name != "mended"]
+        return [name for name in flatten(self.get_fields(request, obj)) if name != "edited"]
 
     @admin.display(description="errors")
     def errors_found(self, rejected: RejectedEvent) -> str:
@@ -216,7 +216,7 @@ class RejectedEventAdmin(ModelAdmin[RejectedEvent]):
 
     def save_model(self, request: HttpRequest, obj: RejectedEvent, form: Any, change: bool) -> None:
         """Save the text if it was edited."""
-        is_saved = not form.has_changed() or save_edit(obj.pk, obj.mended or "")
+        is_saved = not form.has_changed() or save_edit(obj.pk, obj.edited or "")
         if not is_saved:
             self.message_outcome(request, ReplayResult(gone=1))
         elif "_replay" not in request.POST:

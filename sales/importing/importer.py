@@ -27,7 +27,7 @@ class ImportOptions:
     """How files are imported."""
 
     sender: str
-    reading: str  # the format and the column mapping, as FileImport stores them
+    format_and_columns: str  # as FileImport stores them
     ingest: IngestOptions
     again: bool = False  # import even what was imported earlier
 
@@ -118,22 +118,24 @@ def _add_counts(totals: FileImport | ImportSummary, stored: BatchResult) -> None
 
 def _resume(file: EventFile, options: ImportOptions) -> tuple[Checkpoint, FileImport]:
     """Return the checkpoint to start from and the FileImport to update."""
-    known = FileImport.objects.filter(sender=options.sender, reading=options.reading)
+    known = FileImport.objects.filter(sender=options.sender, format_and_columns=options.format_and_columns)
     if options.again:
         known = known.filter(is_again=True, finished_at=None)
-    imports = {Checkpoint(row.size, row.lines, bytes(row.digest)): row for row in known.order_by("pk")}
+    imports = {Checkpoint(row.size, row.lines, bytes(row.fingerprint)): row for row in known.order_by("pk")}
     checkpoint = file.latest_checkpoint(imports)
     if checkpoint != START and imports[checkpoint].finished_at is None and imports[checkpoint].name == file.name:
         return checkpoint, imports[checkpoint]
     # A finished import is never changed, so that a copy of the file as it was then is still recognized.
-    new = FileImport(sender=options.sender, reading=options.reading, name=file.name, is_again=options.again)
+    new = FileImport(
+        sender=options.sender, format_and_columns=options.format_and_columns, name=file.name, is_again=options.again
+    )
     _set_checkpoint(new, checkpoint)
     return checkpoint, new
 
 
 def _set_checkpoint(file_import: FileImport, checkpoint: Checkpoint) -> None:
     file_import.size, file_import.lines = checkpoint.size, checkpoint.lines
-    file_import.digest = checkpoint.fingerprint
+    file_import.fingerprint = checkpoint.fingerprint
 
 
 def _save_checkpoint(file_import: FileImport, checkpoint: Checkpoint, stored: BatchResult) -> None:

@@ -17,7 +17,7 @@ from sales.models import RejectedEvent
 
 BATCH_SIZE = 1_000  # events in one transaction: a failure undoes few, and many share the cost of a commit
 FETCH_SIZE = 50  # events in memory as they were sent, each as large as a request may be
-FIXED = "mended"  # the stored reason of an event without errors
+EDITED = "mended"  # the stored reason of an edited event that has no errors
 
 
 @dataclass
@@ -62,10 +62,10 @@ def save_edit(pk: int, text: str) -> bool:
         if row is None:
             return False
         errors = find_errors(text.encode(), row.sender)
-        row.mended = text
-        row.reason = short_reason(errors) if errors else FIXED
+        row.edited = text
+        row.reason = short_reason(errors) if errors else EDITED
         row.errors = storable_errors(errors)
-        row.save(update_fields=("mended", "reason", "errors"))
+        row.save(update_fields=("edited", "reason", "errors"))
     return True
 
 
@@ -103,7 +103,7 @@ def _lock_waiting(ids: Sequence[int]) -> tuple[dict[str, dict[int, SaleEvent]], 
     waiting = RejectedEvent.objects.select_for_update().filter(pk__in=ids, replayed_at=None).order_by("pk")
     valid: dict[str, dict[int, SaleEvent]] = {}
     errors: dict[int, Sequence[EventError]] = {}
-    for pk, sender, content, edited in waiting.values_list("pk", "sender", "content", "mended").iterator(FETCH_SIZE):
+    for pk, sender, content, edited in waiting.values_list("pk", "sender", "content", "edited").iterator(FETCH_SIZE):
         [value] = parse_each([bytes(content) if edited is None else edited.encode()])
         event = validate_event(value)
         if isinstance(event, list):

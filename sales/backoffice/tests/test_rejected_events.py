@@ -26,8 +26,8 @@ def page_of(client, rejected):
 
 def submit(client, rejected, button, text=None):
     """Press a button on an event's page and return the page that follows."""
-    shown = client.get(f"{LIST}{rejected.pk}/change/").context["adminform"].form.initial.get("mended", "")
-    data = {"mended": (shown if text is None else text).replace("\n", "\r\n"), button: "1"}
+    shown = client.get(f"{LIST}{rejected.pk}/change/").context["adminform"].form.initial.get("edited", "")
+    data = {"edited": (shown if text is None else text).replace("\n", "\r\n"), button: "1"}
     response = client.post(f"{LIST}{rejected.pk}/change/", data, follow=True)
     assert response.status_code == 200
     return response.content.decode()
@@ -74,13 +74,13 @@ class TestList:
         assert specs["sender"] == [("shop", "shop"), ("warehouse", "warehouse")]
         assert specs["error"] == [("a", "a"), ("b", "b")]
 
-    def test_an_event_without_errors_is_listed_as_fixed(self, admin_client):
+    def test_an_event_without_errors_is_listed_as_edited(self, admin_client):
         submit(admin_client, rejected_event(WRONG), "_save", EVENT)
 
         response = admin_client.get(LIST)
 
-        assert re.search(r"field-error[^>]*>\s*fixed\s*<", response.content.decode())
-        assert response.context["cl"].filter_specs[1].lookup_choices == [("mended", "fixed")]
+        assert re.search(r"field-error[^>]*>\s*edited\s*<", response.content.decode())
+        assert response.context["cl"].filter_specs[1].lookup_choices == [("mended", "edited")]
 
     def test_the_search_matches_a_complete_source(self, admin_client):
         file, _ = rejected_event(source="sales.csv"), rejected_event(source="other")
@@ -150,13 +150,13 @@ class TestPage:
         assert "7 errors found. Nothing was stored." in page
         assert "<li>ID_ORDER is required.</li>" in page
         assert "{&quot;REVENUE&quot;: 1.50}" in page
-        assert RejectedEvent.objects.get().mended is None
+        assert RejectedEvent.objects.get().edited is None
 
     def test_a_check_of_a_valid_event_finds_no_errors_and_stores_nothing(self, admin_client):
         page = submit(admin_client, rejected_event(WRONG), "_check", EVENT)
 
         assert "No errors found. Nothing was stored." in page
-        assert (RejectedEvent.objects.get().mended, Sale.objects.count()) == (None, 0)
+        assert (RejectedEvent.objects.get().edited, Sale.objects.count()) == (None, 0)
 
     def test_unedited_text_is_checked_and_replayed_as_the_original_bytes(self, admin_client):
         rejected = rejected_event(EVENT.encode().replace(b"Dsquared2", b"\xff"))
@@ -170,7 +170,7 @@ class TestPage:
         page = submit(admin_client, rejected, "_save", typed)
 
         assert "Saved. The event has not been replayed yet." in page
-        assert RejectedEvent.objects.get().mended == typed
+        assert RejectedEvent.objects.get().edited == typed
         assert LogEntry.objects.get().object_id == str(rejected.pk)
 
     def test_a_replay_saves_the_text_stores_the_sale_and_links_to_it(self, admin_client):
@@ -192,26 +192,26 @@ class TestPage:
 
         assert "Replay: 1 still invalid." in page
         assert "<li>REVENUE is required.</li>" in page
-        assert RejectedEvent.objects.get().mended == "{}"
+        assert RejectedEvent.objects.get().edited == "{}"
 
     def test_unedited_text_is_not_stored_twice(self, admin_client):
         submit(admin_client, rejected_event(EVENT), "_replay")
 
-        assert RejectedEvent.objects.get().mended is None
+        assert RejectedEvent.objects.get().edited is None
         assert Sale.objects.count() == 1
 
     def test_a_second_click_shows_a_message_and_stores_nothing(self, admin_client):
         rejected = rejected_event()
         submit(admin_client, rejected, "_replay")
 
-        response = admin_client.post(f"{LIST}{rejected.pk}/change/", {"mended": "{}", "_replay": "1"}, follow=True)
+        response = admin_client.post(f"{LIST}{rejected.pk}/change/", {"edited": "{}", "_replay": "1"}, follow=True)
 
         assert "Replay: 1 already replayed or deleted." in response.content.decode()
-        assert (Sale.objects.count(), RejectedEvent.objects.get().mended) == (1, None)
+        assert (Sale.objects.count(), RejectedEvent.objects.get().edited) == (1, None)
 
     def test_an_empty_text_is_refused(self, admin_client):
         assert "This field is required." in submit(admin_client, rejected_event(WRONG), "_replay", "")
-        assert RejectedEvent.objects.get().mended is None
+        assert RejectedEvent.objects.get().edited is None
 
 
 class TestReplayOfSelectedEvents:
@@ -256,7 +256,7 @@ class TestPermissions:
 
         assert "34033734" in page
         assert not re.search("<textarea|_replay", page)
-        assert client.post(f"{LIST}{rejected.pk}/change/", {"mended": EVENT, "_replay": "1"}).status_code == 403
+        assert client.post(f"{LIST}{rejected.pk}/change/", {"edited": EVENT, "_replay": "1"}).status_code == 403
         replay_selected(client, [rejected])
         assert not Sale.objects.exists()
 

@@ -142,8 +142,8 @@ def _parse_arguments(
         file_format = options["format"] or detect_format(file)
         if file_format is None:
             raise CommandError(f"The name {file} does not imply a format. Add --format.", returncode=2)
-        reading = f"{file_format} {delimiter if file_format == 'csv' else ''} {columns}"
-        import_options = ImportOptions(options["sender"], reading, ingest_options, options["again"])
+        format_and_columns = f"{file_format} {delimiter if file_format == 'csv' else ''} {columns}"
+        import_options = ImportOptions(options["sender"], format_and_columns, ingest_options, options["again"])
         files_to_import.append(FileToImport(file, file_format, columns, delimiter, import_options))
     return files_to_import
 

@@ -8,8 +8,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from countries.models import Country
+from sales.backoffice.rejected_display import current_text
 from sales.models import RejectedEvent
-from sales.rejected.display import current_text
 from sales.tests.helpers import EVENT, rejected_event
 from salesengine.accounts.api_keys import create_key
 from salesengine.accounts.models import APIKey
@@ -74,8 +74,8 @@ class TestMessages:
     def test_long_texts_are_cut_to_the_part_that_differs(self, admin_client):
         rejected = rejected_event(EVENT.replace("57.27456", "much"))
 
-        mended = current_text(rejected)[0].replace("much", "12.5")
-        admin_client.post(f"{REJECTED}{rejected.pk}/change/", {"mended": mended, "_save": "1"})
+        edited = current_text(rejected)[0].replace("much", "12.5")
+        admin_client.post(f"{REJECTED}{rejected.pk}/change/", {"edited": edited, "_save": "1"})
 
         assert "much" in last_message()
         assert "12.5" in last_message()

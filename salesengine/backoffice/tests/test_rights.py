@@ -172,7 +172,7 @@ RIGHTS = [
     ("get", page_of(Sale), None, ["sales.view_sale"]),
     ("get", REJECTED, None, ["sales.view_rejectedevent"]),
     ("get", page_of(RejectedEvent), None, ["sales.view_rejectedevent"]),
-    ("post", page_of(RejectedEvent), {"mended": "{}", "_save": "1"}, ["sales.change_rejectedevent"]),
+    ("post", page_of(RejectedEvent), {"edited": "{}", "_save": "1"}, ["sales.change_rejectedevent"]),
     ("get", lambda: page_of(RejectedEvent)().replace("change", "delete"), None, ["sales.delete_rejectedevent"]),
     ("get", COUNTRIES, None, ["countries.view_country"]),
     ("get", page_of(Country), None, ["countries.view_country"]),

@@ -23,8 +23,8 @@ def current_text(rejected: RejectedEvent) -> tuple[str, str]:
 
     JSON is indented for reading; text that staff edited is returned as they typed it.
     """
-    if rejected.mended is not None:
-        return rejected.mended, ""
+    if rejected.edited is not None:
+        return rejected.edited, ""
     content = bytes(rejected.content)
     if len(content) > MAX_SHOWN_BYTES:
         return "", f"The event has {len(content):,} bytes, too many to show. Enter a new text to replace it."
