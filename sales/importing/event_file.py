@@ -9,10 +9,10 @@ from sales.ingest.batches import Batch
 
 
 @dataclass(frozen=True)
-class Chunk:
-    """Events that are stored in one transaction."""
+class FileBatch:
+    """A batch of events from a file, and where it ends. One transaction stores it."""
 
-    batch: Batch
+    content: Batch
     end: Checkpoint
     done: int  # how much of the file's `total` has been read
 
@@ -33,6 +33,6 @@ class EventFile(Protocol):
         """Return the last of the checkpoints that fits this file's content; START if none does."""
         ...
 
-    def chunks(self, start: Checkpoint) -> Iterator[Chunk]:
+    def batches(self, start: Checkpoint) -> Iterator[FileBatch]:
         """Yield the events after `start`, which `latest_checkpoint` returned. Raises ImportFileError."""
         ...

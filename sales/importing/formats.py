@@ -7,7 +7,7 @@ from pathlib import PurePath
 
 from sales.importing.columns import ColumnMapping
 from sales.importing.csv_rows import open_csv
-from sales.importing.event_file import Chunk, EventFile
+from sales.importing.event_file import EventFile, FileBatch
 from sales.importing.sources import (
     BOM,
     MAX_LINE,
@@ -42,21 +42,21 @@ def open_file(file: str, file_format: str, columns: ColumnMapping, delimiter: st
 @contextmanager
 def _open_text(file: str, file_format: str, columns: ColumnMapping, delimiter: str) -> Iterator[EventFile]:
     with open_source(file) as source:
-        batches: Callable[[LineReader], Iterator[Batch]] = partial(ndjson_batches, columns=columns)
+        parse: Callable[[LineReader], Iterator[Batch]] = partial(ndjson_batches, columns=columns)
         if file_format == "csv":
             with translate_read_errors():
-                batches = open_csv(source.content, columns, delimiter)
-        yield TextFile(source, batches)
+                parse = open_csv(source.content, columns, delimiter)
+        yield TextFile(source, parse)
 
 
 class TextFile:
-    """An open CSV or NDJSON file; `batches` parses its lines."""
+    """An open CSV or NDJSON file; `parse` turns its lines into batches."""
 
     unit, total_unit = "line", "bytes"
 
-    def __init__(self, source: Source, batches: Callable[[LineReader], Iterator[Batch]]) -> None:
+    def __init__(self, source: Source, parse: Callable[[LineReader], Iterator[Batch]]) -> None:
         self.name, self.total = source.name, source.total
-        self.source, self.batches = source, batches
+        self.source, self.parse = source, parse
         self.hash = new_hash()
 
     def identity(self) -> bytes:
@@ -69,12 +69,12 @@ class TextFile:
             checkpoint, self.hash = latest_checkpoint(self.source.content, checkpoints)
         return checkpoint
 
-    def chunks(self, start: Checkpoint) -> Iterator[Chunk]:
+    def batches(self, start: Checkpoint) -> Iterator[FileBatch]:
         with translate_read_errors():
             lines = LineReader(self.source.content, start, self.hash)
             self.source.stop_recording()
-            for batch in self.batches(lines):
-                yield Chunk(batch, lines.end_chunk(), self.source.raw.tell())
+            for batch in self.parse(lines):
+                yield FileBatch(batch, lines.end_chunk(), self.source.raw.tell())
 
 
 def ndjson_batches(lines: LineReader, columns: ColumnMapping) -> Iterator[Batch]:

@@ -1,4 +1,4 @@
-"""Import files into the database chunk by chunk. One transaction stores a chunk and the checkpoint at its end."""
+"""Import files into the database batch by batch. One transaction stores a batch and the checkpoint at its end."""
 
 import hashlib
 import time
@@ -11,7 +11,7 @@ from typing import TypeVar
 from django.db import Error, connection, transaction
 from django.utils import timezone
 
-from sales.importing.event_file import Chunk, EventFile
+from sales.importing.event_file import EventFile, FileBatch
 from sales.importing.sources import START, Checkpoint, ImportFileError
 from sales.ingest.schema import ValidationResult, validate_events
 from sales.ingest.service import BatchContext, BatchResult, IngestOptions, store_batch
@@ -58,33 +58,33 @@ class ImportSummary:
 def import_file(
     file: EventFile, options: ImportOptions, summary: ImportSummary, advance: Callable[[int], None]
 ) -> None:
-    """Import what earlier imports have not stored. Update `summary` as chunks are stored, and call `advance` with the
-    amount read.
+    """Import what earlier imports have not stored.
 
+    Updates `summary` after each batch, and calls `advance` with the amount read since the last call.
     Raises ImportFileError, InvalidEvents and EventConflict (unless bad events are skipped), and django.db.Error. The
-    chunks before the failure stay stored.
+    batches before the failure stay stored.
     """
     start, done = time.monotonic(), 0
     try:
         with _exclusive_lock(file, options):
             checkpoint, file_import = _resume(file, options)
             summary.before = checkpoint.lines
-            with closing(prefetch(_validated(file.chunks(checkpoint)))) as chunks:
-                for chunk, checked in chunks:
-                    _store_chunk(chunk, checked, options, file_import, summary)
-                    advance(chunk.done - done)
-                    done = chunk.done
+            with closing(prefetch(_validated(file.batches(checkpoint)))) as batches:
+                for batch, checked in batches:
+                    _store(batch, checked, options, file_import, summary)
+                    advance(batch.done - done)
+                    done = batch.done
             _finish(file_import, options)
     finally:
         summary.seconds = round(time.monotonic() - start, 3)
 
 
-# Chunks
+# Batches
 
 
-def _validated(chunks: Iterable[Chunk]) -> Iterator[tuple[Chunk, ValidationResult]]:
-    for chunk in chunks:
-        yield chunk, validate_events(chunk.batch.values)
+def _validated(batches: Iterable[FileBatch]) -> Iterator[tuple[FileBatch, ValidationResult]]:
+    for batch in batches:
+        yield batch, validate_events(batch.content.values)
 
 
 def prefetch(items: Iterator[Item]) -> Generator[Item, None, None]:
@@ -96,15 +96,15 @@ def prefetch(items: Iterator[Item]) -> Generator[Item, None, None]:
             yield item
 
 
-def _store_chunk(
-    chunk: Chunk, checked: ValidationResult, options: ImportOptions, file_import: FileImport, summary: ImportSummary
+def _store(
+    batch: FileBatch, checked: ValidationResult, options: ImportOptions, file_import: FileImport, summary: ImportSummary
 ) -> None:
     if checked.errors and not options.ingest.skip:
-        raise chunk.batch.validation_error(checked)
+        raise batch.content.validation_error(checked)
     with transaction.atomic():
-        stored = store_batch(chunk.batch, checked, BatchContext(options.sender, file_import.name, options.ingest))
+        stored = store_batch(batch.content, checked, BatchContext(options.sender, file_import.name, options.ingest))
         if not options.ingest.dry_run:
-            _save_checkpoint(file_import, chunk.end, stored)
+            _save_checkpoint(file_import, batch.end, stored)
     _add_counts(summary, stored)
 
 

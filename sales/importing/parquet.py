@@ -13,8 +13,16 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from sales.importing.columns import ColumnMapping
-from sales.importing.event_file import Chunk
-from sales.importing.sources import CHUNK, READ_SIZE, START, STDIN, Checkpoint, ImportFileError, translate_read_errors
+from sales.importing.event_file import FileBatch
+from sales.importing.sources import (
+    BATCH_SIZE,
+    READ_SIZE,
+    START,
+    STDIN,
+    Checkpoint,
+    ImportFileError,
+    translate_read_errors,
+)
 from sales.ingest.batches import Batch
 from sales.ingest.fields import FIELDS
 from salesengine.http.renderers import encode_json
@@ -64,14 +72,14 @@ class ParquetFile:
         known = (checkpoint for checkpoint in checkpoints if checkpoint.fingerprint == self.fingerprint)
         return max(known, key=lambda checkpoint: checkpoint.lines, default=START)
 
-    def chunks(self, start: Checkpoint) -> Iterator[Chunk]:
+    def batches(self, start: Checkpoint) -> Iterator[FileBatch]:
         row = start.lines
         with translate_read_errors(), _translate_parquet_errors():
             for records in self._record_batches(row):
                 values = _values(records.rename_columns([self.fields[name] for name in records.schema.names]))
                 batch = Batch(values, partial(_texts, values), lines=range(row + 1, row + len(values) + 1))
                 row += len(values)
-                yield Chunk(batch, Checkpoint(self.size, row, self.fingerprint), row)
+                yield FileBatch(batch, Checkpoint(self.size, row, self.fingerprint), row)
 
     def _record_batches(self, row: int) -> Iterator[Any]:
         """Yield the record batches that follow the first `row` rows, without reading row groups before them."""
@@ -79,7 +87,8 @@ class ParquetFile:
         while groups and (size := self.rows.metadata.row_group(groups[0]).num_rows) <= row:
             row -= size
             del groups[0]
-        for records in self.rows.iter_batches(CHUNK, row_groups=groups, columns=list(self.fields), use_threads=False):
+        columns = list(self.fields)
+        for records in self.rows.iter_batches(BATCH_SIZE, row_groups=groups, columns=columns, use_threads=False):
             if row < len(records):
                 yield records.slice(row)
             row = max(0, row - len(records))

@@ -14,8 +14,8 @@ from typing import IO, Any
 
 from typing_extensions import Buffer
 
-CHUNK = 5_000  # events
-CHUNK_BYTES = 8_000_000  # a chunk ends at either limit, so memory is bounded
+BATCH_SIZE = 5_000  # events or lines stored in one transaction
+BATCH_BYTES = 8_000_000  # a batch ends at either limit, so memory is bounded
 MAX_LINE = 1_000_000  # bytes of one event
 READ_SIZE = 1_000_000  # bytes per read where nothing is parsed
 GZIP = b"\x1f\x8b"
@@ -149,7 +149,7 @@ def latest_checkpoint(
 
 
 class LineReader:
-    """Read the lines of a text after a checkpoint, in chunks; count and hash them."""
+    """Read the lines of a text after a checkpoint; count and hash them. A chunk is the lines of one batch."""
 
     def __init__(self, content: io.BufferedReader, start: Checkpoint, content_hash: "hashlib.blake2b") -> None:
         """`content_hash` is the hash of the content up to `start`. Raises ImportFileError."""
@@ -166,7 +166,7 @@ class LineReader:
 
     @property
     def is_chunk_full(self) -> bool:
-        return len(self.chunk) >= CHUNK or self.chunk_size >= CHUNK_BYTES
+        return len(self.chunk) >= BATCH_SIZE or self.chunk_size >= BATCH_BYTES
 
     def __iter__(self) -> Iterator[bytes]:
         while line := self.content.readline(MAX_LINE + 1):

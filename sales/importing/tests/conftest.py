@@ -4,10 +4,10 @@ from sales.importing import parquet, sources
 
 
 @pytest.fixture
-def small_chunks(monkeypatch):
-    """Let a chunk have 4 events, so that small files have several."""
-    monkeypatch.setattr(sources, "CHUNK", 4)
-    monkeypatch.setattr(parquet, "CHUNK", 4)
+def small_batches(monkeypatch):
+    """Let a batch have 4 events, so that small files have several."""
+    monkeypatch.setattr(sources, "BATCH_SIZE", 4)
+    monkeypatch.setattr(parquet, "BATCH_SIZE", 4)
 
 
 @pytest.fixture

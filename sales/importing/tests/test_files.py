@@ -44,19 +44,19 @@ def write_parquet(tmp_path):
     return write
 
 
-def chunks_of(file, *mappings, delimiter=",", start=START, file_format=None):
+def batches_of(file, *mappings, delimiter=",", start=START, file_format=None):
     with open_file(file, file_format or detect_format(file), ColumnMapping(mappings), delimiter) as opened:
         assert opened.latest_checkpoint([start]) == start
-        return list(opened.chunks(start))
+        return list(opened.batches(start))
 
 
 def values_of(file, *mappings, **options):
-    return [value for chunk in chunks_of(file, *mappings, **options) for value in chunk.batch.values]
+    return [value for batch in batches_of(file, *mappings, **options) for value in batch.content.values]
 
 
 def failure(file, *mappings, **options):
     with pytest.raises(ImportFileError) as caught:
-        chunks_of(file, *mappings, **options)
+        batches_of(file, *mappings, **options)
     return str(caught.value)
 
 
@@ -81,10 +81,10 @@ def test_a_quoted_cell_may_hold_delimiters_quotes_and_line_breaks_and_a_row_has_
     brand = 'a,"b"\nc'
     text = f"{HEADER}\n" + ROW.replace("Dsquared2", '"a,""b""\nc"') + f"\n\n{ROW}"
 
-    [chunk] = chunks_of(write(text))
+    [batch] = batches_of(write(text))
 
-    assert chunk.batch.values == [EVENT | {"BRAND": brand}, EVENT]
-    assert chunk.batch.lines == [2, 5]
+    assert batch.content.values == [EVENT | {"BRAND": brand}, EVENT]
+    assert batch.content.lines == [2, 5]
 
 
 def test_column_names_may_have_any_case_order_blanks_and_a_byte_order_mark(write):
@@ -146,24 +146,24 @@ def test_an_invalid_mapping_is_refused(mapping, text):
     ],
 )
 def test_an_unreadable_row_is_an_invalid_event_with_the_text_that_was_sent(write, row, reason):
-    [chunk] = chunks_of(write(b"\n".join([HEADER.encode(), row, ROW.encode()])))
+    [batch] = batches_of(write(b"\n".join([HEADER.encode(), row, ROW.encode()])))
 
-    bad, good = chunk.batch.values
+    bad, good = batch.content.values
     assert good == EVENT
     assert isinstance(bad, NotJSON)
     assert bad.reason.startswith(reason)
-    assert chunk.batch.texts()[0] == row
+    assert batch.content.texts()[0] == row
 
 
 def test_an_unclosed_quote_makes_only_one_row_unreadable_and_loses_no_text(write, monkeypatch):
-    monkeypatch.setattr(sources, "CHUNK", 1000)
+    monkeypatch.setattr(sources, "BATCH_SIZE", 1000)
     rows = [ROW] * 5000
     rows[10] = ROW.replace("Dsquared2", '"Dsquared2')
 
-    chunks = chunks_of(write("\n".join([HEADER, *rows])))
+    batches = batches_of(write("\n".join([HEADER, *rows])))
 
-    unreadable = [value for chunk in chunks for value in chunk.batch.values if isinstance(value, NotJSON)]
-    texts = [text for chunk in chunks for text in chunk.batch.texts()]
+    unreadable = [value for batch in batches for value in batch.content.values if isinstance(value, NotJSON)]
+    texts = [text for batch in batches for text in batch.content.texts()]
     assert len(unreadable) == 1
     assert sum(text.count(b"Dsquared2") for text in texts) == 5000
 
@@ -177,15 +177,15 @@ def test_field_names_of_ndjson_match_in_any_case(write):
         '{"brand": "a", "BRAND": "b"}', '{"colour": 1}',
     ]  # fmt: skip
 
-    [chunk] = chunks_of(write("\ufeff" + "\n".join(lines), "sales.ndjson"))
+    [batch] = batches_of(write("\ufeff" + "\n".join(lines), "sales.ndjson"))
 
-    first, second, third, broken, twice, unknown = chunk.batch.values
+    first, second, third, broken, twice, unknown = batch.content.values
     assert (first, second) == ({"ID_ORDER": "1", "REVENUE": Decimal("1.10")}, {"ID_ORDER": "1", "REVENUE": "1.10"})
     assert (third, unknown) == ([1], {"colour": 1})
     assert broken.reason.startswith("is not valid JSON in UTF-8")
     assert twice == NotJSON("has BRAND twice, under different names")
-    assert list(chunk.batch.lines) == [1, 3, 4, 5, 6, 7]
-    assert chunk.batch.texts()[1] == b'{"id_order": "1", "Revenue ": "1.10"}'
+    assert list(batch.content.lines) == [1, 3, 4, 5, 6, 7]
+    assert batch.content.texts()[1] == b'{"id_order": "1", "Revenue ": "1.10"}'
 
 
 def test_field_names_of_ndjson_are_mapped(write):
@@ -200,18 +200,18 @@ def test_a_line_that_is_too_long_is_refused_without_reading_all_of_it(write, mon
     )
 
 
-def test_a_chunk_ends_at_a_number_of_lines_or_bytes_and_has_a_checkpoint_there(write, monkeypatch):
-    monkeypatch.setattr(sources, "CHUNK", 3)
-    monkeypatch.setattr(sources, "CHUNK_BYTES", 50)
+def test_a_batch_ends_at_a_number_of_lines_or_bytes_and_has_a_checkpoint_there(write, monkeypatch):
+    monkeypatch.setattr(sources, "BATCH_SIZE", 3)
+    monkeypatch.setattr(sources, "BATCH_BYTES", 50)
     text = "{}\n" * 4 + '{"BRAND": "' + "x" * 50 + '"}\n' + "{}"
     path = write(text, "a.ndjson")
 
-    chunks = chunks_of(path)
+    batches = batches_of(path)
 
-    assert [(chunk.end.lines, chunk.end.size, len(chunk.batch.values)) for chunk in chunks] == [
+    assert [(batch.end.lines, batch.end.size, len(batch.content.values)) for batch in batches] == [
         (3, 9, 3), (5, len(text) - 2, 2), (6, len(text), 1),
     ]  # fmt: skip
-    assert [chunk.end for chunk in chunks_of(path, start=chunks[0].end)] == [chunk.end for chunk in chunks[1:]]
+    assert [batch.end for batch in batches_of(path, start=batches[0].end)] == [batch.end for batch in batches[1:]]
 
 
 # Compressed and unreadable files
@@ -248,8 +248,8 @@ def test_a_missing_file_and_a_folder_cannot_be_read(tmp_path, name):
 @pytest.mark.parametrize("compress", [bytes, gzip.compress])
 def test_standard_input_resumes_at_a_checkpoint_although_it_cannot_be_rewound(write, monkeypatch, compress):
     text = "\n".join([HEADER, *[ROW] * 50_000]).encode()
-    monkeypatch.setattr(sources, "CHUNK", 1000)
-    first, *rest = chunks_of(write(text))
+    monkeypatch.setattr(sources, "BATCH_SIZE", 1000)
+    first, *rest = batches_of(write(text))
     unknown = Checkpoint(len(text) - 5, 0, b"of another file")
 
     class Pipe(io.BytesIO):
@@ -260,7 +260,7 @@ def test_standard_input_resumes_at_a_checkpoint_although_it_cannot_be_rewound(wr
     with open_file("-", "csv", ColumnMapping(), ",") as opened:
         assert opened.identity() == f"{HEADER}\n{ROW}\n".encode()
         assert opened.latest_checkpoint([unknown, first.end]) == first.end
-        assert [chunk.end for chunk in opened.chunks(first.end)] == [chunk.end for chunk in rest]
+        assert [batch.end for batch in opened.batches(first.end)] == [batch.end for batch in rest]
 
 
 def test_a_named_pipe_is_read_like_standard_input(tmp_path):
@@ -273,10 +273,10 @@ def test_a_named_pipe_is_read_like_standard_input(tmp_path):
 
 
 def test_the_last_checkpoint_that_fits_the_content_is_found(write, monkeypatch):
-    monkeypatch.setattr(sources, "CHUNK", 10)
+    monkeypatch.setattr(sources, "BATCH_SIZE", 10)
     path = write("\n".join([HEADER, *[ROW] * 35]))
     other = write("\n".join([HEADER, *[ROW] * 15, *[ROW.replace("e1", "e2")] * 20]), "other.csv")
-    checkpoints = [chunk.end for chunk in chunks_of(path)]
+    checkpoints = [batch.end for batch in batches_of(path)]
 
     with open_file(path, "csv", ColumnMapping(), ",") as opened:
         assert opened.latest_checkpoint(checkpoints) == checkpoints[-1]
@@ -286,9 +286,9 @@ def test_the_last_checkpoint_that_fits_the_content_is_found(write, monkeypatch):
 
 
 def test_a_file_is_refused_when_its_last_imported_line_was_incomplete_and_has_grown(write):
-    [chunk] = chunks_of(write(f"{HEADER}\n{ROW}"))
-    assert "while that line was incomplete" in failure(write(f"{HEADER}\n{ROW}23\n"), start=chunk.end)
-    assert values_of(write(f"{HEADER}\n{ROW}\n{ROW}\n"), start=chunk.end) == [EVENT]
+    [batch] = batches_of(write(f"{HEADER}\n{ROW}"))
+    assert "while that line was incomplete" in failure(write(f"{HEADER}\n{ROW}23\n"), start=batch.end)
+    assert values_of(write(f"{HEADER}\n{ROW}\n{ROW}\n"), start=batch.end) == [EVENT]
 
 
 # Parquet
@@ -354,9 +354,9 @@ def test_a_parquet_revenue_is_the_shortest_decimal_that_reads_back_the_same(writ
     ],
 )
 def test_an_invalid_parquet_row_is_an_invalid_event_whose_text_can_be_stored(write_parquet, columns):
-    [chunk] = chunks_of(write_parquet(**columns))
-    assert list(validate_events(chunk.batch.values).errors) == [0]
-    assert chunk.batch.texts()[0].startswith(b'{"ID_ORDER":')
+    [batch] = batches_of(write_parquet(**columns))
+    assert list(validate_events(batch.content.values).errors) == [0]
+    assert batch.content.texts()[0].startswith(b'{"ID_ORDER":')
 
 
 def test_parquet_resumes_after_any_row_whatever_its_row_groups(tmp_path):
@@ -366,12 +366,12 @@ def test_parquet_resumes_after_any_row_whatever_its_row_groups(tmp_path):
     whole = values_of(path)
     assert [value["ID_ORDER"] for value in whole] == list(map(str, range(23_000)))
 
-    for chunk in chunks_of(path):
+    for batch in batches_of(path):
         with open_file(path, "parquet", ColumnMapping(), ",") as opened:
-            start = opened.latest_checkpoint([chunk.end])
-            rest = list(opened.chunks(start))
-        assert [value for later in rest for value in later.batch.values] == whole[start.lines :]
-        assert rest == [] or rest[0].batch.lines[0] == start.lines + 1
+            start = opened.latest_checkpoint([batch.end])
+            rest = list(opened.batches(start))
+        assert [value for later in rest for value in later.content.values] == whole[start.lines :]
+        assert rest == [] or rest[0].content.lines[0] == start.lines + 1
 
 
 def test_parquet_columns_are_mapped_and_unknown_ones_refused(write_parquet):

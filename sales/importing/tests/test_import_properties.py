@@ -15,7 +15,7 @@ from sales.ingest.schema import EXAMPLE
 from sales.models import RejectedEvent, Sale
 from sales.totals import feedback_verification
 
-pytestmark = pytest.mark.usefixtures("small_chunks")
+pytestmark = pytest.mark.usefixtures("small_batches")
 
 ids = st.fixed_dictionaries({"ID_ORDER": st.integers(0, 10**6).map(str), "EVENT_ID": st.sampled_from([None, "1", "2"])})
 changes = st.sampled_from([{}, {}, {}, {"REVENUE": "much"}, {"CATEGORY": "x"}])

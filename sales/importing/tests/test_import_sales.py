@@ -19,7 +19,7 @@ from sales.tests.helpers import sale_event
 from sales.totals import feedback, feedback_verification
 from salesengine.operations import progress
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("small_chunks")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("small_batches")]
 
 
 # Storing
@@ -111,7 +111,7 @@ def test_an_invalid_event_stops_the_import_which_continues_when_the_file_is_fixe
 
 
 def test_at_most_twenty_errors_are_listed(path, monkeypatch):
-    monkeypatch.setattr(sources, "CHUNK", 1000)
+    monkeypatch.setattr(sources, "BATCH_SIZE", 1000)
     path.write_text(ndjson(events(0, 30, REVENUE="much")))
 
     with failing(1, "stopped because of 30 errors:", "line 20: ", "\n  and 10 more\n"):
@@ -166,7 +166,7 @@ def test_a_known_event_of_the_sender_is_a_duplicate_and_a_changed_one_a_conflict
 # Dry runs
 
 
-def test_a_dry_run_counts_what_the_import_counts_even_across_chunks_and_stores_nothing(path, capsys):
+def test_a_dry_run_counts_what_the_import_counts_even_across_batches_and_stores_nothing(path, capsys):
     rows = [event | {"EVENT_ID": event["ID_ORDER"]} for event in events(0, 10)]
     path.write_text(ndjson(rows, rows[:1], [rows[1] | {"BRAND": "other"}]))
 

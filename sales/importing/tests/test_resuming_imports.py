@@ -9,7 +9,7 @@ from sales.importing import importer
 from sales.importing.tests.imports import csv_text, events, failing, import_sales, ndjson, orders, stored_orders
 from sales.models import FileImport, Sale
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("small_chunks")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("small_batches")]
 
 
 def test_a_file_that_was_imported_under_another_name_is_not_imported_again(path, capsys):
@@ -78,7 +78,7 @@ def test_a_file_whose_imported_lines_have_changed_is_another_file(path):
     assert Sale.objects.count() == 20
 
 
-def test_an_import_that_fails_between_chunks_resumes_there(tmp_path):
+def test_an_import_that_fails_between_batches_resumes_there(tmp_path):
     compressed = gzip.compress(ndjson(events(0, 400)).encode())
     file = tmp_path / "a.ndjson.gz"
     file.write_bytes(compressed[:-8])
@@ -94,11 +94,11 @@ def test_an_import_that_fails_between_chunks_resumes_there(tmp_path):
     assert stored_orders() == orders(range(400))
 
 
-def test_a_chunk_is_stored_together_with_its_checkpoint(path, monkeypatch):
+def test_a_batch_is_stored_together_with_its_checkpoint(path, monkeypatch):
     path.write_text(ndjson(events(0, 10)))
     save_checkpoint = importer._save_checkpoint
 
-    def interrupt_second_chunk(file_import, checkpoint, stored):
+    def interrupt_second_batch(file_import, checkpoint, stored):
         if checkpoint.lines > 4:
             raise KeyboardInterrupt
         save_checkpoint(file_import, checkpoint, stored)
@@ -107,7 +107,7 @@ def test_a_chunk_is_stored_together_with_its_checkpoint(path, monkeypatch):
         monkeypatch.context() as patch,
         failing(130, "Interrupted. Everything before that is stored. Run the command again to continue from there."),
     ):
-        patch.setattr(importer, "_save_checkpoint", interrupt_second_chunk)
+        patch.setattr(importer, "_save_checkpoint", interrupt_second_batch)
         import_sales(path)
     assert stored_orders() == orders(range(4))
 
