@@ -24,7 +24,7 @@ from unfold.contrib.import_export.forms import ImportForm
 from countries.csv_file import HEADER, InvalidCountriesError
 from countries.loading import lock_countries
 from countries.models import Country
-from countries.resources import CountryCSV, CountryResource, SignedFile, describe_changes
+from countries.resources import CountryCSV, CountryResource, SignedFile, describe_country_changes
 from salesengine.accounts.audit_log import new_entry
 
 MAX_BYTES = 1_000_000
@@ -123,7 +123,7 @@ class ImportExport(ImportExportMixin):  # type: ignore[misc]
             new_entry(
                 request.user.pk,
                 row.instance,
-                f"Imported from {source}: {describe_changes(row.original, row.instance)}.",
+                f"Imported from {source}: {describe_country_changes(row.original, row.instance)}.",
                 ADDITION if row.is_new() else CHANGE,
             )
             for row in result

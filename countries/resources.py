@@ -110,7 +110,7 @@ def _signer() -> signing.TimestampSigner:
     return signing.TimestampSigner(salt=f"countries.import {fingerprint()}")
 
 
-def describe_changes(old: Country | None, new: Country) -> str:
+def describe_country_changes(old: Country | None, new: Country) -> str:
     """Return a text such as 'name: “Gaul” → “France”; continent: nothing → “Europe”'. `old` is None if new is added."""
     fields = Country._meta.concrete_fields
     values = ((field.verbose_name, old and getattr(old, field.name), getattr(new, field.name)) for field in fields)

@@ -294,7 +294,7 @@ def test_the_audit_log_records_the_file_and_the_changes_of_each_country(admin_cl
 
 def test_nothing_is_imported_if_the_audit_log_cannot_be_written(admin_client, monkeypatch):
     page = upload(admin_client, HEADER + "170,France,Europe\n")
-    monkeypatch.setattr("countries.import_pages.describe_changes", lambda *countries: 1 / 0)
+    monkeypatch.setattr("countries.import_pages.describe_country_changes", lambda *countries: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         confirm(admin_client, page)
     assert not stored()

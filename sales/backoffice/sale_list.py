@@ -105,10 +105,10 @@ class SalesList(ChangeList):  # type: ignore[misc]  # unfold has no types
         if parameters.keys() <= TOTALED_BY_CATEGORY:
             condition = Q(category=parameters["category"]) if "category" in parameters else Q()
             condition &= Q(category__isnull=True) if "no_category" in parameters else Q()
-            return feedback.figures_between(*days, condition)
+            return feedback.figures_of_categories(*days, condition)
         if "totals" in self.options and parameters.keys() <= TOTALED_BY_COUNTRY:
             sides = map(self._filter(CountryFilter).selected_ids, ("seller", "buyer"))
-            return country_totals.figures_between(*days, *sides)
+            return country_totals.figures_between_countries(*days, *sides)
         return None
 
     def _filter(self, kind: type[Filter]) -> Filter:

@@ -16,7 +16,7 @@ from sales.totals.figures import Figures
 
 UNNAMED_LIMIT = 10
 
-FIGURES_BETWEEN = """
+FIGURES_BETWEEN_COUNTRIES = """
     SELECT coalesce(SUM(sales_count), 0)::bigint, coalesce(SUM(revenue), 0)
     FROM country_sales
     WHERE (%(start)s::date IS NULL OR day >= %(start)s)
@@ -57,7 +57,7 @@ FIGURES_BY_COUNTRY = """
     """
 
 
-def figures_between(
+def figures_between_countries(
     start: datetime.date | None, stop: datetime.date | None, sellers: list[str] | None, buyers: list[str] | None
 ) -> Figures:
     """Return the figures of the sales paid from day `start` on and before day `stop`, in UTC.
@@ -65,7 +65,7 @@ def figures_between(
     `sellers` and `buyers` are ids of countries. None means no limit. Takes about 0.1 s, however many sales there are.
     """
     with connection.cursor() as cursor:
-        cursor.execute(FIGURES_BETWEEN, {"start": start, "stop": stop, "sellers": sellers, "buyers": buyers})
+        cursor.execute(FIGURES_BETWEEN_COUNTRIES, {"start": start, "stop": stop, "sellers": sellers, "buyers": buyers})
         number, revenue = cursor.fetchone()
     return number, revenue
 
