@@ -37,7 +37,7 @@ OUT_OF_DATE = (
 
 
 class FileForm(ImportForm):  # type: ignore[misc]  # unfold has no types
-    """Asks for the file only: the library's choices of a format and a resource are fixed."""
+    """A form with a file only: the library's fields for a format and a resource have fixed values."""
 
     media = forms.Media()  # without the library's script, which guesses the format
 

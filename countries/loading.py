@@ -1,4 +1,4 @@
-"""Store countries, and tell when the stored ones have changed."""
+"""Store countries, and detect changes of the stored ones."""
 
 import hashlib
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from salesengine.http.renderers import encode_json
 
 @dataclass(frozen=True)
 class LoadResult:
-    """The numbers of countries that were added, got other values, and had the same values already."""
+    """How many countries were added, changed, and left unchanged."""
 
     new: int
     changed: int
@@ -37,7 +37,7 @@ def store_countries(countries: Sequence[Country], *, dry_run: bool = False) -> L
     return LoadResult(len(new), len(changed), len(countries) - len(new) - len(changed))
 
 
-def fingerprint(using: str = "default") -> str:
+def fingerprint_of_countries(using: str = "default") -> str:
     """Return the SHA-256 of all countries in hexadecimal. It changes when any country changes."""
     rows = Country.objects.using(using).order_by("pk").values_list("id_country", "country_name", "continent")
     return hashlib.sha256(encode_json(list(rows))).hexdigest()

@@ -1,4 +1,4 @@
-"""What django-import-export needs: read the CSV file, compare it with the stored countries, and export them."""
+"""Tell django-import-export how to read the CSV file, compare it with the stored countries, and export them."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from import_export.results import Result
 from import_export.tmp_storages import BaseStorage
 
 from countries.csv_file import COLUMNS, InvalidCountriesError, RowError, read_countries, safe_cell
-from countries.loading import fingerprint
+from countries.loading import fingerprint_of_countries
 from countries.models import Country
 from salesengine.accounts.audit_log import describe_change
 
@@ -37,7 +37,7 @@ class CountryCSV(CSV):  # type: ignore[misc]  # the library has no types
 
 
 class CountryDiff(resources.Diff):  # type: ignore[misc]
-    """Shows the old value as deleted and the new one as inserted, if they differ."""
+    """The values of a country; changed ones are shown as deleted and inserted."""
 
     def as_html(self) -> list[str]:
         """Return one HTML text for each of COLUMNS."""
@@ -49,7 +49,7 @@ class CountryDiff(resources.Diff):  # type: ignore[misc]
 
 
 class CountryResource(resources.ModelResource):  # type: ignore[misc]
-    """Imports all rows or none, and skips rows that change nothing."""
+    """Import all rows or none, and skip rows that change nothing."""
 
     id_country = Field("id_country", COLUMNS[0])
     country_name = Field("country_name", COLUMNS[1])
@@ -107,7 +107,7 @@ class Bytes:
 
 
 def _signer() -> signing.TimestampSigner:
-    return signing.TimestampSigner(salt=f"countries.import {fingerprint()}")
+    return signing.TimestampSigner(salt=f"countries.import {fingerprint_of_countries()}")
 
 
 def describe_country_changes(old: Country | None, new: Country) -> str:

@@ -127,7 +127,7 @@ class DailyTotal(CategoryFigures):
 class Total(CategoryFigures):
     """The folded figures of one category over all days.
 
-    `received_at` is when the newest sale, of any category, in the last fold that changed this row was received.
+    `received_at` comes from the last fold that changed this row: when its newest sale, of any category, was received.
     """
 
     received_at = models.DateTimeField()

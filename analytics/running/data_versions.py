@@ -11,7 +11,7 @@ from analytics.definitions.parameters import BoundParameters
 from analytics.definitions.reports import ReportDefinition
 from analytics.definitions.statements import VOLATILE_TEXT
 from analytics.running.query import DATABASE_ALIAS, Query
-from countries.loading import fingerprint
+from countries.loading import fingerprint_of_countries
 from countries.models import Country
 from sales.models import CountryDailyTotal, DailyTotal, JournalEntry, Sale, Total
 from sales.totals.feedback import Watermark
@@ -39,7 +39,7 @@ def data_version(report: ReportDefinition, bound: BoundParameters, watermark: Wa
         return None
     parts = [str(watermark)] if "sales" in depends_on else []
     if "country" in depends_on:
-        parts.append(fingerprint(DATABASE_ALIAS))
+        parts.append(fingerprint_of_countries(DATABASE_ALIAS))
     return " ".join(parts)
 
 

@@ -66,9 +66,7 @@ PERIOD = [
     OpenApiParameter(
         "start_date", description="only sales paid at or after this time: an ISO 8601 date, or date and time, UTC"
     ),
-    OpenApiParameter(
-        "end_date", description="only sales paid until this time, which is included; a date means its whole day"
-    ),
+    OpenApiParameter("end_date", description="only sales paid at or before this time; a date means its whole day"),
 ]
 
 EVENT_EXAMPLE = {**EXAMPLE, "EVENT_ID": "shop-1-000042"}
@@ -127,7 +125,7 @@ ingest = extend_schema(
             "Idempotency-Key",
             TEXT | {"pattern": f"^(?:{KEY.pattern})$"},
             OpenApiParameter.HEADER,
-            description="a new value, such as a UUID, for each new request; a retry with the same value stores nothing",
+            description="a new value, such as a UUID, for each new request; retries with it store nothing twice",
         ),
         OpenApiParameter(
             "Idempotent-Replayed",

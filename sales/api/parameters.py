@@ -114,7 +114,7 @@ def parse_limit(text: str) -> int:
 
 
 def one_of(choices: Mapping[str, Any]) -> Parser:
-    """Return a parser of a few words, each of which has a value."""
+    """Return a parser that accepts these words and returns their values."""
 
     def parse(text: str) -> Any:
         if text not in choices:

@@ -15,22 +15,22 @@ COUNTRY_LIMIT = 10
 
 
 def search(request: HttpRequest) -> list[SearchResult]:
-    """Find the text of the parameter `s` among what the user may view.
+    """Return the pages that match the query parameter `s` and that the user may view.
 
-    Matches whole ids, with regard to case, and countries by id or part of the name.
+    A sale's ids match as a whole and in the same case. Countries match by id, or by a part of their name.
     """
     text = request.GET.get("s", "").strip()
     if not text or "\0" in text:
         return []
     results: list[SearchResult] = []
     if request.user.has_perm("sales.view_sale"):
-        results += _ids(text)
+        results += _find_ids(text)
     if request.user.has_perm("countries.view_country"):
-        results += _countries(text)
+        results += _find_countries(text)
     return results
 
 
-def _ids(text: str) -> Iterator[SearchResult]:
+def _find_ids(text: str) -> Iterator[SearchResult]:
     kinds = (
         ("Order", "id_order", "receipt_long", sales_url({"id_order": text})),
         ("Product", "id_product", "sell", sales_url({"id_product": text})),
@@ -42,7 +42,7 @@ def _ids(text: str) -> Iterator[SearchResult]:
             yield SearchResult(title=f"{kind} {text}", description="Sales", link=url, icon=icon)
 
 
-def _countries(text: str) -> Iterator[SearchResult]:
+def _find_countries(text: str) -> Iterator[SearchResult]:
     for country in Country.objects.filter(Q(pk=text) | Q(country_name__icontains=text))[:COUNTRY_LIMIT]:
         url = reverse("admin:countries_country_change", args=[country.pk])
         yield SearchResult(title=country.country_name, description=f"Country {country.pk}", link=url, icon="public")

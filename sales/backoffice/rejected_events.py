@@ -154,7 +154,7 @@ class RejectedEventAdmin(ModelAdmin[RejectedEvent]):
     @admin.action(description="Replay selected rejected events", permissions=["change"])
     def replay_selected(self, request: HttpRequest, queryset: QuerySet[RejectedEvent]) -> None:
         waiting = list(queryset.filter(replayed_at=None).values_list("pk", flat=True)[:MAX_LISTED_ROWS])
-        self.replay(request, waiting)
+        self.replay_and_log(request, waiting)
         if len(waiting) == MAX_LISTED_ROWS:
             note = f"Only the newest {MAX_LISTED_ROWS:,} were replayed. Select again to replay the others."
             self.message_user(request, note)
@@ -225,10 +225,10 @@ class RejectedEventAdmin(ModelAdmin[RejectedEvent]):
     def response_change(self, request: HttpRequest, obj: RejectedEvent) -> HttpResponse:
         """Replay the event, if requested, in the transaction that saved the text. Then show the event again."""
         if "_replay" in request.POST:
-            self.replay(request, [obj.pk])
+            self.replay_and_log(request, [obj.pk])
         return HttpResponseRedirect(request.get_full_path())
 
-    def replay(self, request: HttpRequest, ids: list[int]) -> None:
+    def replay_and_log(self, request: HttpRequest, ids: list[int]) -> None:
         """Replay events, show the outcome, and write one entry to the audit log."""
         message = self.message_outcome(request, replay(ids, request.user.get_username()))
         changed = RejectedEvent(pk=ids[0]) if len(ids) == 1 else RejectedEvent

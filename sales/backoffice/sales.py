@@ -33,7 +33,7 @@ class SaleAdmin(ReadOnly, ModelAdmin[Sale]):
     )
     # Only whole ids match, through their indexes. Searching for a part of an id would read every sale.
     search_fields = ("id_order", "id_product", "id_buyer", "id_seller")
-    search_help_text = "Complete order, product, buyer or seller ID"
+    search_help_text = "Complete order, product, buyer or seller id"
     ordering = ("-date_payment", "-id")
     sortable_by = ("date_payment",)
     fields = (
@@ -95,7 +95,7 @@ class SaleAdmin(ReadOnly, ModelAdmin[Sale]):
 
     @admin.display(description="buyer → seller")
     def trade(self, sale: Sale) -> str:
-        """Head a column of the list. The list's template writes its cells."""
+        """Give the list this column. The list's template writes the cells."""
         return f"{sale.id_buyer} → {sale.id_seller}"
 
     @admin.display(description="revenue")

@@ -165,7 +165,7 @@ def _days_of(month: datetime.date) -> dict[str, object]:
 
 
 def _chart(months: list[BreakdownRow]) -> ChartFigure:
-    """Return bars of the revenue of each month, which lead to the month's sales."""
+    """Return a bar chart of revenue by month. Each bar links to the month's sales."""
     return ChartFigure(
         "bar",
         description=f"Bar chart of revenue by month, {months[0].title} to {months[-1].title}.",

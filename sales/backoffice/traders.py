@@ -24,7 +24,7 @@ HISTORY = """
     FROM found
     GROUP BY 1, 2, 3, 4
     """
-COUNT = "(SELECT COUNT(*) FROM sales WHERE {column} = %s)"
+COUNT_SALES = "(SELECT COUNT(*) FROM sales WHERE {column} = %s)"
 
 
 class Side(NamedTuple):
@@ -64,7 +64,7 @@ class History:
 
 def count_sales(*traders: tuple[Side, str]) -> list[int]:
     """Return the number of sales of each trader, from the indexes alone."""
-    counts = ", ".join(COUNT.format(column=side.column) for side, _ in traders)
+    counts = ", ".join(COUNT_SALES.format(column=side.column) for side, _ in traders)
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {counts}", [trader_id for _, trader_id in traders])
         return list(cursor.fetchone())

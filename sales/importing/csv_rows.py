@@ -63,7 +63,7 @@ def _rows(lines: LineReader, delimiter: str) -> Iterator[tuple[CSVRow, int]]:
         except StopIteration:
             return
         except csv.Error as error:
-            row = NotJSON(f"is not valid CSV: {error}; write a quote inside a quoted value twice")
+            row = NotJSON(f"is not valid CSV: {error}; double the quotes inside a quoted value")
         yield (row if decoded.row_is_utf8 else NotJSON("is not UTF-8; save the file in that encoding")), start
 
 

@@ -21,7 +21,7 @@ class EventFile(Protocol):
     """An open file of events."""
 
     name: str
-    unit: str  # what an event's number counts: "line" or "row"
+    unit: str  # what an event is in the file: "line" or "row"
     total_unit: str  # what `total` counts: "bytes" or "rows"
     total: int | None  # how much there is to read, if known
 

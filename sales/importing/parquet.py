@@ -27,7 +27,7 @@ from sales.ingest.batches import Batch
 from sales.ingest.fields import FIELDS
 from salesengine.http.renderers import encode_json
 
-# The types of columns that are cast to text, as a test for each Python type of a field. Ids may be integers.
+# For each Python type of a field: a test for the column types that are cast to text. Ids may be integers.
 CASTS: dict[type, Callable[[Any], bool]] = {datetime.datetime: pa.types.is_temporal, Decimal: pa.types.is_floating}
 
 
@@ -105,8 +105,10 @@ def _values(records: Any) -> list[dict[str, Any]]:
 
 
 def _column(field: str, column: Any) -> list[Any]:
-    """Return a column's values: integer ids as text, floats as the shortest decimal that reads back the same, times
-    in UTC."""
+    """Return the values of a column.
+
+    Integer ids become text, and floats the shortest decimal that reads back the same. Times are in UTC.
+    """
     kind = column.type
     if pa.types.is_dictionary(kind):
         return _column(field, column.dictionary_decode())

@@ -1,4 +1,4 @@
-"""Read the text of a request into a batch of values, and say where each value stands in it."""
+"""Read the text of a request into a batch of values, and locate each value in it."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from salesengine.http.errors import ContentTooLarge, InvalidEvents
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
 SMALL_BODY = 1_000_000  # bytes: parsing JSON of this size never needs much memory
-TOKENS_PER_EVENT = 32  # commas, brackets and lines of one event, even when it is indented
+TOKENS_PER_EVENT = 32  # the most commas, brackets and lines that one event has, even if it is indented
 
 # Splits a list into the texts of its elements, without parsing them.
 _split_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -113,7 +113,7 @@ def _check_token_count(body: bytes) -> None:
     if len(body) > SMALL_BODY and sum(map(body.count, (b",", b"[", b"{", b"\n"))) > limit:
         raise ContentTooLarge(
             f"A request may have at most {settings.INGEST_MAX_EVENTS:,} events, and this one has more commas, brackets "
-            "and lines than that number of events. Nothing was stored."
+            "and lines than that many events can have. Nothing was stored."
         )
 
 

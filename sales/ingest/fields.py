@@ -69,7 +69,7 @@ def parse_revenue(value: object) -> Decimal:
 
 
 class Mark(Enum):
-    """What the rest of the code must know about a field, besides its type."""
+    """What other modules must know about a field, besides its type."""
 
     ID = auto()  # an id: a file may hold it as an integer
     FILTER = auto()  # sales can be filtered by its exact value; the column needs an index
@@ -119,7 +119,7 @@ class EventField:
 
     name: str  # in JSON
     python_type: type
-    choices: tuple[str, ...]  # empty when any value of the type will do
+    choices: tuple[str, ...]  # empty if every value of the type is valid
     max_length: int  # of text, in characters; 0 for other types
     is_required: bool  # otherwise it may be null or missing
     is_id: bool

@@ -1,4 +1,4 @@
-"""Answer retries of a request from its stored response, by the header Idempotency-Key.
+"""Answer a retried request with its stored response, which the header Idempotency-Key identifies.
 
 The header and its rules follow draft-ietf-httpapi-idempotency-key-header, and Stripe's API reference.
 """

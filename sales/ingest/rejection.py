@@ -1,4 +1,4 @@
-"""Store rejected events unchanged, so that staff can correct and replay them."""
+"""Store rejected events unchanged, so that staff can edit and replay them."""
 
 import re
 from collections.abc import Sequence

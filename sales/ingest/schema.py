@@ -1,4 +1,4 @@
-"""Validate sale events, and explain what is wrong with them in words for API clients."""
+"""Validate sale events, and describe their errors for API clients."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -42,7 +42,7 @@ EventError = dict[str, str | int]  # {"pointer": a JSON pointer from the event's
 
 @dataclass(frozen=True)
 class NotJSON:
-    """A placeholder for a value whose text is not valid JSON; `reason` continues the sentence "this text …"."""
+    """A placeholder for a value whose text is not valid JSON. `reason` continues a sentence: "This text …"."""
 
     reason: str
 

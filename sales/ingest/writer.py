@@ -1,4 +1,4 @@
-"""Write sales to the database. Everything that stores a sale does it here."""
+"""Write sales to the database. Everything that stores a sale does so here."""
 
 import hashlib
 from collections.abc import Mapping, Sequence

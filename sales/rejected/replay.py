@@ -16,7 +16,7 @@ from sales.ingest.writer import record_sales
 from sales.models import RejectedEvent
 
 BATCH_SIZE = 1_000  # events in one transaction: a failure undoes few, and many share the cost of a commit
-FETCH_SIZE = 50  # events in memory as they were sent, each as large as a request may be
+FETCH_SIZE = 50  # events in memory at once, because each may be as large as a request
 EDITED = "mended"  # the stored reason of an edited event that has no errors
 
 

@@ -67,7 +67,7 @@ def change_in_percent(now: Decimal, before: Decimal) -> Decimal | None:
 
 @dataclass(frozen=True)
 class CategorySales:
-    """Figures of all sales that were committed at one time. Sales without a category have the category None."""
+    """The figures of all sales committed at one moment. Sales without a category have the category None."""
 
     daily: Mapping[CategoryDay, Figures]  # in the requested period
     overall: Mapping[str | None, Figures]  # of all time

@@ -25,7 +25,7 @@ FIRST = datetime.datetime(2021, 1, 7, tzinfo=datetime.UTC)
 LAST = FIRST + datetime.timedelta(hours=3)
 
 
-def record_sales(events):
+def store(events):
     """Store the events and return the ids of their sales."""
     return writer.record_sales(events).ids
 
@@ -41,7 +41,7 @@ def ids(api, **parameters):
 
 
 def walk(api, between_pages=lambda: None, **parameters):
-    """Return the ids on all pages, next_page `next`."""
+    """Return the ids on all pages, following `next`."""
     page = get(api, **parameters)
     found = [sale["ID"] for sale in page["results"]]
     while page["next"]:
@@ -76,7 +76,7 @@ class TestSales:
 
     def test_the_newest_payment_comes_first_and_then_the_highest_id(self, api):
         days = ["2021-01-08", "2021-01-09", "2021-01-07", "2021-01-09"]
-        first, second, third, fourth = record_sales([sale_event(DATE_PAYMENT=day) for day in days])
+        first, second, third, fourth = store([sale_event(DATE_PAYMENT=day) for day in days])
 
         assert ids(api) == [fourth, second, first, third]
 
@@ -86,24 +86,24 @@ class TestSales:
     )
     def test_a_filter_matches_exact_values(self, api, name):
         values = ["Ab", "ab", "A", "Abc", "A b&c/é"]
-        stored = record_sales([sale_event(**{name.upper(): value}) for value in values])
+        stored = store([sale_event(**{name.upper(): value}) for value in values])
 
         assert [ids(api, **{name: value}) for value in values] == [[sale] for sale in stored]
         assert ids(api, **{name: "unknown"}) == []
 
     def test_a_category_is_a_filter(self, api):
-        _, bags = record_sales([sale_event(CATEGORY="clothing"), sale_event(CATEGORY="bags")])
+        _, bags = store([sale_event(CATEGORY="clothing"), sale_event(CATEGORY="bags")])
 
         assert ids(api, category="bags") == [bags]
 
     @pytest.mark.parametrize("name", ["category", "brand"])
     def test_an_empty_value_matches_sales_without_one(self, api, name):
-        _, without = record_sales([sale_event(), sale_event(**{name.upper(): None})])
+        _, without = store([sale_event(), sale_event(**{name.upper(): None})])
 
         assert ids(api, **{name: ""}) == [without]
 
     def test_all_filters_must_match(self, api):
-        _, _, both = record_sales(
+        _, _, both = store(
             [
                 sale_event(BRAND="A", CATEGORY="bags"),
                 sale_event(BRAND="B", CATEGORY="shoes"),
@@ -117,13 +117,13 @@ class TestSales:
         timestamps = [
             *("2021-01-06T23:59:59.999999", "2021-01-07T00:00:00", "2021-01-07T23:59:59.999999", "2021-01-08T00:00:00"),
         ]
-        _, start, end, after = record_sales([sale_event(DATE_PAYMENT=timestamp) for timestamp in timestamps])
+        _, start, end, after = store([sale_event(DATE_PAYMENT=timestamp) for timestamp in timestamps])
 
         assert ids(api, start_date="2021-01-07", end_date="2021-01-07") == [end, start]
         assert ids(api, start_date="2021-01-07T00:00:00.000001", end_date="2021-01-08T00:00:00") == [after, end]
 
     def test_a_page_has_the_address_of_the_next_page_with_the_same_query(self, api):
-        record_sales([sale_event(BRAND="é & b")] * 3)
+        store([sale_event(BRAND="é & b")] * 3)
 
         response = api.get("/sales", {"brand": "é & b", "limit": "2"})
 
@@ -135,7 +135,7 @@ class TestSales:
         assert parameters == {"brand": ["é & b"], "limit": ["2"], "cursor": parameters["cursor"]}
 
     def test_the_last_page_has_no_next_page(self, api):
-        record_sales([sale_event()] * 2)
+        store([sale_event()] * 2)
 
         response = api.get("/sales", {"limit": "2"})
 
@@ -143,13 +143,13 @@ class TestSales:
         assert "Link" not in response
 
     def test_a_page_has_100_sales_by_default(self, api):
-        record_sales([sale_event()] * 101)
+        store([sale_event()] * 101)
 
         assert [len(ids(api)), len(ids(api, limit=101)), len(ids(api, limit=1))] == [100, 101, 1]
 
     def test_the_query_may_change_between_pages(self, api):
         days = ["2021-01-06", "2021-01-07", "2021-01-08", "2021-01-09", "2021-01-10"]
-        first, second, third, *_ = record_sales([sale_event(DATE_PAYMENT=day) for day in days])
+        first, second, third, *_ = store([sale_event(DATE_PAYMENT=day) for day in days])
         cursor = parse_qs(urlsplit(get(api, limit=2)["next"]).query)["cursor"][0]  # after 2021-01-09
 
         assert ids(api, cursor=cursor) == [third, second, first]
@@ -177,7 +177,7 @@ class TestTies:
 
     @pytest.fixture
     def stored(self):
-        stored = record_sales([sale_event()] * 5_000)
+        stored = store([sale_event()] * 5_000)
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE sales")
         return stored
@@ -250,12 +250,12 @@ def test_reading_all_pages_finds_each_matching_sale_once_while_sales_are_added(b
         del query["start_date"]
     parameters = {name: as_parameter(value) for name, value in query.items()}
     with dry_run_transaction(True):
-        stored = dict(zip(record_sales(before), before, strict=True))
+        stored = dict(zip(store(before), before, strict=True))
         old, batches = set(stored), iter(during)
 
         def add_sales():
             batch = next(batches, [])
-            stored.update(zip(record_sales(batch), batch, strict=True))
+            stored.update(zip(store(batch), batch, strict=True))
 
         found = walk(APIClient(), add_sales, limit=limit, **parameters)
 
@@ -274,8 +274,8 @@ class TestOrder:
 
     def test_it_returns_all_lines_oldest_first(self, api):
         days = ["2021-01-08", "2021-01-09", "2021-01-07", "2021-01-08"]
-        first, second, third, fourth = record_sales([sale_event(ID_ORDER="7", DATE_PAYMENT=day) for day in days])
-        record_sales([sale_event(ID_ORDER="77")])
+        first, second, third, fourth = store([sale_event(ID_ORDER="7", DATE_PAYMENT=day) for day in days])
+        store([sale_event(ID_ORDER="77")])
 
         order = get(api, "/sales/7")
 
@@ -284,16 +284,16 @@ class TestOrder:
         assert order["results"][0] == get(api, id_order="7")["results"][-1]
 
     def test_an_unknown_order_is_not_found(self, api):
-        record_sales([sale_event(ID_ORDER="7")])
+        store([sale_event(ID_ORDER="7")])
 
         assert error_of(api.get("/sales/8"), 404) == "No sale has this order id."
 
     def test_an_order_with_too_many_lines_must_be_read_page_by_page(self, api, monkeypatch):
         monkeypatch.setattr(reading, "MAX_LINES", 3)
-        record_sales([sale_event(ID_ORDER="7")] * 3)
+        store([sale_event(ID_ORDER="7")] * 3)
         assert len(get(api, "/sales/7")["results"]) == 3
 
-        record_sales([sale_event(ID_ORDER="7")])
+        store([sale_event(ID_ORDER="7")])
 
         assert "more than 3 lines. Read it page by page" in error_of(api.get("/sales/7"), 400)
         assert len(walk(api, id_order="7", limit=3)) == 4
@@ -341,7 +341,7 @@ def test_an_order_with_any_id_can_be_read(server, event, id_order):
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("address", ["/sales", "/sales/7"])
-def test_a_query_that_takes_too_long_is_cancelled(api, monkeypatch, address):
+def test_a_query_that_takes_too_long_is_canceled(api, monkeypatch, address):
     monkeypatch.setattr(reading, "READ_TIMEOUT", 0.1)
     other = connection.copy()
     try:

@@ -125,7 +125,7 @@ def test_a_list_of_five_thousand_events_is_stored(server, event):
     [
         ("/ingest", {"Content-Type": "application/json", "Authorization": "Api-Key no.key"}, 401),
         ("/ingest", {"Content-Type": "text/csv"}, 415),
-        ("/ingest?colour=red", {"Content-Type": "application/json"}, 400),
+        ("/ingest?color=red", {"Content-Type": "application/json"}, 400),
     ],
 )
 def test_a_rejected_request_leaves_the_connection_usable(server, event, path, headers, status, size):

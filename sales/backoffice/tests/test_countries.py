@@ -1,4 +1,4 @@
-"""The list of countries has what each sold and bought, and the country IDs without a name."""
+"""The list of countries has what each sold and bought, and the country ids without a name."""
 
 import random
 import re
@@ -153,7 +153,7 @@ def test_ids_without_a_name_are_listed_with_their_figures_and_the_highest_revenu
         ["x", "Add name", "0", "0.00", "1", "70.00"],
         ["905", "Add name", "2", "3.50", "0", "0.00"],
     ]
-    assert "2 country IDs without a name" in page.content.decode()
+    assert "2 country ids without a name" in page.content.decode()
 
 
 @pytest.mark.parametrize("country_id", ["905", "é ü", "a&b=c?d/e#f", '"><script>'])
@@ -170,14 +170,14 @@ def test_an_id_links_to_the_form_that_names_it(admin_client, country_id):
 
 def test_an_id_with_spaces_around_it_has_no_link_to_that_form(admin_client):
     sell(" 905", "170", "1")
-    assert unnamed(admin_client.get(LIST)) == [[" 905", "Spaces around the ID", "1", "1.00", "0", "0.00"]]
+    assert unnamed(admin_client.get(LIST)) == [[" 905", "Spaces around the id", "1", "1.00", "0", "0.00"]]
 
 
 def test_thousands_of_ids_without_a_name_are_counted_and_only_the_largest_listed(admin_client):
     record_sales([sale_event(ID_SELLER_COUNTRY=f"rubbish {n}", REVENUE=n) for n in range(3_000)])
     with CaptureQueriesContext(connection) as queries:
         page = admin_client.get(LIST)
-    assert "3,000 country IDs without a name" in page.content.decode()
+    assert "3,000 country ids without a name" in page.content.decode()
     assert [row[0] for row in unnamed(page)] == [f"rubbish {n}" for n in range(2_999, 2_999 - UNNAMED_LIMIT, -1)]
     assert f"the {UNNAMED_LIMIT} with the most revenue" in page.content.decode()
     assert len(queries) <= 12

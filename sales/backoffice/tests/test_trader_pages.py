@@ -1,4 +1,4 @@
-"""The pages of buyers and sellers have exact figures, for any ID."""
+"""The pages of buyers and sellers have exact figures, for any id."""
 
 import datetime
 import html

@@ -106,9 +106,9 @@ def test_the_delimiter_can_be_chosen(write):
     ("header", "mappings", "text"),
     [
         (
-            f"{HEADER},colour",
+            f"{HEADER},color",
             [],
-            "the column 'colour' is not a field of a sale event; map it with --map 'colour=OURS' or",
+            "the column 'color' is not a field of a sale event; map it with --map 'color=OURS' or",
         ),
         (f"{HEADER},brand", [], "the columns 'BRAND' and 'brand' both map to BRAND"),
         (f"{HEADER},make", ["make=BRAND"], "the columns 'BRAND' and 'make' both map to BRAND"),
@@ -174,14 +174,14 @@ def test_an_unclosed_quote_makes_only_one_row_unreadable_and_loses_no_text(write
 def test_field_names_of_ndjson_match_in_any_case(write):
     lines = [
         '{"ID_ORDER": "1", "REVENUE": 1.10}', "", ' {"id_order": "1", "Revenue ": "1.10"}\r', "[1]", "{",
-        '{"brand": "a", "BRAND": "b"}', '{"colour": 1}',
+        '{"brand": "a", "BRAND": "b"}', '{"color": 1}',
     ]  # fmt: skip
 
     [batch] = batches_of(write("\ufeff" + "\n".join(lines), "sales.ndjson"))
 
     first, second, third, broken, twice, unknown = batch.content.values
     assert (first, second) == ({"ID_ORDER": "1", "REVENUE": Decimal("1.10")}, {"ID_ORDER": "1", "REVENUE": "1.10"})
-    assert (third, unknown) == ([1], {"colour": 1})
+    assert (third, unknown) == ([1], {"color": 1})
     assert broken.reason.startswith("is not valid JSON in UTF-8")
     assert twice == NotJSON("has BRAND twice, under different names")
     assert list(batch.content.lines) == [1, 3, 4, 5, 6, 7]

@@ -192,9 +192,9 @@ def test_a_dry_run_stops_at_an_invalid_event_too(path):
 def test_all_files_are_opened_before_the_first_is_imported(path, tmp_path):
     path.write_text(ndjson(events(0, 10)))
     bad = tmp_path / "bad.csv"
-    bad.write_text("colour\n")
+    bad.write_text("color\n")
 
-    for other, text in ((tmp_path / "none.csv", "No such file"), (bad, "the column 'colour' is not a field")):
+    for other, text in ((tmp_path / "none.csv", "No such file"), (bad, "the column 'color' is not a field")):
         with failing(1, text):
             import_sales(path, other)
     assert not Sale.objects.exists()

@@ -24,7 +24,7 @@ class Valid(dict):
         return self["EVENT_ID"], Decimal(str(self["REVENUE"])), self["CATEGORY"]
 
 
-class NotJSON(str):
+class Unparsable(str):
     """A line that is not JSON."""
 
 
@@ -39,7 +39,9 @@ INVALID = st.one_of(
     st.builds(lambda name: EXAMPLE | {name: 1}, st.text(max_size=3)),
     st.sampled_from([None, 7, "text", [], {}]),
 )
-BROKEN = st.builds(NotJSON, st.sampled_from(["{", '{"ID_ORDER": ', "nothing", '{"a": 1, "a": 2}', '{"REVENUE": NaN}']))
+BROKEN = st.builds(
+    Unparsable, st.sampled_from(["{", '{"ID_ORDER": ', "nothing", '{"a": 1, "a": 2}', '{"REVENUE": NaN}'])
+)
 QUERIES = ("", "?on_error=stop", "?on_error=skip", "?on_error=skip&dry_run=true", "?dry_run=true")
 REQUESTS = st.tuples(
     st.one_of(st.lists(VALID, max_size=8), st.lists(st.one_of(VALID, VALID, INVALID, BROKEN), max_size=12)),
@@ -50,7 +52,7 @@ REQUESTS = st.tuples(
 
 
 def body_of(values, shape):
-    texts = [value if isinstance(value, NotJSON) else json.dumps(value) for value in values]
+    texts = [value if isinstance(value, Unparsable) else json.dumps(value) for value in values]
     if shape == "object":
         return texts[0].encode()
     return ("\n".join(texts) if shape == "lines" else f"[{','.join(texts)}]").encode()
@@ -132,7 +134,7 @@ def possible_shape(shape, values):
         return shape
     if not values:
         return "list"  # NDJSON without lines is an error
-    if any(isinstance(value, NotJSON) and value != '{"a": 1, "a": 2}' for value in values):
+    if any(isinstance(value, Unparsable) and value != '{"a": 1, "a": 2}' for value in values):
         return "lines"  # a JSON body with such a value is rejected as a whole
     return "lines" if shape == "lines" else "list"
 

@@ -46,7 +46,7 @@ exit codes:
   0 everything was imported, 1 failed or stopped, 2 invalid arguments, 3 imported except for rejected events,
   130 interrupted
 """
-MAX_LISTED_ERRORS = 20
+MAX_PRINTED_ERRORS = 20
 
 
 # The activity, what is stored after a failure, and the prefix of the summary.
@@ -171,11 +171,11 @@ def _translate_errors(file: str, on_failure: str, unit: str = "line") -> Iterato
 def _list_errors(invalid: InvalidInput, unit: str) -> str:
     count = invalid.error_count
     lines = [f"{count:,} error{'' if count == 1 else 's'}:"]
-    for error in invalid.errors[:MAX_LISTED_ERRORS]:
+    for error in invalid.errors[:MAX_PRINTED_ERRORS]:
         field = str(error["pointer"]).removeprefix("/")
         lines.append(f"  {unit} {error['line']}: {field} {error['detail']}".replace(":  ", ": "))
-    if count > MAX_LISTED_ERRORS:
-        lines.append(f"  and {count - MAX_LISTED_ERRORS:,} more")
+    if count > MAX_PRINTED_ERRORS:
+        lines.append(f"  and {count - MAX_PRINTED_ERRORS:,} more")
     return "\n".join(lines)
 
 

@@ -24,7 +24,7 @@ QUERIES = (
 
 
 @dataclass
-class History:
+class BatchHistory:
     """Batch i has i + 1 sales in each of two categories, with revenue 2**i, so that a sum shows its batches."""
 
     begun: set[int] = field(default_factory=set)
@@ -77,9 +77,9 @@ def batches_in(revenue: int) -> set[int]:
     return {number for number in range(revenue.bit_length()) if revenue >> number & 1}
 
 
-def run_history(seed: int) -> History:
+def run_history(seed: int) -> BatchHistory:
     rng = random.Random(seed)
-    history, ended = History(), threading.Event()
+    history, ended = BatchHistory(), threading.Event()
     numbers = list(range(12))
     rng.shuffle(numbers)
     writers = [(history.write, random.Random(seed * 10 + index), numbers[index::3]) for index in range(3)]
