@@ -89,7 +89,7 @@ def closed_singles(request: Any) -> Iterator[None]:
 
 @pytest.fixture
 def api() -> APIClient:
-    """Return an API client without credentials, which the local posture accepts."""
+    """Return an API client without credentials, which local mode accepts."""
     return APIClient()
 
 

@@ -1,7 +1,7 @@
 """Settings, read from the environment and from `.env`. `.env.example` explains each one.
 
-The posture follows DATABASE_URL. Without it, the posture is local: embedded database, generated secret key, open API on
-loopback. With it, the posture is production: secrets are required, the API requires keys, cookies require TLS.
+The mode follows DATABASE_URL. Without it, the mode is local: embedded database, generated secret key, open API on
+loopback. With it, the mode is production: secrets are required, the API requires keys, cookies require TLS.
 """
 
 import sys
@@ -30,7 +30,7 @@ django_stubs_ext.monkeypatch()  # allow type arguments at run time, such as Mode
 
 env.read_env(env("ENV_FILE", default=str(BASE_DIR / ".env")))
 
-# Posture
+# Mode
 
 DATABASE_URL = env("DATABASE_URL", default="")
 LOCAL_DIR = Path(env("LOCAL_DIR", default=str(BASE_DIR / ".local"))).resolve()
