@@ -13,14 +13,14 @@ from salesengine import settings
 WELCOME = """
 Sales Engine is ready.
 
-  Back office    {address}/admin/
-  API            {address}/docs
-  Feedback       {address}/feedback
+  Back office    {url}/admin/
+  API            {url}/docs
+  Feedback       {url}/feedback
 
 {create_key}Post the example sale, then read the feedback:
 
-  curl -H 'Content-Type: application/json' {key}-d '{event}' {address}/ingest
-  curl {key}{address}/feedback
+  curl -H 'Content-Type: application/json' {key}-d '{event}' {url}/ingest
+  curl {key}{url}/feedback
 
 Ctrl-C stops it.
 """
@@ -60,8 +60,8 @@ def when_ready(server: Arbiter) -> None:
     from sales.ingest.schema import EXAMPLE  # importable only after the application is loaded
 
     host = "localhost" if settings.HOST in {"0.0.0.0", "[::]"} else settings.HOST  # noqa: S104
-    address = f"http://{host}:{settings.PORT}"
+    url = f"http://{host}:{settings.PORT}"
     key = '-H "Authorization: Api-Key $KEY" ' if settings.API_KEY_REQUIRED else ""
     create_key = CREATE_KEY.format(python=sys.executable) if settings.API_KEY_REQUIRED else ""
-    sys.stdout.write(WELCOME.format(address=address, create_key=create_key, key=key, event=json.dumps(EXAMPLE)))
+    sys.stdout.write(WELCOME.format(url=url, create_key=create_key, key=key, event=json.dumps(EXAMPLE)))
     sys.stdout.flush()

@@ -52,7 +52,7 @@ REPORT_SCHEMA = _object(
     title=TEXT,
     description=TEXT,
     topic=TEXT,
-    address=TEXT | {"format": "uri", "description": "the address that runs the report"},
+    address=TEXT | {"format": "uri", "description": "the URL that runs the report"},
     timeout={"type": "number", "description": "the maximum duration of a run, in seconds"},
     parameters={"type": "array", "items": PARAMETER_SCHEMA},
 )
@@ -111,7 +111,7 @@ reports = extend_schema(
     operation_id="reports_list",
     summary="List the reports",
     description=(
-        "All reports with their descriptions, addresses and parameters. A new report file appears immediately. "
+        "All reports with their descriptions, URLs and parameters. A new report file appears immediately. "
         "An API key needs the scope `reports`."
     ),
     responses={200: {"type": "array", "items": REPORT_SCHEMA}, **problem_responses(types.INVALID_REQUEST)},

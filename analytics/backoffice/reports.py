@@ -65,7 +65,7 @@ FAILURES: dict[type[Exception], str] = {
     CannotEncode: "The result does not fit into this format.",
 }
 ALREADY_STARTED = {"failure": "This run has already been started.", "error": "Run the report again."}
-LIST_CRUMB = {"title": "Reports", "address": reverse_lazy("admin:analytics_report_changelist")}
+LIST_CRUMB = {"title": "Reports", "url": reverse_lazy("admin:analytics_report_changelist")}
 
 may_view, may_explain, may_export = (
     permission_required(f"analytics.{action}_report", raise_exception=True) for action in ("view", "explain", "export")
@@ -153,7 +153,7 @@ class ReportAdmin(ReadOnly, ModelAdmin[models.Report]):
         except ReportFailed as error:
             plan = _failure(error)
         back_url = reverse("admin:analytics_report", args=[name]) + result_query(request.GET, run="")
-        crumbs = [LIST_CRUMB, {"title": report.title, "address": back_url}]
+        crumbs = [LIST_CRUMB, {"title": report.title, "url": back_url}]
         context = {"form": form, "report": report, "back_url": back_url, "crumbs": crumbs}
         return self._response(request, "explain", "Plan", context | plan)
 

@@ -58,7 +58,7 @@ class ClientKeyManager(APIKeyManager):
 
     def assign_key(self, obj: AbstractAPIKey) -> str:
         key: str = super().assign_key(obj)
-        obj.id = obj.prefix  # the library puts the hash into the id, and the admin would show it in addresses
+        obj.id = obj.prefix  # the library puts the hash into the id, and the admin would show it in URLs
         return key
 
 

@@ -44,7 +44,7 @@ class ModelFilter(ValuesFilter):
 
 
 class AuditLogList(ChangeList):
-    """Adds to each entry the address of the changed row's page, if the user may open it."""
+    """Adds to each entry the URL of the changed row's page, if the user may open it."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
@@ -119,7 +119,7 @@ class LoginAdmin(NewestFirst):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """Search either by address or by username: each has an index, but a search by both would read all rows."""
+        """Search either by IP address or by username: each has an index, but a search by both would read all rows."""
         text = search_term.strip()
         if not text:
             return queryset, False

@@ -112,7 +112,7 @@ class DayRangeFilter(RangeDateFilter):  # type: ignore[misc]  # unfold has no ty
 
 
 class ValuesFilter(DropdownFilter):  # type: ignore[misc]
-    """Filters by one value of the column `parameter_name`. Shown even without choices: an address may name a value."""
+    """Filters by one value of the column `parameter_name`. Shown even without choices: a URL may name a value."""
 
     parameter_name: str
 

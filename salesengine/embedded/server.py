@@ -223,8 +223,8 @@ def _make_socket_dir(local_dir: Path) -> None:
 
 def _is_ready(local_dir: Path) -> bool:
     """Return whether the server accepts connections."""
-    address = ("-h", socket_dir(local_dir), "-p", str(PORT), "-U", DATABASE, "-d", DATABASE)
-    return subprocess.run([BINARIES / "pg_isready", "-q", *address]).returncode == 0
+    options = ("-h", socket_dir(local_dir), "-p", str(PORT), "-U", DATABASE, "-d", DATABASE)
+    return subprocess.run([BINARIES / "pg_isready", "-q", *options]).returncode == 0
 
 
 def _remove_stale_pid(local_dir: Path) -> None:

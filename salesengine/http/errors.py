@@ -156,7 +156,7 @@ def problem_details(problem: ProblemType, detail: str) -> dict[str, Any]:
     }
 
 
-# Errors outside DRF: unknown addresses, disallowed hosts, CSRF failures, exceptions in middleware. Clients of the API
+# Errors outside DRF: unknown URLs, disallowed hosts, CSRF failures, exceptions in middleware. Clients of the API
 # get problems, the back office gets HTML pages.
 
 
@@ -183,7 +183,7 @@ csrf_failure = _error_view(
     problems.NOT_ALLOWED, "Forms are accepted only from pages of this site. {reason}", csrf.csrf_failure
 )
 page_not_found = _error_view(
-    problems.NOT_FOUND, "This address does not exist; /docs lists all addresses.", defaults.page_not_found
+    problems.NOT_FOUND, "This URL does not exist; /docs lists all endpoints.", defaults.page_not_found
 )
 server_error = _error_view(
     problems.INTERNAL_ERROR, "The service failed because of an internal error; see its log.", defaults.server_error

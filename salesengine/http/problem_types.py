@@ -18,7 +18,7 @@ class ProblemType:
 
     @property
     def uri(self) -> str:
-        """The `type` in error responses: a relative address, so that it leads to the service that responded."""
+        """The `type` in error responses: a relative URL, so that it leads to the service that responded."""
         return f"/docs/problems#{self.slug}"
 
 
@@ -61,22 +61,22 @@ NOT_FOUND = ProblemType(
     "not-found",
     404,
     "Not found",
-    "This address does not exist, or the order or report that it names does not exist. Nothing was stored.",
-    "Compare the address with those on /docs, and check the name or number at its end.",
+    "This URL does not exist, or the order or report that it names does not exist. Nothing was stored.",
+    "Compare the URL with the endpoints on /docs, and check the name or number at its end.",
 )
 METHOD_NOT_ALLOWED = ProblemType(
     "method-not-allowed",
     405,
     "Method not allowed",
-    "The address exists, but not for this HTTP method. Nothing was stored.",
+    "This URL exists, but not for this HTTP method. Nothing was stored.",
     "Use one of the methods that the header Allow lists. /docs describes each of them.",
 )
 NOT_ACCEPTABLE = ProblemType(
     "not-acceptable",
     406,
     "Not available in an accepted format",
-    "The header Accept lists only formats that this address does not offer. Nothing was stored.",
-    "Remove the header Accept, or send one that includes a format that /docs lists for this address. Every address"
+    "The header Accept lists only formats that this endpoint does not offer. Nothing was stored.",
+    "Remove the header Accept, or send one that includes a format that /docs lists for this endpoint. Every endpoint"
     " offers application/json.",
 )
 EVENT_CONFLICT = ProblemType(
@@ -115,7 +115,7 @@ UNSUPPORTED_MEDIA_TYPE = ProblemType(
     "unsupported-media-type",
     415,
     "Unsupported media type",
-    "The header Content-Type or Content-Encoding names a format that this address does not support. Nothing was"
+    "The header Content-Type or Content-Encoding names a format that this endpoint does not support. Nothing was"
     " stored.",
     "Send JSON with the header Content-Type: application/json, or one event per line with Content-Type:"
     " application/x-ndjson. Send the body uncompressed, or compress it and add Content-Encoding: gzip.",

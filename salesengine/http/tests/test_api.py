@@ -1,4 +1,4 @@
-"""Errors, health checks and the documentation, which all addresses share."""
+"""Errors, health checks and the documentation, which all endpoints share."""
 
 import re
 
@@ -13,7 +13,7 @@ from sales.totals import feedback
 pytestmark = pytest.mark.django_db
 
 
-def test_an_unknown_address_gets_a_problem(api):
+def test_an_unknown_url_gets_a_problem(api):
     response = api.get("/nowhere")
 
     assert (response.status_code, response["Content-Type"]) == (404, "application/problem+json")
@@ -21,7 +21,7 @@ def test_an_unknown_address_gets_a_problem(api):
         "type": "/docs/problems#not-found",
         "title": "Not found",
         "status": 404,
-        "detail": "This address does not exist; /docs lists all addresses.",
+        "detail": "This URL does not exist; /docs lists all endpoints.",
         "request_id": response["X-Request-ID"],
     }
 
