@@ -98,7 +98,7 @@ class LoginForm(OTPAuthenticationFormMixin, AuthenticationForm):  # type: ignore
             self.clean_otp(user)
         except forms.ValidationError as error:
             if error.code in {INVALID, "device_required"}:
-                # A wrong code counts towards a lockout, like a wrong password.
+                # A wrong code counts toward a lockout, like a wrong password.
                 credentials = {"username": user.get_username()}
                 user_login_failed.send(sender=__name__, credentials=credentials, request=self.request)
             raise

@@ -79,7 +79,7 @@ def _manage(request: HttpRequest, user: User) -> HttpResponse:
 def _is_valid_proof(request: HttpRequest, user: User, proof: str) -> bool:
     if second_factor.is_code(proof):
         return second_factor.use_code(user, proof)
-    # Like the login page, so that wrong passwords count towards a lockout.
+    # Like the login page, so that wrong passwords count toward a lockout.
     return authenticate(request, username=user.get_username(), password=proof) == user
 
 

@@ -171,7 +171,7 @@ def violations(page: Page, rules: list[str] | None) -> list[str]:
 
 
 def check(page: Page, address: str, name: str, width: str) -> None:
-    """Check the width and the accessibility of a page in both themes. The themes differ only in their colours."""
+    """Check the width and the accessibility of a page in both themes. The themes differ only in their colors."""
     page.goto(address, wait_until="networkidle")
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), (
         "the page is wider than the screen"
