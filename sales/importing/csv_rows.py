@@ -11,7 +11,7 @@ from sales.importing.sources import BOM, MAX_LINE, START, ImportFileError, LineR
 from sales.ingest.batches import Batch
 from sales.ingest.fields import FIELDS
 from sales.ingest.schema import NotJSON
-from salesengine.http.renderers import encode_json
+from salesengine.exact_json import encode_json
 
 MAY_BE_EMPTY = [name for name, field in FIELDS.items() if not field.is_required]
 

@@ -17,8 +17,8 @@ from sales.ingest.idempotency import IngestResponse, respond_once
 from sales.ingest.rejection import Rejection, store_rejections
 from sales.ingest.schema import EventError, ValidationResult, stored_sale, validate_events
 from sales.ingest.writer import COPY_THRESHOLD, WriteResult, record_plain_sales, record_sales
+from salesengine.exact_json import encode_json
 from salesengine.http.errors import EventConflict
-from salesengine.http.renderers import encode_json
 
 CONFLICT: EventError = {"pointer": "/EVENT_ID", "detail": "was sent before with other content"}
 CONFLICTS = "An event that was stored before cannot be sent again with other content. Nothing was stored."

@@ -12,7 +12,7 @@ from django.db.backends.utils import CursorWrapper
 from sales.ingest.fields import FIELDS, SaleEvent
 from sales.totals import country_folding, feedback_folding, ingest_minutes
 from sales.totals.figures import EXACT, add_up
-from salesengine.http.renderers import encode_json
+from salesengine.exact_json import encode_json
 
 COLUMN_TYPES = {name: field.column_type for name, field in FIELDS.items()}
 COLUMNS = ", ".join(FIELDS)  # unquoted, so PostgreSQL reads them in lower case

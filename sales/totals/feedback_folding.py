@@ -16,7 +16,7 @@ from sales.models import DailyTotal, Total
 from sales.totals import ingest_minutes
 from sales.totals.figures import CategoryDay, Figures, Key, add_up
 from sales.totals.isolation import try_fold_lock
-from salesengine.http.renderers import encode_json
+from salesengine.exact_json import encode_json
 
 FOLD_INTERVAL = 256  # journal entries
 FOLD_LIMIT = 20_000  # journal entries per fold

@@ -14,9 +14,9 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
+from salesengine.exact_json import encode_json
 from salesengine.http import problem_types as problems
 from salesengine.http.problem_types import ProblemType
-from salesengine.http.renderers import encode_json
 from salesengine.http.request_ids import current_request_id
 from salesengine.http.throttling import count_failed_request
 

@@ -21,7 +21,7 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uf
 CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 NULL = "-"  # for people, as in the Django admin
 
-# Like salesengine.http.renderers.encode_json, but PostgreSQL's rarer types (ranges, addresses) become text.
+# Like salesengine.exact_json.encode_json, but PostgreSQL's rarer types (ranges, addresses) become text.
 encode_json = msgspec.json.Encoder(decimal_format="number", enc_hook=str)
 
 

@@ -13,8 +13,8 @@ from sales.importing.formats import FORMATS, detect_format, open_file
 from sales.importing.importer import ImportOptions, ImportSummary, import_file
 from sales.importing.sources import STDIN, ImportFileError
 from sales.ingest.service import IngestOptions, dry_run_transaction
+from salesengine.exact_json import encode_json
 from salesengine.http.errors import InvalidInput
-from salesengine.http.renderers import encode_json
 from salesengine.operations.progress import progress
 
 HELP = """\
