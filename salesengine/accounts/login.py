@@ -70,7 +70,7 @@ def _verified_user(request: HttpRequest, user: User | AnonymousUser) -> User | A
 
 
 class LoginForm(OTPAuthenticationFormMixin, AuthenticationForm):  # type: ignore[misc]  # neither has types
-    """Asks for a code after the right password, if the user has a second factor."""
+    """Ask for a code after the right password, if the user has a second factor."""
 
     otp_token = forms.CharField(
         label="Code",

@@ -27,7 +27,7 @@ ACTIONS = {ADDITION: "added", CHANGE: "changed", DELETION: "deleted"}
 
 
 class ModelFilter(ValuesFilter):
-    """Filters by the changed model. Offers all models that the back office has pages for."""
+    """Filter by the changed model. Offer all models that the back office has pages for."""
 
     title = "kind"
     parameter_name = "content_type"
@@ -44,7 +44,7 @@ class ModelFilter(ValuesFilter):
 
 
 class AuditLogList(ChangeList):
-    """Adds to each entry the URL of the changed row's page, if the user may open it."""
+    """Add to each entry the URL of the changed row's page, if the user may open it."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)

@@ -25,7 +25,7 @@ else:
 
 
 class ModelAdmin(PlainModelAdmin[ModelT]):
-    """Applies all filters of a list with one click, and runs no extra count queries."""
+    """Apply all filters of a list with one click, and run no extra count queries."""
 
     list_filter_submit = True
     show_full_result_count = False
@@ -60,7 +60,7 @@ class ReadOnly:
 
 
 class NewestRowsPaginator(Paginator[ModelT]):
-    """Shows the first MAX_LISTED_ROWS rows only, because counting a million rows is slow."""
+    """Show the first MAX_LISTED_ROWS rows only, because counting a million rows is slow."""
 
     @cached_property
     def count(self) -> int:
@@ -79,7 +79,7 @@ class DayRangeForm(forms.Form):
 
 
 class DayRangeFilter(RangeDateFilter):  # type: ignore[misc]  # unfold has no types
-    """Filters a field of timestamps by days in UTC, including both. Shows nothing if a day is invalid."""
+    """Filter a field of timestamps by days in UTC, including both. Show nothing if a day is invalid."""
 
     form_class = DayRangeForm
 
@@ -112,7 +112,7 @@ class DayRangeFilter(RangeDateFilter):  # type: ignore[misc]  # unfold has no ty
 
 
 class ValuesFilter(DropdownFilter):  # type: ignore[misc]
-    """Filters by one value of the column `parameter_name`. Shown even without choices: a URL may name a value."""
+    """Filter by one value of the column `parameter_name`. Shown even without choices: a URL may name a value."""
 
     parameter_name: str
 

@@ -18,7 +18,7 @@ CLASSES = " ".join(INPUT_CLASSES)
 
 
 class CodeForm(forms.Form):
-    """Asks for the first code of a new device."""
+    """Ask for the first code of a new device."""
 
     code = forms.CharField(
         label="Code",
@@ -29,7 +29,7 @@ class CodeForm(forms.Form):
 
 
 class ProofForm(forms.Form):
-    """Asks for the password or a code again, because an unattended session must not be enough."""
+    """Ask for the password or a code again, because an unattended session must not be enough."""
 
     proof = forms.CharField(
         label="Your password or a code",

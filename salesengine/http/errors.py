@@ -72,7 +72,7 @@ class ContentTooLarge(ProblemException, problem=problems.CONTENT_TOO_LARGE):
 
 
 class IdempotencyKeyReused(ProblemException, problem=problems.IDEMPOTENCY_KEY_REUSED):
-    """This Idempotency-Key was sent before with a different body."""
+    """This Idempotency-Key was sent before with another request."""
 
 
 class DatabaseUnavailable(ProblemException, problem=problems.DATABASE_UNAVAILABLE):

@@ -124,9 +124,9 @@ IDEMPOTENCY_KEY_REUSED = ProblemType(
     "idempotency-key-reused",
     422,
     "This Idempotency-Key belongs to another request",
-    "The same Idempotency-Key was sent before with a different body. This request stored nothing; what the first one"
-    " stored is unchanged.",
-    "Use a new Idempotency-Key for each new request. Reuse a key only to send exactly the same body again.",
+    "The same Idempotency-Key was sent before with another body, another format, or another on_error. This request"
+    " stored nothing; what the first one stored is unchanged.",
+    "Use a new Idempotency-Key for each new request. Reuse a key only to send exactly the same request again.",
 )
 REPORT_FAILED = ProblemType(
     "report-failed",

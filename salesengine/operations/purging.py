@@ -32,7 +32,7 @@ every day at 03:30, with cron:
 
 {note}The command can be interrupted at any time and run again.
 
-exit codes: 0 done, 1 failed, 2 invalid arguments
+exit codes: 0 success, 1 failed, 2 invalid arguments
 """
 
 
