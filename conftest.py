@@ -110,13 +110,13 @@ def server_dir() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def server(server_dir: Path) -> Iterator[str]:
-    """Run the service with its default settings. Yields its address."""
-    with serve(server_dir) as address:
-        yield address
+    """Run the service with its default settings. Yields its URL."""
+    with serve(server_dir) as url:
+        yield url
 
 
 @pytest.fixture
 def start_server() -> Iterator[Callable[..., str]]:
-    """Yield a function that runs the service with the given settings on a new database and returns its address."""
+    """Yield a function that runs the service with the given settings on a new database and returns its URL."""
     with ExitStack() as servers:
         yield lambda **settings: servers.enter_context(serve(servers.enter_context(new_folder()), **settings))

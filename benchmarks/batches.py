@@ -77,11 +77,11 @@ class BatchesBench:
             self.database.execute(f"VACUUM ANALYZE {table}")
         self.database.execute("CHECKPOINT")
 
-    def post_to(self, address: str) -> Callable[[int], None]:
+    def post_to(self, path: str) -> Callable[[int], None]:
         def post(client: int) -> None:
             connection = self.measured.connect()
             for body in _share(self.bodies, client):
-                _post(connection, address, body, self.headers)
+                _post(connection, path, body, self.headers)
             connection.close()
 
         return post
@@ -96,12 +96,12 @@ def _share(batches: Sequence[bytes], client: int) -> Sequence[bytes]:
     return batches[client::CLIENTS]
 
 
-def _post(connection: http.client.HTTPConnection, address: str, body: bytes, headers: dict[str, str]) -> None:
-    connection.request("POST", address, body, headers)
+def _post(connection: http.client.HTTPConnection, path: str, body: bytes, headers: dict[str, str]) -> None:
+    connection.request("POST", path, body, headers)
     response = connection.getresponse()
     content = response.read()
     if response.status != 201 or json.loads(content)["accepted"] != BATCH:
-        raise RuntimeError(f"{address} returned {response.status}: {content[:500]!r}")
+        raise RuntimeError(f"{path} returned {response.status}: {content[:500]!r}")
 
 
 def report(rates: dict[str, list[float]]) -> None:

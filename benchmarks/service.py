@@ -103,15 +103,15 @@ def service(**settings: str) -> Iterator[Service]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def seconds(connection: http.client.HTTPConnection, address: str) -> float:
+def seconds(connection: http.client.HTTPConnection, path: str) -> float:
     """Return how many seconds one GET takes, from the request to the last byte of the response."""
     start = time.perf_counter()
-    connection.request("GET", address)
+    connection.request("GET", path)
     response = connection.getresponse()
     response.read()
     elapsed = time.perf_counter() - start
     if response.status != 200:
-        raise RuntimeError(f"{address} returned {response.status}")
+        raise RuntimeError(f"{path} returned {response.status}")
     return elapsed
 
 

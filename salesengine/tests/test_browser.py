@@ -79,7 +79,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[str]:
-    """Start the service with demo data, a rejected event, a slow report, and the user admin. Returns its address."""
+    """Start the service with demo data, a rejected event, a slow report, and the user admin. Returns its URL."""
     with new_folder() as folder:
         reports = Path(shutil.copytree(ROOT / "sql", folder / "sql"))
         (reports / "nap.sql").write_text('/*\ntitle = "Nap"\ndescription = "Sleeps."\n*/\nSELECT pg_sleep(50) AS nap\n')
@@ -88,8 +88,8 @@ def site() -> Iterator[str]:
         rejected.write_text(REJECTED)
         with pytest.raises(CalledProcessError, match="exit status 3"):  # import_sales rejected an event
             manage(folder, "import_sales", str(rejected), "--on-error", "skip")
-        with serve(folder, SQL_DIR=str(reports)) as address:
-            yield address
+        with serve(folder, SQL_DIR=str(reports)) as url:
+            yield url
 
 
 @pytest.fixture(scope="module")
@@ -170,9 +170,9 @@ def violations(page: Page, rules: list[str] | None) -> list[str]:
     ]
 
 
-def check(page: Page, address: str, name: str, width: str) -> None:
+def check(page: Page, url: str, name: str, width: str) -> None:
     """Check the width and the accessibility of a page in both themes. The themes differ only in their colors."""
-    page.goto(address, wait_until="networkidle")
+    page.goto(url, wait_until="networkidle")
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), (
         "the page is wider than the screen"
     )

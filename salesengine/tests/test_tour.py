@@ -28,9 +28,9 @@ def code(name):
     return inspect.getsourcefile(inspect.unwrap(import_string(name)))
 
 
-def view(address):
-    """Return the file of the view that answers at an address."""
-    function = resolve(address).func
+def view(path):
+    """Return the file of the view that answers at a path."""
+    function = resolve(path).func
     return inspect.getsourcefile(inspect.unwrap(getattr(function, "view_class", function)))
 
 

@@ -61,20 +61,20 @@ def test_the_list_has_no_query_parameters(api, sql_dir):
     assert errors_of(api.get("/reports", {"topic": "Other"})).keys() == {"topic"}
 
 
-@pytest.mark.parametrize("address", ["/reports", "/reports/probe"])
-def test_a_key_needs_the_scope_reports(key_required, address):
-    assert client_with_key("reports").get(address).status_code == 200
-    detail = problem_of(client_with_key("read", "ingest").get(address), 403, "not-allowed")["detail"]
+@pytest.mark.parametrize("path", ["/reports", "/reports/probe"])
+def test_a_key_needs_the_scope_reports(key_required, path):
+    assert client_with_key("reports").get(path).status_code == 200
+    detail = problem_of(client_with_key("read", "ingest").get(path), 403, "not-allowed")["detail"]
     assert "reports" in detail
     assert "read, ingest" in detail
 
 
-@pytest.mark.parametrize("address", ["/reports", "/reports/probe"])
-def test_without_a_key_only_staff_have_access(key_required, api, address):
-    problem_of(api.get(address, headers={"Accept": "text/csv, application/json"}), 401, "not-authenticated")
+@pytest.mark.parametrize("path", ["/reports", "/reports/probe"])
+def test_without_a_key_only_staff_have_access(key_required, api, path):
+    problem_of(api.get(path, headers={"Accept": "text/csv, application/json"}), 401, "not-authenticated")
     api.force_authenticate(User(username="u", is_staff=True))
-    assert api.get(address).status_code == 200
-    assert ReportRun.objects.filter(sender="user:u").exists() == (address == "/reports/probe")
+    assert api.get(path).status_code == 200
+    assert ReportRun.objects.filter(sender="user:u").exists() == (path == "/reports/probe")
 
 
 def test_the_log_has_the_sender_and_the_size_of_a_run(key_required):

@@ -101,7 +101,7 @@ class TestList:
             "id=x",
         ],
     )
-    def test_an_invalid_address_does_not_fail(self, admin_client, query):
+    def test_an_invalid_url_does_not_fail(self, admin_client, query):
         rejected_event()
 
         assert admin_client.get(f"{LIST}?{query}").status_code < 500

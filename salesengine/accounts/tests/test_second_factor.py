@@ -172,7 +172,7 @@ class TestTurningOn:
         assert second_factor.secret_text(phone) in first
         assert second_factor.secret_text(phone) in second
 
-    def test_the_qr_code_contains_a_totp_address(self, phone):
+    def test_the_qr_code_contains_a_totp_url(self, phone):
         assert phone.config_url.startswith("otpauth://totp/Sales%20Engine%3Ajo?secret=")
 
     def test_the_first_code_turns_it_on_and_shows_eight_recovery_codes_once(self):

@@ -157,8 +157,8 @@ def test_the_list_shows_prefix_scopes_expiry_and_state(admin_client, three_state
 def test_no_page_shows_a_hash(admin_client):
     key = create_key("shop", ["read"])
 
-    for address in (LIST, page_of(key)):
-        assert "sha512" not in text_of(admin_client.get(address))
+    for url in (LIST, page_of(key)):
+        assert "sha512" not in text_of(admin_client.get(url))
 
 
 @pytest.mark.parametrize("state", ["valid", "expired", "revoked"])

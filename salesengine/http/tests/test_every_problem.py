@@ -66,11 +66,11 @@ def service():
         for name, text in REPORTS.items():
             (folder / f"{name}.sql").write_text(f'/* title = "Probe"\ndescription = "Probe."\n{text}')
         own_reports = {"SQL_DIR": str(folder)}
-        address = stack.enter_context(serve(folder, **SETTINGS, **own_reports))
+        url = stack.enter_context(serve(folder, **SETTINGS, **own_reports))
         keys = [new_key(folder, "shop", "ingest", "read", "reports"), new_key(folder, "reader", "read")]
         keys.append(new_key(folder, "hasty", "read"))
-        clients = [httpx.Client(base_url=address, timeout=30, headers=key) for key in keys]
-        clients.append(httpx.Client(base_url=address, timeout=30))
+        clients = [httpx.Client(base_url=url, timeout=30, headers=key) for key in keys]
+        clients.append(httpx.Client(base_url=url, timeout=30))
         database = connect_database(folder)
         for connection in (*clients, database):
             stack.callback(connection.close)
@@ -153,7 +153,7 @@ SINGLE_REQUESTS = [
     ),
     (problems.NOT_ALLOWED, "a key without the scope reports", lambda service: service.reader.get("/reports/quotient")),
     (problems.NOT_ALLOWED, "a csrf failure", lambda service: service.stranger.post("/healthz")),
-    (problems.NOT_FOUND, "an unknown address", lambda service: service.reader.get("/nowhere")),
+    (problems.NOT_FOUND, "an unknown URL", lambda service: service.reader.get("/nowhere")),
     (problems.NOT_FOUND, "an unknown order", lambda service: service.reader.get("/sales/nobody's")),
     (problems.NOT_FOUND, "an unknown report", lambda service: service.shop.get("/reports/none")),
     (problems.METHOD_NOT_ALLOWED, "GET instead of POST", lambda service: service.shop.get("/ingest")),
