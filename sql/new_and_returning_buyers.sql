@@ -95,7 +95,7 @@ SELECT
     COALESCE(per_week.new_revenue, 0) AS new_revenue,
     COALESCE(per_week.returning_revenue, 0) AS returning_revenue,
     COALESCE(per_week.sales, 0) AS sales,
-    weeks.week + 6 AS week_end
+    LEAST(weeks.week + 6, DATE '9999-12-31') AS week_end
 FROM weeks
 LEFT JOIN per_week ON per_week.week = weeks.week
 WHERE (%(start)s IS NULL OR weeks.week > %(start)s - 7)
