@@ -1,5 +1,6 @@
 """Read and validate settings from the environment and from `.env`. Invalid values raise ImproperlyConfigured."""
 
+import datetime
 import os
 import re
 import secrets
@@ -32,6 +33,15 @@ def read_int(name: str, default: int) -> int:
     if not text.strip().isdecimal():
         raise ImproperlyConfigured(f"{name} is {text!r}, but must be a whole number")
     return int(text)
+
+
+def read_date(name: str, default: str) -> datetime.date:
+    """Read a date such as 2000-01-01."""
+    text = env(name, default=default).strip()
+    try:
+        return datetime.date.fromisoformat(text)
+    except ValueError:
+        raise ImproperlyConfigured(f"{name} is {text!r}, but must be a date such as 2000-01-01") from None
 
 
 def read_list(name: str, default: list[str]) -> list[str]:

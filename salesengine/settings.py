@@ -21,6 +21,7 @@ from salesengine.environment import (
     parse_rate,
     read_bool,
     read_database,
+    read_date,
     read_int,
     read_list,
     secret_key,
@@ -57,6 +58,8 @@ API_KEY_REQUIRED = read_bool("API_KEY_REQUIRED", default=not IS_PRIVATE)
 INGEST_MAX_BYTES = read_int("INGEST_MAX_BYTES", default=10_000_000)
 INGEST_MAX_EXPANDED_BYTES = read_int("INGEST_MAX_EXPANDED_BYTES", default=20_000_000)
 INGEST_MAX_EVENTS = read_int("INGEST_MAX_EVENTS", default=50_000)
+EARLIEST_PAYMENT_DATE = read_date("EARLIEST_PAYMENT_DATE", default="2000-01-01")
+MAX_PAYMENT_DAYS_AHEAD = read_int("MAX_PAYMENT_DAYS_AHEAD", default=366)
 RATE_LIMIT = parse_rate(env("RATE_LIMIT", default=""))
 CACHES = {"default": cache_config(env("CACHE_URL", default=""))}  # counts requests for RATE_LIMIT
 

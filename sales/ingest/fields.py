@@ -8,8 +8,9 @@ from decimal import Decimal
 from enum import Enum, auto
 from typing import Annotated, Any, Literal, NotRequired, get_args, get_origin
 
+from django.conf import settings
 from django.db import models
-from pydantic import BeforeValidator, ConfigDict, StringConstraints, WithJsonSchema, with_config
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, StringConstraints, WithJsonSchema, with_config
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
@@ -45,6 +46,19 @@ def parse_timestamp(value: object) -> datetime.datetime:
         ) from None
     except OverflowError:
         raise PydanticCustomError("timestamp", "must be in the years 1 to 9999 (UTC)") from None
+
+
+def check_payment_date(paid: datetime.datetime) -> datetime.datetime:
+    """Return the time of a payment unchanged.
+
+    Raises PydanticCustomError with a message for API clients when its day in UTC is outside the accepted period.
+    """
+    first = settings.EARLIEST_PAYMENT_DATE
+    last_ordinal = datetime.datetime.now(datetime.UTC).toordinal() + settings.MAX_PAYMENT_DAYS_AHEAD
+    last = datetime.date.fromordinal(min(last_ordinal, datetime.date.max.toordinal()))
+    if not first <= paid.date() <= last:
+        raise PydanticCustomError("payment_date", f"must be in the accepted period: {first} to {last} (UTC)")
+    return paid
 
 
 def parse_revenue(value: object) -> Decimal:
@@ -106,7 +120,7 @@ class SaleEvent(TypedDict):
     ID_SELLER: Annotated[Identifier, Mark.FILTER]
     ID_SELLER_COUNTRY: Annotated[Identifier, Mark.FILTER]
     ID_BUYER_COUNTRY: Annotated[Identifier, Mark.FILTER]
-    DATE_PAYMENT: Timestamp
+    DATE_PAYMENT: Annotated[Timestamp, AfterValidator(check_payment_date)]
     BRAND: NotRequired[Annotated[Text, Mark.FILTER] | None]
     CATEGORY: NotRequired[Annotated[Literal[tuple(Category.values)], Mark.FILTER] | None]  # type: ignore[valid-type]
     REVENUE: Revenue

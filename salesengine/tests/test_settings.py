@@ -41,7 +41,7 @@ def read_by_settings() -> set[str]:
         for call in calls
         if call.args
         and isinstance(call.args[0], ast.Constant)
-        and ast.unparse(call.func) in {"env", "read_bool", "read_int", "read_list"}
+        and ast.unparse(call.func) in {"env", "read_bool", "read_date", "read_int", "read_list"}
     }
 
 
@@ -147,6 +147,11 @@ def test_a_mistyped_boolean_is_an_error_that_names_it(name, value):
 @pytest.mark.parametrize("name", ["PORT", "WEB_THREADS", "INGEST_MAX_BYTES", "REPORTS_TIMEOUT"])
 def test_a_mistyped_number_is_an_error_that_names_it(name):
     assert f"{name} is '8O', but must be a whole number" in failure(**PRODUCTION, **{name: "8O"})
+
+
+@pytest.mark.parametrize("day", ["2000", "01/02/2000", "2000-02-30", ""])
+def test_a_mistyped_date_is_an_error_that_names_it(day):
+    assert f"EARLIEST_PAYMENT_DATE is {day!r}, but must be a date" in failure(**PRODUCTION, EARLIEST_PAYMENT_DATE=day)
 
 
 @pytest.mark.parametrize("rate", ["600", "600/minutes", "0/second", "-1/hour", "1.5/day", "many/minute", "/minute"])
