@@ -26,8 +26,8 @@ class ParseView(APIView):
 
     def post(self, request: Request) -> HttpResponse:
         parse_ingest_options(dict(request.query_params.lists()))
-        batch, _ = read_batch(request)
-        checked = validate_events(batch.values)
+        with read_batch(request) as (batch, _):
+            checked = validate_events(batch.values)
         if checked.errors:
             raise batch.validation_error(checked)
         counts = {"accepted": len(checked.events), "duplicate": 0, "rejected": 0}

@@ -10,7 +10,7 @@ from sales.api.reading import MAX_LINES, READ_TIMEOUT
 from sales.ingest.batches import JSON, NDJSON
 from sales.ingest.fields import FILTERS, NOT_NUL, EventField
 from sales.ingest.idempotency import KEY
-from sales.ingest.schema import EVENT, EXAMPLE
+from sales.ingest.schema import EVENT, EXAMPLE, MAX_LISTED_ERRORS
 from sales.models import Category
 from salesengine.http import problem_types as types
 from salesengine.http.openapi import problem_responses
@@ -48,7 +48,7 @@ COUNTS_SCHEMA = _object(
         "duplicate": COUNT | {"description": "events stored before, with the same EVENT_ID and content"},
         "rejected": COUNT | {"description": "events not stored; only with on_error=skip"},
         "errors": _list(REJECTED_SCHEMA)
-        | {"description": "the errors of each rejected event; only with on_error=skip"},
+        | {"description": f"the errors of the first {MAX_LISTED_ERRORS:,} rejected events; only with on_error=skip"},
     },
     "errors",
 )
@@ -154,6 +154,8 @@ ingest = extend_schema(
             types.CONTENT_TOO_LARGE,
             types.UNSUPPORTED_MEDIA_TYPE,
             types.IDEMPOTENCY_KEY_REUSED,
+            types.TOO_MANY_REJECTED,
+            types.SERVICE_BUSY,
         ),
     },
     examples=[

@@ -34,9 +34,9 @@ class IngestView(APIView):
         options = parse_ingest_options(dict(request.query_params.lists()))
         header = request.headers.get("Idempotency-Key")
         key = None if header is None else parse_key(header)
-        batch, body = read_batch(request)
         context = BatchContext(get_sender(request), current_request_id(), options)
-        result = ingest_batch(batch, body, context, key)
+        with read_batch(request) as (batch, body):
+            result = ingest_batch(batch, body, context, key)
         response = HttpResponse(result.body, status=result.status, content_type="application/json")
         if result.is_replayed:
             response["Idempotent-Replayed"] = "true"

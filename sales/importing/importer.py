@@ -69,7 +69,8 @@ def import_file(
         with _exclusive_lock(file, options):
             checkpoint, file_import = _resume(file, options)
             summary.before = checkpoint.lines
-            with closing(prefetch(_validated(file.batches(checkpoint)))) as batches:
+            validated = _validated(file.batches(checkpoint), count_only=not options.ingest.skip)
+            with closing(prefetch(validated)) as batches:
                 for batch, checked in batches:
                     _store(batch, checked, options, file_import, summary)
                     advance(batch.done - done)
@@ -82,9 +83,9 @@ def import_file(
 # Batches
 
 
-def _validated(batches: Iterable[FileBatch]) -> Iterator[tuple[FileBatch, ValidationResult]]:
+def _validated(batches: Iterable[FileBatch], *, count_only: bool) -> Iterator[tuple[FileBatch, ValidationResult]]:
     for batch in batches:
-        yield batch, validate_events(batch.content.values)
+        yield batch, validate_events(batch.content.values, count_only=count_only)
 
 
 def prefetch(items: Iterator[Item]) -> Generator[Item, None, None]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -40,8 +41,8 @@ class Batch:
 
     def locate_errors(self, errors: Mapping[int, Sequence[EventError]]) -> list[EventError]:
         """List the errors of values (by index) with their positions: at most MAX_LISTED_ERRORS."""
-        located = [self.locate_error(index, error) for index, found in errors.items() for error in found]
-        return located[:MAX_LISTED_ERRORS]
+        located = (self.locate_error(index, error) for index, found in errors.items() for error in found)
+        return list(islice(located, MAX_LISTED_ERRORS))
 
     def validation_error(self, result: ValidationResult) -> InvalidEvents:
         """Return the exception to raise when one invalid event rejects the whole batch."""

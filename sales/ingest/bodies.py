@@ -3,22 +3,67 @@
 import codecs
 import gzip
 import io
+import threading
 import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from django.conf import settings
 from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.request import Request
 
 from sales.ingest.batches import READERS, Batch
-from salesengine.http.errors import ContentTooLarge, InvalidInput
+from salesengine.http.errors import ContentTooLarge, InvalidInput, ServiceBusy
 from salesengine.http.middleware import BODY_INCOMPLETE
 
+SMALL_BODY = 100_000  # bytes: large requests never keep out smaller ones
+PIECE = 1_000_000  # bytes decompressed at a time
 
-def read_batch(request: Request) -> tuple[Batch, bytes]:
-    """Return the values sent, and the body they were read from, uncompressed.
+Reserve = Callable[[int], None]
 
-    Raises UnsupportedMediaType, ContentTooLarge, InvalidInput for a body that ends early or is damaged, and
-    InvalidEvents for one that cannot be parsed.
+
+class ByteBudget:
+    """The bytes of large bodies that this process works on, because a body needs about ten times its size in memory."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._used = 0
+
+    @contextmanager
+    def share(self) -> Iterator[Reserve]:
+        """Yield a function that sets the size of the caller's share. The share ends with the `with`.
+
+        The function raises ServiceBusy when the shares would exceed INGEST_MAX_BYTES_AT_ONCE. A share that is the only
+        one may have any size, and small ones do not count.
+        """
+        mine = 0
+
+        def reserve(size: int) -> None:
+            nonlocal mine
+            if size <= SMALL_BODY:
+                return
+            with self._lock:
+                others = self._used - mine
+                if others and others + size > settings.INGEST_MAX_BYTES_AT_ONCE:
+                    raise ServiceBusy
+                self._used, mine = others + size, size
+
+        try:
+            yield reserve
+        finally:
+            with self._lock:
+                self._used -= mine
+
+
+budget = ByteBudget()
+
+
+@contextmanager
+def read_batch(request: Request) -> Iterator[tuple[Batch, bytes]]:
+    """Yield the values sent, and the body they were read from, uncompressed. Use both within the `with` only.
+
+    Raises UnsupportedMediaType, ContentTooLarge, ServiceBusy, InvalidInput for a body that ends early or is damaged,
+    and InvalidEvents for one that cannot be parsed.
     """
     media_type = (request.content_type or "").partition(";")[0].strip().lower()
     if media_type not in READERS:
@@ -30,10 +75,12 @@ def read_batch(request: Request) -> tuple[Batch, bytes]:
             encoding, f"Send the body uncompressed or with Content-Encoding: gzip, not {encoding}."
         )
     body = _read(request)
-    if encoding == "gzip":
-        body = decompress(body, settings.INGEST_MAX_EXPANDED_BYTES)
-    body = body.removeprefix(codecs.BOM_UTF8)  # some programs write it, and a parser may ignore it (RFC 8259, 8.1)
-    return READERS[media_type](body), body
+    with budget.share() as reserve:
+        if encoding == "gzip":
+            body = decompress(body, settings.INGEST_MAX_EXPANDED_BYTES, reserve)
+        reserve(len(body))
+        body = body.removeprefix(codecs.BOM_UTF8)  # some programs write it, and a parser may ignore it (RFC 8259, 8.1)
+        yield READERS[media_type](body), body
 
 
 def _read(request: Request) -> bytes:
@@ -58,14 +105,18 @@ def _read(request: Request) -> bytes:
     return body
 
 
-def decompress(body: bytes, limit: int) -> bytes:
-    """Decompress a gzip body (RFC 1952), reading at most `limit` + 1 bytes of its content.
+def decompress(body: bytes, limit: int, reserve: Reserve) -> bytes:
+    """Decompress a gzip body (RFC 1952), reading at most `limit` + 1 bytes of its content, and reserve its size first.
 
-    Raises InvalidInput when it is not gzip or ends early, and ContentTooLarge when the content exceeds the limit.
+    Raises InvalidInput when it is not gzip or ends early, ContentTooLarge when the content exceeds the limit, and what
+    `reserve` raises.
     """
+    content = bytearray()
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(body)) as file:
-            content = file.read(limit + 1)
+            while piece := file.read(min(PIECE, limit + 1 - len(content))):
+                reserve(len(content) + len(piece))
+                content += piece
     except EOFError:
         raise InvalidInput([], "The gzip body ended early. Nothing was stored.") from None
     except (gzip.BadGzipFile, zlib.error) as error:
@@ -74,4 +125,4 @@ def decompress(body: bytes, limit: int) -> bytes:
         raise ContentTooLarge(
             f"A request may have at most {limit:,} bytes after decompression. Send the events in several requests."
         )
-    return content
+    return bytes(content)

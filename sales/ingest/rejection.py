@@ -4,12 +4,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.db import connection
 from psycopg.types.json import Jsonb
 
 from sales.ingest.batches import Batch
 from sales.ingest.fields import FIELDS
-from sales.ingest.schema import EventError
+from sales.ingest.schema import EventError, shorten
+from sales.models import RejectedEvent
+from salesengine.http.errors import TooManyRejected
 
 COPY_REJECTED = "COPY rejected_events (sender, source, position, content, reason, errors) FROM STDIN (FORMAT BINARY)"
 DETAILS = re.compile(r"(?:: |; |, such as ).*", re.DOTALL)
@@ -27,7 +30,18 @@ class Rejection:
 
 
 def store_rejections(rejections: Sequence[Rejection], batch: Batch, sender: str, source: str) -> None:
-    """Store rejected values in the caller's transaction. `source` is the request's id or the file's name."""
+    """Store rejected values in the caller's transaction. `source` is the request's id or the file's name.
+
+    Raises TooManyRejected when the sender would have more than MAX_REJECTED_WAITING. Concurrent requests do not see
+    each other's, so together they may exceed it.
+    """
+    limit = settings.MAX_REJECTED_WAITING
+    waiting = RejectedEvent.objects.filter(sender=sender, replayed_at=None)[:limit].count()
+    if waiting + len(rejections) > limit:
+        raise TooManyRejected(
+            f"The limit is {limit:,} rejected events that wait for staff per sender. This sender has {waiting:,}, and "
+            f"{len(rejections):,} more were sent."
+        )
     with connection.cursor() as cursor, cursor.copy(COPY_REJECTED) as copy:
         copy.set_types(["text", "text", "bigint", "bytea", "text", "jsonb"])
         for rejection in rejections:
@@ -43,7 +57,7 @@ def short_reason(errors: Sequence[EventError]) -> str:
     if field and field not in FIELDS:
         return "unknown field"  # the sender chose the name, so it could be of any length
     reason = f"{field} {DETAILS.sub('', detail)}".strip()
-    return reason if len(reason) <= MAX_REASON_LENGTH else f"{reason[: MAX_REASON_LENGTH - 1]}…"
+    return shorten(reason, MAX_REASON_LENGTH)
 
 
 def storable_errors(errors: Sequence[EventError]) -> list[EventError]:

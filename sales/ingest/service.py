@@ -15,7 +15,7 @@ from sales.ingest.fields import SaleEvent
 from sales.ingest.group_commit import GroupCommit
 from sales.ingest.idempotency import IngestResponse, respond_once
 from sales.ingest.rejection import Rejection, store_rejections
-from sales.ingest.schema import EventError, ValidationResult, stored_sale, validate_events
+from sales.ingest.schema import MAX_LISTED_ERRORS, EventError, ValidationResult, stored_sale, validate_events
 from sales.ingest.writer import COPY_THRESHOLD, WriteResult, record_plain_sales, record_sales
 from salesengine.exact_json import encode_json
 from salesengine.http.errors import EventConflict
@@ -69,8 +69,8 @@ def ingest_batch(batch: Batch, body: bytes, context: BatchContext, key: str | No
 
     Raises InvalidEvents and EventConflict, unless the options say to skip such events, and what `respond_once` raises.
     """
-    result = validate_events(batch.values)
     options = context.options
+    result = validate_events(batch.values, count_only=not options.skip)
     if result.errors and not options.skip:
         raise batch.validation_error(result)
     if key is not None and not options.dry_run:
@@ -92,7 +92,8 @@ def _store_and_respond(batch: Batch, result: ValidationResult, context: BatchCon
     body: dict[str, Any] = stored.counts()
     if options.skip:
         body["errors"] = [
-            {**batch.position(rejection.index), "errors": rejection.errors} for rejection in stored.rejections
+            {**batch.position(rejection.index), "errors": rejection.errors}
+            for rejection in stored.rejections[:MAX_LISTED_ERRORS]
         ]
     return IngestResponse(_status(stored, options), encode_json(body) + b"\n")
 

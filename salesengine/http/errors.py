@@ -75,6 +75,16 @@ class IdempotencyKeyReused(ProblemException, problem=problems.IDEMPOTENCY_KEY_RE
     """This Idempotency-Key was sent before with another request."""
 
 
+class TooManyRejected(ProblemException, problem=problems.TOO_MANY_REJECTED):
+    """The sender has too many rejected events. `detail` should state the limit."""
+
+
+class ServiceBusy(ProblemException, problem=problems.SERVICE_BUSY):
+    """The process is working on too many bytes at the moment, so the client should retry."""
+
+    wait = 2  # seconds, sent as Retry-After
+
+
 class DatabaseUnavailable(ProblemException, problem=problems.DATABASE_UNAVAILABLE):
     """The database is unavailable and it is unknown whether anything was stored, so the client should retry."""
 

@@ -128,6 +128,15 @@ IDEMPOTENCY_KEY_REUSED = ProblemType(
     " stored nothing; what the first one stored is unchanged.",
     "Use a new Idempotency-Key for each new request. Reuse a key only to send exactly the same request again.",
 )
+TOO_MANY_REJECTED = ProblemType(
+    "too-many-rejected",
+    422,
+    "Too many rejected events are waiting",
+    "With on_error=skip, this request would keep more rejected events for staff than one sender may have; detail states"
+    " the limit. Nothing was stored, not even the valid events.",
+    "Correct the program that sends invalid events. Ask staff to replay or delete the rejected events that are waiting."
+    " Until then, correct or remove the invalid events, or send them without on_error=skip to see their errors.",
+)
 REPORT_FAILED = ProblemType(
     "report-failed",
     422,
@@ -164,6 +173,14 @@ DATABASE_UNAVAILABLE = ProblemType(
     " connection was lost during the commit, everything may have been stored.",
     "Wait for the number of seconds in Retry-After, then send the same request again. With an Idempotency-Key or"
     " EVENT_IDs no sale is stored twice.",
+)
+SERVICE_BUSY = ProblemType(
+    "service-busy",
+    503,
+    "Too many large requests at the same time",
+    "The service is working on as many bytes of large requests as its memory allows. Nothing was stored.",
+    "Wait for the number of seconds in Retry-After, then send the same request again. Smaller requests, or fewer at the"
+    " same time, avoid this.",
 )
 TOOK_TOO_LONG = ProblemType(
     "took-too-long",

@@ -295,5 +295,5 @@ def test_a_long_list_of_errors_is_truncated_but_counted(api, settings):
     problem = response.json()
     assert response.status_code == 400
     assert problem["detail"] == "Found 16,000 errors in 2,000 events. Nothing was stored."
-    assert (problem["error_count"], len(problem["errors"])) == (16_000, 10_000)
-    assert [problem["errors"][index]["pointer"] for index in (0, 9_999)] == ["/0/ID_ORDER", "/1249/REVENUE"]
+    assert (problem["error_count"], len(problem["errors"])) == (16_000, 1_000)
+    assert [problem["errors"][index]["pointer"] for index in (0, 999)] == ["/0/ID_ORDER", "/124/REVENUE"]

@@ -14,7 +14,7 @@ from sales.importing.importer import ImportOptions, ImportSummary, import_file
 from sales.importing.sources import STDIN, ImportFileError
 from sales.ingest.service import IngestOptions, dry_run_transaction
 from salesengine.exact_json import encode_json
-from salesengine.http.errors import InvalidInput
+from salesengine.http.errors import InvalidInput, TooManyRejected
 from salesengine.operations.progress import progress
 
 HELP = """\
@@ -162,6 +162,8 @@ def _translate_errors(file: str, on_failure: str, unit: str = "line") -> Iterato
         raise CommandError(f"{file} {error}.") from None
     except InvalidInput as error:
         raise CommandError(f"{file}: stopped because of {_list_errors(error, unit)}\n{on_failure}") from None
+    except TooManyRejected as error:
+        raise CommandError(f"{file}: stopped. {error}\n{on_failure}") from None
     except Error as error:
         raise CommandError(f"{file}: database error: {error}\n{on_failure}") from None
     except KeyboardInterrupt:

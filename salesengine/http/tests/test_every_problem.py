@@ -24,8 +24,10 @@ SETTINGS = {
     "RATE_LIMIT": "100/day",
     "WEB_CONCURRENCY": "1",  # each process counts requests separately
     "INGEST_MAX_BYTES": "20000",
-    "INGEST_MAX_EXPANDED_BYTES": "30000",
+    "INGEST_MAX_EXPANDED_BYTES": "200000",
+    "INGEST_MAX_BYTES_AT_ONCE": "200000",
     "INGEST_MAX_EVENTS": "3",
+    "MAX_REJECTED_WAITING": "4",
 }
 REPORTS = {
     "doubtful": '[[assertions]]\nrows = ">= 2"\n*/ SELECT 1 AS one',
@@ -182,7 +184,7 @@ SINGLE_REQUESTS = [
     (
         problems.CONTENT_TOO_LARGE,
         "too many bytes after decompression",
-        lambda service: service.post(gzip.compress(b" " * 30_001), **{"Content-Encoding": "gzip"}),
+        lambda service: service.post(gzip.compress(b" " * 200_001), **{"Content-Encoding": "gzip"}),
     ),
     (problems.CONTENT_TOO_LARGE, "too many events", lambda service: service.post([EXAMPLE] * 4)),
     (problems.UNSUPPORTED_MEDIA_TYPE, "CSV", lambda service: service.post(b"ID_ORDER", **{"Content-Type": "text/csv"})),
@@ -252,6 +254,12 @@ def an_idempotency_key_with_a_different_body(service):
     return service.post([EXAMPLE], **{"Idempotency-Key": "reused"})
 
 
+@expects(problems.TOO_MANY_REJECTED)
+def more_rejected_events_than_may_wait(service):
+    service.post([WRONG] * 3, "?on_error=skip")
+    return service.post([WRONG] * 3, "?on_error=skip")
+
+
 # 429
 
 
@@ -260,6 +268,21 @@ def too_many_requests(service):
     # Twice the limit, because a new window may start in between.
     responses = (service.hasty.get("/feedback") for _ in range(2 * 101))
     return next(response for response in responses if response.status_code != 200)
+
+
+# 503: too much at once
+
+
+@expects(problems.SERVICE_BUSY)
+def two_large_requests_at_the_same_time(service):
+    large = gzip.compress(json.dumps(EXAMPLE).encode().ljust(150_000))
+    with ThreadPoolExecutor(1) as client:
+        with service.locked("sales"):
+            first = client.submit(service.post, large, **{"Content-Encoding": "gzip"})
+            wait_for_process(service, "Lock")
+            second = service.post(large, **{"Content-Encoding": "gzip"})
+        assert first.result().status_code == 201
+        return second
 
 
 # 500, 503: the database

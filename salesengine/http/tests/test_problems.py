@@ -105,6 +105,8 @@ def test_every_exception_of_drf_gets_a_problem_with_its_status(fail_with, cls):
         (errors.RequestInProgress(), "request-in-progress"),
         (errors.ContentTooLarge(), "content-too-large"),
         (errors.IdempotencyKeyReused(), "idempotency-key-reused"),
+        (errors.TooManyRejected(), "too-many-rejected"),
+        (errors.ServiceBusy(), "service-busy"),
         (errors.DatabaseUnavailable(), "database-unavailable"),
         (errors.TookTooLong(), "took-too-long"),
         (errors.ReportCheckFailed(), "report-check-failed"),
@@ -130,7 +132,12 @@ def test_a_conflict_lists_the_events(fail_with):
 
 @pytest.mark.parametrize(
     ("error", "wait"),
-    [(errors.RequestInProgress(), "1"), (errors.DatabaseUnavailable(), "5"), (exceptions.Throttled(42), "42")],
+    [
+        (errors.RequestInProgress(), "1"),
+        (errors.ServiceBusy(), "2"),
+        (errors.DatabaseUnavailable(), "5"),
+        (exceptions.Throttled(42), "42"),
+    ],
 )
 def test_a_temporary_problem_has_retry_after(fail_with, error, wait):
     assert fail_with(error)["Retry-After"] == wait
