@@ -348,7 +348,6 @@ def test_a_parquet_revenue_is_the_shortest_decimal_that_reads_back_the_same(writ
         {"ID_ORDER": pa.array([1.0])},
         {"ID_ORDER": pa.array([None], pa.int64())},
         {"DATE_PAYMENT": pa.array([253402300800], pa.timestamp("s"))},
-        {"BRAND": pa.array([{"a": datetime.date(2021, 1, 1)}])},
         {"BRAND": pa.array([b"\xff"])},
         {"BRAND": pa.array([datetime.timedelta(1)])},
     ],
