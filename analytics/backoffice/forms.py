@@ -16,7 +16,7 @@ from analytics.definitions.parameters import (
     to_text,
 )
 from analytics.definitions.reports import ReportDefinition
-from analytics.running.rows import RowRange
+from analytics.running.rows import RowRange, readable
 from countries.models import Country
 
 INPUT_TYPES = {"date": "date", "datetime": "datetime-local", "integer": "number", "decimal": "number"}
@@ -85,11 +85,6 @@ def parse_row_range(query: Mapping[str, str], page_size: int) -> RowRange:
         raise InvalidParametersError(errors)
     name = sort.removeprefix("-")
     return RowRange(name or None, descending=sort != name, limit=page_size, offset=(int(page) - 1) * page_size)
-
-
-def readable(name: str) -> str:
-    """Return a column's name as words: id_country is "Id country"."""
-    return capfirst(name.replace("_", " ").strip()) or name
 
 
 def _field(name: str, parameter: Parameter, text: str) -> forms.Field:

@@ -6,7 +6,7 @@ from itertools import repeat
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from analytics.backoffice.forms import ReportForm, readable
+from analytics.backoffice.forms import ReportForm
 from analytics.definitions.headers import ColumnFormat
 from analytics.definitions.parameters import BoundParameters
 from analytics.output.charts import report_chart
@@ -65,7 +65,7 @@ def _heading(form: ReportForm, column: ResultColumn) -> dict[str, Any]:
     # The first click on a column of numbers sorts the largest first.
     is_next_descending = order == "ascending" or (not order and column.is_number)
     sort = f"-{column.name}" if is_next_descending else column.name
-    text = form.report.header.columns.get(column.name, PLAIN).title or readable(column.name)
+    text = column.heading
     return {"text": text, "column": column, "order": order, "url": result_query(form.query, sort=sort, page="")}
 
 

@@ -132,7 +132,14 @@ class Query:
         """Run a statement, and return its columns."""
         with self.cursor() as cursor:
             cursor.execute(statement, self.values)
-            return [ResultColumn(column.name, _type_name(column.type_code)) for column in cursor.description or ()]
+            described = [(column.name, _type_name(column.type_code)) for column in cursor.description or ()]
+        formats = self.report.header.columns
+        return [
+            ResultColumn(name, kind, formats[name].title or "", formats[name].format or "")
+            if name in formats
+            else ResultColumn(name, kind)
+            for name, kind in described
+        ]
 
 
 def _expression(assertion: Assertion) -> str:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils.text import capfirst
+
 NUMBER_TYPES = {"int2", "int4", "int8", "float4", "float8", "numeric"}
 
 Row = tuple[Any, ...]
@@ -10,14 +12,29 @@ Row = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class ResultColumn:
-    """One column of a result. `type` is PostgreSQL's name of its type, such as numeric or timestamptz."""
+    """One column of a result. `type` is PostgreSQL's name of its type, such as numeric or timestamptz.
+
+    `title` and `format` are what the report's header declares for people, or empty.
+    """
 
     name: str
     type: str
+    title: str = ""
+    format: str = ""
 
     @property
     def is_number(self) -> bool:
         return self.type in NUMBER_TYPES
+
+    @property
+    def heading(self) -> str:
+        """Return what people see above the column."""
+        return self.title or readable(self.name)
+
+
+def readable(name: str) -> str:
+    """Return a column's name as words: id_country is "Id country"."""
+    return capfirst(name.replace("_", " ").strip()) or name
 
 
 @dataclass(frozen=True)

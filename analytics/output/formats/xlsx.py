@@ -37,15 +37,20 @@ TIMES: dict[str, tuple[Any, Any, str]] = {  # day zero, the first day that is ri
     ),
 }
 
+# By the format that a report's header declares. Excel writes them with the separators of its user.
+NUMBERS = {"money": "#,##0.00", "percent": '0.00" %"'}
+INTEGERS = {"int2", "int4", "int8"}
+
 Write = Callable[[Worksheet, int, int, Any], object]
 
 
 def encode_xlsx(result: Encodable, *, safe_cells: bool = False, title: str = "Report") -> Iterator[bytes]:
     """Yield a workbook, after writing it to a temporary file. Rows beyond Excel's limit go to further sheets.
 
-    Text is always text, never a formula or a link. Numbers are Excel's, which keep about 15 digits; csv keeps all. NaN
-    and Infinity are text. Timestamps are date-times that say UTC, since Excel has no time zones. Dates and timestamps
-    before 1 March 1900, where Excel's calendar is wrong, are text.
+    Above each column is its title. Text is always text, never a formula or a link. Numbers are Excel's, which keep
+    about 15 digits, whatever their format shows; csv keeps all. NaN and Infinity are text. Timestamps are date-times
+    that say UTC, since Excel has no time zones. Dates and timestamps before 1 March 1900, where Excel's calendar is
+    wrong, are text.
 
     Raises CannotEncode for a text that is longer than Excel allows in a cell.
     """
@@ -82,7 +87,7 @@ def _write_sheets(workbook: Any, result: Encodable, title: str) -> None:
         sheet.freeze_panes(1, 0)
         for index, (column, width) in enumerate(zip(result.columns, widths, strict=True)):
             sheet.set_column(index, index, width)
-            _write_text(sheet, 0, index, column.name, bold)
+            _write_text(sheet, 0, index, column.heading, bold)
         for line, row in enumerate(rows, start=1):
             sheet.write_blank(line, 0, None, plain)  # otherwise the sheet would lack a row of nulls
             for index, value in enumerate(row):
@@ -100,7 +105,8 @@ def _by_sheet(rows: Iterator[Row]) -> Iterator[Iterator[Row]]:
 def _write(workbook: Any, column: ResultColumn) -> Write:
     """Return the function that writes a column's values other than null."""
     if column.is_number:
-        return _write_number
+        number_format = NUMBERS.get(column.format) or ("#,##0" if column.type in INTEGERS else "General")
+        return partial(_write_number, number_format=workbook.add_format({"num_format": number_format}))
     if column.type in TIMES:
         zero, first, number_format = TIMES[column.type]
         time_format = workbook.add_format({"num_format": number_format})
@@ -108,10 +114,10 @@ def _write(workbook: Any, column: ResultColumn) -> Write:
     return Worksheet.write_boolean if column.type == "bool" else _write_cell_text
 
 
-def _write_number(sheet: Worksheet, line: int, index: int, value: Any) -> None:
+def _write_number(sheet: Worksheet, line: int, index: int, value: Any, *, number_format: Any) -> None:
     number = float(value)
     if isfinite(number):
-        sheet.write_number(line, index, number)
+        sheet.write_number(line, index, number, number_format)
     else:
         sheet.write_string(line, index, cell_text(value))
 
@@ -145,7 +151,8 @@ def _write_text(sheet: Worksheet, line: int, index: int, text: str, text_format:
 def _widths(columns: list[ResultColumn], rows: list[Row]) -> list[int]:
     """Return the widths that the first rows need, within limits."""
     longest = [
-        max(map(len, map(cell_text, values))) for values in zip([column.name for column in columns], *rows, strict=True)
+        max(map(len, map(cell_text, values)))
+        for values in zip([column.heading for column in columns], *rows, strict=True)
     ]
     return [min(max(length + 2, MIN_WIDTH), MAX_WIDTH) for length in longest]
 

@@ -140,6 +140,13 @@ def test_a_safe_csv_cell_is_not_a_formula(start):
     assert cell == f"'{start}1+1"
 
 
+@pytest.mark.parametrize("delimiter", [";", "|", "\t", "\n", "\r"])
+@pytest.mark.parametrize("formula", ["=1+1", '"=1+1"', '""@SUM(1)', "-1"])
+def test_a_spreadsheet_that_splits_safe_csv_elsewhere_finds_no_formula(delimiter, formula):
+    ((cell,),) = csv.reader(io.StringIO(csv_of((f"a{delimiter}{formula}",), safe_cells=True), newline=""))
+    assert cell == f"a{delimiter}'{formula}"
+
+
 def test_a_safe_csv_header_is_not_a_formula():
     assert csv_of(("x",), safe_cells=True, **{"=1+1": "text"}) == "'=1+1\nx\n"
 

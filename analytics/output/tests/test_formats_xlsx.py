@@ -32,18 +32,18 @@ def rows_of(sheet):
 
 def test_rows_are_below_a_bold_frozen_header():
     sheet = book_of(("France", Decimal("57.27456")), (None, None), ("UK", 2), country="text", revenue="numeric").active
-    assert rows_of(sheet) == [("country", "revenue"), ("France", 57.27456), (None, None), ("UK", 2)]
+    assert rows_of(sheet) == [("Country", "Revenue"), ("France", 57.27456), (None, None), ("UK", 2)]
     assert sheet["A1"].font.bold
     assert not sheet["A2"].font.bold
     assert sheet.freeze_panes == "A2"
 
 
 def test_a_last_row_of_nulls_is_written():
-    assert rows_of(book_of(("x",), (None,)).active) == [("value",), ("x",), (None,)]
+    assert rows_of(book_of(("x",), (None,)).active) == [("Value",), ("x",), (None,)]
 
 
 def test_a_sheet_without_rows_has_its_header():
-    assert rows_of(book_of().active) == [("value",)]
+    assert rows_of(book_of().active) == [("Value",)]
 
 
 def test_columns_are_as_wide_as_their_texts_within_limits():
@@ -64,6 +64,21 @@ def test_columns_are_as_wide_as_their_texts_within_limits():
 def test_numbers_are_numeric_cells(kind, value, read):
     cell = cell_of(value, kind)
     assert (cell.data_type, cell.value) == ("n", read)
+
+
+def test_columns_have_the_titles_and_the_number_formats_of_the_report():
+    columns = [
+        ResultColumn("revenue", "numeric", "Revenue in all", "money"),
+        ResultColumn("share", "numeric", "", "percent"),
+        ResultColumn("sales_count", "int8"),
+        ResultColumn("ratio", "numeric"),
+    ]
+    row = (Decimal("-1234567.891"), Decimal("12.3456"), 12345, Decimal("0.123456"))
+    sheet = openpyxl.load_workbook(io.BytesIO(b"".join(FORMATS["xlsx"].encode(Rows(columns, iter([row])))))).active
+
+    assert [cell.value for cell in sheet[1]] == ["Revenue in all", "Share", "Sales count", "Ratio"]
+    assert [cell.value for cell in sheet[2]] == list(map(float, row))
+    assert [cell.number_format for cell in sheet[2]] == ["#,##0.00", '0.00" %"', "#,##0", "General"]
 
 
 @pytest.mark.parametrize(
@@ -157,7 +172,7 @@ def test_rows_beyond_the_limit_go_to_further_sheets(monkeypatch, count, sheets):
     monkeypatch.setattr("analytics.output.formats.xlsx.SHEET_ROWS", 3)
     book = book_of(*((str(n),) for n in range(count)), title="Sales")
     assert book.sheetnames == ["Sales", "Sales 2", "Sales 3"][: len(sheets)]
-    assert [rows_of(sheet)[0] for sheet in book] == [("value",)] * len(sheets)
+    assert [rows_of(sheet)[0] for sheet in book] == [("Value",)] * len(sheets)
     assert [len(rows_of(sheet)) - 1 for sheet in book] == sheets
     assert [row for sheet in book for row in rows_of(sheet)[1:]] == [(str(n),) for n in range(count)]
 
