@@ -9,6 +9,7 @@ from django.db import DataError, InterfaceError, OperationalError, connection
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.http.multipartparser import MultiPartParserError
 from django.views import csrf, defaults
+from psycopg.errors import SequenceGeneratorLimitExceeded
 from psycopg_pool import PoolTimeout
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -138,7 +139,7 @@ def as_api_exception(exc: Exception) -> exceptions.APIException:
     if isinstance(exc, CONNECTION_ERRORS):
         log_database_unavailable(exc)
         return DatabaseUnavailable()
-    if isinstance(exc, INVALID_VALUE_ERRORS):
+    if isinstance(exc, INVALID_VALUE_ERRORS) and not isinstance(exc.__cause__, SequenceGeneratorLimitExceeded):
         return exceptions.ParseError("The request contains an invalid value; nothing was stored.")
     logger.exception("An API view failed", exc_info=exc)
     return exceptions.APIException()
