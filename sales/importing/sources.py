@@ -7,7 +7,7 @@ import sys
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -115,13 +115,22 @@ class _RewindableStream(io.RawIOBase):
         else:
             number = self.source.readinto1(view)  # type: ignore[attr-defined]
             if self.recording:
-                self.record.seek(0, io.SEEK_END)
-                self.recorded += self.record.write(view[:number])
+                self._record(view[:number])
         self.position += number
         return int(number)
 
+    def _record(self, data: memoryview) -> None:
+        try:
+            self.record.seek(0, io.SEEK_END)
+            self.recorded += self.record.write(data)
+            self.record.flush()
+        except OSError as error:
+            folder = tempfile.gettempdir()
+            raise ImportFileError(f"cannot be copied to {folder} while it is read: {error.strerror}") from None
+
     def close(self) -> None:
-        self.record.close()
+        with suppress(OSError):  # what is left to write does not fit
+            self.record.close()
         super().close()
 
 

@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -32,6 +33,17 @@ def waiting_at_most(time: str) -> Iterator[None]:
     finally:
         with connection.cursor() as cursor:
             cursor.execute("RESET lock_timeout")
+
+
+@contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """Let this process write no file beyond this many bytes, as if the disk were full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @contextmanager

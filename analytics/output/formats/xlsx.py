@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from itertools import chain, islice
@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import xlsxwriter
+from xlsxwriter.exceptions import FileCreateError
 from xlsxwriter.worksheet import Worksheet
 
 from analytics.output.formats.cells import PIECE_ROWS, CannotEncode, Encodable, cell_text
@@ -65,16 +66,23 @@ def encode_xlsx(result: Encodable, *, safe_cells: bool = False, title: str = "Re
 
 @contextmanager
 def _workbook(path: Path, title: str) -> Iterator[Any]:
-    """Open a workbook, and complete it when the body of the `with` ends without an error."""
+    """Open a workbook, and complete it when the body of the `with` ends without an error.
+
+    Raises OSError, which names the folder, when the disk is full.
+    """
     options = {"constant_memory": True, "tmpdir": str(path.parent), "use_zip64": True}
     workbook = xlsxwriter.Workbook(str(path), options)
     workbook.set_properties({"title": title})
     try:
         yield workbook
         workbook.close()
+    except (OSError, FileCreateError) as error:
+        cause = error.args[0] if isinstance(error, FileCreateError) else error
+        raise OSError(cause.errno, cause.strerror, str(path.parent)) from None
     finally:
         for sheet in workbook.worksheets():
-            sheet.row_data_fh.close()
+            with suppress(OSError):  # what is left to write does not fit either
+                sheet.row_data_fh.close()
 
 
 def _write_sheets(workbook: Any, result: Encodable, title: str) -> None:

@@ -14,6 +14,7 @@ from analytics.output.formats import FORMATS, CannotEncode, Rows
 from analytics.output.formats.cells import FORMULA_STARTS
 from analytics.output.tests.results import encoded, result_of
 from analytics.running.rows import ResultColumn
+from salesengine.tests.servers import full_disk
 
 
 def book_of(*rows, title="Report", **types):
@@ -208,3 +209,10 @@ def test_a_failure_leaves_no_temporary_files(monkeypatch, tmp_path):
     with pytest.raises(ZeroDivisionError):
         next(FORMATS["xlsx"].encode(Rows([ResultColumn("value", "text")], rows())))
     assert list(Path(tmp_path).iterdir()) == []
+
+
+@pytest.mark.parametrize("rows", [1, 5_000])  # the disk is full at the end, or while rows are written
+def test_a_full_disk_is_an_error_that_names_the_temporary_folder(rows):
+    with full_disk(500 if rows == 1 else 20_000), pytest.raises(OSError, match="File too large") as raised:
+        encoded("xlsx", *[("x" * 50,)] * rows)
+    assert Path(raised.value.filename).name.startswith("report-")
