@@ -10,6 +10,7 @@ from countries.models import Country
 
 COLUMNS = ("ID_COUNTRY", "COUNTRY_NAME", "CONTINENT")
 HEADER = ",".join(COLUMNS)
+DELIMITERS = ",;\t"  # spreadsheets write semicolons where the comma is the decimal sign
 MAX_ID_LENGTH = 64  # characters, as in sale events
 MAX_LISTED = 20  # errors listed in a message
 # Text that a spreadsheet may run as a formula (OWASP, "CSV Injection"), with or without apostrophes before it.
@@ -44,6 +45,19 @@ class InvalidCountriesError(ValueError):
 def safe_cell(text: str) -> str:
     """Put an apostrophe before text that a spreadsheet would run as a formula. `read_countries` removes it again."""
     return f"'{text}" if FORMULA.match(text) else text
+
+
+def find_delimiter(header: str) -> str:
+    """Return the one of DELIMITERS that is most frequent in the first line of a CSV file; a comma if none occurs."""
+    return max(DELIMITERS, key=header.count)
+
+
+def explain_csv_error(error: csv.Error) -> str:
+    """Return what is wrong with a row, and what to do."""
+    if "field limit" in str(error):
+        limit = f"a value has more than {csv.field_size_limit():,} characters"
+        return f"{error}: {limit}; perhaps a quote is never closed, so that it contains all lines that follow"
+    return f"{error}; double the quotes inside a quoted value"
 
 
 def _cell_text(cell: str) -> str:
@@ -85,7 +99,8 @@ def _read_rows(csv_file: bytes) -> Iterator[tuple[int, list[str] | str]]:
     Bytes that are not UTF-8 become lone surrogates. No valid text contains those, so `_check_row` finds them.
     """
     text = csv_file.decode("utf-8-sig", errors="surrogateescape")
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    first_line = next((line for line in text.splitlines() if line.strip()), "")
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=find_delimiter(first_line))
     while True:
         line = reader.line_num + 1
         try:
@@ -93,7 +108,7 @@ def _read_rows(csv_file: bytes) -> Iterator[tuple[int, list[str] | str]]:
         except StopIteration:
             return
         except csv.Error as error:
-            yield line, f"the row is not valid CSV: {error}; double the quotes inside a quoted value"
+            yield line, f"the row is not valid CSV: {explain_csv_error(error)}"
             continue
         if row:  # an empty line is []
             yield line, [_cell_text(value) for value in row]
@@ -104,7 +119,7 @@ def _read_header(line: int, header: list[str] | str) -> list[str]:
     columns = [] if isinstance(header, str) else [name.upper() for name in header]
     if sorted(columns) == sorted(COLUMNS):
         return columns
-    detail = f"the columns must be {HEADER}, separated by commas, not {','.join(columns)!r:.200}"
+    detail = f"the columns must be {HEADER}, separated by commas, semicolons or tabs, not {','.join(columns)!r:.200}"
     raise InvalidCountriesError([RowError(line, detail)])
 
 
@@ -113,7 +128,8 @@ def _check_row(columns: Sequence[str], row: Sequence[str]) -> list[str]:
     if any("\ud800" <= character <= "\udfff" for character in "".join(row)):
         return ["the row is not UTF-8; save the file in that encoding"]
     if len(row) != len(columns):
-        return [f"the row has {len(row)} values instead of {len(columns)}; put quotes around values with commas"]
+        number = f"{len(row)} values instead of {len(columns)}"
+        return [f"the row has {number}; put quotes around values that contain the separator"]
     values = dict(zip(columns, row, strict=True))
     details = [f"{name} must not contain the character NUL" for name, value in values.items() if "\0" in value]
     details += [f"{name} must not be empty" for name in COLUMNS[:2] if not values[name]]

@@ -83,6 +83,18 @@ def test_a_byte_order_mark_is_ignored():
     assert stored() == {("170", "France", "Europe")}
 
 
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_semicolons_and_tabs_separate_values_too(delimiter, mark):
+    load(f"{mark}{HEADER}178,Korea,Asia\n".replace(",", delimiter) + f'CW{delimiter}"Cur, a{delimiter}o"{delimiter}\n')
+    assert stored() == {("178", "Korea", "Asia"), ("CW", f"Cur, a{delimiter}o", None)}
+
+
+def test_a_value_that_is_far_too_long_is_explained():
+    (error,) = errors_of(HEADER + "170," + "x" * 140_000 + ",Europe\n")
+    assert "more than 131,072 characters; perhaps a quote is never closed" in error.detail
+
+
 @pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
 def test_all_line_endings_are_accepted(ending):
     load(f"{HEADER}170,France,Europe\n\n203,Spain,Europe\n".replace("\n", ending))
@@ -96,7 +108,7 @@ def test_all_line_endings_are_accepted(ending):
         "ID_COUNTRY,COUNTRY_NAME,CONTINENT,CAPITAL",
         "ID_COUNTRY,NAME,CONTINENT",
         "ID_COUNTRY,COUNTRY_NAME,CONTINENT,CONTINENT",
-        "ID_COUNTRY;COUNTRY_NAME;CONTINENT",
+        "ID_COUNTRY|COUNTRY_NAME|CONTINENT",
         "170,France,Europe",
         '"ID_COUNTRY',
         "\0\0",
@@ -124,10 +136,10 @@ def test_a_header_that_is_not_utf_8_is_refused():
         (b"170,Fran\x00ce,Europe", "COUNTRY_NAME must not contain the character NUL"),
         (b"170,France,Eur\x00ope", "CONTINENT must not contain the character NUL"),
         (b"170,,Europe", "COUNTRY_NAME must not be empty"),
-        (b"170,France", "the row has 2 values instead of 3; put quotes around values with commas"),
+        (b"170,France", "the row has 2 values instead of 3; put quotes around values that contain the separator"),
         (
             b"170,Korea, South,Asia",
-            "the row has 4 values instead of 3; put quotes around values with commas",
+            "the row has 4 values instead of 3; put quotes around values that contain the separator",
         ),
         (b"170,Cura\xe7ao,Americas", "the row is not UTF-8; save the file in that encoding"),
         (b'170,"France" (FR),Europe', "the row is not valid CSV: ',' expected after '\"'"),

@@ -152,7 +152,7 @@ def test_every_invalid_row_is_listed_with_its_line_and_its_values(admin_client, 
     ("content", "detail"),
     [
         (HEADER, "the file has a header, but no rows"),
-        ("ID_COUNTRY;COUNTRY_NAME;CONTINENT\n1;a;\n", "the columns must be ID_COUNTRY,COUNTRY_NAME,CONTINENT"),
+        ("ID_COUNTRY|COUNTRY_NAME|CONTINENT\n1|a|\n", "the columns must be ID_COUNTRY,COUNTRY_NAME,CONTINENT"),
         ("ID_COUNTRY,COUNTRY_NAME,CONTINENT\n1,a,\n".encode("utf-16"), "the columns must be"),
         (b"PK\x03\x04" + bytes(range(256)) * 100, "the columns must be"),
         (b"\xff" * 1000, "the columns must be"),
@@ -161,6 +161,11 @@ def test_every_invalid_row_is_listed_with_its_line_and_its_values(admin_client, 
 def test_another_kind_of_file_gives_the_required_format(admin_client, content, detail):
     ((line, text), *_) = errors(upload(admin_client, content))
     assert (line, text[: len(detail)]) == (1, detail)
+
+
+def test_a_file_of_a_european_spreadsheet_is_imported(admin_client):
+    import_file(admin_client, "\ufeffID_COUNTRY;COUNTRY_NAME;CONTINENT\r\n1;a;\r\n")
+    assert stored() == {("1", "a", None)}
 
 
 def test_a_long_list_of_errors_is_truncated(admin_client, monkeypatch):

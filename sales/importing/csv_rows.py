@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
+from countries.csv_file import explain_csv_error, find_delimiter
 from sales.importing.columns import ColumnMapping
 from sales.importing.sources import BOM, MAX_LINE, START, ImportFileError, LineReader, new_hash
 from sales.ingest.batches import Batch
@@ -16,6 +17,12 @@ from salesengine.exact_json import encode_json
 MAY_BE_EMPTY = [name for name, field in FIELDS.items() if not field.is_required]
 
 CSVRow = list[str] | NotJSON  # the cells of a row, or why it cannot be read
+
+
+def header_delimiter(content: io.BufferedReader) -> str:
+    """Return the delimiter that the first line of a file implies."""
+    content.seek(0)
+    return find_delimiter(content.readline(MAX_LINE).decode(errors="replace"))
 
 
 def open_csv(
@@ -63,7 +70,7 @@ def _rows(lines: LineReader, delimiter: str) -> Iterator[tuple[CSVRow, int]]:
         except StopIteration:
             return
         except csv.Error as error:
-            row = NotJSON(f"is not valid CSV: {error}; double the quotes inside a quoted value")
+            row = NotJSON(f"is not valid CSV: {explain_csv_error(error)}")
         yield (row if decoded.row_is_utf8 else NotJSON("is not UTF-8; save the file in that encoding")), start
 
 

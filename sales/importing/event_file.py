@@ -21,6 +21,7 @@ class EventFile(Protocol):
     """An open file of events."""
 
     name: str
+    kind: str  # the format and the delimiter, as FileImport stores them
     unit: str  # what an event is in the file: "line" or "row"
     total_unit: str  # what `total` counts: "bytes" or "rows"
     total: int | None  # how much there is to read, if known

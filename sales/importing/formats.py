@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import PurePath
 
 from sales.importing.columns import ColumnMapping
-from sales.importing.csv_rows import open_csv
+from sales.importing.csv_rows import header_delimiter, open_csv
 from sales.importing.event_file import EventFile, FileBatch
 from sales.importing.sources import (
     BOM,
@@ -30,8 +30,13 @@ def detect_format(file: str) -> str | None:
     return FORMAT_BY_SUFFIX.get(PurePath(file.lower().removesuffix(".gz")).suffix)
 
 
-def open_file(file: str, file_format: str, columns: ColumnMapping, delimiter: str) -> AbstractContextManager[EventFile]:
-    """Open a file and check its columns. Raises ImportFileError, also later while the file is read."""
+def open_file(
+    file: str, file_format: str, columns: ColumnMapping, delimiter: str = ""
+) -> AbstractContextManager[EventFile]:
+    """Open a file and check its columns. Raises ImportFileError, also later while the file is read.
+
+    The delimiter is that of CSV. If it is empty, the header implies it.
+    """
     if file_format == "parquet":
         from sales.importing.parquet import open_parquet  # loads pyarrow, which is large and rarely needed
 
@@ -45,8 +50,9 @@ def _open_text(file: str, file_format: str, columns: ColumnMapping, delimiter: s
         parse: Callable[[LineReader], Iterator[Batch]] = partial(ndjson_batches, columns=columns)
         if file_format == "csv":
             with translate_read_errors():
+                delimiter = delimiter or header_delimiter(source.content)
                 parse = open_csv(source.content, columns, delimiter)
-        yield TextFile(source, parse)
+        yield TextFile(source, f"{file_format} {delimiter if file_format == 'csv' else ''}", parse)
 
 
 class TextFile:
@@ -54,8 +60,8 @@ class TextFile:
 
     unit, total_unit = "line", "bytes"
 
-    def __init__(self, source: Source, parse: Callable[[LineReader], Iterator[Batch]]) -> None:
-        self.name, self.total = source.name, source.total
+    def __init__(self, source: Source, kind: str, parse: Callable[[LineReader], Iterator[Batch]]) -> None:
+        self.name, self.kind, self.total = source.name, kind, source.total
         self.source, self.parse = source, parse
         self.hash = new_hash()
 

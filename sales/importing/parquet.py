@@ -72,7 +72,7 @@ def _translate_parquet_errors() -> Iterator[None]:
 class ParquetFile:
     """An open Parquet file. Its checkpoints count rows, and hold the size and fingerprint of the whole file."""
 
-    unit, total_unit = "row", "rows"
+    kind, unit, total_unit = "parquet ", "row", "rows"
 
     def __init__(self, name: str, rows: Any, dictionaries: Any, columns: ColumnMapping, fingerprint: bytes) -> None:
         """`rows` and `dictionaries` are the same file; the second reads text as dictionaries."""

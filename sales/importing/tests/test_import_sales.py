@@ -219,3 +219,15 @@ def test_the_help_has_examples_and_exit_codes():
     text = Command().create_parser("manage.py", "import_sales").format_help()
     assert "\n  manage.py import_sales sales.csv\n" in text
     assert "\nexit codes:\n  0 everything was imported, 1 failed" in text
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_the_first_line_decides_the_delimiter_and_naming_it_imports_nothing_twice(tmp_path, delimiter):
+    path = tmp_path / "sales.csv"
+    text = csv_text(events(0, 3, BRAND="none")).replace(",", delimiter)
+    path.write_text(f"\ufeff{text}", encoding="utf-8")
+
+    import_sales(str(path))
+    import_sales(str(path), "--delimiter", delimiter)
+
+    assert stored_orders() == orders(range(3))

@@ -1,7 +1,7 @@
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
 from django.core.management.base import BaseCommand, CommandError
@@ -74,7 +74,12 @@ class Command(BaseCommand):
         parser.add_argument("--format", choices=FORMATS, help="default: taken from the file's name; required for -")
         parser.add_argument("--sender", default="files", metavar="NAME", help="sender of the events (default: files)")
         parser.add_argument("--map", action="append", default=[], metavar="THEIRS=OURS", help="rename or drop a column")
-        parser.add_argument("--delimiter", default=",", metavar="CHARACTER", help='of CSV (default: a comma), or "tab"')
+        parser.add_argument(
+            "--delimiter",
+            default="",
+            metavar="CHARACTER",
+            help='of CSV, or "tab" (default: the comma, semicolon or tab that the first line has most)',
+        )
         parser.add_argument(
             "--on-error",
             choices=("stop", "skip"),
@@ -91,7 +96,7 @@ class Command(BaseCommand):
         failure = ""
         try:
             with ExitStack() as stack:
-                opened = [(_open(stack, file), file.options) for file in files_to_import]
+                opened = [_open(stack, file) for file in files_to_import]
                 stack.enter_context(dry_run_transaction(dry_run))
                 for file, import_options in opened:
                     self._import(file, import_options, summaries)
@@ -132,7 +137,7 @@ def _parse_arguments(
     except ValueError as error:
         raise CommandError(f"--map: {error}.", returncode=2) from None
     delimiter = "\t" if delimiter == "tab" else delimiter
-    if len(delimiter) != 1 or delimiter in '"\r\n':
+    if len(delimiter) > 1 or (delimiter and delimiter in '"\r\n'):
         raise CommandError("--delimiter must be one character, or tab.", returncode=2)
     if files.count(STDIN) > 1:
         raise CommandError("Standard input can be imported only once.", returncode=2)
@@ -142,15 +147,16 @@ def _parse_arguments(
         file_format = options["format"] or detect_format(file)
         if file_format is None:
             raise CommandError(f"The name {file} does not imply a format. Add --format.", returncode=2)
-        format_and_columns = f"{file_format} {delimiter if file_format == 'csv' else ''} {columns}"
-        import_options = ImportOptions(options["sender"], format_and_columns, ingest_options, options["again"])
+        import_options = ImportOptions(options["sender"], "", ingest_options, options["again"])
         files_to_import.append(FileToImport(file, file_format, columns, delimiter, import_options))
     return files_to_import
 
 
-def _open(stack: ExitStack, file: FileToImport) -> EventFile:
+def _open(stack: ExitStack, file: FileToImport) -> tuple[EventFile, ImportOptions]:
+    """Return the open file, and the options completed by what its first line says."""
     with _translate_errors(file.file, "Nothing is stored."):
-        return stack.enter_context(open_file(file.file, file.file_format, file.columns, file.delimiter))
+        opened = stack.enter_context(open_file(file.file, file.file_format, file.columns, file.delimiter))
+    return opened, replace(file.options, format_and_columns=f"{opened.kind} {file.columns}")
 
 
 @contextmanager
