@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.db import connections
+from django.db import Error, connections
 from django.utils import timezone
 
 from analytics.definitions.parameters import BoundParameters
@@ -114,13 +114,16 @@ def cancel_run(token: uuid.UUID) -> bool:
 
 
 def mark_lost_runs() -> None:
-    """Mark runs whose process died as lost."""
+    """Mark runs whose process died as lost. Does nothing while the database of reports is unavailable."""
     before = timezone.now() - timedelta(seconds=GRACE)
     running = list(ReportRun.objects.filter(outcome=RunOutcome.RUNNING, started_at__lt=before))
     if not running:
         return
-    with connections[DATABASE_ALIAS].cursor() as cursor:
-        cursor.execute("SELECT application_name FROM pg_stat_activity")
-        sessions = {name for (name,) in cursor.fetchall()}
+    try:
+        with connections[DATABASE_ALIAS].cursor() as cursor:
+            cursor.execute("SELECT application_name FROM pg_stat_activity")
+            sessions = {name for (name,) in cursor.fetchall()}
+    except Error:
+        return
     lost = [log.pk for log in running if SESSION_NAME.format(log.token) not in sessions]
     ReportRun.objects.filter(pk__in=lost, outcome=RunOutcome.RUNNING).update(outcome=RunOutcome.LOST)

@@ -5,7 +5,6 @@ import shlex
 from datetime import timedelta
 
 import pytest
-from django.db import OperationalError
 from django.utils import timezone
 
 from analytics.backoffice.tests.home_pages import HOME, UNTIL, block_of, cards, content, page_of
@@ -79,17 +78,6 @@ def test_at_most_five_failures_are_shown(staff):
 
     assert (len(failed(staff)), failed(staff)[0]) == (5, str(newest.pk))
     assert "There are more: all runs" in page_of(staff)
-
-
-def test_the_page_works_while_the_database_of_reports_is_unavailable(staff, monkeypatch):
-    def fail():
-        raise OperationalError("gone")
-
-    monkeypatch.setattr("analytics.backoffice.home.mark_lost_runs", fail)
-    allow(staff, "view_reportrun")
-    run = run_of(RunOutcome.ERROR)
-
-    assert failed(staff) == [str(run.pk)]
 
 
 # Permissions

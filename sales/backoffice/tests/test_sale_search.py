@@ -70,6 +70,13 @@ def test_a_scan_estimates_the_number_of_matches(scan_first):
     assert page.count == 1_000_000
 
 
+def test_a_brand_named_like_a_step_of_a_plan_does_not_hide_the_index():
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+    query = sale_search._sql(Sale.objects.filter(brand="Seq Scan"))
+    assert sale_search._plan(query).has_index
+
+
 def test_fetch_and_sort_finds_what_a_scan_does_not_reach(scan_first, monkeypatch):
     monkeypatch.setattr(sale_search, "SCAN_LIMIT", 4)
     page = find_page(Sale.objects.filter(brand="b"), ALL, size=5)
