@@ -128,6 +128,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "salesengine.http.request_ids.RequestIDMiddleware",
+    "salesengine.http.security_headers.SecurityHeadersMiddleware",
     "salesengine.http.middleware.UnreadBodyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -253,16 +254,18 @@ STORAGES = {
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not IS_LOCAL
 CSRF_COOKIE_HTTPONLY = False  # the script on /docs reads it, so that staff can try the API
 SECURE_HSTS_SECONDS = 0 if IS_LOCAL else read_int("SECURE_HSTS_SECONDS", default=31_536_000)
-SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not IS_LOCAL
+SECURE_HSTS_INCLUDE_SUBDOMAINS = not IS_LOCAL
+SECURE_HSTS_PRELOAD = read_bool("SECURE_HSTS_PRELOAD", default=False)
 SECURE_SSL_REDIRECT = read_bool("SECURE_SSL_REDIRECT", default=False)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 CSRF_TRUSTED_ORIGINS = read_list("CSRF_TRUSTED_ORIGINS", default=[])
 LOGIN_REDIRECT_URL = "admin:index"
-CSRF_FAILURE_VIEW = "salesengine.http.errors.csrf_failure"
+CSRF_FAILURE_VIEW = "salesengine.http.error_pages.csrf_failure"
 # Uploads stay in memory, so that no folder must be writable. Files over 2.5 MB are discarded.
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
-# This check requires SECURE_SSL_REDIRECT, which is off by default because a proxy terminates TLS.
-SILENCED_SYSTEM_CHECKS = ["security.W008"]
+# These checks require SECURE_SSL_REDIRECT, which is off by default because a proxy terminates TLS, and
+# SECURE_HSTS_PRELOAD, which is for those who want their domain in the lists of browsers.
+SILENCED_SYSTEM_CHECKS = ["security.W008", "security.W021"]
 
 # API
 
@@ -289,10 +292,8 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "0.1.0",
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
-    "POSTPROCESSING_HOOKS": ["salesengine.http.openapi.require_bodies", "analytics.api.openapi.expand_report_paths"],
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "REDOC_DIST": "SIDECAR",
+    "POSTPROCESSING_HOOKS": ["salesengine.http.openapi.require_bodies", "salesengine.http.openapi.share_responses"],
+    "DEFAULT_GENERATOR_CLASS": "analytics.api.openapi.DocumentGenerator",
 }
 
 # Logging: one line per event on standard error, where terminals, systemd and Docker expect it.
@@ -302,13 +303,15 @@ LOGGING = {
     "disable_existing_loggers": False,
     "filters": {
         "request_id": {"()": "salesengine.http.request_ids.RequestIDFilter"},
-        "no_traceback": {"()": "salesengine.http.request_ids.OmitTracebackFilter"},
+        "no_traceback": {"()": "salesengine.http.request_ids.OmitTracebackFilter", "up_to": "ERROR"},
+        "no_traceback_in_warnings": {"()": "salesengine.http.request_ids.OmitTracebackFilter", "up_to": "WARNING"},
     },
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s [%(request_id)s] %(name)s: %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id"]}},
     "root": {"handlers": ["console"], "level": env("LOG_LEVEL", default="WARNING")},
     "loggers": {
         "django": {"handlers": [], "propagate": True},
+        "django.request": {"filters": ["no_traceback_in_warnings"]},  # such as of a 403
         "django.security.DisallowedHost": {"filters": ["no_traceback"]},  # from scanners; the message says everything
         "salesengine": {"level": "INFO"},
     },

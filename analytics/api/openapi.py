@@ -1,10 +1,11 @@
 """The OpenAPI description of reports. Each report gets a path of its own, made from its file at each request."""
 
 from collections.abc import Iterator
-from copy import deepcopy
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
+from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
 from analytics.api.parameters import DEFAULT_LIMIT, LIMIT, PREFERRED, media_type
@@ -155,12 +156,22 @@ report = extend_schema(
 )
 
 
-def expand_report_paths(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """Replace the path of all reports by one path for each report, with its own parameters."""
-    common = result["paths"].pop(ANY_REPORT)["get"]
-    for report in load_reports():
-        result["paths"][ANY_REPORT.format(name=report.name)] = {"get": _operation(report, deepcopy(common))}
-    return result
+class DocumentGenerator(SchemaGenerator):
+    """Describe the endpoints once per process. Describe the reports anew each time, each with a path of its own."""
+
+    def get_schema(self, request: Any = None, public: bool = False) -> dict[str, Any]:
+        endpoints = _endpoints()
+        paths = dict(endpoints["paths"])
+        common = paths.pop(ANY_REPORT)["get"]
+        for report in load_reports():
+            paths[ANY_REPORT.format(name=report.name)] = {"get": _operation(report, common)}
+        return endpoints | {"paths": paths}
+
+
+@cache
+def _endpoints() -> dict[str, Any]:
+    document: dict[str, Any] = SchemaGenerator().get_schema(public=True)  # type: ignore[no-untyped-call]
+    return document
 
 
 def _operation(report: ReportDefinition, common: dict[str, Any]) -> dict[str, Any]:

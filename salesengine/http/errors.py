@@ -1,20 +1,18 @@
 """Turn every exception into an error response: problem details as in RFC 9457."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
 from django.db import DataError, InterfaceError, OperationalError, connection
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpResponseBase
 from django.http.multipartparser import MultiPartParserError
-from django.views import csrf, defaults
 from psycopg_pool import PoolTimeout
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from salesengine.exact_json import encode_json
 from salesengine.http import problem_types as problems
 from salesengine.http.problem_types import ProblemType
 from salesengine.http.request_ids import current_request_id
@@ -154,37 +152,3 @@ def problem_details(problem: ProblemType, detail: str) -> dict[str, Any]:
         "detail": detail,
         "request_id": current_request_id(),
     }
-
-
-# Errors outside DRF: unknown URLs, disallowed hosts, CSRF failures, exceptions in middleware. Clients of the API
-# get problems, the back office gets HTML pages.
-
-
-def _error_view(problem: ProblemType, detail: str, page: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """Return the view that Django calls for an error. `page` is Django's view for it, which responds with HTML.
-
-    `detail` may contain the names of keyword arguments in braces.
-    """
-
-    def view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        if request.path.startswith("/admin/"):
-            return page(request, *args, **kwargs)
-        body = encode_json(problem_details(problem, detail.format(**kwargs))) + b"\n"
-        return HttpResponse(body, status=problem.status, content_type=PROBLEM_JSON)
-
-    return view
-
-
-bad_request = _error_view(problems.INVALID_REQUEST, "The request is invalid.", defaults.bad_request)
-permission_denied = _error_view(
-    problems.NOT_ALLOWED, "You do not have permission for this request.", defaults.permission_denied
-)
-csrf_failure = _error_view(
-    problems.NOT_ALLOWED, "Forms are accepted only from pages of this site. {reason}", csrf.csrf_failure
-)
-page_not_found = _error_view(
-    problems.NOT_FOUND, "This URL does not exist; /docs lists all endpoints.", defaults.page_not_found
-)
-server_error = _error_view(
-    problems.INTERNAL_ERROR, "The service failed because of an internal error; see its log.", defaults.server_error
-)

@@ -3,15 +3,16 @@
 from contextlib import suppress
 
 from django.conf import settings
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
 from django.utils.deprecation import MiddlewareMixin
 
+from salesengine.http.error_pages import BAD_REQUEST, TOOK_TOO_LONG, UNAVAILABLE, respond
 from salesengine.http.errors import (
     CONNECTION_ERRORS,
     INVALID_VALUE_ERRORS,
     DatabaseUnavailable,
-    bad_request,
+    TookTooLong,
     log_database_unavailable,
 )
 
@@ -42,14 +43,16 @@ def discard_body(request: HttpRequest) -> None:
 
 
 class DatabaseErrorMiddleware(MiddlewareMixin):
-    """Show pages in the back office for invalid values and an unavailable database."""
+    """Show pages in the back office for invalid values, slow queries and an unavailable database."""
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        if isinstance(exception, INVALID_VALUE_ERRORS):
-            return bad_request(request, exception)
+        if isinstance(exception, (*INVALID_VALUE_ERRORS, IncorrectLookupParameters)):
+            return respond(request, BAD_REQUEST, BAD_REQUEST.detail)
+        if isinstance(exception, TookTooLong):
+            return respond(request, TOOK_TOO_LONG, TOOK_TOO_LONG.detail)
         if isinstance(exception, CONNECTION_ERRORS):
             log_database_unavailable(exception)
-            page = render(request, "503.html", status=503)
-            page["Retry-After"] = str(DatabaseUnavailable.wait)
-            return page
+            response = respond(request, UNAVAILABLE, UNAVAILABLE.detail)
+            response["Retry-After"] = str(DatabaseUnavailable.wait)
+            return response
         return None

@@ -6,10 +6,13 @@ from contextlib import contextmanager
 import psycopg
 from django.db import OperationalError, connection, transaction
 
+from salesengine.http.errors import TookTooLong
+from salesengine.http.problem_types import TOOK_TOO_LONG
+
 WORK_MEM = "64MB"  # enough for a bitmap scan of many sales to remember rows instead of whole pages
 
 
-class StatementTimedOut(Exception):  # noqa: N818  # the name says what happened
+class StatementTimedOut(TookTooLong, problem=TOOK_TOO_LONG):
     """The database cancelled a query that reached the statement timeout."""
 
 

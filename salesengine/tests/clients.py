@@ -84,3 +84,9 @@ def links_of(url, page):
     """Return the URLs of our own pages that a page at `url` links to, without fragments."""
     links = (urljoin(url, unescape(link)) for link in re.findall(r'\b(?:href|hx-get|data-result)="([^"]*)"', page))
     return [link.partition("#")[0] for link in links if not urlsplit(link).netloc and link.startswith("/")]
+
+
+def responses_of(document, operation):
+    """Return the responses of an operation in an OpenAPI document, by status, without references."""
+    shared = document["components"]["responses"]
+    return {status: shared[each["$ref"].rpartition("/")[2]] for status, each in operation["responses"].items()}
