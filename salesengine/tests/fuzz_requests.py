@@ -10,7 +10,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from itertools import chain
 from random import Random
+from typing import Any
 from urllib.parse import parse_qsl, quote, quote_from_bytes, urlencode, urljoin, urlsplit
 
 from django.contrib import admin
@@ -72,14 +74,6 @@ HEADERS = {
     "X-Request-ID": ("a", "\xff", "a" * 100, "{{x}}"),
     "X-Requested-With": ("XMLHttpRequest",),
 }
-API = (
-    *("/ingest", "/ingest", "/feedback", "/feedback", "/sales", "/sales", "/sales/{id}", "/reports", "/reports/sales"),
-    *("/reports/daily_category_revenue", "/docs/problems", "/openapi.json", "/", "/healthz", "/readyz"),
-)
-API_PARAMETERS = (
-    *("on_error", "dry_run", "category", "brand", "id_buyer", "id_seller", "id_order", "id_product", "start", "end"),
-    *("since", "until", "limit", "cursor", "format", "run", "days", "at", "period", "order", "countries", "by", "top"),
-)
 LIST_PARAMETERS = (
     *("q", "o", "p", "e", "all", "totals", "next", "_facets", "_popup", "_to_field", "_changelist_filters"),
     *("action", "s", "extended", "term", "app_label", "model_name", "field_name", "run", "page", "object_id"),
@@ -158,9 +152,9 @@ def model_lookups(model: type[Model], depth: int = 2) -> Iterator[str]:
 
 
 class RequestMaker:
-    """Make random requests from what `pages` link to: each page by its URL."""
+    """Make random requests from what `pages` link to, each page by its URL, and from the OpenAPI document."""
 
-    def __init__(self, pages: dict[str, Page]) -> None:
+    def __init__(self, pages: dict[str, Page], document: dict[str, Any]) -> None:
         self.patterns = sorted(f"/{path}" for path in url_patterns(get_resolver()))
         self.urls = sorted({urlsplit(url).path for url in pages})
         self.forms = {urlsplit(url).path: page.fields for url, page in sorted(pages.items()) if page.fields}
@@ -171,12 +165,22 @@ class RequestMaker:
         for fields in self.forms.values():
             for name, values in fields.items():
                 self.values[name] += values[:20]
-        self.names = sorted({*self.values, *API_PARAMETERS, *LIST_PARAMETERS})
+        self.parameters = {path: self._parameters(operations) for path, operations in document["paths"].items()}
+        self.api = [*self.parameters, "/ingest", "/feedback", "/sales", "/docs/problems", "/", "/healthz", "/readyz"]
+        self.names = sorted({*self.values, *LIST_PARAMETERS, *chain(*self.parameters.values())})
         self.lists = {
             f"/admin/{model._meta.app_label}/{model._meta.model_name}/": sorted(set(model_lookups(model)))
             for model in admin.site._registry
         }
         self.parts = sorted({part for url in self.urls for part in url.split("/") if part})
+
+    def _parameters(self, operations: dict[str, Any]) -> list[str]:
+        """Return the names of the query parameters of a path, and keep their values."""
+        found = [each for each in next(iter(operations.values()))["parameters"] if each["in"] == "query"]
+        for each in found:
+            schema = each["schema"]
+            self.values[each["name"]] += [str(value) for value in (*schema.get("enum", ()), schema.get("default", ""))]
+        return [each["name"] for each in found]
 
     def request(self, random: Random) -> FuzzRequest:
         path = self._path(random)
@@ -197,7 +201,7 @@ class RequestMaker:
     def _path(self, random: Random) -> str:
         chance = random.random()
         if chance < 0.55:
-            return random.choice(API)
+            return random.choice(self.api).replace("{id_order}", self._segment(random))
         if chance < 0.60:
             return random.choice(sorted(self.lists))
         if chance < 0.66:
@@ -219,10 +223,10 @@ class RequestMaker:
         return random.choice(BYTES) if random.random() < 0.05 else random.choice(TEXTS).encode()
 
     def _query(self, random: Random, path: str) -> str:
-        names = self.lists.get(path, self.names)
+        names = self.lists.get(path) or self.parameters.get(path) or self.names
         pairs = []
         for _ in range(random.choice((0, 1, 1, 1, 2, 3, 8))):
-            name = random.choice(names if random.random() < 0.6 else self.names)
+            name = random.choice(names if random.random() < 0.9 else self.names)
             if random.random() < 0.03:
                 name = random.choice(TEXTS)
             pairs.append((name.encode(), self._value(random, name)))

@@ -32,6 +32,8 @@ LATER_ROWS = "tbody:nth-of-type(n+5), tbody tr:nth-child(n+5)"  # unfold has a t
 
 # The main pages, by the names of their screenshots.
 PAGES = {
+    "start": "/",
+    "problems": "/docs/problems",
     "home": "/admin/?until=2021-06-30",
     "sales": "/admin/sales/sale/",
     "filtered-sales": "/admin/sales/sale/?category__exact=bags&date_payment_from=2021-06-01",
@@ -313,3 +315,38 @@ def test_the_second_factor_page_shows_a_qr_code_and_refuses_a_wrong_code(page):
     page.get_by_role("textbox", name="Code").fill("000000")
     page.locator("#content button[type=submit]").first.click()
     expect(page.get_by_text(re.compile("wrong", re.IGNORECASE)).first).to_be_visible()
+
+
+@pytest.mark.parametrize("url", ["/docs", "/redoc"])
+@pytest.mark.parametrize("theme", THEMES)
+def test_the_documentation_has_the_theme_of_the_system_and_loads_nothing_from_elsewhere(browser, site, url, theme):
+    with browser.new_context(base_url=site, color_scheme=theme) as context:
+        page = context.new_page()
+        with no_errors(page, site):
+            page.goto(url, wait_until="networkidle")
+            expect(page.get_by_text("/feedback").first).to_be_visible()
+            background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+            brightness = sum(int(part) for part in re.findall("[0-9]+", background)[:3]) / 3
+            assert (brightness < 128) == (theme == "dark")
+            page.get_by_role("link", name="Back office").click()
+            expect(page.get_by_label("Username")).to_be_visible()
+
+
+def test_staff_try_the_api_in_the_documentation(contexts, site):
+    with contexts["desktop"].new_page() as page, no_errors(page, site):
+        page.goto("/docs", wait_until="networkidle")
+        page.get_by_text("/ingest").first.click()
+        page.get_by_role("button", name="Try it out").click()
+        page.get_by_role("button", name="Execute").click()
+        expect(page.locator(".live-responses-table tbody .response-col_status").first).to_contain_text("201")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_page_of_an_error_fits_the_screen_and_leads_back(contexts, width):
+    with contexts[width].new_page() as page:
+        page.goto("/admin/nonsense/")
+        expect(page.get_by_role("heading", name="Page not found")).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        assert violations(page, rules=None) == []
+        page.get_by_role("link", name="Go to the home page").click()
+        expect(page.get_by_role("heading", name="Home")).to_be_visible()
