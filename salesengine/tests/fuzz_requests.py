@@ -176,7 +176,7 @@ class RequestMaker:
 
     def _parameters(self, operations: dict[str, Any]) -> list[str]:
         """Return the names of the query parameters of a path, and keep their values."""
-        found = [each for each in next(iter(operations.values()))["parameters"] if each["in"] == "query"]
+        found = [each for each in next(iter(operations.values())).get("parameters", ()) if each["in"] == "query"]
         for each in found:
             schema = each["schema"]
             self.values[each["name"]] += [str(value) for value in (*schema.get("enum", ()), schema.get("default", ""))]
