@@ -33,9 +33,11 @@ class ModelAdmin(PlainModelAdmin[ModelT]):
     list_per_page = 50
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """Allow only the kinds of lookups that filters use, because others, such as a regex or a range, can fail."""
+        """Allow only the lookups of filters, because others, such as a regex or a wrong IP address, can fail."""
+        names = tuple(_name_of(each) for each in self.get_list_filter(request))
         kind = lookup.rpartition("__")[2] if "__" in lookup else "exact"
-        return kind in {"exact", "in", "isnull"} and super().lookup_allowed(lookup, value, request)
+        is_of_filter = lookup.startswith(names) and kind in {"exact", "in", "isnull"}
+        return is_of_filter and super().lookup_allowed(lookup, value, request)
 
     def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> Any:
         """Describe an added or changed row for the audit log: the old and the new value of each changed field."""
@@ -49,6 +51,12 @@ class ModelAdmin(PlainModelAdmin[ModelT]):
     def log_change(self, request: HttpRequest, obj: ModelT, message: Any) -> Any:
         """Record nothing if the user saved a row without changing it."""
         return super().log_change(request, obj, message) if message else None
+
+
+def _name_of(list_filter: Any) -> str:
+    """Return the field or the query parameter of an entry of list_filter."""
+    name = list_filter[0] if isinstance(list_filter, tuple) else getattr(list_filter, "parameter_name", list_filter)
+    return str(name)
 
 
 class ReadOnly:
