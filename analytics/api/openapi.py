@@ -18,10 +18,10 @@ from salesengine.http.openapi import problem_responses
 
 ANY_REPORT = "/reports/{name}"
 TEXT = {"type": "string"}
-DAY = f"a date, such as 2021-01-31, or a relative day: {PHRASES}"
+DAY_TEXT = f"a date, such as 2021-01-31, or a relative day: {PHRASES}"
 SCHEMAS: dict[str, dict[str, Any]] = {
-    "date": TEXT | {"description": DAY},
-    "datetime": TEXT | {"description": f"a date and time (ISO 8601), in UTC if it has no time zone; or {DAY}"},
+    "date": TEXT | {"description": DAY_TEXT},
+    "datetime": TEXT | {"description": f"a date and time (ISO 8601), in UTC if it has no time zone; or {DAY_TEXT}"},
     "integer": {"type": "integer", "format": "int64", "minimum": -(2**63), "maximum": 2**63 - 1},
     "decimal": {"type": "number"},
     "text": TEXT | {"pattern": NOT_NUL},
@@ -99,7 +99,7 @@ HEADERS = [
     _header(
         "Report-Warnings",
         str,
-        "the report's checks that the result failed; percent-encoded except for printable ASCII, cut if long",
+        "the messages of failed assertions of severity warn; percent-encoded except for printable ASCII, cut if long",
     ),
     _header(
         "ETag", str, "for If-None-Match; only for reports that depend on nothing but sales and countries", 200, 304

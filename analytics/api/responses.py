@@ -22,7 +22,7 @@ from analytics.running.data_versions import data_version
 from analytics.running.errors import AssertionFailed, Cancelled, ReportDatabaseUnavailable, ReportFailed, TimedOut
 from analytics.running.rows import RowRange
 from analytics.running.run_log import Caller, Run, RunWatcher, logged_run
-from analytics.running.runner import get_data_version
+from analytics.running.runner import current_data_version
 from salesengine.http import errors
 
 MAX_IN_MEMORY = 1_000_000  # bytes; a larger response is stored in a temporary file on disk
@@ -77,7 +77,7 @@ def head(query: ReportQuery, if_none_match: str) -> HttpResponseBase:
 
 def _current_etag(query: ReportQuery) -> str | None:
     """Return the ETag that a response would have now. Raises ReportFailed if the report cannot be planned."""
-    return make_etag(query, get_data_version(query.report, query.bound))
+    return make_etag(query, current_data_version(query.report, query.bound))
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from salesengine.operations.durations import parse_duration
 # Without NUL, which PostgreSQL cannot store in the log of runs.
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, pattern=r"^[^\x00]*$")]
 Timeout = Annotated[timedelta, BeforeValidator(lambda value: parse_duration(str(value)))]
-MOST_SERIES = 8  # of a chart, because more colours look alike
+MAX_SERIES = 8  # of a chart, because more colours look alike
 ROW_RULE = r"^ *(=|<>|<|<=|>|>=) *[0-9]{1,12} *$"
 
 # The fields that the list of sales in the admin can be filtered by.
@@ -45,7 +45,7 @@ class Chart(HeaderTable):
 
     type: Literal["line", "bar", "stacked"]
     x: str
-    y: Annotated[tuple[str, ...], Field(min_length=1, max_length=MOST_SERIES)]
+    y: Annotated[tuple[str, ...], Field(min_length=1, max_length=MAX_SERIES)]
     series: str | None = None
 
     @model_validator(mode="after")
@@ -58,7 +58,7 @@ class Chart(HeaderTable):
 
 
 class Assertion(HeaderTable):
-    """A check of the result: an SQL aggregate over all its rows, or a rule for their number, such as ">= 1".
+    """An assertion on the result: an SQL aggregate over all its rows, or a rule for their number, such as ">= 1".
 
     An expression that is null passes, as in a CHECK constraint.
     """

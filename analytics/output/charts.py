@@ -7,7 +7,7 @@ from itertools import pairwise
 from math import gcd
 from typing import Any, NamedTuple
 
-from analytics.definitions.headers import MOST_SERIES, Chart
+from analytics.definitions.headers import MAX_SERIES, Chart
 from analytics.output.formats import text_for_people
 from salesengine.backoffice.charts import ChartFigure, Point, Series, is_drawable
 from salesengine.backoffice.numbers import count, exact_text, money_text, percent
@@ -127,7 +127,7 @@ def _text(value: Any) -> str:
 
 
 def _series(chart: Chart, cells: list[ChartCell], formats: Mapping[str, str]) -> tuple[list[tuple[str, Sums]], int]:
-    """Return at most MOST_SERIES named series, and how many others have no name of their own.
+    """Return at most MAX_SERIES named series, and how many others have no name of their own.
 
     The series of a column's values are sorted by size, and the smallest are added up as "Others".
     """
@@ -138,9 +138,9 @@ def _series(chart: Chart, cells: list[ChartCell], formats: Mapping[str, str]) ->
     series = list(sums.items())
     if chart.series:
         series.sort(key=lambda item: -sum(abs(number) for number, _ in item[1].values()))
-    if len(series) <= MOST_SERIES:
+    if len(series) <= MAX_SERIES:
         return series, 0
-    shown, smallest = series[: MOST_SERIES - 1], series[MOST_SERIES - 1 :]
+    shown, smallest = series[: MAX_SERIES - 1], series[MAX_SERIES - 1 :]
     if _adds_up(chart, formats):
         others: Sums = {}
         for _, its_sums in smallest:

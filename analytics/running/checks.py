@@ -13,7 +13,7 @@ from analytics.definitions.parameters import BoundParameters
 from analytics.definitions.reports import ReportDefinition, invalid_reports, load_reports
 from analytics.running.data_versions import undeclared_relations
 from analytics.running.errors import ReportFailed
-from analytics.running.runner import describe
+from analytics.running.runner import result_columns
 
 POSITION = re.compile(r"\bLINE (?P<line>\d+): ")  # in PostgreSQL's messages; it is the line of the file
 
@@ -49,7 +49,7 @@ def _has_pending_migrations() -> bool:
 
 def _errors(report: ReportDefinition) -> Iterator[CheckMessage]:
     try:
-        columns = {column.name for column in describe(report, BoundParameters(dict.fromkeys(report.parameters)))}
+        columns = {column.name for column in result_columns(report, BoundParameters(dict.fromkeys(report.parameters)))}
         undeclared = undeclared_relations(report) if report.header.depends_on else set()
     except ReportFailed as error:
         position = POSITION.search(str(error))

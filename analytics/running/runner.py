@@ -13,7 +13,7 @@ from analytics.definitions.headers import Assertion
 from analytics.definitions.parameters import BoundParameters
 from analytics.definitions.reports import ReportDefinition
 from analytics.running.data_versions import data_version
-from analytics.running.query import DATABASE_ALIAS, SESSION_NAME, Query
+from analytics.running.query import DATABASE_ALIAS, DEFAULT_SESSION_NAME, Query
 from analytics.running.rows import ALL_ROWS, ResultColumn, Row, RowRange
 from sales.totals.feedback import Watermark, watermark
 
@@ -117,7 +117,7 @@ def run(
     *,
     row_range: RowRange = ALL_ROWS,
     timeout: float | None = None,
-    session_name: str = SESSION_NAME,
+    session_name: str = DEFAULT_SESSION_NAME,
 ) -> Iterator[Result]:
     """Run a report. Its rows are streamed from the server inside the `with`, all from one snapshot.
 
@@ -142,7 +142,7 @@ def explain(report: ReportDefinition, bound: BoundParameters) -> str:
         return "\n".join(line for (line,) in query.fetch(f"EXPLAIN (VERBOSE, SETTINGS) {query.select()}"))
 
 
-def describe(report: ReportDefinition, bound: BoundParameters) -> list[ResultColumn]:
+def result_columns(report: ReportDefinition, bound: BoundParameters) -> list[ResultColumn]:
     """Return the report's columns. Plan it and its assertions, without running them. Raises ReportFailed."""
     query = Query(report, bound)
     with query.transaction():
@@ -150,7 +150,7 @@ def describe(report: ReportDefinition, bound: BoundParameters) -> list[ResultCol
         return query.columns()
 
 
-def get_data_version(report: ReportDefinition, bound: BoundParameters) -> str | None:
+def current_data_version(report: ReportDefinition, bound: BoundParameters) -> str | None:
     """Return a text that changes when the report's result may change. Plan the report, without running it.
 
     Return None if the report does not declare `depends_on`, or if its result also depends on the time or on chance.

@@ -264,7 +264,7 @@ def test_a_failed_assertion_exits_with_4_and_writes_nothing(write_report, tmp_pa
     write_report("SELECT 1 AS one", header='[[assertions]]\nexpression = "SUM(one) > 1"\nmessage = "Too little."\n')
     file = tmp_path / "out.csv"
     file.write_text("old")
-    assert failure_of("probe", "--output", str(file)) == ("probe.sql: the result failed a check. Too little.", 4)
+    assert failure_of("probe", "--output", str(file)) == ("probe.sql: the result failed an assertion. Too little.", 4)
     assert file.read_text() == "old"
     assert ReportRun.objects.get().outcome == "failed assertion"
 

@@ -99,8 +99,8 @@ REQUEST_IN_PROGRESS = ProblemType(
 REPORT_CHECK_FAILED = ProblemType(
     "report-check-failed",
     409,
-    "The report result failed a check",
-    "The report ran, but its result failed a check that the report file defines; detail names the check. Either the"
+    "The report result failed an assertion",
+    "The report ran, but its result failed an assertion of the report file; detail names the assertion. Either the"
     " data or the report is wrong. No part of the result was returned.",
     "Send detail to staff. The request itself is correct. It will fail until the data or the report is corrected.",
 )

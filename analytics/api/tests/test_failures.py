@@ -65,7 +65,7 @@ def test_a_result_that_fails_an_assertion_is_409(api, write_report):
     write_report("SELECT 1 AS n", header=check)
     detail = problem_of(get(api), 409, "report-check-failed")["detail"]
 
-    assert detail == "probe.sql: the result failed a check. There is a one."
+    assert detail == "probe.sql: the result failed an assertion. There is a one."
     assert last_outcome() == "failed assertion"
 
 

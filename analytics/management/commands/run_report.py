@@ -24,7 +24,7 @@ from analytics.output.formats import FORMATS, CannotEncode, Format, Rows
 from analytics.running.errors import AssertionFailed, ReportFailed, TimedOut
 from analytics.running.rows import ResultColumn, RowRange
 from analytics.running.run_log import Caller, Run, logged_run
-from analytics.running.runner import describe, explain
+from analytics.running.runner import explain, result_columns
 from salesengine.accounts.audit_log import system_user
 from salesengine.operations.durations import parse_duration
 from salesengine.operations.progress import progress
@@ -46,10 +46,10 @@ exit codes: 0 success, 1 failure, 2 usage error, unknown report or invalid param
 4 an assertion of the report failed, 5 timeout, 130 interrupted
 """
 
-FAILED, WRONG_CALL, EMPTY, FAILED_ASSERTION, TIMED_OUT, INTERRUPTED = 1, 2, 3, 4, 5, 130
+FAILED, USAGE_ERROR, EMPTY, FAILED_ASSERTION, TIMED_OUT, INTERRUPTED = 1, 2, 3, 4, 5, 130
 EXIT_CODES: dict[type[Exception], int] = {
-    UnknownReportError: WRONG_CALL,
-    InvalidParametersError: WRONG_CALL,
+    UnknownReportError: USAGE_ERROR,
+    InvalidParametersError: USAGE_ERROR,
     AssertionFailed: FAILED_ASSERTION,
     TimedOut: TIMED_OUT,
     InvalidReportError: FAILED,
@@ -102,11 +102,11 @@ class Command(BaseCommand):
     def handle(self, *, name: str | None, **options: Any) -> None:
         with _exit_codes(options["output"]):
             if options["output"] == STANDARD_OUTPUT and sys.stdout is None:
-                raise CommandError("Standard output is closed. Use --output.", returncode=WRONG_CALL)
+                raise CommandError("Standard output is closed. Use --output.", returncode=USAGE_ERROR)
             if options["list"]:
                 self._list(options)
             elif name is None:
-                raise CommandError("The name of a report is missing. --list shows all names.", returncode=WRONG_CALL)
+                raise CommandError("The name of a report is missing. --list shows all names.", returncode=USAGE_ERROR)
             else:
                 self._handle_report(get_report(name), options)
 
@@ -118,7 +118,7 @@ class Command(BaseCommand):
         if options["explain"]:
             self.stdout.write(explain(report, bound))
         elif options["dry_run"]:
-            columns = ", ".join(column.name for column in describe(report, bound))
+            columns = ", ".join(column.name for column in result_columns(report, bound))
             values = ", ".join(f"{name}={text}" for name, text in bound.texts.items()) or "no parameters"
             self.stderr.write(f"Would run {report.name} with {values}. Its columns are {columns}.", str)
         else:
@@ -127,9 +127,9 @@ class Command(BaseCommand):
     def _run(self, report: ReportDefinition, bound: BoundParameters, options: dict[str, Any]) -> None:
         output, output_format = options["output"], _output_format(options)
         if options["manifest"] and output == STANDARD_OUTPUT:
-            raise CommandError("--manifest needs a file. Name it with --output.", returncode=WRONG_CALL)
+            raise CommandError("--manifest needs a file. Name it with --output.", returncode=USAGE_ERROR)
         if not output_format.is_text and output == STANDARD_OUTPUT and sys.stdout.isatty():
-            raise CommandError(f"{output_format.name} is not for terminals. Use --output.", returncode=WRONG_CALL)
+            raise CommandError(f"{output_format.name} is not for terminals. Use --output.", returncode=USAGE_ERROR)
         seconds = options["timeout"].total_seconds() if options["timeout"] else None
         caller, row_range = Caller(Channel.COMMAND, system_user()), RowRange(limit=options["limit"])
         # Open both files first: then a file that cannot be written is an error before the report runs.
