@@ -116,11 +116,14 @@ class Command(BaseCommand):
             return
         bound = report.parse(_distinct(options["param"]))
         if options["explain"]:
-            self.stdout.write(explain(report, bound))
+            plan = explain(report, bound)
+            with self._destination(options["output"]) as write:
+                write(f"{plan}\n".encode())
         elif options["dry_run"]:
             columns = ", ".join(column.name for column in result_columns(report, bound))
             values = ", ".join(f"{name}={text}" for name, text in bound.texts.items()) or "no parameters"
-            self.stderr.write(f"Would run {report.name} with {values}. Its columns are {columns}.", str)
+            if not options["quiet"]:
+                self.stderr.write(f"Would run {report.name} with {values}. Its columns are {columns}.", str)
         else:
             self._run(report, bound, options)
 
@@ -128,8 +131,6 @@ class Command(BaseCommand):
         output, output_format = options["output"], _output_format(options)
         if options["manifest"] and output == STANDARD_OUTPUT:
             raise CommandError("--manifest needs a file. Name it with --output.", returncode=USAGE_ERROR)
-        if not output_format.is_text and output == STANDARD_OUTPUT and sys.stdout.isatty():
-            raise CommandError(f"{output_format.name} is not for terminals. Use --output.", returncode=USAGE_ERROR)
         seconds = options["timeout"].total_seconds() if options["timeout"] else None
         caller, row_range = Caller(Channel.COMMAND, system_user()), RowRange(limit=options["limit"])
         # Open both files first: then a file that cannot be written is an error before the report runs.
@@ -194,21 +195,25 @@ class Command(BaseCommand):
         self._show(["name", "topic", "title"], rows, options)
 
     def _describe(self, report: ReportDefinition, options: dict[str, Any]) -> None:
-        is_for_people = _output_format(options).is_for_people
-        if is_for_people:
-            self.stdout.write(f"{report.title}\n\n{report.description}\n")
         rows = [
             (name, each.type, "yes" if each.required else "no", each.default_text, ", ".join(each.choices), each.help)
             for name, each in report.parameters.items()
         ]
-        if rows or not is_for_people:
-            self._show(["parameter", "type", "required", "default", "choices", "help"], rows, options)
+        title = f"{report.title}\n\n{report.description}\n"
+        self._show(["parameter", "type", "required", "default", "choices", "help"], rows, options, title)
 
-    def _show(self, names: list[str], rows: list[tuple[Any, ...]], options: dict[str, Any]) -> None:
-        columns = [ResultColumn(name, "text") for name in names]
+    def _show(self, names: list[str], rows: list[tuple[Any, ...]], options: dict[str, Any], title: str = "") -> None:
+        """Write a table. In text for people, a title precedes it, and a title without rows is enough."""
+        output_format = _output_format(options)
+        has_title = bool(title) and output_format.is_text and output_format.is_for_people
         with self._destination(options["output"]) as write:
-            for chunk in _output_format(options).encode(Rows(columns, iter(rows))):
-                write(chunk)
+            if has_title:
+                write(title.encode())
+            if rows or not has_title:
+                write(b"\n" * has_title)
+                columns = [ResultColumn(name, "text") for name in names]
+                for chunk in output_format.encode(Rows(columns, iter(rows))):
+                    write(chunk)
 
 
 @contextmanager
@@ -230,11 +235,15 @@ def _exit_codes(output: Path) -> Iterator[None]:
 
 
 def _output_format(options: dict[str, Any]) -> Format:
-    """Return the format of --format, or else of the extension of --output."""
+    """Return the format of --format, or else of the extension of --output. Raises CommandError on a terminal."""
     if options["format"]:
-        return FORMATS[options["format"]]
-    extension = options["output"].suffix.removeprefix(".")
-    return next((candidate for candidate in FORMATS.values() if candidate.extension == extension), FORMATS["table"])
+        chosen = FORMATS[options["format"]]
+    else:
+        extension = options["output"].suffix.removeprefix(".")
+        chosen = next((each for each in FORMATS.values() if each.extension == extension), FORMATS["table"])
+    if not chosen.is_text and options["output"] == STANDARD_OUTPUT and sys.stdout.isatty():
+        raise CommandError(f"{chosen.name} is not for terminals. Use --output.", returncode=USAGE_ERROR)
+    return chosen
 
 
 def _parameter(text: str) -> tuple[str, str]:
