@@ -1,4 +1,4 @@
-"""Find pages for the back office's search box: reports by title, and everything that sales finds."""
+"""Find pages for the back office's search box: reports by title, and what the search of `sales` finds."""
 
 from django.http import HttpRequest
 from django.urls import reverse

@@ -1,4 +1,4 @@
-"""Assemble the home page of the back office: sales, ingest and failed reports, each for users with the permission.
+"""Assemble the home page of the back office: sales, ingest and failed reports, each only for users with its permission.
 
 `?until=2021-06-30` in the URL shows the figures up to the end of that day.
 """

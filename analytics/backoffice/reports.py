@@ -1,7 +1,7 @@
 """The admin's report pages: a list, a page for each report with its form and result, and downloads.
 
-The URL of a page has the whole run, so that users can share it: the report's parameters by name, and `page`, `sort`
-and `run` (see `parse_row_range` and `WHOLE`).
+The URL of a page describes the whole run, so that users can share it: the report's parameters by name, and `page`,
+`sort` and `run` (see `parse_row_range` and `WHOLE`).
 """
 
 import uuid
@@ -56,7 +56,7 @@ from salesengine.backoffice.base import ModelAdmin, ReadOnly
 WHOLE = "whole"
 DEFAULT_RUN = {"run": "1"}  # a query without parameters
 DOWNLOADS = {item.extension: item for item in FORMATS.values() if item.name != "table"}
-FAILURES: dict[type[Exception], str] = {
+FAILURE_TEXTS: dict[type[Exception], str] = {
     TimedOut: "The report took too long.",
     Cancelled: "The run was cancelled.",
     AssertionFailed: "The result failed an assertion, so it is not shown.",
@@ -255,4 +255,4 @@ def _run(request: HttpRequest, form: ReportForm, **options: Any) -> AbstractCont
 
 def _failure(error: Exception) -> dict[str, Any]:
     """Return the template context of an error."""
-    return {"failure": FAILURES[type(error)], "error": str(error)}
+    return {"failure": FAILURE_TEXTS[type(error)], "error": str(error)}

@@ -13,7 +13,7 @@ from salesengine.operations.durations import parse_duration
 # Without NUL, which PostgreSQL cannot store in the log of runs.
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, pattern=r"^[^\x00]*$")]
 Timeout = Annotated[timedelta, BeforeValidator(lambda value: parse_duration(str(value)))]
-MAX_SERIES = 8  # of a chart, because more colours look alike
+MAX_SERIES = 8  # in a chart; more colors look alike
 ROW_RULE = r"^ *(=|<>|<|<=|>|>=) *[0-9]{1,12} *$"
 
 # The fields that the list of sales in the admin can be filtered by.

@@ -1,4 +1,4 @@
-"""One report on its way through the database: its own SELECT inside another one, in a read-only transaction."""
+"""Run the SELECT of one report inside another SELECT, in a read-only transaction."""
 
 import time
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""The log of runs: one entry for each run of each channel, from its beginning to its end."""
+"""Log the runs of all channels: one entry for each run, from its start to its end."""
 
 import time
 import uuid
@@ -36,7 +36,7 @@ RunWatcher = Callable[[uuid.UUID], AbstractContextManager[object]]
 
 @dataclass(frozen=True)
 class Caller:
-    """The user or API key that wants a run, and the channel it came through."""
+    """The user or API key that requests a run, and its channel."""
 
     channel: Channel
     name: str
@@ -65,7 +65,7 @@ def logged_run(
 ) -> Iterator[Run]:
     """Run a report as `runner.run` does, and log its start and its end.
 
-    `cancel_run` cancels the run by its `token`. `watcher` is entered for the time of the run. Raises ReportFailed.
+    `cancel_run` cancels the run by its `token`. `watcher` is active during the run. Raises ReportFailed.
     """
     log = _log_start(report, bound, caller, format=format, token=token or uuid.uuid4())
     started = time.monotonic()

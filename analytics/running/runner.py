@@ -20,7 +20,7 @@ from sales.totals.feedback import Watermark, watermark
 FETCH_ROWS = 1_000
 # Lines of COPY that are joined at a time. Each line holds a buffer: 1,000 lines at a time take twice as long.
 COPY_LINES = 50
-# PostgreSQL's CSV has the same text as ours for values of these types, once timestamps are converted to UTC.
+# PostgreSQL's CSV has the same text as ours for these types, if timestamps are converted to UTC.
 COPY_TYPES = {"int2", "int4", "int8", "numeric", "text", "varchar", "date", "uuid", "timestamptz"}
 COPY_TEXTS = {"date": "{0}::text", "timestamptz": "replace(({0} AT TIME ZONE 'UTC')::text, ' ', 'T') || 'Z'"}
 # Refuse years outside 1 to 9999, because Python, which encodes the other formats, cannot represent them.
@@ -52,7 +52,7 @@ class Result:
     def copy_csv(self) -> Iterator[bytes] | None:
         """Stream lines of CSV from PostgreSQL in place of `rows`, many times as fast.
 
-        Return None if PostgreSQL writes some type in another way than we do.
+        Return None if PostgreSQL writes values of some column differently.
         """
         if not all(column.type in COPY_TYPES for column in self.columns):
             return None
