@@ -1,4 +1,4 @@
-"""The sales on the back office's first page."""
+"""The sales on the back office's home page."""
 
 import re
 from datetime import timedelta
