@@ -55,7 +55,7 @@ WITH buyer_weeks AS MATERIALIZED (
         DATE_TRUNC('week', date_payment) AS week,
         COUNT(*) AS sales,
         COUNT(*) FILTER (WHERE revenue >= 0) AS purchases,
-        QUICK_SUM(revenue) AS revenue
+        SUM(revenue) AS revenue
     FROM sales
     GROUP BY id_buyer, week
 ),
