@@ -15,6 +15,7 @@ from analytics.output.formats import FORMATS
 from sales.ingest.fields import NOT_NUL
 from salesengine.http import problem_types as types
 from salesengine.http.openapi import problem_responses
+from salesengine.plurals import counted
 
 ANY_REPORT = "/reports/{name}"
 TEXT = {"type": "string"}
@@ -168,7 +169,8 @@ def _operation(report: ReportDefinition, common: dict[str, Any]) -> dict[str, An
     return common | {
         "operationId": f"report_{report.name}",
         "summary": report.title,
-        "description": f"{report.description}\n\nA run may take {report.timeout:g} seconds. {common['description']}",
+        "description": f"{report.description}\n\nA run may take {counted(report.timeout, 'second')}. "
+        f"{common['description']}",
         "parameters": [*_parameters(report), *shared],
     }
 

@@ -274,6 +274,14 @@ def test_a_limit_truncates_the_result_and_says_so(write_report, tmp_path, format
     assert ("The result is truncated to the 9 rows of --limit." in err.getvalue()) == truncated
 
 
+def test_the_numbers_of_rows_and_bytes_agree_with_their_nouns(write_report, tmp_path):
+    write_report("SELECT generate_series(1, 2) AS n")
+    err = StringIO()
+    call_command("run_report", "probe", "--output", str(tmp_path / "out.csv"), "--limit", "1", stderr=err)
+    assert "The result is truncated to the 1 row of --limit." in err.getvalue()
+    assert "Wrote 1 row, 4 bytes, to " in err.getvalue()
+
+
 def test_a_failed_report_has_no_manifest(write_report, tmp_path):
     write_report("SELECT 1 / (5000 - n) AS x FROM generate_series(1, 9000) AS n")
     assert failure_of("probe", "--output", str(tmp_path / "out.csv"), "--manifest")[1] == 1
@@ -311,7 +319,7 @@ def test_a_timeout_exits_with_5(write_report):
     write_report("SELECT pg_sleep(30) AS nap")
     message, code = failure_of("probe", "--timeout", "1s")
     assert code == 5
-    assert "The limit is 1 seconds" in message
+    assert "The limit is 1 second " in message
     assert ReportRun.objects.get().outcome == "timed out"
 
 

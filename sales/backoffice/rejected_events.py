@@ -18,6 +18,7 @@ from sales.models import RejectedEvent
 from sales.rejected.replay import EDITED, ReplayResult, find_errors, replay, save_edit
 from salesengine.accounts.audit_log import new_entry
 from salesengine.backoffice.base import MAX_LISTED_ROWS, DayRangeFilter, ModelAdmin, NewestRowsPaginator, ValuesFilter
+from salesengine.plurals import counted
 
 Fields = tuple[str | tuple[str, ...], ...]
 
@@ -208,7 +209,7 @@ class RejectedEventAdmin(ModelAdmin[RejectedEvent]):
         """Show the result of a check: the form has set the event's errors to those of the checked text."""
         if "_check" in request.POST and not context["errors"]:
             if errors := context["original"].errors:
-                message = f"{len(errors)} error{'' if len(errors) == 1 else 's'} found. Nothing was stored."
+                message = f"{counted(len(errors), 'error')} found. Nothing was stored."
                 self.message_user(request, message, messages.WARNING)
             else:
                 self.message_user(request, "No errors found. Nothing was stored.", messages.SUCCESS)
@@ -233,12 +234,12 @@ class RejectedEventAdmin(ModelAdmin[RejectedEvent]):
         message = self.message_outcome(request, replay(ids, request.user.get_username()))
         changed = RejectedEvent(pk=ids[0]) if len(ids) == 1 else RejectedEvent
         entry = new_entry(request.user.pk, changed, message)
-        entry.object_repr = f"{len(ids):,} event{'' if len(ids) == 1 else 's'}"
+        entry.object_repr = counted(len(ids), "event")
         entry.save()
 
     def message_outcome(self, request: HttpRequest, outcome: ReplayResult) -> str:
         parts = (
-            (outcome.stored, "stored as new sales"),
+            (outcome.stored, "stored as a new sale" if outcome.stored == 1 else "stored as new sales"),
             (outcome.duplicates, "already stored, so marked as replayed"),
             (outcome.invalid, "still invalid"),
             (outcome.gone, "already replayed or deleted"),

@@ -12,6 +12,7 @@ from sales.ingest.batches import Batch
 from sales.ingest.fields import FIELDS
 from sales.ingest.schema import NotJSON
 from salesengine.exact_json import encode_json
+from salesengine.plurals import counted
 
 MAY_BE_EMPTY = [name for name, field in FIELDS.items() if not field.is_required]
 
@@ -98,7 +99,7 @@ def _value(row: CSVRow, fields: Sequence[str | None], delimiter: str) -> Any:
         return row
     if len(row) != len(fields):
         return NotJSON(
-            f"has {len(row)} values, but the header has {len(fields)}; "
+            f"has {counted(len(row), 'value')}, but the header has {len(fields)}; "
             f"put quotes around a value that contains {delimiter!r}"
         )
     value: dict[str | None, str | None] = dict(zip(fields, row, strict=True))

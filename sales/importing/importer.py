@@ -16,6 +16,7 @@ from sales.importing.sources import START, Checkpoint, ImportFileError
 from sales.ingest.schema import ValidationResult, validate_events
 from sales.ingest.service import BatchContext, BatchResult, IngestOptions, store_batch
 from sales.models import FileImport
+from salesengine.plurals import counted
 
 Item = TypeVar("Item")
 
@@ -47,8 +48,8 @@ class ImportSummary:
     def __str__(self) -> str:
         events = self.accepted + self.duplicate + self.rejected
         if self.before and not events:
-            return f"{self.file}: nothing to do, all {self.before:,} {self.unit}s were imported earlier"
-        skipped = f", skipped {self.before:,} {self.unit}s imported earlier" if self.before else ""
+            return f"{self.file}: nothing to do, {counted(self.before, self.unit)} imported earlier"
+        skipped = f", skipped {counted(self.before, self.unit)} imported earlier" if self.before else ""
         return (
             f"{self.file}: {self.accepted:,} accepted, {self.duplicate:,} duplicate, {self.rejected:,} rejected "
             f"in {self.seconds:,.1f} s, {events / max(self.seconds, 0.001):,.0f} events/s{skipped}"

@@ -13,6 +13,7 @@ from unfold.contrib.filters.admin import DropdownFilter
 from salesengine.accounts.api_keys import CACHE_SECONDS, create_key
 from salesengine.accounts.models import APIKey, KeyState, Scope, in_state
 from salesengine.backoffice.base import ModelAdmin
+from salesengine.plurals import counted
 
 NEW_KEY = (
     "The next page shows the key only once: copy it there. A client may have two valid keys. To replace a key, create "
@@ -94,8 +95,9 @@ class APIKeyAdmin(ModelAdmin[APIKey]):
         queryset.filter(pk__in=[key.pk for key in keys]).update(revoked=True)
         for key in keys:
             self.log_change(request, key, "Revoked.")
-        number = "1 API key" if len(keys) == 1 else f"{len(keys)} API keys"
-        messages.success(request, f"Revoked {number}. Requests are refused within {CACHE_SECONDS} seconds.")
+        messages.success(
+            request, f"Revoked {counted(len(keys), 'API key')}. Requests are refused within {CACHE_SECONDS} seconds."
+        )
 
     @admin.display(description="scopes", ordering="scopes")
     def scope_names(self, key: APIKey) -> str:

@@ -56,7 +56,7 @@ def test_a_slow_report_is_503(api, write_report):
     write_report("SELECT pg_sleep(5)::text AS slept", header='timeout = "1s"\n')
     detail = problem_of(get(api), 503, "took-too-long")["detail"]
 
-    assert "The limit is 1 seconds" in detail
+    assert "The limit is 1 second " in detail
     assert last_outcome() == "timed out"
 
 

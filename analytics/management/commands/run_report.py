@@ -28,6 +28,7 @@ from analytics.running.runner import explain, result_columns
 from salesengine.accounts.audit_log import system_user
 from salesengine.operations.durations import parse_duration
 from salesengine.operations.progress import progress
+from salesengine.plurals import counted
 
 EXAMPLES = """\
 examples:
@@ -158,9 +159,11 @@ class Command(BaseCommand):
         for assertion in result.failed_assertions:
             self.stderr.write(f"Warning: {assertion.failure_message}", self.style.WARNING)
         if result.is_truncated:
-            self.stderr.write(f"The result is truncated to the {result.row_count:,} rows of --limit.", str)
+            self.stderr.write(f"The result is truncated to the {counted(result.row_count, 'row')} of --limit.", str)
         if output != STANDARD_OUTPUT:
-            self.stderr.write(f"Wrote {result.row_count:,} rows, {run.bytes or 0:,} bytes, to {output}.", str)
+            self.stderr.write(
+                f"Wrote {counted(result.row_count, 'row')}, {counted(run.bytes or 0, 'byte')}, to {output}.", str
+            )
 
     def _progress(self, options: dict[str, Any]) -> AbstractContextManager[Callable[[int], object]]:
         """Show the number of rows written, unless the rows appear on the same terminal."""

@@ -179,7 +179,7 @@ class TestPage:
         page = submit(admin_client, rejected, "_replay", EVENT.replace('"57.27456"', "57.2745600"))
 
         sale = Sale.objects.get()
-        assert "Replay: 1 stored as new sales." in page
+        assert "Replay: 1 stored as a new sale." in page
         assert f'href="/admin/sales/sale/{sale.pk}/change/"' in page
         assert "57.2745600" in page  # the text that was replayed
         assert "much" in page  # the original

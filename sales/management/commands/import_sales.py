@@ -16,6 +16,7 @@ from sales.ingest.service import IngestOptions, dry_run_transaction
 from salesengine.exact_json import encode_json
 from salesengine.http.errors import InvalidInput
 from salesengine.operations.progress import progress
+from salesengine.plurals import counted
 
 HELP = """\
 examples:
@@ -170,7 +171,7 @@ def _translate_errors(file: str, on_failure: str, unit: str = "line") -> Iterato
 
 def _list_errors(invalid: InvalidInput, unit: str) -> str:
     count = invalid.error_count
-    lines = [f"{count:,} error{'' if count == 1 else 's'}:"]
+    lines = [f"{counted(count, 'error')}:"]
     for error in invalid.errors[:MAX_PRINTED_ERRORS]:
         field = str(error["pointer"]).removeprefix("/")
         lines.append(f"  {unit} {error['line']}: {field} {error['detail']}".replace(":  ", ": "))
