@@ -1,4 +1,4 @@
-"""What the pages of the back office share: base classes, a paginator, and filters."""
+"""What the pages of the back office share: base classes, paginators, and filters."""
 
 import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,6 +13,7 @@ from unfold.contrib.filters.admin import DropdownFilter, RangeDateFilter
 from unfold.widgets import INPUT_CLASSES
 
 from salesengine.accounts.audit_log import describe_changes
+from salesengine.backoffice import numbers
 
 ModelT = TypeVar("ModelT", bound=Model)
 
@@ -24,6 +25,28 @@ else:
     from unfold.admin import ModelAdmin as PlainModelAdmin  # which has no types
 
 
+class RowCount(int):
+    """A number of rows that the templates of Django and unfold write with thousands separators."""
+
+    def __str__(self) -> str:
+        return numbers.count(self)
+
+
+class RowPaginator(Paginator[ModelT]):
+    @cached_property
+    def count(self) -> int:
+        return RowCount(super().count)
+
+
+class NewestRowsPaginator(RowPaginator[ModelT]):
+    """Show the first MAX_LISTED_ROWS rows only, because counting a million rows is slow."""
+
+    @cached_property
+    def count(self) -> int:
+        rows: QuerySet[ModelT] = self.object_list  # type: ignore[assignment]
+        return RowCount(rows[:MAX_LISTED_ROWS].count())
+
+
 class ModelAdmin(PlainModelAdmin[ModelT]):
     """Apply all filters of a list with one click, and run no extra count queries."""
 
@@ -31,6 +54,7 @@ class ModelAdmin(PlainModelAdmin[ModelT]):
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
+    paginator = RowPaginator
 
     def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> Any:
         """Describe an added or changed row for the audit log: the old and the new value of each changed field."""
@@ -57,15 +81,6 @@ class ReadOnly:
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
-
-
-class NewestRowsPaginator(Paginator[ModelT]):
-    """Show the first MAX_LISTED_ROWS rows only, because counting a million rows is slow."""
-
-    @cached_property
-    def count(self) -> int:
-        rows: QuerySet[ModelT] = self.object_list  # type: ignore[assignment]
-        return rows[:MAX_LISTED_ROWS].count()
 
 
 class DayRangeForm(forms.Form):
