@@ -39,6 +39,12 @@ title = "Country"
 [columns.average_sale]
 format = "money"
 
+[columns.sales]
+format = "count"
+
+[columns.refunds]
+format = "count"
+
 [columns.revenue]
 title = "Revenue after refunds"
 format = "money"

@@ -34,9 +34,11 @@ title = "Months since the first purchase"
 
 [columns.cohort_buyers]
 title = "Buyers in the cohort"
+format = "count"
 
 [columns.active_buyers]
 title = "Active buyers"
+format = "count"
 
 [columns.retention_percent]
 title = "Retention"

@@ -33,6 +33,7 @@ type = "category"
 help = "Only this category."
 
 [columns.sales]
+format = "count"
 sales = { category = "category", start = "day", end = "day" }
 
 [columns.revenue]

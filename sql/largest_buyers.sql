@@ -44,10 +44,12 @@ sales = { id_buyer = "id_buyer", id_buyer_country = "country", start = "start", 
 
 [columns.sales]
 title = "Sales and refunds"
+format = "count"
 sales = { id_buyer = "id_buyer", id_buyer_country = "country", start = "start", end = "end" }
 
 [columns.refunds]
 title = "Refunds"
+format = "count"
 
 [columns.first_payment]
 title = "First payment (UTC)"

@@ -45,10 +45,12 @@ sales = { id_seller = "id_seller", id_seller_country = "country", start = "start
 
 [columns.sales]
 title = "Sales and refunds"
+format = "count"
 sales = { id_seller = "id_seller", id_seller_country = "country", start = "start", end = "end" }
 
 [columns.refunds]
 title = "Refunds"
+format = "count"
 
 [columns.first_payment]
 title = "First payment (UTC)"

@@ -24,6 +24,12 @@ help = "Include this day's week and earlier ones. Leave empty for no limit."
 [columns.week]
 title = "First day"
 
+[columns.new_buyers]
+format = "count"
+
+[columns.returning_buyers]
+format = "count"
+
 [columns.new_revenue]
 title = "Revenue from new buyers"
 format = "money"
@@ -37,6 +43,7 @@ title = "Share of returning buyers"
 format = "percent"
 
 [columns.sales]
+format = "count"
 sales = { start = "week", end = "week_end" }
 
 [columns.week_end]

@@ -23,6 +23,9 @@ maximum = 520
 required = true
 help = "The number of weeks in each of the two periods."
 
+[columns.buyers]
+format = "count"
+
 [columns.week_1_revenue]
 title = "Revenue in week 1"
 format = "money"

@@ -96,6 +96,9 @@ sales = { id_order = "id_order" }
 title = "Product"
 sales = { id_product = "id_product" }
 
+[columns.revenue]
+format = "money"
+
 [columns.id_buyer]
 title = "Buyer"
 sales = { id_buyer = "id_buyer" }

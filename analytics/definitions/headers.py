@@ -36,7 +36,7 @@ class ColumnFormat(HeaderTable):
     """
 
     title: Text | None = None
-    format: Literal["money", "percent", "country", "link"] | None = None
+    format: Literal["money", "percent", "count", "country", "link"] | None = None
     sales: dict[SaleField, str] = Field(default_factory=dict)
 
 

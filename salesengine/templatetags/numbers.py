@@ -7,5 +7,5 @@ from salesengine.plurals import counted
 
 register = template.Library()
 register.filter("counted", counted)
-for name in ("count", "approximate_count", "duration", "percent", "money", "money_text", "exact_text"):
+for name in ("count", "approximate_count", "duration", "money", "money_text"):
     register.filter(name, getattr(numbers, name))
