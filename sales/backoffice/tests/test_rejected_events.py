@@ -236,6 +236,21 @@ class TestReplayOfSelectedEvents:
 
         assert replay_selected(admin_client, rows[:1], select_across="1") == ["Replay: 60 stored as new sales."]
 
+    def test_a_full_selection_is_not_said_to_be_a_part(self, admin_client, monkeypatch):
+        monkeypatch.setattr(rejected_events, "MAX_LISTED_ROWS", 3)
+
+        messages = replay_selected(admin_client, [rejected_event(WRONG) for _ in range(3)])
+
+        assert messages == ["Replay: 3 still invalid."]
+
+    def test_a_replay_of_nothing_is_not_in_the_audit_log(self, admin_client):
+        replayed = rejected_event(replayed_at="2021-01-01T00:00Z", replayed_by="jo", sale_id=1)
+
+        messages = replay_selected(admin_client, [replayed])
+
+        assert messages == ["Replay: no selected event was waiting."]
+        assert not LogEntry.objects.exists()
+
     def test_one_click_replays_a_limited_number(self, admin_client, monkeypatch):
         monkeypatch.setattr(rejected_events, "MAX_LISTED_ROWS", 3)
         rows = [rejected_event() for _ in range(5)]
