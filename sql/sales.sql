@@ -2,6 +2,7 @@
 title = "Sales, line by line"
 topic = "Sales"
 depends_on = ["sales", "country"]
+requires = ["read"]
 description = """
 All sales that match every filter, the newest payment first. The list of sales in the back office shows the same sales
 for the same filters. A country without a name appears under its id.

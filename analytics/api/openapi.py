@@ -112,7 +112,8 @@ reports = extend_schema(
     operation_id="reports_list",
     summary="List the reports",
     description=(
-        "All reports with their descriptions, URLs and parameters. A new report file appears immediately. "
+        "The reports that the caller may run: their descriptions, URLs and parameters. A new report file appears "
+        "immediately. "
         "An API key needs the scope `reports`."
     ),
     responses={200: {"type": "array", "items": REPORT_SCHEMA}, **problem_responses(types.INVALID_REQUEST)},
@@ -124,7 +125,8 @@ report = extend_schema(
     description=(
         "The response is complete, or it is an error. Report-Truncated is true if there are more rows than `limit`. "
         "Numbers are exact in csv, json, ndjson, markdown and table. Send the ETag of an earlier response in "
-        "If-None-Match to get 304 if the rows have not changed. An API key needs the scope `reports`."
+        "If-None-Match to get 304 if the rows have not changed. Staff without the permission to download reports get "
+        "one page of json. An API key needs the scope `reports`."
     ),
     parameters=[
         OpenApiParameter(
@@ -166,11 +168,12 @@ def expand_report_paths(result: dict[str, Any], **_: Any) -> dict[str, Any]:
 
 def _operation(report: ReportDefinition, common: dict[str, Any]) -> dict[str, Any]:
     shared = [parameter for parameter in common["parameters"] if parameter["in"] != "path"]
+    description = [report.description, f"\n\nA run may take {counted(report.timeout, 'second')}. ", common["description"]]
+    description += [f" This report also needs the scope `{scope}`." for scope in report.header.requires]
     return common | {
         "operationId": f"report_{report.name}",
         "summary": report.title,
-        "description": f"{report.description}\n\nA run may take {counted(report.timeout, 'second')}. "
-        f"{common['description']}",
+        "description": "".join(description),
         "parameters": [*_parameters(report), *shared],
     }
 

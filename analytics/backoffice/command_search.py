@@ -20,6 +20,6 @@ def find(request: HttpRequest, term: str) -> list[SearchResult]:
                 icon="bar_chart",
             )
             for report in load_reports()
-            if term.strip() in report.title.lower()
+            if term.strip() in report.title.lower() and request.user.has_perms(report.permissions)
         ]
     return results

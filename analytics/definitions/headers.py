@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from analytics.definitions.parameters import Name, Parameter
 from sales.ingest.fields import FILTERS
+from salesengine.accounts.models import Scope
 from salesengine.operations.durations import parse_duration
 
 # Without NUL, which PostgreSQL cannot store in the log of runs.
@@ -90,6 +91,8 @@ class Header(HeaderTable):
 
     `depends_on` declares that the result changes only with these data, so that API responses may have an ETag.
     `manage.py check` compares it with the report's plan. Totals of sales count as sales.
+
+    `requires` lists the scopes that callers need besides `reports`. Staff need the permissions of these scopes.
     """
 
     title: Text
@@ -97,6 +100,7 @@ class Header(HeaderTable):
     topic: Text = "Other"
     timeout: Timeout | None = None
     depends_on: tuple[Literal["sales", "country"], ...] = ()
+    requires: tuple[Scope, ...] = ()
     rows: Annotated[int, Field(ge=1, le=1_000)] = 100  # rows on a page in the admin
     parameters: dict[Name, Parameter] = Field(default_factory=dict)
     columns: dict[str, ColumnFormat] = Field(default_factory=dict)

@@ -27,6 +27,10 @@ class ReportDatabaseUnavailable(ReportFailed):
     """The database did not respond. A later run may succeed."""
 
 
+class UnknownSortColumn(ReportFailed):
+    """The rows cannot be sorted, because the result has no column with this name."""
+
+
 class AssertionFailed(ReportFailed):
     """An assertion of severity error is false. No row was returned."""
 

@@ -13,6 +13,7 @@ from analytics.definitions.headers import Assertion
 from analytics.definitions.parameters import BoundParameters
 from analytics.definitions.reports import ReportDefinition
 from analytics.running.data_versions import data_version
+from analytics.running.errors import UnknownSortColumn
 from analytics.running.query import DATABASE_ALIAS, DEFAULT_SESSION_NAME, Query
 from analytics.running.rows import ALL_ROWS, ResultColumn, Row, RowRange
 from sales.totals.feedback import Watermark, watermark
@@ -131,6 +132,8 @@ def run(
     with query.transaction(session_name):
         snapshot = watermark(using=DATABASE_ALIAS)
         columns = query.columns()
+        if row_range.sort and row_range.sort not in (names := [column.name for column in columns]):
+            raise UnknownSortColumn(f"There is no column {row_range.sort}; the columns are {', '.join(names)}.")
         with closing(Result(columns, snapshot, query.failed_assertions(), query, row_range)) as result:
             yield result
 

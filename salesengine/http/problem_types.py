@@ -132,8 +132,9 @@ REPORT_FAILED = ProblemType(
     "report-failed",
     422,
     "The report failed",
-    "The request is valid, but the database could not run the report with these parameters and the current data, or"
-    " the result does not fit into the requested format. detail gives the reason, often in the words of the database."
+    "The request is valid, but the database could not run the report with these parameters and the current data, the"
+    " report file is invalid, or the result does not fit into the requested format. detail gives the reason, often in"
+    " the words of the database."
     " No part of the result was returned.",
     "If detail names one of your values or the format, change it. Otherwise send detail to staff, who maintain the"
     " report. Without a change the request will probably fail again.",

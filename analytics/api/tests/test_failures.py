@@ -28,9 +28,9 @@ def test_a_similar_name_does_not_lead_to_a_file(api, write_report, name):
     problem_of(get(api, name=name), 404, "not-found")
 
 
-def test_an_invalid_file_is_404_with_the_reason(api, sql_dir):
+def test_an_invalid_file_is_422_with_the_reason(api, sql_dir):
     (sql_dir / "broken.sql").write_text("SELECT 1")
-    detail = problem_of(get(api, name="broken"), 404, "not-found")["detail"]
+    detail = problem_of(get(api, name="broken"), 422, "report-failed")["detail"]
 
     assert "is invalid: broken.sql, line 1: the file must begin with" in detail
 

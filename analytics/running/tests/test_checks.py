@@ -41,6 +41,12 @@ def test_a_file_without_a_header_is_an_error(sql_dir):
     assert f"{sql_dir}/probe.sql:1: (analytics.E001)" in check_output(sql_dir, "SELECT 1 AS one")
 
 
+def test_an_unknown_scope_is_an_error(sql_dir):
+    output = check_output(sql_dir, f'/*\n{HEADER}requires = ["write"]\n*/\nSELECT 1 AS one')
+    message = "requires.0: Input should be 'ingest', 'read' or 'reports'"
+    assert f"{sql_dir}/probe.sql:4: (analytics.E001) {message}" in output
+
+
 def test_an_error_in_the_sql_has_its_line(sql_dir):
     output = check_output(sql_dir, f"/*\n{HEADER}*/\nSELECT 1 AS one\nFROM nowhere")
     assert f'{sql_dir}/probe.sql:6: (analytics.E002) relation "nowhere" does not exist' in output

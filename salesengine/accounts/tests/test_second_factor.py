@@ -131,7 +131,7 @@ class TestSessions:
     @pytest.mark.parametrize("has_code", [False, True])
     def test_the_api_accepts_only_sessions_that_passed_the_second_factor(self, settings, has_code):
         settings.API_KEY_REQUIRED = True
-        client = staff_client()
+        client = staff_client("sales.view_sale")
         assert client.get("/feedback").status_code == 200
         phone = enrol(client.user)
         if has_code:
