@@ -11,7 +11,6 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.http import urlencode
 from unfold.templatetags.unfold_list import result_headers
-from unfold.views import ChangeList
 
 from sales.backoffice.filters import AMOUNT, EXPORTED, LABELS, CountryFilter, RevenueFilter
 from sales.backoffice.sale_search import (
@@ -26,7 +25,7 @@ from sales.backoffice.sale_search import (
 from sales.models import Sale
 from sales.totals import country_totals, feedback
 from sales.totals.figures import Figures
-from salesengine.backoffice.base import DayRangeFilter
+from salesengine.backoffice.base import DayRangeFilter, FilteredList
 from salesengine.backoffice.numbers import money_text, money_title
 from salesengine.operations.statement_timeout import StatementTimedOut
 
@@ -52,7 +51,7 @@ class ActiveFilter(NamedTuple):
     url_without: str
 
 
-class SalesList(ChangeList):  # type: ignore[misc]  # unfold has no types
+class SalesList(FilteredList):
     """Django's change list with its own search for a page, and its own totals."""
 
     page_num: int
