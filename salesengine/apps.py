@@ -11,7 +11,7 @@ from salesengine.environment import MEMORY_CACHE
 
 class SalesEngineConfig(AppConfig):
     name = "salesengine"
-    verbose_name = "API access"
+    verbose_name = "Access"
 
 
 @checks.register

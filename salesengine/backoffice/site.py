@@ -44,7 +44,13 @@ class BackOfficeSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no ty
         return TemplateResponse(request, template, context, headers={"HX-Trigger": "search"})
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        response: HttpResponse = super().password_change(request, extra_context)
+        title = {"title": "Change password"}
+        response: HttpResponse = super().password_change(request, title | (extra_context or {}))
         if response.status_code == 302 and isinstance(request.user, User):
             record_change(request.user, request.user, "Changed their own password.")
+        return response
+
+    def password_change_done(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        title = {"title": "Password changed"}
+        response: HttpResponse = super().password_change_done(request, title | (extra_context or {}))
         return response
