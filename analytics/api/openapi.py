@@ -168,7 +168,11 @@ def expand_report_paths(result: dict[str, Any], **_: Any) -> dict[str, Any]:
 
 def _operation(report: ReportDefinition, common: dict[str, Any]) -> dict[str, Any]:
     shared = [parameter for parameter in common["parameters"] if parameter["in"] != "path"]
-    description = [report.description, f"\n\nA run may take {counted(report.timeout, 'second')}. ", common["description"]]
+    description = [
+        report.description,
+        f"\n\nA run may take {counted(report.timeout, 'second')}. ",
+        common["description"],
+    ]
     description += [f" This report also needs the scope `{scope}`." for scope in report.header.requires]
     return common | {
         "operationId": f"report_{report.name}",

@@ -302,6 +302,7 @@ def test_a_new_api_key_can_be_copied(page, may_copy):
     page.get_by_label("Client").fill(f"copier {may_copy}")
     page.get_by_label("read: get feedback and sales").check()
     page.get_by_role("button", name="Save", exact=True).click()
+    assert violations(page, rules=None) == []
     key = page.locator("#new-key").inner_text()
     page.get_by_role("button", name="Copy").click()
     if may_copy:
