@@ -13,6 +13,7 @@ from typing import Any
 import django_stubs_ext
 from django.core.exceptions import ImproperlyConfigured
 
+from salesengine.database import WritingConnection
 from salesengine.environment import (
     BASE_DIR,
     add_options,
@@ -80,17 +81,21 @@ if IS_LOCAL:
 else:
     database = read_database("DATABASE_URL")
 
+# The limits of a request's statements. salesengine.wsgi applies them, so that they do not limit commands.
+LOCK_TIMEOUT = read_int("LOCK_TIMEOUT", default=5)
+STATEMENT_TIMEOUT = read_int("STATEMENT_TIMEOUT", default=20)
+
 # REPORTS_DATABASE_URL is a replica, or the same database with a read-only user.
 reports_database = read_database("REPORTS_DATABASE_URL") if env("REPORTS_DATABASE_URL", default="") else database
 # A short reconnect_timeout, so that each request tries to connect. The pool would otherwise wait longer and longer.
-pool_timeouts = {"timeout": 3, "reconnect_timeout": 3}
+pool_options = {"timeout": 3, "reconnect_timeout": 3, "connection_class": WritingConnection}
 DATABASES = {
-    "default": add_options(database, pool={"min_size": 1, "max_size": WEB_THREADS} | pool_timeouts),
+    "default": add_options(database, pool={"min_size": 1, "max_size": WEB_THREADS} | pool_options),
     # One connection per process that writes single events with a prepared statement. This costs the database half as
     # much as an unprepared statement on changing connections.
     "singles": {"TEST": {"MIRROR": "default"}}
     | add_options(
-        database, pool={"min_size": 0, "max_size": 1} | pool_timeouts, server_side_binding=True, prepare_threshold=0
+        database, pool={"min_size": 0, "max_size": 1} | pool_options, server_side_binding=True, prepare_threshold=0
     ),
     # Only for reports. analytics.running.runner makes each transaction read-only and limits its time.
     "reports": {"TEST": {"MIRROR": "default"}}

@@ -8,6 +8,8 @@ from django.core.handlers.wsgi import WSGIRequest
 from django.core.wsgi import get_wsgi_application
 from django.utils.http import parse_header_parameters
 
+from salesengine.database import limit_requests
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "salesengine.settings")
 
 
@@ -18,5 +20,6 @@ class UTF8Request(WSGIRequest):
         self.content_type, self.content_params = parse_header_parameters(meta.get("CONTENT_TYPE", ""))
 
 
+limit_requests()
 application = get_wsgi_application()
 application.request_class = UTF8Request

@@ -118,6 +118,8 @@ class Query:
                     -- statement_timeout starts again for each statement, and stops while the client reads no rows.
                     -- transaction_timeout does neither. It ends the connection, so it comes a second later.
                     set_config('transaction_timeout', %s, true),
+                    -- psycopg reads only ISO dates.
+                    set_config('datestyle', 'ISO', true),
                     -- ISO 8601, because Python's timedelta has no months and years.
                     set_config('intervalstyle', 'iso_8601', true)
                 """,

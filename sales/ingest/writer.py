@@ -12,6 +12,7 @@ from django.db.backends.utils import CursorWrapper
 from sales.ingest.fields import FIELDS, SaleEvent
 from sales.totals import country_folding, feedback_folding, ingest_minutes
 from sales.totals.figures import EXACT, add_up
+from salesengine.database import committing
 from salesengine.exact_json import encode_json
 
 COLUMN_TYPES = {name: field.column_type for name, field in FIELDS.items()}
@@ -59,7 +60,7 @@ def record_sales(events: Sequence[SaleEvent], sender: str = "", *, dry_run: bool
     Skips duplicates and conflicts; an EVENT_ID is stored once per `sender`. Unless the caller has a transaction open,
     the sales are committed when this returns. A dry run finds duplicates and conflicts and stores no sale, but the
     caller must roll back its transaction. Raises django.db.Error when the database refuses the sales or cannot be
-    reached; then nothing is stored.
+    reached. Then nothing is stored, unless the error's cause is UnansweredCommit.
     """
     if not any(event.get("EVENT_ID") for event in events):
         return WriteResult(_store(events) if events and not dry_run else [0] * len(events))
@@ -176,7 +177,8 @@ def _store_few(
     """Write sales and entries in one statement; return the ids of both. JSON costs half as much as arrays."""
     rows = events if ids is None else [{"ID": new_id, **event} for new_id, event in zip(ids, events, strict=True)]
     with connection.cursor() as cursor:
-        cursor.execute(STORE_FEW, [encode_json(rows).decode(), entries])
+        with committing(connection):
+            cursor.execute(STORE_FEW, [encode_json(rows).decode(), entries])
         new_ids, entry_ids = cursor.fetchone()
     return new_ids, entry_ids
 
@@ -187,7 +189,7 @@ def _store_many(
     """Write sales and entries with COPY, the fastest way for many rows (PostgreSQL manual, "Populating a Database")."""
     with transaction.atomic(), connection.cursor() as cursor:
         new_ids = ids or _draw_ids(cursor, len(events))
-        with cursor.copy(COPY_SALES) as copy:
+        with connection.wrap_database_errors, cursor.copy(COPY_SALES) as copy:  # Django wraps no errors of COPY
             copy.set_types(["bigint", *COLUMN_TYPES.values()])
             for new_id, event in zip(new_ids, events, strict=True):
                 copy.write_row((new_id, *map(event.get, FIELDS)))

@@ -1,5 +1,6 @@
 """Middleware that reads unread request bodies, and that shows pages for database errors."""
 
+import logging
 from contextlib import suppress
 
 from django.conf import settings
@@ -8,12 +9,15 @@ from django.shortcuts import render
 from django.utils.deprecation import MiddlewareMixin
 
 from salesengine.http.errors import (
-    CONNECTION_ERRORS,
+    INVALID_REQUEST_ERRORS,
     INVALID_VALUE_ERRORS,
     DatabaseUnavailable,
     bad_request,
+    is_database_unavailable,
     log_database_unavailable,
 )
+
+logger = logging.getLogger(__name__)
 
 CHUNK_SIZE = 65_536  # bytes
 BODY_INCOMPLETE = "salesengine.body_incomplete"  # key in request.META, set if the rest of the body will never arrive
@@ -45,11 +49,14 @@ class DatabaseErrorMiddleware(MiddlewareMixin):
     """Show pages in the back office for invalid values and an unavailable database."""
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        if isinstance(exception, INVALID_VALUE_ERRORS):
+        if isinstance(exception, INVALID_REQUEST_ERRORS):
             return bad_request(request, exception)
-        if isinstance(exception, CONNECTION_ERRORS):
+        if is_database_unavailable(exception):
             log_database_unavailable(exception)
             page = render(request, "503.html", status=503)
             page["Retry-After"] = str(DatabaseUnavailable.wait)
             return page
+        if isinstance(exception, INVALID_VALUE_ERRORS) and request.method in {"GET", "HEAD"}:
+            logger.warning("The query string has an invalid value: %s", exception)
+            return bad_request(request, exception)
         return None

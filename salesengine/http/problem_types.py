@@ -161,10 +161,19 @@ DATABASE_UNAVAILABLE = ProblemType(
     "database-unavailable",
     503,
     "The database is unavailable",
-    "The database is not reachable or is overloaded, usually for a few seconds. Usually nothing was stored. If the"
-    " connection was lost during the commit, everything may have been stored.",
-    "Wait for the number of seconds in Retry-After, then send the same request again. With an Idempotency-Key or"
-    " EVENT_IDs no sale is stored twice.",
+    "The database is not reachable, is overloaded, or had to wait too long for another transaction, usually for a few"
+    " seconds. Nothing was stored.",
+    "Wait for the number of seconds in Retry-After, then send the same request again.",
+)
+OUTCOME_UNKNOWN = ProblemType(
+    "outcome-unknown",
+    503,
+    "It is unknown whether the sales were stored",
+    "The connection to the database was lost while the sales were being committed. Either all of them are stored, or"
+    " none.",
+    "If the request has an Idempotency-Key, or each of its events has an EVENT_ID, send the same request again after"
+    " the number of seconds in Retry-After: no sale is stored twice. Otherwise look for the sales first, with GET"
+    " /sales/{id_order}, because a second request may store them twice.",
 )
 TOOK_TOO_LONG = ProblemType(
     "took-too-long",

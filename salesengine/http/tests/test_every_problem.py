@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,6 +17,7 @@ import pytest
 from sales.ingest.schema import EXAMPLE
 from salesengine.http import problem_types as problems
 from salesengine.http.problem_types import PROBLEM_TYPES, ProblemType
+from salesengine.tests.proxy import serve_through_proxy
 from salesengine.tests.servers import connect_database, new_folder, new_key, serve
 
 SUCCESSES = {200, 201, 207}
@@ -280,6 +282,13 @@ def a_connection_that_dies_during_a_write(service):
         response = client.submit(service.post, [EXAMPLE])
         service.database.execute("SELECT pg_terminate_backend(%s)", [wait_for_process(service, "Lock")])
         return response.result()
+
+
+@expects(problems.OUTCOME_UNKNOWN)
+def a_connection_that_breaks_after_the_commit(service):
+    with serve_through_proxy(Path(service.database.info.host)) as (address, proxy):
+        proxy.cut_after(b"COMMIT")
+        return httpx.post(f"{address}/ingest", json=[EXAMPLE], timeout=30)
 
 
 @expects(problems.TOOK_TOO_LONG, pytest.mark.slow)  # takes 5 seconds
