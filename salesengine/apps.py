@@ -7,6 +7,9 @@ from django.conf import settings
 from django.core import checks
 
 from salesengine.environment import MEMORY_CACHE
+from salesengine.operations.database_checks import check_database
+
+checks.register(check_database, checks.Tags.database)
 
 
 class SalesEngineConfig(AppConfig):

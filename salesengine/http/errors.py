@@ -167,10 +167,10 @@ def log_database_unavailable(exc: BaseException) -> None:
     advice = "; give the sequence a higher MAXVALUE (ALTER SEQUENCE)" if state == SEQUENCE_USED_UP else ""
     logger.error("The database is unavailable: %s%s", str(exc).strip(), advice)
     if state.startswith(DEAD_CONNECTION_STATES) if state else not isinstance(_database_error(exc), PoolTimeout):
-        _drop_connections()
+        drop_connections()
 
 
-def _drop_connections() -> None:
+def drop_connections() -> None:
     """Close the unused connections of the pools now, and the used ones when they are returned.
 
     They are not tested first, because on a silent network each test would wait.

@@ -62,13 +62,18 @@ class Proxy:
                         (server if source is client else client).sendall(data)
 
 
+def production(url: str) -> dict[str, str]:
+    """Return the settings of a service on this database, whose API needs no key."""
+    settings = {"SECRET_KEY": "s" * 50, "ALLOWED_HOSTS": "127.0.0.1", "API_KEY_REQUIRED": "false"}
+    return settings | {"DATABASE_URL": url}
+
+
 @contextmanager
 def serve_through_proxy(socket_dir: Path, **settings: str) -> Iterator[tuple[str, Proxy]]:
     """Run the service on a database that runs already, through a proxy. Yields its address and the proxy."""
-    production = {"SECRET_KEY": "s" * 50, "ALLOWED_HOSTS": "127.0.0.1", "API_KEY_REQUIRED": "false"}
     with ExitStack() as stack:
         proxy = Proxy(socket_dir)
         stack.callback(proxy.close)
         folder = stack.enter_context(empty_folder())
-        address = stack.enter_context(serve(folder, DATABASE_URL=proxy.url, **production, **settings))
+        address = stack.enter_context(serve(folder, **production(proxy.url), **settings))
         yield address, proxy

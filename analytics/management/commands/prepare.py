@@ -12,11 +12,12 @@ from django.contrib.admin.models import ADDITION
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
-from django.db import OperationalError, connection, transaction
+from django.db import DEFAULT_DB_ALIAS, OperationalError, connection, transaction
 
 from sales.models import Sale
 from salesengine.accounts.audit_log import record_command
 from salesengine.accounts.models import APIKey
+from salesengine.operations.database_checks import check_database
 
 DEMO_SALES = 50_000
 LOCK = 0x50524550  # id of this command's advisory lock in PostgreSQL
@@ -42,6 +43,8 @@ class Command(BaseCommand):
             raise CommandError(f"Cannot use the database: {error}") from None
 
     def _prepare(self, demo: bool) -> None:
+        for error in check_database([DEFAULT_DB_ALIAS]):
+            raise CommandError(f"{error.msg[0].upper()}{error.msg[1:]} ({error.id}). {error.hint}")
         call_command("migrate", verbosity=0)
         self._create_admin()
         if settings.API_KEY_REQUIRED and not APIKey.objects.exists():
