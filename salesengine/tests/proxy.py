@@ -12,13 +12,14 @@ from salesengine.tests.servers import empty_folder, serve
 
 
 class Proxy:
-    """Pass connections on to a Unix socket. `silence` and `cut_after` break them."""
+    """Pass connections on to a Unix socket. its other methods break them."""
 
     def __init__(self, target: Path) -> None:
         self._target = str(target / f".s.PGSQL.{embedded.PORT}")
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._silent: set[int] = set()
         self._marker: bytes | None = None
+        self._cuts = True
         self._number = 0
         self.is_silent = False  # also towards new connections
         self.cuts = 0
@@ -31,7 +32,11 @@ class Proxy:
 
     def cut_after(self, marker: bytes) -> None:
         """Close the next connection on which a client sends `marker`, instead of passing on the response."""
-        self._marker = marker
+        self._marker, self._cuts = marker, True
+
+    def silence_after(self, marker: bytes) -> None:
+        """Pass nothing on any more on the next connection on which a client sends `marker`."""
+        self._marker, self._cuts = marker, False
 
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)  # ends accept()
@@ -56,10 +61,12 @@ class Proxy:
                     if source is server and is_cut:
                         self.cuts += 1
                         return
-                    if source is client and self._marker is not None and self._marker in data:
-                        self._marker, is_cut = None, True
                     if not self.is_silent and number not in self._silent:
                         (server if source is client else client).sendall(data)
+                    if source is client and self._marker is not None and self._marker in data:
+                        self._marker, is_cut = None, self._cuts
+                        if not is_cut:
+                            self._silent.add(number)
 
 
 def production(url: str) -> dict[str, str]:
