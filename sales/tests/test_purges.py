@@ -5,7 +5,7 @@ from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from sales.models import IdempotencyKey, RejectedEvent, Sale
@@ -59,6 +59,28 @@ class TestRejectedEvents:
             aged(rejected_event(), days=2)
 
         assert list(purging.purge(RejectedEvent, "received_at", timezone.now() - timedelta(days=1))) == [3, 3, 1]
+
+    @pytest.mark.parametrize("is_gone", [False, True])
+    def test_an_interrupted_purge_says_what_it_deleted(self, monkeypatch, is_gone):
+        def interrupted(*arguments):
+            yield 5
+            yield 2
+            raise OperationalError("gone") if is_gone else KeyboardInterrupt
+
+        def record(*arguments):
+            recorded.append(arguments)
+            if is_gone:
+                raise OperationalError("gone too")
+
+        recorded, errors = [], StringIO()
+        monkeypatch.setattr(purging, "purge", interrupted)
+        monkeypatch.setattr(purging, "record_command", record)
+
+        with pytest.raises(OperationalError if is_gone else KeyboardInterrupt, match="^gone$" if is_gone else None):
+            call_command("purge_rejected", "--older-than", "1d", stderr=errors)
+
+        assert errors.getvalue() == "Deleted 7 rejected events.\n"
+        assert len(recorded) == 1
 
     @pytest.mark.parametrize(
         "arguments", [[], ["--older-than", "soon"], ["--older-than", "90"], ["--older-than", "0d"]]

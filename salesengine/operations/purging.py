@@ -2,12 +2,13 @@
 
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.admin.models import DELETION
 from django.core.management.base import BaseCommand
-from django.db import connection, transaction
+from django.db import Error, connection, transaction
 from django.db.models import Model
 from django.utils import timezone
 from psycopg import sql
@@ -74,11 +75,17 @@ class PurgeCommand(BaseCommand):
         try:
             for number in purge(self.model, self.timestamp, before):
                 deleted += number
-        finally:  # an interrupted purge has deleted rows too
-            message = f"Deleted {counted(deleted, self.label)}."
-            if deleted:
-                record_command(self.model, message, DELETION)
+        except BaseException:  # an interrupted purge has deleted rows too
+            with suppress(Error):  # of a database that is gone; the first error says so
+                self._report(deleted)
+            raise
+        self._report(deleted)
+
+    def _report(self, deleted: int) -> None:
+        message = f"Deleted {counted(deleted, self.label)}."
         self.stderr.write(message, str)
+        if deleted:
+            record_command(self.model, message, DELETION)
 
 
 def purge(model: type[Model], timestamp: str, before: datetime) -> Iterator[int]:
