@@ -3,7 +3,7 @@
     .venv/bin/python -m benchmarks.totals_cost [--rounds N]
 
 One client waits for each response, so longer times mean more work. Whether a request updates the totals is random, so
-that other load on the machine affects both cases alike. About every 20,000 sales, a request also waits for a fold.
+that other load on the machine affects both cases alike. About every 20,000 sales, a fold runs beside the requests.
 
 The events are those of a marketplace with ten million sales a year, ordered by payment. In a smaller marketplace, a
 batch covers more days, so it needs more totals.

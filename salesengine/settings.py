@@ -90,7 +90,8 @@ reports_database = read_database("REPORTS_DATABASE_URL") if env("REPORTS_DATABAS
 # A short reconnect_timeout, so that each request tries to connect. The pool would otherwise wait longer and longer.
 pool_options = {"timeout": 3, "reconnect_timeout": 3, "connection_class": WritingConnection}
 DATABASES = {
-    "default": add_options(database, pool={"min_size": 1, "max_size": WEB_THREADS} | pool_options),
+    # One connection per thread that handles requests, and one for the thread that folds journals.
+    "default": add_options(database, pool={"min_size": 1, "max_size": WEB_THREADS + 1} | pool_options),
     # One connection per process that writes single events with a prepared statement. This costs the database half as
     # much as an unprepared statement on changing connections.
     "singles": {"TEST": {"MIRROR": "default"}}

@@ -165,9 +165,9 @@ def _store(
         new_ids, entry_ids = _store_few(events, ids, entries, connections[using])
     else:
         new_ids, entry_ids = _store_many(events, ids, entries)
-    # The sales are committed whatever happens to the folds: `robust` logs a failed one and runs the other.
-    transaction.on_commit(lambda: feedback_folding.fold_if_due(entry_ids), robust=True)
-    transaction.on_commit(lambda: country_folding.fold_if_due(new_ids), robust=True)
+    # On the alias that stored the sales: another one would take a connection from its pool, which may have none left.
+    transaction.on_commit(lambda: feedback_folding.fold_if_due(entry_ids), using, robust=True)
+    transaction.on_commit(lambda: country_folding.fold_if_due(new_ids), using, robust=True)
     return new_ids
 
 

@@ -1,7 +1,7 @@
 """The feedback's journal, and the folds that move its entries into totals.
 
 A journal entry holds what one batch adds to one category and day of payment. The writer stores it in the transaction
-that stores the sales. After the commit, every 256th entry starts a fold.
+that stores the sales. After the commit, every 256th entry requests a fold.
 """
 
 import datetime
@@ -15,6 +15,7 @@ from django.db.models import QuerySet
 from sales.models import DailyTotal, Total
 from sales.totals import ingest_minutes
 from sales.totals.figures import CategoryDay, Figures, Key, add_up
+from sales.totals.fold_thread import request_fold
 from sales.totals.isolation import try_fold_lock
 from salesengine.exact_json import encode_json
 
@@ -59,10 +60,15 @@ def journal_entries(figures: Mapping[CategoryDay, Figures] | Mapping[CategoryTot
 
 
 def fold_if_due(entry_ids: Iterable[int]) -> None:
-    """Fold if one of these new entries is a 256th, so that the journal stays short."""
+    """Request a fold if one of these new entries is a 256th, so that the journal stays short."""
     if any(entry_id % FOLD_INTERVAL == 0 for entry_id in entry_ids):
-        while fold() == FOLD_LIMIT:
-            pass
+        request_fold(fold_all)
+
+
+def fold_all() -> None:
+    """Move all journal entries into the totals, unless another session folds or holds folds back."""
+    while fold() == FOLD_LIMIT:
+        pass
 
 
 def fold() -> int:
