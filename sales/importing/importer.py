@@ -4,7 +4,7 @@ import hashlib
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -67,7 +67,8 @@ def import_file(
     """
     start, done = time.monotonic(), 0
     try:
-        with _exclusive_lock(file, options):
+        # A dry run must not make an import wait.
+        with nullcontext() if options.ingest.dry_run else _exclusive_lock(file, options):
             checkpoint, file_import = _resume(file, options)
             summary.before = checkpoint.lines
             with closing(prefetch(_validated(file.batches(checkpoint)))) as batches:

@@ -54,20 +54,19 @@ class WriteResult:
         return len(self.ids) - len(self.duplicates) - len(self.conflicts)
 
 
-def record_sales(events: Sequence[SaleEvent], sender: str = "", *, dry_run: bool = False) -> WriteResult:
+def record_sales(events: Sequence[SaleEvent], sender: str = "") -> WriteResult:
     """Store validated events and add them to the journals, in one transaction.
 
     Skips duplicates and conflicts; an EVENT_ID is stored once per `sender`. Unless the caller has a transaction open,
-    the sales are committed when this returns. A dry run finds duplicates and conflicts and stores no sale, but the
-    caller must roll back its transaction. Raises django.db.Error when the database refuses the sales or cannot be
-    reached. Then nothing is stored, unless the error's cause is UnansweredCommit.
+    the sales are committed when this returns. Raises django.db.Error when the database refuses the sales or cannot be
+    reached. Then nothing is stored, unless the cause of the error is UnansweredCommit.
     """
     if not any(event.get("EVENT_ID") for event in events):
-        return WriteResult(_store(events) if events and not dry_run else [0] * len(events))
+        return WriteResult(_store(events) if events else [])
     with transaction.atomic():
         ids, known = _claim_event_ids(events, sender)
         new = [index for index in range(len(events)) if index not in known]
-        if new and not dry_run:
+        if new:
             _store([events[index] for index in new], [ids[index] for index in new])
         conflicts = frozenset(index for index, known_id in known.items() if not known_id)
         duplicates = frozenset(known) - conflicts

@@ -12,7 +12,8 @@ from sales.importing.event_file import EventFile
 from sales.importing.formats import FORMATS, detect_format, open_file
 from sales.importing.importer import ImportOptions, ImportSummary, import_file
 from sales.importing.sources import STDIN, ImportFileError
-from sales.ingest.service import IngestOptions, dry_run_transaction
+from sales.ingest.dry_run import remembering
+from sales.ingest.service import IngestOptions
 from salesengine.exact_json import encode_json
 from salesengine.http.errors import InvalidInput
 from salesengine.operations.progress import progress
@@ -93,7 +94,8 @@ class Command(BaseCommand):
         try:
             with ExitStack() as stack:
                 opened = [(_open(stack, file), file.options) for file in files_to_import]
-                stack.enter_context(dry_run_transaction(dry_run))
+                if dry_run:
+                    stack.enter_context(remembering())
                 for file, import_options in opened:
                     self._import(file, import_options, summaries)
         except CommandError as error:
@@ -137,7 +139,8 @@ def _parse_arguments(
         raise CommandError("--delimiter must be one character, or tab.", returncode=2)
     if files.count(STDIN) > 1:
         raise CommandError("Standard input can be imported only once.", returncode=2)
-    ingest_options = IngestOptions(skip=options["on_error"] == "skip", dry_run=options["dry_run"])
+    dry_run = options["dry_run"]
+    ingest_options = IngestOptions(skip=options["on_error"] == "skip", dry_run=dry_run, remember=dry_run)
     files_to_import = []
     for file in files:
         file_format = options["format"] or detect_format(file)
