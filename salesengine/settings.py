@@ -58,6 +58,7 @@ API_KEY_REQUIRED = read_bool("API_KEY_REQUIRED", default=not IS_PRIVATE)
 INGEST_MAX_BYTES = read_int("INGEST_MAX_BYTES", default=10_000_000)
 INGEST_MAX_EXPANDED_BYTES = read_int("INGEST_MAX_EXPANDED_BYTES", default=20_000_000)
 INGEST_MAX_EVENTS = read_int("INGEST_MAX_EVENTS", default=50_000)
+SINGLES_TIMEOUT = read_int("SINGLES_TIMEOUT", default=30)
 RATE_LIMIT = parse_rate(env("RATE_LIMIT", default=""))
 CACHES = {"default": cache_config(env("CACHE_URL", default=""))}  # counts requests for RATE_LIMIT
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from django.conf import settings
 from django.db import connection, transaction
 from rest_framework import status
 
@@ -62,7 +63,7 @@ class BatchResult:
 
 
 # Concurrent requests with one event and no EVENT_ID share a commit. Such events never wait for a lock.
-singles: GroupCommit[SaleEvent, int] = GroupCommit(record_plain_sales, max_group_size=COPY_THRESHOLD)
+singles: GroupCommit[SaleEvent, int] = GroupCommit(record_plain_sales, COPY_THRESHOLD, settings.SINGLES_TIMEOUT)
 
 
 def ingest_batch(batch: Batch, body: bytes, context: BatchContext, key: str | None) -> IngestResponse:

@@ -92,7 +92,7 @@ class DatabaseUnavailable(ProblemException, problem=problems.DATABASE_UNAVAILABL
 
 
 class OutcomeUnknown(ProblemException, problem=problems.OUTCOME_UNKNOWN):
-    """The connection was lost during the commit, so the client should retry if that is safe."""
+    """The connection was lost during the commit, or the commit took too long. A retry may store the sales twice."""
 
     wait = DatabaseUnavailable.wait  # seconds, sent as Retry-After
 

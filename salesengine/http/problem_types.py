@@ -169,8 +169,8 @@ OUTCOME_UNKNOWN = ProblemType(
     "outcome-unknown",
     503,
     "It is unknown whether the sales were stored",
-    "The connection to the database was lost while the sales were being committed. Either all of them are stored, or"
-    " none.",
+    "The sales were being committed when the connection to the database was lost, or when the service had to stop"
+    " waiting. Either all of them are stored, or none.",
     "If the request has an Idempotency-Key, or each of its events has an EVENT_ID, send the same request again after"
     " the number of seconds in Retry-After: no sale is stored twice. Otherwise look for the sales first, with GET"
     " /sales/{id_order}, because a second request may store them twice.",

@@ -28,6 +28,7 @@ SETTINGS = {
     "INGEST_MAX_BYTES": "20000",
     "INGEST_MAX_EXPANDED_BYTES": "30000",
     "INGEST_MAX_EVENTS": "3",
+    "SINGLES_TIMEOUT": "2",
 }
 REPORTS = {
     "doubtful": '[[assertions]]\nrows = ">= 2"\n*/ SELECT 1 AS one',
@@ -289,6 +290,17 @@ def a_connection_that_breaks_after_the_commit(service):
     with serve_through_proxy(Path(service.database.info.host)) as (address, proxy):
         proxy.cut_after(b"COMMIT")
         return httpx.post(f"{address}/ingest", json=[EXAMPLE], timeout=30)
+
+
+@expects(problems.OUTCOME_UNKNOWN, pytest.mark.slow)  # takes 7 seconds
+def a_single_event_whose_group_takes_too_long(service):
+    with slow_inserts(service, 2), ThreadPoolExecutor(2) as clients:
+        clients.submit(service.post, EXAMPLE)
+        wait_for_process(service, "PgSleep")
+        time.sleep(0.5)
+        clients.submit(service.post, EXAMPLE)  # leads the next group, which takes 4 seconds
+        time.sleep(0.5)
+        return service.post(EXAMPLE)
 
 
 @expects(problems.TOOK_TOO_LONG, pytest.mark.slow)  # takes 5 seconds
