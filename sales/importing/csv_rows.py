@@ -1,4 +1,8 @@
-"""Read CSV: RFC 4180 in UTF-8, with a header. An empty cell is null where the field may be null."""
+"""Read CSV: RFC 4180 in UTF-8, with a header. An empty cell is null where the field may be null.
+
+RFC 4180 lets the last line end without a line break. Here it must have one, because 68589 may be the beginning of
+685892.99 in a file that is cut off.
+"""
 
 import csv
 import io
@@ -84,6 +88,11 @@ class _DecodedLines:
         if self.lines.chunk_size - self.row_start > MAX_LINE:
             raise ImportFileError(
                 f"has a row of more than {MAX_LINE:,} bytes, which extends to line {self.lines.line_number:,}"
+            )
+        if not line.endswith((b"\n", b"\r")):
+            raise ImportFileError(
+                f"has no line break at the end of line {self.lines.line_number:,}, its last, so it may be cut off. "
+                "Import the complete file. If this is the complete file, add a line break to its end"
             )
         if self.lines.line_number == 1:
             line = line.removeprefix(BOM)

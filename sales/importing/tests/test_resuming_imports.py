@@ -116,6 +116,20 @@ def test_a_batch_is_stored_together_with_its_checkpoint(path, monkeypatch):
     assert FileImport.objects.get().accepted == 10
 
 
+@pytest.mark.parametrize("on_error", ["stop", "skip"])
+def test_a_csv_file_that_was_cut_off_is_continued_with_the_whole_file(tmp_path, on_error):
+    file, whole = tmp_path / "a.csv", csv_text(events(0, 6, REVENUE="685892.99"))
+    file.write_text(whole[:-4])
+
+    with failing(1, "has no line break at the end of line 7, its last", "add a line break to its end."):
+        import_sales(file, "--on-error", on_error)
+    file.write_text(whole)
+    import_sales(file, "--on-error", on_error)
+
+    assert stored_orders() == orders(range(6))
+    assert {str(sale.revenue) for sale in Sale.objects.all()} == {"685892.99"}
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_file_that_another_process_is_importing_is_refused(path, monkeypatch):
     monkeypatch.setattr(importer, "LOCK_TIMEOUT", 0.3)

@@ -28,8 +28,8 @@ examples:
 
 columns:
   Columns are named after the fields of POST /ingest, in upper or lower case. --map renames a column, or drops it when
-  no field is named. In CSV, an empty cell means that BRAND, CATEGORY or EVENT_ID is missing. In Parquet, ids may be
-  integers.
+  no field is named. In CSV, an empty cell means that BRAND, CATEGORY or EVENT_ID is missing, and the last line must
+  have a line break: without one, the file may be cut off. In Parquet, ids may be integers.
 
 importing again:
   A file is imported once, even under another name. Run the command again after a failure, and it continues at the last
