@@ -258,7 +258,7 @@ def test_standard_input_resumes_at_a_checkpoint_although_it_cannot_be_rewound(wr
 
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(Pipe(compress(text)), encoding="ascii"))
     with open_file("-", "csv", ColumnMapping(), ",") as opened:
-        assert opened.identity() == f"{HEADER}\n{ROW}\n".encode()
+        assert len(opened.prefixes()) == 7  # 1, 2, 4, ... 64 rows
         assert opened.latest_checkpoint([unknown, first.end]) == first.end
         assert [batch.end for batch in opened.batches(first.end)] == [batch.end for batch in rest]
 

@@ -1,13 +1,18 @@
 """A file is imported once, and an import that failed continues at its last checkpoint."""
 
 import gzip
+from contextlib import contextmanager
+from threading import Event
 
 import pytest
-from django.db import connection
 
 from sales.importing import importer
+from sales.importing.columns import ColumnMapping
+from sales.importing.formats import open_file
 from sales.importing.tests.imports import csv_text, events, failing, import_sales, ndjson, orders, stored_orders
+from sales.ingest.service import IngestOptions
 from sales.models import FileImport, Sale
+from sales.totals.tests.threads import together
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("small_batches")]
 
@@ -130,30 +135,51 @@ def test_a_csv_file_that_was_cut_off_is_continued_with_the_whole_file(tmp_path, 
     assert {str(sale.revenue) for sale in Sale.objects.all()} == {"685892.99"}
 
 
+@contextmanager
+def importing_elsewhere(path, sender="files"):
+    """Hold the lock of an import of this file in another thread."""
+    locked, ended = Event(), Event()
+
+    def import_slowly():
+        options = importer.ImportOptions(sender, "", IngestOptions())
+        with open_file(str(path), "ndjson", ColumnMapping(), ",") as file, importer._exclusive_lock(file, options):
+            locked.set()
+            assert ended.wait(30)
+
+    with together((import_slowly,)):
+        assert locked.wait(10)
+        try:
+            yield
+        finally:
+            ended.set()
+
+
 @pytest.mark.django_db(transaction=True)
-def test_a_file_that_another_process_is_importing_is_refused(path, monkeypatch):
+@pytest.mark.parametrize("lines", [(10, 10), (1, 2), (10, 1), (2, 100)])
+def test_a_file_that_another_process_is_importing_is_refused_even_if_it_has_grown(path, tmp_path, monkeypatch, lines):
     monkeypatch.setattr(importer, "LOCK_TIMEOUT", 0.3)
-    path.write_text(ndjson(events(0, 10)))
-    other = connection.copy()
-    other.inc_thread_sharing()
-    call_lock_function, locked = importer._call_lock_function, []
+    elsewhere = tmp_path / "elsewhere.ndjson"
+    elsewhere.write_text(ndjson(events(0, lines[0])))
+    path.write_text(ndjson(events(0, lines[1])))
 
-    def lock_elsewhere_first(statement, parameters):
-        if not locked:
-            with other.cursor() as cursor:
-                cursor.execute(statement, parameters)
-            locked.append(parameters)
-        return call_lock_function(statement, parameters)
-
-    monkeypatch.setattr(importer, "_call_lock_function", lock_elsewhere_first)
-    try:
+    with importing_elsewhere(elsewhere):
         with failing(1, "is already being imported by another process"):
             import_sales(path)
-    finally:
-        with other.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_unlock_all()")
-        other.close()
-    assert not Sale.objects.exists()
+        assert not Sale.objects.exists()
+        import_sales(path, "--sender", "shop")
 
     import_sales(path)
-    assert Sale.objects.count() == 10
+    assert Sale.objects.count() == 2 * lines[1]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_files_that_begin_with_the_same_lines_are_imported_at_the_same_time(path, tmp_path, monkeypatch):
+    monkeypatch.setattr(importer, "LOCK_TIMEOUT", 0.3)
+    elsewhere = tmp_path / "elsewhere.ndjson"
+    elsewhere.write_text(ndjson(events(0, 10)))
+    path.write_text(ndjson(events(0, 3), events(20, 30)))
+
+    with importing_elsewhere(elsewhere):
+        import_sales(path)
+
+    assert Sale.objects.count() == 13
