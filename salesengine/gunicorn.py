@@ -10,6 +10,7 @@ import time
 from functools import partial
 
 from gunicorn.arbiter import Arbiter
+from gunicorn.http.message import Request
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from salesengine import settings
@@ -88,3 +89,8 @@ def when_ready(server: Arbiter) -> None:
     create_key = CREATE_KEY.format(python=sys.executable) if settings.API_KEY_REQUIRED else ""
     sys.stdout.write(WELCOME.format(url=url, create_key=create_key, key=key, event=json.dumps(EXAMPLE)))
     sys.stdout.flush()
+
+
+def pre_request(worker: Worker, request: Request) -> None:
+    """Let the application announce that the connection closes: salesengine.http.middleware.UnreadBodyMiddleware."""
+    request.body.force_close = request.force_close

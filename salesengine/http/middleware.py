@@ -24,25 +24,34 @@ BODY_INCOMPLETE = "salesengine.body_incomplete"  # key in request.META, set if t
 
 
 class UnreadBodyMiddleware(MiddlewareMixin):
-    """Read the rest of the body of a rejected request.
+    """Read the rest of the body of a request that was answered without it, or announce that the connection closes.
 
-    With unread data the server would close the connection, on which the client may already have sent its next request.
+    The server closes a connection with unread data, on which the client may already have sent its next request.
     """
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
-        if response.status_code >= 400 and BODY_INCOMPLETE not in request.META:
-            discard_body(request)
+        if BODY_INCOMPLETE in request.META or not discard_body(request):
+            # Set in salesengine/gunicorn.py. Servers ignore the header Connection of an application (PEP 3333).
+            announce_close = getattr(request.META["wsgi.input"], "force_close", None)
+            if announce_close is not None:
+                announce_close()
         return response
 
 
-def discard_body(request: HttpRequest) -> None:
-    """Read and discard the rest of the body, up to INGEST_MAX_BYTES."""
+def discard_body(request: HttpRequest) -> bool:
+    """Read and discard the rest of the body, up to INGEST_MAX_BYTES. Return whether that was all of it."""
     content_length = int(request.META.get("CONTENT_LENGTH") or 0)
     stream = request.META["wsgi.input"] if "HTTP_TRANSFER_ENCODING" in request.META else request._stream
-    remaining = settings.INGEST_MAX_BYTES if content_length <= settings.INGEST_MAX_BYTES else 0
+    if content_length > settings.INGEST_MAX_BYTES:
+        return False
+    remaining = settings.INGEST_MAX_BYTES + 1
     with suppress(Exception):  # each WSGI server raises its own exceptions for an incomplete body
-        while remaining > 0 and (chunk := stream.read(min(remaining, CHUNK_SIZE))):
+        while remaining > 0:
+            chunk = stream.read(min(remaining, CHUNK_SIZE))
+            if not chunk:
+                return True
             remaining -= len(chunk)
+    return False
 
 
 class DatabaseErrorMiddleware(MiddlewareMixin):
