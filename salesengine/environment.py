@@ -35,11 +35,13 @@ def read_bool(name: str, default: bool) -> bool:
     return BOOLEANS[text]
 
 
-def read_int(name: str, default: int) -> int:
-    """Read a whole number from 0 up."""
+def read_int(name: str, default: int, minimum: int = 0) -> int:
+    """Read a whole number from `minimum` up."""
     text = env(name, default=str(default))
     if not text.strip().isdecimal():
         raise ImproperlyConfigured(f"{name} is {text!r}, but must be a whole number")
+    if int(text) < minimum:
+        raise ImproperlyConfigured(f"{name} is {text}, but must be at least {minimum}")
     return int(text)
 
 

@@ -48,8 +48,8 @@ for name, value in (("SECRET_KEY", SECRET_KEY), ("ALLOWED_HOSTS", ALLOWED_HOSTS)
 
 HOST = env("HOST", default="127.0.0.1")
 PORT = read_int("PORT", default=8000)
-WEB_CONCURRENCY = read_int("WEB_CONCURRENCY", default=2)
-WEB_THREADS = read_int("WEB_THREADS", default=16)
+WEB_CONCURRENCY = read_int("WEB_CONCURRENCY", default=2, minimum=1)
+WEB_THREADS = read_int("WEB_THREADS", default=16, minimum=1)
 
 # API
 
@@ -64,7 +64,7 @@ CACHES = {"default": cache_config(env("CACHE_URL", default=""))}  # counts reque
 
 # Reports
 
-REPORTS_TIMEOUT = read_int("REPORTS_TIMEOUT", default=60)
+REPORTS_TIMEOUT = read_int("REPORTS_TIMEOUT", default=60, minimum=1)
 SQL_DIR = Path(env("SQL_DIR", default="") or BASE_DIR / "sql").resolve()
 
 # Database
@@ -197,7 +197,7 @@ AXES_VERBOSE = False
 
 # A session lasts a working day, counted from the login and not from the last request. So pages need not write to the
 # database, and a stolen cookie expires. Closing the browser does not end it, because phones close browsers constantly.
-SESSION_COOKIE_AGE = 60 * 60 * read_int("SESSION_HOURS", default=12)
+SESSION_COOKIE_AGE = 60 * 60 * read_int("SESSION_HOURS", default=12, minimum=1)
 
 # Back office
 
