@@ -35,8 +35,8 @@ def load_everything() -> None:
     _ = get_resolver().url_patterns
     [engine] = engines.all()
     assert isinstance(engine, DjangoTemplates)
-    for folder in (*engine.dirs, *get_app_template_dirs("templates")):
-        for path in Path(folder).rglob("*.html"):
+    for folder in map(Path, map(str, (*engine.dirs, *get_app_template_dirs("templates")))):
+        for path in folder.rglob("*.html"):
             with suppress(TemplateSyntaxError):  # templates of parts that are not installed
                 engine.get_template(str(path.relative_to(folder)))
 
