@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from django.db import connection
 
@@ -18,7 +19,8 @@ def request_fold(fold: Callable[[], object]) -> None:
     """Run the fold soon. A fold that is requested already runs once."""
     if fold not in _requested:
         _requested.add(fold)
-        executor.submit(_run, fold)
+        with suppress(RuntimeError):  # the process is ending; another process folds these entries
+            executor.submit(_run, fold)
 
 
 def _run(fold: Callable[[], object]) -> None:

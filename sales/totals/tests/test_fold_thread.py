@@ -17,8 +17,9 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sing
 @pytest.fixture(autouse=True)
 def folded_at_once():
     """Let folds run in their thread, as in the service, and wait for them at the end."""
+    executor = fold_thread.executor
     yield
-    wait_for_folds()
+    executor.submit(int).result(timeout=30)
 
 
 def wait_for_folds():
@@ -57,3 +58,12 @@ def test_a_single_event_needs_only_its_own_connection(api, event):
         assert post(api, event).status_code == 201
 
     assert Sale.objects.count() == 1
+
+
+def test_a_process_that_is_ending_stores_sales_without_folding_them(api, event, monkeypatch):
+    ended = ThreadPoolExecutor(1)
+    ended.shutdown()
+    monkeypatch.setattr(fold_thread, "executor", ended)
+    monkeypatch.setattr(fold_thread, "_requested", set())
+
+    assert post(api, event).status_code == 201
