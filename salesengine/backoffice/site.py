@@ -1,16 +1,19 @@
 """The admin site: unfold's, with the second factor page, our own search, and a page for users without permissions."""
 
+from functools import partial
 from typing import Any
 
 from django.contrib.admin import AdminSite
 from django.contrib.auth.models import User
+from django.contrib.auth.views import PasswordChangeView
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from unfold.sites import UnfoldAdminSite
 
 from salesengine.accounts.audit_log import record_change
+from salesengine.accounts.login import OwnPasswordChangeForm
 
 MAX_RESULTS = 100
 
@@ -43,8 +46,13 @@ class BackOfficeSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no ty
         template = "unfold/helpers/command_results.html" if is_extended else "unfold/helpers/search_results.html"
         return TemplateResponse(request, template, context, headers={"HX-Trigger": "search"})
 
-    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        response: HttpResponse = super().password_change(request, extra_context)
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
+        view = PasswordChangeView.as_view(
+            form_class=partial(OwnPasswordChangeForm, request),
+            success_url=reverse("admin:password_change_done"),
+            extra_context=self.each_context(request) | (extra_context or {}),
+        )
+        response = view(request)
         if response.status_code == 302 and isinstance(request.user, User):
             record_change(request.user, request.user, "Changed their own password.")
         return response
