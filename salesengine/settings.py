@@ -169,6 +169,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "salesengine.accounts.login.StaffBackend"]
+SECOND_FACTOR_REQUIRED = read_list("SECOND_FACTOR_REQUIRED", default=[])  # names of groups, or "all"
 OTP_TOTP_ISSUER = "Sales Engine"  # the name of the service in the authenticator app
 
 # See salesengine/accounts/lockout.py.

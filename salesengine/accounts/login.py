@@ -3,6 +3,9 @@
 Between the two, the session is anonymous and names the user whose password was right, for a few minutes. A session that
 has not passed the second factor is anonymous, in the back office and in the API. This check costs no query: the device
 is read together with the user, and the session names the device whose code it passed.
+
+SECOND_FACTOR_REQUIRED demands a second factor of all staff or of groups. Those who lack one are anonymous everywhere
+except on the page that turns it on.
 """
 
 import time
@@ -11,11 +14,13 @@ from functools import partial
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import AnonymousUser, User
-from django.db.models import OuterRef, Subquery
+from django.db.models import Exists, OuterRef, Subquery, Value
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.crypto import constant_time_compare
 from django.utils.functional import SimpleLazyObject
 from django_otp import DEVICE_ID_SESSION_KEY
@@ -29,10 +34,11 @@ from salesengine.accounts.lockout import check_secret, take_back
 
 PENDING = "pending_login"  # the session's key for the user whose password was right
 PENDING_SECONDS = 5 * 60
+ALL_STAFF = "all"  # in SECOND_FACTOR_REQUIRED, among the names of groups
 
 
 class StaffBackend(ModelBackend):
-    """Read a session's user together with the device of their second factor."""
+    """Read a session's user together with the device of their second factor, and whether they must have one."""
 
     def authenticate(
         self, request: Any, username: str | None = None, password: str | None = None, **kwargs: Any
@@ -44,8 +50,17 @@ class StaffBackend(ModelBackend):
 
     def get_user(self, user_id: int) -> User | None:
         device = TOTPDevice.objects.filter(user=OuterRef("pk"), confirmed=True).values("pk")[:1]
-        user = User.objects.annotate(second_factor=Subquery(device)).filter(pk=user_id).first()
+        groups = User.groups.through.objects.filter(
+            user=OuterRef("pk"), group__name__in=settings.SECOND_FACTOR_REQUIRED
+        )
+        must_have = Value(True) if ALL_STAFF in settings.SECOND_FACTOR_REQUIRED else Exists(groups)
+        users = User.objects.annotate(second_factor=Subquery(device), must_have_second_factor=must_have)
+        user = users.filter(pk=user_id).first()
         return user if user is not None and self.user_can_authenticate(user) else None
+
+
+class LacksSecondFactor(AnonymousUser):
+    """A user who has logged in, but must turn the second factor on before anything else."""
 
 
 class SecondFactorMiddleware:
@@ -67,7 +82,9 @@ def _verified_user(request: HttpRequest, user: User | AnonymousUser) -> User | A
     if device is not None:
         has_passed = request.session.get(DEVICE_ID_SESSION_KEY) == TOTPDevice(pk=device).persistent_id
         return user if has_passed else AnonymousUser()
-    return user
+    if not getattr(user, "must_have_second_factor", False):
+        return user
+    return user if request.path in {reverse("admin:second_factor"), reverse("admin:logout")} else LacksSecondFactor()
 
 
 def login_form(request: HttpRequest, **options: Any) -> forms.Form:

@@ -123,5 +123,8 @@ def _is_valid_proof(user: User, proof: str) -> bool:
 
 
 def _page(request: HttpRequest, **context: object) -> HttpResponse:
-    shared = admin.site.each_context(request) | {"title": "Second factor", "crumbs": []}
+    is_required = getattr(request.user, "must_have_second_factor", False)
+    shared = admin.site.each_context(request) | {"title": "Second factor", "crumbs": [], "is_required": is_required}
+    if is_required and "is_on" not in context:  # all other pages lead back to this one
+        shared |= {"sidebar_navigation": [{"items": []}], "account_links": []}
     return TemplateResponse(request, "admin/second_factor.html", shared | context)

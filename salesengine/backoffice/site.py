@@ -7,13 +7,13 @@ from django.contrib.admin import AdminSite
 from django.contrib.auth.models import User
 from django.contrib.auth.views import PasswordChangeView
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from unfold.sites import UnfoldAdminSite
 
 from salesengine.accounts.audit_log import record_change
-from salesengine.accounts.login import OwnPasswordChangeForm
+from salesengine.accounts.login import LacksSecondFactor, OwnPasswordChangeForm
 
 MAX_RESULTS = 100
 
@@ -23,6 +23,12 @@ class BackOfficeSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no ty
         from salesengine.backoffice.second_factor_page import second_factor_page  # it imports the site
 
         return [path("second-factor/", self.admin_view(second_factor_page), name="second_factor")]
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if request.method == "GET" and isinstance(request.user, LacksSecondFactor):
+            return HttpResponseRedirect(reverse("admin:second_factor"))
+        response: HttpResponse = super().login(request, extra_context)
+        return response
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if not request.user.get_all_permissions():
