@@ -1,5 +1,6 @@
 """The admin site: unfold's, with the second factor page, our own search, and a page for users without permissions."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -23,6 +24,11 @@ class BackOfficeSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no ty
         from salesengine.backoffice.second_factor_page import second_factor_page  # it imports the site
 
         return [path("second-factor/", self.admin_view(second_factor_page), name="second_factor")]
+
+    def admin_view(self, view: Callable[..., HttpResponse], cacheable: bool = False) -> Callable[..., HttpResponse]:
+        """Forbid browsers to store any page. Django lets them store those on which users change their password."""
+        protected: Callable[..., HttpResponse] = super().admin_view(view)
+        return protected
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if request.method == "GET" and isinstance(request.user, LacksSecondFactor):
