@@ -74,6 +74,15 @@ def no_cached_keys() -> None:
 
 
 @pytest.fixture(autouse=True)
+def folded_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each write wait for the folds that it requests, so that every run of a test finds the same totals."""
+    from sales.totals import fold_thread
+
+    submit = fold_thread.executor.submit
+    monkeypatch.setattr(fold_thread.executor, "submit", lambda *arguments: submit(*arguments).result())
+
+
+@pytest.fixture(autouse=True)
 def closed_singles(request: Any) -> Iterator[None]:
     """Close the connection for single events after each test that may use it, so that the database can be dropped.
 
@@ -89,7 +98,7 @@ def closed_singles(request: Any) -> Iterator[None]:
 
 @pytest.fixture
 def api() -> APIClient:
-    """Return an API client without credentials, which the local posture accepts."""
+    """Return an API client without credentials, which local mode accepts."""
     return APIClient()
 
 
@@ -110,13 +119,13 @@ def server_dir() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def server(server_dir: Path) -> Iterator[str]:
-    """Run the service with its default settings. Yields its address."""
-    with serve(server_dir) as address:
-        yield address
+    """Run the service with its default settings. Yields its URL."""
+    with serve(server_dir) as url:
+        yield url
 
 
 @pytest.fixture
 def start_server() -> Iterator[Callable[..., str]]:
-    """Yield a function that runs the service with the given settings on a new database and returns its address."""
+    """Yield a function that runs the service with the given settings on a new database and returns its URL."""
     with ExitStack() as servers:
         yield lambda **settings: servers.enter_context(serve(servers.enter_context(new_folder()), **settings))

@@ -33,7 +33,7 @@ def sales(**filters: str) -> str:
 
 
 def pages() -> dict[str, str]:
-    """Return the addresses of the measured pages by name, with values from the loaded sales."""
+    """Return the URLs of the measured pages by name, with values from the loaded sales."""
     from django.db.models import Count
 
     from sales.models import Sale
@@ -135,15 +135,15 @@ def measure(rounds: int) -> dict[str, tuple[float, int]]:
     get = browser()
     times: dict[str, list[float]] = {}
     queries: dict[str, int] = {}
-    addresses = pages()
+    urls = pages()
     for number in range(rounds + 1):
-        for name, address in addresses.items():
+        for name, url in urls.items():
             start = time.perf_counter()
-            get(address)
+            get(url)
             if number:  # the first round is a warm-up
                 times.setdefault(name, []).append((time.perf_counter() - start) * 1000)
-    for name, address in addresses.items():
-        queries[name] = count_queries(lambda address=address: get(address))
+    for name, url in urls.items():
+        queries[name] = count_queries(lambda url=url: get(url))
     return {name: (median(page_times), queries[name]) for name, page_times in times.items()}
 
 
@@ -157,10 +157,10 @@ def browser() -> Callable[[str], None]:
     client = Client(SERVER_NAME="localhost")
     client.force_login(user)
 
-    def get(address: str) -> None:
-        response = client.get(address)
+    def get(url: str) -> None:
+        response = client.get(url)
         if response.status_code != 200:
-            raise RuntimeError(f"{address} returned {response.status_code}")
+            raise RuntimeError(f"{url} returned {response.status_code}")
 
     return get
 

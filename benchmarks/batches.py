@@ -10,6 +10,7 @@ from statistics import median
 
 from benchmarks import raw_copy
 from benchmarks.service import Service, note, service
+from sales.totals.isolation import FOLD_LOCK
 
 CLIENTS = 2
 BATCH = 5_000
@@ -70,18 +71,20 @@ class BatchesBench:
         self.database.execute(f"DROP INDEX {', '.join(name for (name,) in names)}")
 
     def _restore(self) -> None:
+        self.database.execute("SELECT pg_advisory_lock(%s)", [FOLD_LOCK])  # waits for a fold of the run before
         self.database.execute(f"TRUNCATE {', '.join(TABLES)}")
         for table in TABLES:
             self.database.execute(f"INSERT INTO {table} OVERRIDING SYSTEM VALUE TABLE {table}_before")
         for table in TABLES:
             self.database.execute(f"VACUUM ANALYZE {table}")
+        self.database.execute("SELECT pg_advisory_unlock(%s)", [FOLD_LOCK])
         self.database.execute("CHECKPOINT")
 
-    def post_to(self, address: str) -> Callable[[int], None]:
+    def post_to(self, path: str) -> Callable[[int], None]:
         def post(client: int) -> None:
             connection = self.measured.connect()
             for body in _share(self.bodies, client):
-                _post(connection, address, body, self.headers)
+                _post(connection, path, body, self.headers)
             connection.close()
 
         return post
@@ -96,12 +99,12 @@ def _share(batches: Sequence[bytes], client: int) -> Sequence[bytes]:
     return batches[client::CLIENTS]
 
 
-def _post(connection: http.client.HTTPConnection, address: str, body: bytes, headers: dict[str, str]) -> None:
-    connection.request("POST", address, body, headers)
+def _post(connection: http.client.HTTPConnection, path: str, body: bytes, headers: dict[str, str]) -> None:
+    connection.request("POST", path, body, headers)
     response = connection.getresponse()
     content = response.read()
     if response.status != 201 or json.loads(content)["accepted"] != BATCH:
-        raise RuntimeError(f"{address} returned {response.status}: {content[:500]!r}")
+        raise RuntimeError(f"{path} returned {response.status}: {content[:500]!r}")
 
 
 def report(rates: dict[str, list[float]]) -> None:

@@ -23,20 +23,20 @@ def main(many: int = MANY) -> None:
         measured.manage("verify_feedback")
         many_times = measure(measured)
     print(f"{'median of ' + format(ROUNDS, ','):<28}{FEW:>14,} sales{many:>14,} sales")
-    for address in few_times:
-        print(f"{address:<28}{few_times[address] * 1000:>17.2f} ms{many_times[address] * 1000:>17.2f} ms")
+    for path in few_times:
+        print(f"{path:<28}{few_times[path] * 1000:>17.2f} ms{many_times[path] * 1000:>17.2f} ms")
     print(f"feedback, many / few sales   {many_times['/feedback'] / few_times['/feedback']:.2f}")
     print(f"feedback / nothing           {many_times['/feedback'] / many_times['/nothing']:.2f}")
 
 
 def measure(measured: Service) -> dict[str, float]:
     """Return the median time of each endpoint in seconds. The endpoints take turns."""
-    addresses = ("/nothing", "/feedback")
+    paths = ("/nothing", "/feedback")
     with measured.serving():
         connection = measured.connect()
-        times = [[seconds(connection, address) for address in addresses] for _ in range(ROUNDS + 200)]
+        times = [[seconds(connection, path) for path in paths] for _ in range(ROUNDS + 200)]
         connection.close()
-    return dict(zip(addresses, map(median, zip(*times[200:], strict=True)), strict=True))  # the first 200 are a warm-up
+    return dict(zip(paths, map(median, zip(*times[200:], strict=True)), strict=True))  # the first 200 are a warm-up
 
 
 if __name__ == "__main__":

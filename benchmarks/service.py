@@ -18,6 +18,7 @@ import psycopg
 from salesengine.embedded import server as embedded
 
 ROOT = Path(__file__).resolve().parents[1]
+GUNICORN = str(Path(sys.executable).with_name("gunicorn"))
 
 
 class Service:
@@ -57,7 +58,7 @@ class Service:
     @contextmanager
     def serving(self) -> Iterator[psutil.Process]:
         """Run gunicorn, which also keeps the database running. Yield its main process."""
-        command = [sys.executable, "-m", "gunicorn", "--config", "python:salesengine.gunicorn", "salesengine.wsgi"]
+        command = [sys.executable, GUNICORN, "--config", "python:salesengine.gunicorn", "salesengine.wsgi"]
         gunicorn = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=subprocess.DEVNULL)
         try:
             self._wait_until_ready()
@@ -103,15 +104,15 @@ def service(**settings: str) -> Iterator[Service]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def seconds(connection: http.client.HTTPConnection, address: str) -> float:
+def seconds(connection: http.client.HTTPConnection, path: str) -> float:
     """Return how many seconds one GET takes, from the request to the last byte of the response."""
     start = time.perf_counter()
-    connection.request("GET", address)
+    connection.request("GET", path)
     response = connection.getresponse()
     response.read()
     elapsed = time.perf_counter() - start
     if response.status != 200:
-        raise RuntimeError(f"{address} returned {response.status}")
+        raise RuntimeError(f"{path} returned {response.status}")
     return elapsed
 
 

@@ -8,7 +8,7 @@ from benchmarks.drf import DRFView
 from sales.api.parameters import parse_ingest_options
 from sales.ingest.bodies import read_batch
 from sales.ingest.schema import stored_sale, validate_events
-from salesengine.http.renderers import encode_json
+from salesengine.exact_json import encode_json
 
 
 class NothingView(APIView):

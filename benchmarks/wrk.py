@@ -79,11 +79,11 @@ class Wrk:
             for line in lines:
                 templates.write(json.dumps(json.loads(line) | dict.fromkeys(ID_FIELDS, ANY_ID)) + "\n")
 
-    def post(self, address: str, clients: int, seconds: int) -> LoadResult:
+    def post(self, path: str, clients: int, seconds: int) -> LoadResult:
         command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--timeout", f"{TIMEOUT}s", "-s", self.script]
         seed = str(time_ns() % 2**31)
         before = getrusage(RUSAGE_CHILDREN)
-        arguments = [*command, self.origin + address, "--", self.templates, self.key, seed]
+        arguments = [*command, self.origin + path, "--", self.templates, self.key, seed]
         output = subprocess.run(arguments, capture_output=True, text=True, check=True).stdout
         after = getrusage(RUSAGE_CHILDREN)
         used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

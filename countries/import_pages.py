@@ -89,7 +89,7 @@ class ImportExport(ImportExportMixin):  # type: ignore[misc]
     def import_action(self, request: HttpRequest, **options: Any) -> TemplateResponse:
         """Show the form. After an upload, show the errors of the file, or the preview of its changes."""
         response: TemplateResponse = super().import_action(request, **options)
-        crumbs = [{"title": "Countries", "address": reverse("admin:countries_country_changelist")}]
+        crumbs = [{"title": "Countries", "url": reverse("admin:countries_country_changelist")}]
         added = {"title": "Import countries", "crumbs": crumbs, "columns": HEADER, "max_shown": MAX_SHOWN}
         response.context_data = (response.context_data or {}) | added
         return response

@@ -8,7 +8,7 @@ from operator import attrgetter
 from django.db import connection, transaction
 
 from countries.models import Country
-from salesengine.http.renderers import encode_json
+from salesengine.exact_json import encode_json
 
 
 @dataclass(frozen=True)

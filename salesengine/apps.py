@@ -9,11 +9,14 @@ from django.core import checks
 from django.db import DatabaseError
 
 from salesengine.environment import MEMORY_CACHE
+from salesengine.operations.database_checks import check_database
+
+checks.register(check_database, checks.Tags.database)
 
 
 class SalesEngineConfig(AppConfig):
     name = "salesengine"
-    verbose_name = "API access"
+    verbose_name = "Access"
 
 
 @checks.register
@@ -34,7 +37,7 @@ def check_rate_limit(**_: Any) -> list[checks.CheckMessage]:
 
 @checks.register(checks.Tags.database)
 def check_required_groups(databases: Sequence[str] | None = None, **_: Any) -> list[checks.CheckMessage]:
-    """Find with salesengine.E001 groups in SECOND_FACTOR_REQUIRED that do not exist, as after a typo."""
+    """Find with salesengine.E004 groups in SECOND_FACTOR_REQUIRED that do not exist, as after a typo."""
     from django.contrib.auth.models import Group
 
     names = set(settings.SECOND_FACTOR_REQUIRED) - {"all"}
@@ -45,6 +48,6 @@ def check_required_groups(databases: Sequence[str] | None = None, **_: Any) -> l
     except DatabaseError:  # before the first migration
         return []
     return [
-        checks.Error(f"SECOND_FACTOR_REQUIRED names a group that does not exist: {name}.", id="salesengine.E001")
+        checks.Error(f"SECOND_FACTOR_REQUIRED names a group that does not exist: {name}.", id="salesengine.E004")
         for name in sorted(missing)
     ]

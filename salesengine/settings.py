@@ -1,7 +1,7 @@
 """Settings, read from the environment and from `.env`. `.env.example` explains each one.
 
-The posture follows DATABASE_URL. Without it, the posture is local: embedded database, generated secret key, open API on
-loopback. With it, the posture is production: secrets are required, the API requires keys, cookies require TLS.
+The mode follows DATABASE_URL. Without it, the mode is local: embedded database, generated secret key, open API on
+loopback. With it, the mode is production: secrets are required, the API requires keys, cookies require TLS.
 """
 
 import sys
@@ -13,6 +13,7 @@ from typing import Any
 import django_stubs_ext
 from django.core.exceptions import ImproperlyConfigured
 
+from salesengine.database import WritingConnection
 from salesengine.environment import (
     BASE_DIR,
     add_options,
@@ -30,7 +31,7 @@ django_stubs_ext.monkeypatch()  # allow type arguments at run time, such as Mode
 
 env.read_env(env("ENV_FILE", default=str(BASE_DIR / ".env")))
 
-# Posture
+# Mode
 
 DATABASE_URL = env("DATABASE_URL", default="")
 LOCAL_DIR = Path(env("LOCAL_DIR", default=str(BASE_DIR / ".local"))).resolve()
@@ -47,8 +48,8 @@ for name, value in (("SECRET_KEY", SECRET_KEY), ("ALLOWED_HOSTS", ALLOWED_HOSTS)
 
 HOST = env("HOST", default="127.0.0.1")
 PORT = read_int("PORT", default=8000)
-WEB_CONCURRENCY = read_int("WEB_CONCURRENCY", default=2)
-WEB_THREADS = read_int("WEB_THREADS", default=16)
+WEB_CONCURRENCY = read_int("WEB_CONCURRENCY", default=2, minimum=1)
+WEB_THREADS = read_int("WEB_THREADS", default=16, minimum=1)
 
 # API
 
@@ -57,12 +58,13 @@ API_KEY_REQUIRED = read_bool("API_KEY_REQUIRED", default=not IS_PRIVATE)
 INGEST_MAX_BYTES = read_int("INGEST_MAX_BYTES", default=10_000_000)
 INGEST_MAX_EXPANDED_BYTES = read_int("INGEST_MAX_EXPANDED_BYTES", default=20_000_000)
 INGEST_MAX_EVENTS = read_int("INGEST_MAX_EVENTS", default=50_000)
+SINGLES_TIMEOUT = read_int("SINGLES_TIMEOUT", default=30)
 RATE_LIMIT = parse_rate(env("RATE_LIMIT", default=""))
 CACHES = {"default": cache_config(env("CACHE_URL", default=""))}  # counts requests for RATE_LIMIT
 
 # Reports
 
-REPORTS_TIMEOUT = read_int("REPORTS_TIMEOUT", default=60)
+REPORTS_TIMEOUT = read_int("REPORTS_TIMEOUT", default=60, minimum=1)
 SQL_DIR = Path(env("SQL_DIR", default="") or BASE_DIR / "sql").resolve()
 
 # Database
@@ -80,17 +82,22 @@ if IS_LOCAL:
 else:
     database = read_database("DATABASE_URL")
 
+# The limits of a request's statements. salesengine.wsgi applies them, so that they do not limit commands.
+LOCK_TIMEOUT = read_int("LOCK_TIMEOUT", default=5)
+STATEMENT_TIMEOUT = read_int("STATEMENT_TIMEOUT", default=20)
+
 # REPORTS_DATABASE_URL is a replica, or the same database with a read-only user.
 reports_database = read_database("REPORTS_DATABASE_URL") if env("REPORTS_DATABASE_URL", default="") else database
 # A short reconnect_timeout, so that each request tries to connect. The pool would otherwise wait longer and longer.
-pool_timeouts = {"timeout": 3, "reconnect_timeout": 3}
+pool_options = {"timeout": 3, "reconnect_timeout": 3, "connection_class": WritingConnection}
 DATABASES = {
-    "default": add_options(database, pool={"min_size": 1, "max_size": WEB_THREADS} | pool_timeouts),
+    # One connection per thread that handles requests, and one for the thread that folds journals.
+    "default": add_options(database, pool={"min_size": 1, "max_size": WEB_THREADS + 1} | pool_options),
     # One connection per process that writes single events with a prepared statement. This costs the database half as
     # much as an unprepared statement on changing connections.
     "singles": {"TEST": {"MIRROR": "default"}}
     | add_options(
-        database, pool={"min_size": 0, "max_size": 1} | pool_timeouts, server_side_binding=True, prepare_threshold=0
+        database, pool={"min_size": 0, "max_size": 1} | pool_options, server_side_binding=True, prepare_threshold=0
     ),
     # Only for reports. analytics.running.runner makes each transaction read-only and limits its time.
     "reports": {"TEST": {"MIRROR": "default"}}
@@ -190,7 +197,7 @@ AXES_VERBOSE = False
 
 # A session lasts a working day, counted from the login and not from the last request. So pages need not write to the
 # database, and a stolen cookie expires. Closing the browser does not end it, because phones close browsers constantly.
-SESSION_COOKIE_AGE = 60 * 60 * read_int("SESSION_HOURS", default=12)
+SESSION_COOKIE_AGE = 60 * 60 * read_int("SESSION_HOURS", default=12, minimum=1)
 
 # Back office
 

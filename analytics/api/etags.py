@@ -11,7 +11,7 @@ from django.conf import settings
 from django.utils.http import parse_etags
 
 from analytics.api.parameters import ReportQuery
-from salesengine.http.renderers import encode_json
+from salesengine.exact_json import encode_json
 
 PACKAGES = ("analytics", "countries", "sales", "salesengine")
 

@@ -7,7 +7,7 @@ from analytics.definitions.parameters import BoundParameters
 from analytics.definitions.reports import ReportDefinition
 from analytics.output.formats import Format
 from analytics.running.run_log import Run
-from salesengine.http.renderers import encode_json
+from salesengine.exact_json import encode_json
 
 
 def write_export(

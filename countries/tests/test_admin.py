@@ -89,8 +89,8 @@ def test_the_form_refuses_the_same_values_as_a_file(admin_client, france, values
 def test_a_country_with_special_characters_in_its_id_has_a_page(admin_client, db, country_id):
     country = baker.make(Country, id_country=country_id, country_name="Somewhere")
     page = text_of(admin_client.get(LIST))
-    address = re.search(r'field-id_country[^<]*<a href="([^"]+)"', page)[1]
-    assert admin_client.get(address).context["original"] == country
+    url = re.search(r'field-id_country[^<]*<a href="([^"]+)"', page)[1]
+    assert admin_client.get(url).context["original"] == country
 
 
 def test_deleting_a_country_reads_no_sales(admin_client, france):

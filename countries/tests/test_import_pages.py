@@ -366,7 +366,7 @@ def test_the_export_needs_the_view_permission(france):
     assert b"170,France,Europe" in exported(staff)
 
 
-@pytest.mark.parametrize("address", [IMPORT, CONFIRM, EXPORT])
-def test_every_page_requires_a_login(client, address):
-    assert client.get(address).url.startswith("/admin/login/")
-    assert client.post(address).url.startswith("/admin/login/")
+@pytest.mark.parametrize("url", [IMPORT, CONFIRM, EXPORT])
+def test_every_page_requires_a_login(client, url):
+    assert client.get(url).url.startswith("/admin/login/")
+    assert client.post(url).url.startswith("/admin/login/")

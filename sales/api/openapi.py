@@ -154,6 +154,7 @@ ingest = extend_schema(
             types.CONTENT_TOO_LARGE,
             types.UNSUPPORTED_MEDIA_TYPE,
             types.IDEMPOTENCY_KEY_REUSED,
+            types.OUTCOME_UNKNOWN,
         ),
     },
     examples=[
@@ -187,7 +188,7 @@ sales = extend_schema(
     operation_id="sales_list",
     summary="Read sales",
     description=(
-        "Returns the sales that match all parameters, newest payment first. `next` is the address of the next page, "
+        "Returns the sales that match all parameters, newest payment first. `next` is the URL of the next page, "
         "also in the header Link; on the last page it is null. Every page costs the same, and new sales neither "
         f"shift, repeat nor hide sales on later pages. A query that takes the database more than {READ_TIMEOUT} "
         "seconds returns 503: for example, one for two common values that never occur together. Adding a period "

@@ -62,7 +62,7 @@ class SalesView(APIView):
     @openapi.sales
     def get(self, request: Request) -> Response:
         page = reading.find_sales(parse_sales_query(dict(request.query_params.lists())))
-        next_page = page.end and next_address(request, page.end)
+        next_page = page.end and next_url(request, page.end)
         headers = {"Link": f'<{next_page}>; rel="next"'} if next_page else None  # RFC 8288
         return Response({"results": page.sales, "next": next_page}, headers=headers)
 
@@ -81,8 +81,8 @@ class OrderView(APIView):
         return Response({"id_order": id_order, "results": lines})
 
 
-def next_address(request: Request, cursor: SalesCursor) -> str:
-    """Return the absolute address of the page after the cursor, with the other parameters of this request."""
+def next_url(request: Request, cursor: SalesCursor) -> str:
+    """Return the absolute URL of the page after the cursor, with the other parameters of this request."""
     parameters = request.query_params.copy()
     parameters["cursor"] = write_cursor(cursor)
     return request.build_absolute_uri(f"?{parameters.urlencode()}")

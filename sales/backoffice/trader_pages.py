@@ -75,7 +75,7 @@ def _trader_page(request: HttpRequest, side: Side, trader_id: str) -> HttpRespon
     context = {
         **admin.site.each_context(request),
         "title": f"{side.name.capitalize()} {trader_id}",
-        "crumbs": [{"title": "Sales", "address": reverse("admin:sales_sale_changelist")}],
+        "crumbs": [{"title": "Sales", "url": reverse("admin:sales_sale_changelist")}],
         "trader": trader,
         "timeout": HISTORY_TIMEOUT,
     }

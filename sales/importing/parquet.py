@@ -25,7 +25,7 @@ from sales.importing.sources import (
 )
 from sales.ingest.batches import Batch
 from sales.ingest.fields import FIELDS
-from salesengine.http.renderers import encode_json
+from salesengine.exact_json import encode_json
 
 # For each Python type of a field: a test for the column types that are cast to text. Ids may be integers.
 CASTS: dict[type, Callable[[Any], bool]] = {datetime.datetime: pa.types.is_temporal, Decimal: pa.types.is_floating}
@@ -65,8 +65,8 @@ class ParquetFile:
         fields = zip(names, columns.header_fields(names), strict=True)
         self.fields = {name: field for name, field in fields if field is not None}
 
-    def identity(self) -> bytes:
-        return self.fingerprint
+    def prefixes(self) -> list[bytes]:
+        return [self.fingerprint]
 
     def latest_checkpoint(self, checkpoints: Iterable[Checkpoint]) -> Checkpoint:
         known = (checkpoint for checkpoint in checkpoints if checkpoint.fingerprint == self.fingerprint)

@@ -151,7 +151,7 @@ class CodeForm(forms.Form):
 
 
 class OwnPasswordChangeForm(AdminOwnPasswordChangeForm):  # type: ignore[misc]  # unfold has no types
-    """Lets users change their own password. Wrong old passwords count like failed logins."""
+    """Let users change their own password. Wrong old passwords count like failed logins."""
 
     def __init__(self, request: HttpRequest, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

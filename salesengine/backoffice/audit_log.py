@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 from axes.models import AccessBase, AccessFailureLog, AccessLog
 from django.contrib import admin
 from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
-from django.contrib.admin.views.main import ChangeList
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -17,6 +16,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownF
 from salesengine.backoffice.base import (
     MAX_LISTED_ROWS,
     DayRangeFilter,
+    FilteredList,
     ModelAdmin,
     NewestRowsPaginator,
     ReadOnly,
@@ -27,7 +27,7 @@ ACTIONS = {ADDITION: "added", CHANGE: "changed", DELETION: "deleted"}
 
 
 class ModelFilter(ValuesFilter):
-    """Filters by the changed model. Offers all models that the back office has pages for."""
+    """Filter by the changed model. Offer all models that the back office has pages for."""
 
     title = "kind"
     parameter_name = "content_type"
@@ -43,8 +43,8 @@ class ModelFilter(ValuesFilter):
         return super().queryset(request, queryset)
 
 
-class AuditLogList(ChangeList):
-    """Adds to each entry the address of the changed row's page, if the user may open it."""
+class AuditLogList(FilteredList):
+    """Add to each entry the URL of the changed row's page, if the user may open it."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
@@ -82,7 +82,7 @@ class LogEntryAdmin(NewestFirst):
     class Media:
         css = {"all": ["salesengine/accounts.css"]}
 
-    def get_changelist(self, request: HttpRequest, **options: Any) -> type[ChangeList]:
+    def get_changelist(self, request: HttpRequest, **options: Any) -> type[FilteredList]:
         return AuditLogList
 
     @admin.display(description="when (UTC)")
@@ -119,7 +119,7 @@ class LoginAdmin(NewestFirst):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """Search either by address or by username: each has an index, but a search by both would read all rows."""
+        """Search either by IP address or by username: each has an index, but a search by both would read all rows."""
         text = search_term.strip()
         if not text:
             return queryset, False

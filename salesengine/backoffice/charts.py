@@ -24,7 +24,7 @@ class Point(NamedTuple):
 
 
 class Series(NamedTuple):
-    """A line, or the bars of one colour. It has a point for each label; None is a gap."""
+    """A line, or the bars of one color. It has a point for each label; None is a gap."""
 
     name: str
     points: Sequence[Point | None]

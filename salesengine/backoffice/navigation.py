@@ -36,8 +36,8 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         links = []
         for label, symbol, model in models:
             if request.user.has_perm(model.replace(".", ".view_")):
-                address = reverse(f"admin:{model.replace('.', '_')}_changelist")
-                links.append({"title": label, "icon": symbol, "link": address})
+                url = reverse(f"admin:{model.replace('.', '_')}_changelist")
+                links.append({"title": label, "icon": symbol, "link": url})
         if links:
             groups.append({"title": title, "separator": True, "items": links})
     return groups

@@ -24,7 +24,7 @@ PROPOSAL_SECONDS = 15 * 60
 
 
 class OwnPasswordForm(forms.Form):
-    """Asks for the password again, because an unattended session must not be enough."""
+    """Ask for the password again, because an unattended session must not be enough."""
 
     password = forms.CharField(
         label="Your password",
@@ -35,7 +35,7 @@ class OwnPasswordForm(forms.Form):
 
 
 class FirstCodeForm(forms.Form):
-    """Asks for the first code of a new device."""
+    """Ask for the first code of a new device."""
 
     code = forms.CharField(
         label="Code",
@@ -46,7 +46,7 @@ class FirstCodeForm(forms.Form):
 
 
 class ProofForm(forms.Form):
-    """Asks for the password or a code again, because an unattended session must not be enough."""
+    """Ask for the password or a code again, because an unattended session must not be enough."""
 
     proof = forms.CharField(
         label="Your password or a code",

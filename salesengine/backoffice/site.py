@@ -62,9 +62,14 @@ class BackOfficeSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no ty
         view = PasswordChangeView.as_view(
             form_class=partial(OwnPasswordChangeForm, request),
             success_url=reverse("admin:password_change_done"),
-            extra_context=self.each_context(request) | (extra_context or {}),
+            extra_context=self.each_context(request) | {"title": "Change password"} | (extra_context or {}),
         )
         response = view(request)
         if response.status_code == 302 and isinstance(request.user, User):
             record_change(request.user, request.user, "Changed their own password.")
+        return response
+
+    def password_change_done(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        title = {"title": "Password changed"}
+        response: HttpResponse = super().password_change_done(request, title | (extra_context or {}))
         return response

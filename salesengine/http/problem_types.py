@@ -18,7 +18,7 @@ class ProblemType:
 
     @property
     def uri(self) -> str:
-        """The `type` in error responses: a relative address, so that it leads to the service that responded."""
+        """The `type` in error responses: a relative URL, so that it leads to the service that responded."""
         return f"/docs/problems#{self.slug}"
 
 
@@ -61,22 +61,22 @@ NOT_FOUND = ProblemType(
     "not-found",
     404,
     "Not found",
-    "This address does not exist, or the order or report that it names does not exist. Nothing was stored.",
-    "Compare the address with those on /docs, and check the name or number at its end.",
+    "This URL does not exist, or the order or report that it names does not exist. Nothing was stored.",
+    "Compare the URL with the endpoints on /docs, and check the name or number at its end.",
 )
 METHOD_NOT_ALLOWED = ProblemType(
     "method-not-allowed",
     405,
     "Method not allowed",
-    "The address exists, but not for this HTTP method. Nothing was stored.",
+    "This URL exists, but not for this HTTP method. Nothing was stored.",
     "Use one of the methods that the header Allow lists. /docs describes each of them.",
 )
 NOT_ACCEPTABLE = ProblemType(
     "not-acceptable",
     406,
     "Not available in an accepted format",
-    "The header Accept lists only formats that this address does not offer. Nothing was stored.",
-    "Remove the header Accept, or send one that includes a format that /docs lists for this address. Every address"
+    "The header Accept lists only formats that this endpoint does not offer. Nothing was stored.",
+    "Remove the header Accept, or send one that includes a format that /docs lists for this endpoint. Every endpoint"
     " offers application/json.",
 )
 EVENT_CONFLICT = ProblemType(
@@ -99,8 +99,8 @@ REQUEST_IN_PROGRESS = ProblemType(
 REPORT_CHECK_FAILED = ProblemType(
     "report-check-failed",
     409,
-    "The report result failed a check",
-    "The report ran, but its result failed a check that the report file defines; detail names the check. Either the"
+    "The report result failed an assertion",
+    "The report ran, but its result failed an assertion of the report file; detail names the assertion. Either the"
     " data or the report is wrong. No part of the result was returned.",
     "Send detail to staff. The request itself is correct. It will fail until the data or the report is corrected.",
 )
@@ -115,7 +115,7 @@ UNSUPPORTED_MEDIA_TYPE = ProblemType(
     "unsupported-media-type",
     415,
     "Unsupported media type",
-    "The header Content-Type or Content-Encoding names a format that this address does not support. Nothing was"
+    "The header Content-Type or Content-Encoding names a format that this endpoint does not support. Nothing was"
     " stored.",
     "Send JSON with the header Content-Type: application/json, or one event per line with Content-Type:"
     " application/x-ndjson. Send the body uncompressed, or compress it and add Content-Encoding: gzip.",
@@ -124,16 +124,17 @@ IDEMPOTENCY_KEY_REUSED = ProblemType(
     "idempotency-key-reused",
     422,
     "This Idempotency-Key belongs to another request",
-    "The same Idempotency-Key was sent before with a different body. This request stored nothing; what the first one"
-    " stored is unchanged.",
-    "Use a new Idempotency-Key for each new request. Reuse a key only to send exactly the same body again.",
+    "The same Idempotency-Key was sent before with another body, another format, or another on_error. This request"
+    " stored nothing; what the first one stored is unchanged.",
+    "Use a new Idempotency-Key for each new request. Reuse a key only to send exactly the same request again.",
 )
 REPORT_FAILED = ProblemType(
     "report-failed",
     422,
     "The report failed",
-    "The request is valid, but the database could not run the report with these parameters and the current data, or"
-    " the result does not fit into the requested format. detail gives the reason, often in the words of the database."
+    "The request is valid, but the database could not run the report with these parameters and the current data, the"
+    " report file is invalid, or the result does not fit into the requested format. detail gives the reason, often in"
+    " the words of the database."
     " No part of the result was returned.",
     "If detail names one of your values or the format, change it. Otherwise send detail to staff, who maintain the"
     " report. Without a change the request will probably fail again.",
@@ -160,10 +161,19 @@ DATABASE_UNAVAILABLE = ProblemType(
     "database-unavailable",
     503,
     "The database is unavailable",
-    "The database is not reachable or is overloaded, usually for a few seconds. Usually nothing was stored. If the"
-    " connection was lost during the commit, everything may have been stored.",
-    "Wait for the number of seconds in Retry-After, then send the same request again. With an Idempotency-Key or"
-    " EVENT_IDs no sale is stored twice.",
+    "The database is not reachable, is overloaded, or had to wait too long for another transaction, usually for a few"
+    " seconds. Nothing was stored.",
+    "Wait for the number of seconds in Retry-After, then send the same request again.",
+)
+OUTCOME_UNKNOWN = ProblemType(
+    "outcome-unknown",
+    503,
+    "It is unknown whether the sales were stored",
+    "The sales were being committed when the connection to the database was lost, or when the service had to stop"
+    " waiting. Either all of them are stored, or none.",
+    "If the request has an Idempotency-Key, or each of its events has an EVENT_ID, send the same request again after"
+    " the number of seconds in Retry-After: no sale is stored twice. Otherwise look for the sales first, with GET"
+    " /sales/{id_order}, because a second request may store them twice.",
 )
 TOOK_TOO_LONG = ProblemType(
     "took-too-long",

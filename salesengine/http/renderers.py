@@ -1,12 +1,11 @@
-"""Encode JSON responses, with decimals as exact JSON numbers."""
+"""Render JSON responses, with decimals as exact JSON numbers."""
 
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
 from rest_framework.renderers import BaseRenderer
 
-encode_json = msgspec.json.Encoder(decimal_format="number").encode
+from salesengine.exact_json import encode_json
 
 
 class ExactJSONRenderer(BaseRenderer):

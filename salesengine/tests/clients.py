@@ -82,7 +82,7 @@ def text_of(response):
     return "" if response.streaming else response.content.decode(errors="replace")
 
 
-def links_of(address, page):
-    """Return the addresses of our own pages that a page at `address` links to, without fragments."""
-    links = (urljoin(address, unescape(link)) for link in re.findall(r'\b(?:href|hx-get|data-result)="([^"]*)"', page))
+def links_of(url, page):
+    """Return the URLs of our own pages that a page at `url` links to, without fragments."""
+    links = (urljoin(url, unescape(link)) for link in re.findall(r'\b(?:href|hx-get|data-result)="([^"]*)"', page))
     return [link.partition("#")[0] for link in links if not urlsplit(link).netloc and link.startswith("/")]

@@ -79,7 +79,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[str]:
-    """Start the service with demo data, a rejected event, a slow report, and the user admin. Returns its address."""
+    """Start the service with demo data, a rejected event, a slow report, and the user admin. Returns its URL."""
     with new_folder() as folder:
         reports = Path(shutil.copytree(ROOT / "sql", folder / "sql"))
         (reports / "nap.sql").write_text('/*\ntitle = "Nap"\ndescription = "Sleeps."\n*/\nSELECT pg_sleep(50) AS nap\n')
@@ -88,8 +88,8 @@ def site() -> Iterator[str]:
         rejected.write_text(REJECTED)
         with pytest.raises(CalledProcessError, match="exit status 3"):  # import_sales rejected an event
             manage(folder, "import_sales", str(rejected), "--on-error", "skip")
-        with serve(folder, SQL_DIR=str(reports)) as address:
-            yield address
+        with serve(folder, SQL_DIR=str(reports)) as url:
+            yield url
 
 
 @pytest.fixture(scope="module")
@@ -170,9 +170,9 @@ def violations(page: Page, rules: list[str] | None) -> list[str]:
     ]
 
 
-def check(page: Page, address: str, name: str, width: str) -> None:
-    """Check the width and the accessibility of a page in both themes. The themes differ only in their colours."""
-    page.goto(address, wait_until="networkidle")
+def check(page: Page, url: str, name: str, width: str) -> None:
+    """Check the width and the accessibility of a page in both themes. The themes differ only in their colors."""
+    page.goto(url, wait_until="networkidle")
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), (
         "the page is wider than the screen"
     )
@@ -290,6 +290,27 @@ def test_a_rejected_event_can_be_edited_and_replayed(page):
     expect(page.get_by_text("No errors found.")).to_be_visible()
     page.get_by_role("button", name="Replay").click()
     expect(page.get_by_text("1 stored as new sales")).to_be_visible()
+
+
+@pytest.mark.parametrize("may_copy", [True, False])
+def test_a_new_api_key_can_be_copied(page, may_copy):
+    if may_copy:
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    else:
+        page.add_init_script("delete Navigator.prototype.clipboard")  # as without TLS
+    page.goto("/admin/salesengine/apikey/add/")
+    page.get_by_label("Client").fill(f"copier {may_copy}")
+    page.get_by_label("read: get feedback and sales").check()
+    page.get_by_role("button", name="Save", exact=True).click()
+    assert violations(page, rules=None) == []
+    key = page.locator("#new-key").inner_text()
+    page.get_by_role("button", name="Copy").click()
+    if may_copy:
+        expect(page.get_by_role("status")).to_have_text("Copied.")
+        assert page.evaluate("navigator.clipboard.readText()") == key
+    else:
+        expect(page.get_by_role("status")).to_contain_text("Selected.")
+        assert page.evaluate("window.getSelection().toString()") == key
 
 
 def test_the_menu_and_the_theme_work_with_the_keyboard(phone):

@@ -59,7 +59,7 @@ def headings(page):
     return re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
 
 
-def is_address_of_the_service(path):
+def is_path_of_the_service(path):
     try:
         match = resolve(path)
     except Resolver404:
@@ -146,13 +146,13 @@ def test_every_relative_link_leads_to_a_file_and_a_heading(page):
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_address_of_the_service_exists(page):
+def test_every_path_of_the_service_exists(page):
     text = TEXTS[page]
     named = re.findall(rf"http://127\.0\.0\.1:{PORT}([\w/.{{}}-]*)", text)
     named += re.findall(r"\b(?:GET|POST) (/[a-z][\w/.{}-]*)", text)
     named += re.findall(r"`(/[a-z][\w/.{}-]*)`", text)
     paths = (re.sub(r"{\w+}", "1", path).rstrip(".") or "/" for path in named)
-    unknown = [path for path in paths if not is_address_of_the_service(path)]
+    unknown = [path for path in paths if not is_path_of_the_service(path)]
     assert unknown == []
 
 

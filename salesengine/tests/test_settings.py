@@ -1,4 +1,4 @@
-"""Settings, their defaults in .env.example, and the two postures. Each test runs settings.py in a clean environment."""
+"""Settings, their defaults in .env.example, and the two modes. Each test runs settings.py in a clean environment."""
 
 import ast
 import os
@@ -23,7 +23,7 @@ PRODUCTION = {
     "SECRET_KEY": SECRET,
     "ALLOWED_HOSTS": "sales.example.com",
 }
-FOLLOW_THE_POSTURE = {*PRODUCTION, "API_KEY_REQUIRED"}
+FOLLOW_THE_MODE = {*PRODUCTION, "API_KEY_REQUIRED"}
 
 
 def documented(section: str = "") -> dict[str, str]:
@@ -68,15 +68,15 @@ def test_env_example_lists_every_setting_and_nothing_else():
     assert read_by_settings() == set(documented()) - set(documented("Not read by settings.py"))
 
 
-def test_the_defaults_in_env_example_are_correct_in_the_local_posture(tmp_path):
+def test_the_defaults_in_env_example_are_correct_in_local_mode(tmp_path):
     env_file = write_env_file(tmp_path / ".env", set(documented()))
 
     # With SECRET_KEY set, nothing is created in the default LOCAL_DIR.
     assert load(SECRET_KEY=SECRET, ENV_FILE=env_file) == load(SECRET_KEY=SECRET)
 
 
-def test_the_defaults_in_env_example_are_correct_in_the_production_posture(tmp_path):
-    env_file = write_env_file(tmp_path / ".env", set(documented()) - FOLLOW_THE_POSTURE)
+def test_the_defaults_in_env_example_are_correct_in_production_mode(tmp_path):
+    env_file = write_env_file(tmp_path / ".env", set(documented()) - FOLLOW_THE_MODE)
 
     assert load(**PRODUCTION, ENV_FILE=env_file) == load(**PRODUCTION)
 
@@ -94,7 +94,7 @@ def test_environment_variables_override_the_env_file(tmp_path):
     assert (settings["PORT"], settings["WEB_THREADS"]) == (9002, 3)
 
 
-def test_the_local_posture_is_open_on_loopback_and_needs_no_tls(tmp_path):
+def test_local_mode_is_open_on_loopback_and_needs_no_tls(tmp_path):
     settings = load(LOCAL_DIR=str(tmp_path))
 
     assert settings["DATABASES"]["default"]["ENGINE"] == "salesengine.embedded"
@@ -105,7 +105,7 @@ def test_the_local_posture_is_open_on_loopback_and_needs_no_tls(tmp_path):
     assert settings["SECURE_HSTS_SECONDS"] == 0
 
 
-def test_the_production_posture_requires_keys_and_tls():
+def test_production_mode_requires_keys_and_tls():
     settings = load(**PRODUCTION)
 
     assert settings["API_KEY_REQUIRED"] is True
@@ -119,20 +119,20 @@ def test_a_local_service_on_a_public_address_requires_keys(tmp_path):
     assert load(LOCAL_DIR=str(tmp_path), HOST="localhost")["API_KEY_REQUIRED"] is False
 
 
-def test_api_key_required_overrides_both_postures(tmp_path):
+def test_api_key_required_overrides_both_modes(tmp_path):
     assert load(LOCAL_DIR=str(tmp_path), API_KEY_REQUIRED="true")["API_KEY_REQUIRED"] is True
     assert load(**PRODUCTION, API_KEY_REQUIRED="false")["API_KEY_REQUIRED"] is False
 
 
 @pytest.mark.parametrize("secret_key", [{}, {"SECRET_KEY": ""}], ids=["missing", "empty"])
-def test_the_production_posture_requires_a_secret_key(secret_key):
+def test_production_mode_requires_a_secret_key(secret_key):
     environment = {name: value for name, value in PRODUCTION.items() if name != "SECRET_KEY"} | secret_key
 
     assert "DATABASE_URL is set, so SECRET_KEY must be set too" in failure(**environment)
 
 
 @pytest.mark.parametrize("hosts", [{}, {"ALLOWED_HOSTS": ""}], ids=["missing", "empty"])
-def test_the_production_posture_requires_allowed_hosts(hosts):
+def test_production_mode_requires_allowed_hosts(hosts):
     environment = {name: value for name, value in PRODUCTION.items() if name != "ALLOWED_HOSTS"} | hosts
 
     assert "DATABASE_URL is set, so ALLOWED_HOSTS must be set too" in failure(**environment)
@@ -147,6 +147,11 @@ def test_a_mistyped_boolean_is_an_error_that_names_it(name, value):
 @pytest.mark.parametrize("name", ["PORT", "WEB_THREADS", "INGEST_MAX_BYTES", "REPORTS_TIMEOUT"])
 def test_a_mistyped_number_is_an_error_that_names_it(name):
     assert f"{name} is '8O', but must be a whole number" in failure(**PRODUCTION, **{name: "8O"})
+
+
+@pytest.mark.parametrize("name", ["WEB_CONCURRENCY", "WEB_THREADS", "SESSION_HOURS", "REPORTS_TIMEOUT"])
+def test_zero_is_an_error_where_the_service_could_not_work_with_it(name):
+    assert f"{name} is 0, but must be at least 1" in failure(**PRODUCTION, **{name: "0"})
 
 
 @pytest.mark.parametrize("rate", ["600", "600/minutes", "0/second", "-1/hour", "1.5/day", "many/minute", "/minute"])

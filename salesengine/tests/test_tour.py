@@ -28,9 +28,9 @@ def code(name):
     return inspect.getsourcefile(inspect.unwrap(import_string(name)))
 
 
-def view(address):
-    """Return the file of the view that answers at an address."""
-    function = resolve(address).func
+def view(path):
+    """Return the file of the view that answers at a path."""
+    function = resolve(path).func
     return inspect.getsourcefile(inspect.unwrap(getattr(function, "view_class", function)))
 
 
@@ -75,7 +75,7 @@ FILES = {
     "change which columns a chart draws": lambda: import_module("analytics.output.charts").__file__,
     "change the response headers of `GET /reports/{name}`": lambda: view("/reports/sales"),
     "change the home page": lambda: code(settings.UNFOLD["DASHBOARD_CALLBACK"]),
-    "change the chart colours": lambda: stylesheets_with("--chart-1:"),
+    "change the chart colors": lambda: stylesheets_with("--chart-1:"),
     "change how pages write money": lambda: code("salesengine.backoffice.numbers.money"),
     "add a link to the sidebar": lambda: code(settings.UNFOLD["SIDEBAR"]["navigation"]),
     "change the layout of the login page": lambda: get_template("admin/login.html").origin.name,

@@ -1,12 +1,11 @@
 """GET /reports lists the reports, for those who may see them."""
 
 import pytest
-from django.contrib.auth.models import User
 
 from analytics.api.tests.helpers import ALL_TYPES, ALL_VALUES, Client, content, errors_of
 from analytics.models import ReportRun
 from salesengine.accounts.api_keys import create_key
-from salesengine.tests.clients import problem_of
+from salesengine.tests.clients import problem_of, staff_client
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 
@@ -61,20 +60,19 @@ def test_the_list_has_no_query_parameters(api, sql_dir):
     assert errors_of(api.get("/reports", {"topic": "Other"})).keys() == {"topic"}
 
 
-@pytest.mark.parametrize("address", ["/reports", "/reports/probe"])
-def test_a_key_needs_the_scope_reports(key_required, address):
-    assert client_with_key("reports").get(address).status_code == 200
-    detail = problem_of(client_with_key("read", "ingest").get(address), 403, "not-allowed")["detail"]
+@pytest.mark.parametrize("path", ["/reports", "/reports/probe"])
+def test_a_key_needs_the_scope_reports(key_required, path):
+    assert client_with_key("reports").get(path).status_code == 200
+    detail = problem_of(client_with_key("read", "ingest").get(path), 403, "not-allowed")["detail"]
     assert "reports" in detail
     assert "read, ingest" in detail
 
 
-@pytest.mark.parametrize("address", ["/reports", "/reports/probe"])
-def test_without_a_key_only_staff_have_access(key_required, api, address):
-    problem_of(api.get(address, headers={"Accept": "text/csv, application/json"}), 401, "not-authenticated")
-    api.force_authenticate(User(username="u", is_staff=True))
-    assert api.get(address).status_code == 200
-    assert ReportRun.objects.filter(sender="user:u").exists() == (address == "/reports/probe")
+@pytest.mark.parametrize("path", ["/reports", "/reports/probe"])
+def test_without_a_key_only_staff_have_access(key_required, api, path):
+    problem_of(api.get(path, headers={"Accept": "text/csv, application/json"}), 401, "not-authenticated")
+    assert staff_client(group="Analyst").get(path).status_code == 200
+    assert ReportRun.objects.filter(sender="user:jo").exists() == (path == "/reports/probe")
 
 
 def test_the_log_has_the_sender_and_the_size_of_a_run(key_required):

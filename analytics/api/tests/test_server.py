@@ -22,15 +22,15 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def service():
-    """Serve these reports; return the server's address and a connection to its database."""
+    """Serve these reports; return the server's URL and a connection to its database."""
     with new_folder() as folder:
         for name, sql in (("sleeps", SLEEPS), ("long", LONG), ("slow_rows", SLOW_ROWS)):
             (folder / f"{name}.sql").write_text(
                 f'/*\ntitle = "Probe"\ndescription = "Probe."\ndepends_on = ["sales"]\n*/\n{sql}'
             )
         extra = {"SQL_DIR": str(folder)}
-        with serve(folder, **extra) as address, connect_database(folder) as database:
-            yield address, database
+        with serve(folder, **extra) as url, connect_database(folder) as database:
+            yield url, database
 
 
 def wait_for(database, query, expected, seconds=10):
@@ -47,8 +47,8 @@ OUTCOME = "SELECT outcome FROM report_runs ORDER BY id DESC LIMIT 1"
 
 @pytest.mark.parametrize("name", ["sleeps", "slow_rows"])
 def test_a_disconnect_cancels_the_query(service, name):
-    address, database = service
-    with closing(http.client.HTTPConnection(urlsplit(address).netloc)) as client:
+    url, database = service
+    with closing(http.client.HTTPConnection(urlsplit(url).netloc)) as client:
         client.request("GET", f"/reports/{name}?limit=1000")
         wait_for(database, RUNNING, 1)
 
@@ -65,12 +65,12 @@ def test_a_large_response_is_complete(service):
 
 
 def test_a_connection_stays_usable_after_304_and_head(service):
-    address = f"{service[0]}/reports/long?format=csv&limit=5"
+    url = f"{service[0]}/reports/long?format=csv&limit=5"
     with httpx.Client() as client:
-        first = client.get(address)
-        known = client.get(address, headers={"If-None-Match": first.headers["ETag"]})
-        head = client.head(address)
-        again = client.get(address)
+        first = client.get(url)
+        known = client.get(url, headers={"If-None-Match": first.headers["ETag"]})
+        head = client.head(url)
+        again = client.get(url)
 
     assert [each.status_code for each in (first, known, head, again)] == [200, 304, 200, 200]
     assert (known.content, head.content) == (b"", b"")

@@ -1,4 +1,4 @@
-"""Addresses of the report pages, and helpers that read them."""
+"""URLs of the report pages, and helpers that read them."""
 
 import html
 import re

@@ -1,4 +1,4 @@
-"""The back office's first page beyond sales: ingest, failed reports, permissions, and an empty system."""
+"""The back office's home page beyond sales: ingest, failed reports, permissions, and an empty system."""
 
 import re
 import shlex

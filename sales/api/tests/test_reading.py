@@ -7,7 +7,7 @@ from decimal import Decimal
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +16,6 @@ from rest_framework.test import APIClient
 from sales.api import reading
 from sales.ingest import writer
 from sales.ingest.fields import SaleEvent
-from sales.ingest.service import dry_run_transaction
 from sales.models import Sale
 from sales.tests.helpers import sale_event
 from salesengine.tests.clients import problem_of
@@ -30,8 +29,8 @@ def store(events):
     return writer.record_sales(events).ids
 
 
-def get(api, address="/sales", **parameters):
-    response = api.get(address, parameters or None)
+def get(api, url="/sales", **parameters):
+    response = api.get(url, parameters or None)
     assert response.status_code == 200, response.content
     return json.loads(response.content, parse_float=Decimal)
 
@@ -122,16 +121,16 @@ class TestSales:
         assert ids(api, start_date="2021-01-07", end_date="2021-01-07") == [end, start]
         assert ids(api, start_date="2021-01-07T00:00:00.000001", end_date="2021-01-08T00:00:00") == [after, end]
 
-    def test_a_page_has_the_address_of_the_next_page_with_the_same_query(self, api):
+    def test_a_page_has_the_url_of_the_next_page_with_the_same_query(self, api):
         store([sale_event(BRAND="é & b")] * 3)
 
         response = api.get("/sales", {"brand": "é & b", "limit": "2"})
 
         next_page = response.json()["next"]
         assert response["Link"] == f'<{next_page}>; rel="next"'
-        address = urlsplit(next_page)
-        assert (address.scheme, address.netloc, address.path) == ("http", "testserver", "/sales")
-        parameters = parse_qs(address.query)
+        url = urlsplit(next_page)
+        assert (url.scheme, url.netloc, url.path) == ("http", "testserver", "/sales")
+        parameters = parse_qs(url.query)
         assert parameters == {"brand": ["é & b"], "limit": ["2"], "cursor": parameters["cursor"]}
 
     def test_the_last_page_has_no_next_page(self, api):
@@ -168,7 +167,7 @@ class TestSales:
     def test_a_key_is_required(self, api, settings):
         settings.API_KEY_REQUIRED = True
 
-        assert [api.get(address).status_code for address in ("/sales", "/sales/1")] == [401, 401]
+        assert [api.get(url).status_code for url in ("/sales", "/sales/1")] == [401, 401]
 
 
 @pytest.mark.django_db
@@ -249,7 +248,7 @@ def test_reading_all_pages_finds_each_matching_sale_once_while_sales_are_added(b
     if query.get("start_date", FIRST) > query.get("end_date", FIRST + datetime.timedelta(days=1)):
         del query["start_date"]
     parameters = {name: as_parameter(value) for name, value in query.items()}
-    with dry_run_transaction(True):
+    with transaction.atomic():
         stored = dict(zip(store(before), before, strict=True))
         old, batches = set(stored), iter(during)
 
@@ -258,6 +257,7 @@ def test_reading_all_pages_finds_each_matching_sale_once_while_sales_are_added(b
             stored.update(zip(store(batch), batch, strict=True))
 
         found = walk(APIClient(), add_sales, limit=limit, **parameters)
+        transaction.set_rollback(True)
 
     in_order = sorted(stored, key=lambda sale: (stored[sale]["DATE_PAYMENT"], sale), reverse=True)
     matching = [sale for sale in in_order if matches(stored[sale], query)]
@@ -299,7 +299,7 @@ class TestOrder:
         assert len(walk(api, id_order="7", limit=3)) == 4
 
     def test_an_impossible_id_is_an_error(self, api):
-        assert "an invalid value" in error_of(api.get("/sales/a%00b"), 400)
+        assert "cannot contain the character NUL" in error_of(api.get("/sales/a%00b"), 400)
 
 
 @pytest.mark.parametrize(
@@ -340,15 +340,15 @@ def test_an_order_with_any_id_can_be_read(server, event, id_order):
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("address", ["/sales", "/sales/7"])
-def test_a_query_that_takes_too_long_is_canceled(api, monkeypatch, address):
+@pytest.mark.parametrize("url", ["/sales", "/sales/7"])
+def test_a_query_that_takes_too_long_is_canceled(api, monkeypatch, url):
     monkeypatch.setattr(reading, "READ_TIMEOUT", 0.1)
     other = connection.copy()
     try:
         other.set_autocommit(False)
         with other.cursor() as cursor:
             cursor.execute("LOCK TABLE sales IN ACCESS EXCLUSIVE MODE")
-        response = api.get(address)
+        response = api.get(url)
     finally:
         other.rollback()
         other.close()

@@ -119,8 +119,8 @@ def test_a_number_of_sales_links_to_these_sales(admin_client, column):
     page = admin_client.get(LIST).content.decode()
     links = re.findall(rf'field-{column}[^>]*>\s*<a href="([^"]+)">([^<]+)<', page)
     assert len(links) == 2
-    for address, number in links:
-        assert len(admin_client.get(unescape(address)).context["cl"].result_list) == int(number)
+    for url, number in links:
+        assert len(admin_client.get(unescape(url)).context["cl"].result_list) == int(number)
 
 
 @pytest.mark.parametrize("column", ["sold_count", "sold_revenue", "bought_count", "bought_revenue"])
@@ -159,10 +159,10 @@ def test_ids_without_a_name_are_listed_with_their_figures_and_the_highest_revenu
 @pytest.mark.parametrize("country_id", ["905", "é ü", "a&b=c?d/e#f", '"><script>'])
 def test_an_id_links_to_the_form_that_names_it(admin_client, country_id):
     sell(country_id, "170", "1")
-    address = unescape(re.search(r'href="([^"]+)"[^>]*>Add name<', admin_client.get(LIST).content.decode())[1])
-    form = admin_client.get(address).context["adminform"].form
+    url = unescape(re.search(r'href="([^"]+)"[^>]*>Add name<', admin_client.get(LIST).content.decode())[1])
+    form = admin_client.get(url).context["adminform"].form
     assert form["id_country"].value() == country_id
-    admin_client.post(address, {"id_country": country_id, "country_name": "Ruritania"})
+    admin_client.post(url, {"id_country": country_id, "country_name": "Ruritania"})
     page = admin_client.get(LIST)
     assert figures(page)["Ruritania"] == ["1", "1.00", "0", "0.00"]
     assert unnamed(page) == []

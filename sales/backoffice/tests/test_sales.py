@@ -123,9 +123,9 @@ def test_a_sale_can_be_viewed_and_not_changed(admin_client):
     assert 'name="_save"' not in page
 
 
-@pytest.mark.parametrize("address", ["add/", "{pk}/delete/"])
-def test_nothing_can_be_added_or_deleted(admin_client, address):
-    url = LIST + address.format(pk=Sale.objects.latest("id").pk)
+@pytest.mark.parametrize("path", ["add/", "{pk}/delete/"])
+def test_nothing_can_be_added_or_deleted(admin_client, path):
+    url = LIST + path.format(pk=Sale.objects.latest("id").pk)
 
     assert [admin_client.get(url).status_code, admin_client.post(url, {"post": "yes"}).status_code] == [403, 403]
     assert Sale.objects.count() == 3

@@ -133,19 +133,19 @@ class TestLockouts:
         assert "123456" not in rows
 
     @pytest.mark.parametrize(
-        ("address", "data"),
+        ("url", "data"),
         [
             ("/admin/password_change/", {"old_password": "wrong"}),
             ("/admin/second-factor/", {"start": "1", "password": "wrong"}),
         ],
     )
-    def test_wrong_passwords_on_other_pages_are_counted_and_logged_too(self, client, address, data):
+    def test_wrong_passwords_on_other_pages_are_counted_and_logged_too(self, client, url, data):
         inside = staff_client()
         for _ in range(4):
-            assert inside.post(address, data).status_code == 200
+            assert inside.post(url, data).status_code == 200
 
-        assert inside.post(address, data).status_code == 429
-        assert AccessFailureLog.objects.filter(username="jo", path_info=address).count() == 5
+        assert inside.post(url, data).status_code == 429
+        assert AccessFailureLog.objects.filter(username="jo", path_info=url).count() == 5
         assert log_in(client).status_code == 429
 
 

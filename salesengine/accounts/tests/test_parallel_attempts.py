@@ -23,11 +23,11 @@ class TimeConsumingHasher(PBKDF2PasswordHasher):
     iterations = 100_000
 
 
-def guess(cookies, address, data):
+def guess(cookies, url, data):
     try:
         client = Client()
         client.cookies = cookies
-        return client.post(address, data).status_code
+        return client.post(url, data).status_code
     finally:
         connections.close_all()
 
@@ -39,19 +39,19 @@ class TestSimultaneousGuesses:
         settings.PASSWORD_HASHERS = [f"{__name__}.TimeConsumingHasher"]
 
     @pytest.mark.parametrize(
-        ("address", "data"),
+        ("url", "data"),
         [
             (LOG_IN, {"username": "jo", "password": "wrong"}),
             ("/admin/password_change/", {"old_password": "wrong"}),
             ("/admin/second-factor/", {"start": "1", "password": "wrong"}),
         ],
     )
-    def test_only_five_of_thirty_are_compared(self, address, data):
-        client = Client() if address == LOG_IN else staff_client()
+    def test_only_five_of_thirty_are_compared(self, url, data):
+        client = Client() if url == LOG_IN else staff_client()
         User.objects.get_or_create(username="jo", is_staff=True)
 
         with ThreadPoolExecutor(THREADS) as threads:
-            statuses = list(threads.map(lambda _: guess(client.cookies, address, data), range(GUESSES)))
+            statuses = list(threads.map(lambda _: guess(client.cookies, url, data), range(GUESSES)))
 
         assert AccessFailureLog.objects.count() == 5
         assert statuses.count(429) >= GUESSES - 4

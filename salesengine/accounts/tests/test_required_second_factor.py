@@ -17,9 +17,9 @@ def required(settings):
     settings.SECOND_FACTOR_REQUIRED = ["all"]
 
 
-@pytest.mark.parametrize("address", ["/admin/", "/admin/password_change/", "/admin/sales/sale/", "/admin/search/?s=s"])
-def test_all_pages_lead_to_the_page_that_turns_it_on(address):
-    response = staff_client(group="Viewer").get(address, follow=True)
+@pytest.mark.parametrize("url", ["/admin/", "/admin/password_change/", "/admin/sales/sale/", "/admin/search/?s=s"])
+def test_all_pages_lead_to_the_page_that_turns_it_on(url):
+    response = staff_client(group="Viewer").get(url, follow=True)
 
     assert response.redirect_chain[-1][0] == PAGE
     assert "You need it before you can open other pages." in text_of(response)
@@ -93,7 +93,7 @@ def test_anonymous_visitors_see_the_login_page():
 
 
 @pytest.mark.parametrize(
-    ("names", "ids"), [(["Operatr"], ["salesengine.E001"]), (["Operator"], []), (["all"], []), ([], [])]
+    ("names", "ids"), [(["Operatr"], ["salesengine.E004"]), (["Operator"], []), (["all"], []), ([], [])]
 )
 def test_a_check_finds_groups_that_do_not_exist(settings, names, ids):
     settings.SECOND_FACTOR_REQUIRED = names

@@ -123,7 +123,7 @@ class TestSessions:
     @pytest.mark.parametrize("has_code", [False, True])
     def test_the_api_accepts_only_sessions_that_passed_the_second_factor(self, settings, has_code):
         settings.API_KEY_REQUIRED = True
-        client = staff_client()
+        client = staff_client("sales.view_sale")
         assert client.get("/feedback").status_code == 200
         phone = enrol(client.user)
         if has_code:
@@ -204,7 +204,7 @@ class TestTurningOn:
         assert "You took too long" in page
         assert not TOTPDevice.objects.exists()
 
-    def test_the_qr_code_contains_a_totp_address(self, phone):
+    def test_the_qr_code_contains_a_totp_url(self, phone):
         assert phone.config_url.startswith("otpauth://totp/Sales%20Engine%3Ajo?secret=")
 
     def test_the_first_code_turns_it_on_and_shows_eight_recovery_codes_once(self):

@@ -33,7 +33,7 @@ class TestPassword:
 
 class TestCaching:
     @pytest.mark.parametrize(
-        "address",
+        "url",
         [
             *(
                 "/admin/",
@@ -45,8 +45,8 @@ class TestCaching:
             *(PAGE, "/admin/password_change/done/", "/admin/jsi18n/"),
         ],
     )
-    def test_no_page_of_the_back_office_is_stored(self, admin_client, address):
-        response = admin_client.get(address)
+    def test_no_page_of_the_back_office_is_stored(self, admin_client, url):
+        response = admin_client.get(url)
 
         assert response.status_code == 200
         assert "no-store" in response["Cache-Control"]

@@ -70,23 +70,23 @@ def test_a_figure_needs_nothing_that_a_strict_content_security_policy_forbids():
     assert not re.search(r"style=|<style|<script>|href|url\(|\son[a-z]+=", html_of(figure_of(Point(Decimal(1), "1"))))
 
 
-def colours(css):
-    """Return the colours of the series in charts.css, for each theme."""
+def colors(css):
+    """Return the colors of the series in charts.css, for each theme."""
     found = re.findall(r"--chart-\d: (#[0-9a-f]{6});", css)
     return found[:8], found[8:]
 
 
-def luminance(colour):
+def luminance(color):
     """Return the relative luminance (WCAG 2.2)."""
-    parts = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+    parts = [int(color[start : start + 2], 16) / 255 for start in (1, 3, 5)]
     red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-def test_every_colour_stands_out_from_the_page_in_both_themes():
-    themes = colours(Path(finders.find("salesengine/charts.css")).read_text())
+def test_every_color_stands_out_from_the_page_in_both_themes():
+    themes = colors(Path(finders.find("salesengine/charts.css")).read_text())
     for theme, page in zip(themes, ("#ffffff", "#101828"), strict=True):
         assert len(set(theme)) == 8
-        for colour in theme:
-            low, high = sorted([luminance(colour), luminance(page)])
+        for color in theme:
+            low, high = sorted([luminance(color), luminance(page)])
             assert (high + 0.05) / (low + 0.05) >= 3

@@ -1,4 +1,4 @@
-"""Errors, health checks and the documentation, which all addresses share."""
+"""Errors, health checks and the documentation, which all endpoints share."""
 
 import re
 
@@ -13,7 +13,7 @@ from sales.totals import feedback
 pytestmark = pytest.mark.django_db
 
 
-def test_an_unknown_address_gets_a_problem(api):
+def test_an_unknown_url_gets_a_problem(api):
     response = api.get("/nowhere")
 
     assert (response.status_code, response["Content-Type"]) == (404, "application/problem+json")
@@ -21,7 +21,7 @@ def test_an_unknown_address_gets_a_problem(api):
         "type": "/docs/problems#not-found",
         "title": "Not found",
         "status": 404,
-        "detail": "This address does not exist; /docs lists all addresses.",
+        "detail": "This URL does not exist; /docs lists all endpoints.",
         "request_id": response["X-Request-ID"],
     }
 
@@ -87,9 +87,9 @@ def test_readyz_reports_whether_the_database_is_available(api, monkeypatch):
     assert api.get("/readyz").status_code == 503
 
 
-@pytest.mark.parametrize("address", ["/docs", "/redoc"])
-def test_the_documentation_loads_nothing_from_other_hosts(api, address):
-    response = api.get(address)
+@pytest.mark.parametrize("path", ["/docs", "/redoc"])
+def test_the_documentation_loads_nothing_from_other_hosts(api, path):
+    response = api.get(path)
 
     assert response.status_code == 200
     assert b"//cdn" not in response.content
@@ -97,9 +97,9 @@ def test_the_documentation_loads_nothing_from_other_hosts(api, address):
     assert "default-src 'self'" in response["Content-Security-Policy"]
 
 
-@pytest.mark.parametrize("address", ["/docs", "/redoc", "/docs/problems"])
-def test_the_documentation_allows_only_reading(api, address):
-    assert api.options(address).status_code == 405
+@pytest.mark.parametrize("path", ["/docs", "/redoc", "/docs/problems"])
+def test_the_documentation_allows_only_reading(api, path):
+    assert api.options(path).status_code == 405
 
 
 def test_favicon_redirects_to_an_existing_icon(api):

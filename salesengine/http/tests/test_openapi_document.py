@@ -14,13 +14,13 @@ SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 
 @pytest.mark.slow
 def test_responses_to_requests_that_schemathesis_generates_match_the_document():
-    with new_folder() as folder, serve(folder, API_KEY_REQUIRED="true") as address:
+    with new_folder() as folder, serve(folder, API_KEY_REQUIRED="true") as url:
         [(name, value)] = new_key(folder, "schemathesis", *Scope.values).items()
         finished = subprocess.run(
             [
                 SCHEMATHESIS,
                 "run",
-                f"{address}/openapi.json",
+                f"{url}/openapi.json",
                 "--header",
                 f"{name}: {value}",
             ],  # reads schemathesis.toml too

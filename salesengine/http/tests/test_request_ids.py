@@ -37,7 +37,7 @@ def test_an_invalid_id_of_the_client_is_replaced(api, sent):
 
 
 @pytest.mark.parametrize(
-    ("address", "headers", "status"),
+    ("path", "headers", "status"),
     [
         ("/feedback", {}, 200),
         ("/feedback?colour=red", {}, 400),
@@ -47,8 +47,8 @@ def test_an_invalid_id_of_the_client_is_replaced(api, sent):
         ("/docs", {}, 200),
     ],
 )
-def test_all_kinds_of_responses_have_the_id(api, address, headers, status):
-    response = api.get(address, headers=headers | {"X-Request-ID": "of-the-client"})
+def test_all_kinds_of_responses_have_the_id(api, path, headers, status):
+    response = api.get(path, headers=headers | {"X-Request-ID": "of-the-client"})
 
     assert (response.status_code, response["X-Request-ID"]) == (status, "of-the-client")
     if status >= 400:
@@ -56,7 +56,7 @@ def test_all_kinds_of_responses_have_the_id(api, address, headers, status):
 
 
 def test_an_error_outside_the_api_has_the_id_in_response_and_log(api, monkeypatch, logged):
-    monkeypatch.setattr("salesengine.operations.health.connection", None)
+    monkeypatch.setattr("salesengine.operations.health.write_errors", None)
     api.raise_request_exception = False
 
     response = api.get("/readyz", headers={"X-Request-ID": "of-the-client"})

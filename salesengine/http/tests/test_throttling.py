@@ -69,8 +69,8 @@ def new_key(name):
 
 def test_without_a_limit_responses_have_no_rate_limit_headers(api):
     assert APIView.throttle_classes == []
-    for address in ("/feedback", "/feedback?colour=red"):
-        assert not [name for name in api.get(address).headers if name.startswith("RateLimit")]
+    for url in ("/feedback", "/feedback?colour=red"):
+        assert not [name for name in api.get(url).headers if name.startswith("RateLimit")]
 
 
 @pytest.mark.usefixtures("limited")
@@ -147,8 +147,8 @@ class TestRateLimit:
         assert get_statuses(api, 4) == [403, 403, 403, 429]
 
     def test_health_checks_and_pages_have_no_limit(self, api):
-        for address in ("/healthz", "/readyz", "/admin/login/", "/docs/problems"):
-            assert [api.get(address).status_code for _ in range(5)] == [200] * 5
+        for url in ("/healthz", "/readyz", "/admin/login/", "/docs/problems"):
+            assert [api.get(url).status_code for _ in range(5)] == [200] * 5
 
 
 @pytest.mark.usefixtures("limited")
@@ -204,26 +204,26 @@ def test_dead_connections_to_redis_are_replaced(api, settings, redis_port, caplo
     assert "The cache is unavailable" not in caplog.text
 
 
-def count_statuses(address):
-    with httpx.Client(base_url=address) as client:
+def count_statuses(url):
+    with httpx.Client(base_url=url) as client:
         return Counter(client.get("/feedback").status_code for _ in range(20))
 
 
 @needs_redis
 @pytest.mark.slow
 def test_two_processes_with_a_shared_redis_allow_exactly_the_limit(start_server, redis_port):
-    address = start_server(RATE_LIMIT="50/day", CACHE_URL=f"redis://127.0.0.1:{redis_port}/0", WEB_CONCURRENCY="2")
+    url = start_server(RATE_LIMIT="50/day", CACHE_URL=f"redis://127.0.0.1:{redis_port}/0", WEB_CONCURRENCY="2")
     with ThreadPoolExecutor(16) as clients:
-        statuses = sum(clients.map(count_statuses, [address] * 16), Counter())
+        statuses = sum(clients.map(count_statuses, [url] * 16), Counter())
 
     assert statuses == {200: 50, 429: 270}
 
 
 @pytest.mark.slow
 def test_two_processes_without_redis_allow_at_most_twice_the_limit(start_server):
-    address = start_server(RATE_LIMIT="50/day", WEB_CONCURRENCY="2")
+    url = start_server(RATE_LIMIT="50/day", WEB_CONCURRENCY="2")
     with ThreadPoolExecutor(16) as clients:
-        statuses = sum(clients.map(count_statuses, [address] * 16), Counter())
+        statuses = sum(clients.map(count_statuses, [url] * 16), Counter())
 
     assert 50 < statuses[200] <= 100
     assert statuses[429] == 320 - statuses[200]

@@ -23,7 +23,7 @@ The key is written to standard output, and shown only once. Everything else goes
 two valid keys. To replace a key, create a second one with the same name, switch the client to it, then revoke the
 first one in the admin.
 
-exit codes: 0 success, 1 failure (such as a third valid key), 2 wrong usage (including an invalid name)
+exit codes: 0 success, 1 failed (such as a third valid key), 2 invalid arguments (such as an invalid name)
 """
 
 

@@ -25,10 +25,10 @@ RETRYABLE = {problem.uri for problem in (REQUEST_IN_PROGRESS, INTERNAL_ERROR, DA
 
 
 class Workers:
-    """The workers of the gunicorn at this address, which must be a child of this process."""
+    """The workers of the gunicorn at this URL, which must be a child of this process."""
 
-    def __init__(self, address: str) -> None:
-        port = urlsplit(address).port
+    def __init__(self, url: str) -> None:
+        port = urlsplit(url).port
         [self.master] = [child for child in psutil.Process().children() if listens(child, port)]
 
     def pids(self) -> set[int]:
@@ -61,10 +61,10 @@ def is_running(process: psutil.Process, command: list[str]) -> bool:
 class Client:
     """Send requests of all kinds until told to stop, and retry each one until it succeeds."""
 
-    def __init__(self, address: str, event: dict, number: int) -> None:
+    def __init__(self, url: str, event: dict, number: int) -> None:
         # Without keep-alive, so that a connection that breaks always breaks during a request.
         limits = httpx.Limits(max_keepalive_connections=0)
-        self.http = httpx.Client(base_url=address, timeout=60, limits=limits)
+        self.http = httpx.Client(base_url=url, timeout=60, limits=limits)
         self.event, self.number = event, number
         self.sent = []  # the ID_ORDER of every event
         self.responses = []  # (headers, body, response) of each request with an Idempotency-Key
@@ -110,8 +110,8 @@ def folder():
 
 @pytest.fixture
 def service(folder):
-    with serve(folder, WEB_CONCURRENCY=str(WORKERS)) as address:
-        yield address
+    with serve(folder, WEB_CONCURRENCY=str(WORKERS)) as url:
+        yield url
 
 
 @pytest.mark.slow

@@ -4,14 +4,14 @@
 {
     const LABEL_LENGTH = 18;  // characters of a label on the x axis; the tooltip has the whole label
     const MAX_DOTS = 40;  // of one line: more would hide it
-    const DASHED = [4, 5, 6];  // lines that differ from the first ones by more than their colour
+    const DASHED = [4, 5, 6];  // lines that differ from the first ones by more than their color
     const COMPACT_FROM = 1e7;  // larger numbers on the y axis are written as 10M or 2B
     const compact = new Intl.NumberFormat("en-US", {notation: "compact"});
     const charts = [];
 
     const cssVariable = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-    // Canvases know no CSS, so their colours are set again when the theme changes.
+    // Canvases know no CSS, so their colors are set again when the theme changes.
     const paint = (chart) => {
         chart.data.datasets.forEach((dataset, index) => {
             dataset.backgroundColor = dataset.borderColor = cssVariable(`--chart-${index + 1}`);
