@@ -176,22 +176,22 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "salesengine.accounts.login.StaffBackend"]
+SECOND_FACTOR_REQUIRED = read_list("SECOND_FACTOR_REQUIRED", default=[])  # names of groups, or "all"
 OTP_TOTP_ISSUER = "Sales Engine"  # the name of the service in the authenticator app
 
-# Failed logins lock out one username from one address, so that nobody can lock out a user from elsewhere.
+# See salesengine/accounts/lockout.py.
 TRUSTED_PROXY_COUNT = read_int("TRUSTED_PROXY_COUNT", default=0)
 if "PROXIES" in env.ENVIRON:
     raise ImproperlyConfigured("PROXIES was renamed. Set TRUSTED_PROXY_COUNT instead.")
 AXES_FAILURE_LIMIT = 5
+LOGIN_FAILURES_PER_ADDRESS = read_int("LOGIN_FAILURES_PER_ADDRESS", default=100)
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # attempts during a lockout do not extend it
 AXES_CLIENT_IP_CALLABLE = "salesengine.http.client_address.client_address"
-AXES_LOCKOUT_CALLABLE = "salesengine.accounts.login.lockout_page"
-AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "otp_token", "csrfmiddlewaretoken"]
-AXES_ENABLE_ACCESS_FAILURE_LOG = True
-AXES_ACCESS_FAILURE_LOG_PER_USER_LIMIT = 1_000_000  # at the limit axes deletes the newest entries
+AXES_HANDLER = "salesengine.accounts.lockout.LockoutHandler"
+AXES_LOCKOUT_CALLABLE = "salesengine.accounts.lockout.lockout_page"
 AXES_ENABLE_ADMIN = False  # salesengine.backoffice.audit_log has its own pages
 AXES_VERBOSE = False
 
@@ -224,7 +224,7 @@ UNFOLD = {
             "950": "#132b45",
         },
     },
-    "LOGIN": {"form": "salesengine.accounts.login.LoginForm"},
+    "LOGIN": {"form": "salesengine.accounts.login.login_form"},
     "ACCOUNT": {"navigation": "salesengine.backoffice.navigation.account"},
     "DASHBOARD_CALLBACK": "analytics.backoffice.home.home",
     "SIDEBAR": {

@@ -330,6 +330,8 @@ def test_the_menu_and_the_theme_work_with_the_keyboard(phone):
 
 def test_the_second_factor_page_shows_a_qr_code_and_refuses_a_wrong_code(page):
     page.goto("/admin/second-factor/")
+    page.get_by_label("Your password").fill(PASSWORD)
+    page.get_by_role("button", name="Start").click()
     expect(page.locator("svg").first).to_be_visible()
     page.get_by_role("textbox", name="Code").fill("000000")
     page.locator("#content button[type=submit]").first.click()
