@@ -10,6 +10,7 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import BadRequest, FieldError, ValidationError
 from django.core.paginator import Paginator
+from django.core.validators import ProhibitNullCharactersValidator
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils.functional import cached_property
@@ -87,6 +88,7 @@ class ModelAdmin(PlainModelAdmin[ModelT]):
     def response_action(self, request: HttpRequest, queryset: QuerySet[ModelT], *arguments: Any) -> Any:
         try:
             for selected in request.POST.getlist(ACTION_CHECKBOX_NAME):
+                ProhibitNullCharactersValidator()(selected)
                 self.opts.pk.to_python(selected)
         except ValidationError as error:
             raise BadRequest("A selected row has an invalid id.") from error

@@ -222,7 +222,7 @@ def test_a_database_that_is_gone_is_no_error_of_a_report(sql_dir, monkeypatch):
         raise ReportDatabaseUnavailable("probe.sql: the connection was lost")
 
     (sql_dir / "probe.sql").write_text(f"/*\n{HEADER}*/\nSELECT 1 AS one")
-    monkeypatch.setattr("analytics.running.checks.describe", fail)
+    monkeypatch.setattr("analytics.running.checks.result_columns", fail)
     assert [message.id for message in check_report_sql(["reports"])] == ["analytics.W001"]
 
 
