@@ -13,6 +13,7 @@ from typing import Any
 import django_stubs_ext
 from django.core.exceptions import ImproperlyConfigured
 
+from salesengine.database import WritingConnection
 from salesengine.environment import (
     BASE_DIR,
     add_options,
@@ -47,8 +48,8 @@ for name, value in (("SECRET_KEY", SECRET_KEY), ("ALLOWED_HOSTS", ALLOWED_HOSTS)
 
 HOST = env("HOST", default="127.0.0.1")
 PORT = read_int("PORT", default=8000)
-WEB_CONCURRENCY = read_int("WEB_CONCURRENCY", default=2)
-WEB_THREADS = read_int("WEB_THREADS", default=16)
+WEB_CONCURRENCY = read_int("WEB_CONCURRENCY", default=2, minimum=1)
+WEB_THREADS = read_int("WEB_THREADS", default=16, minimum=1)
 
 # API
 
@@ -57,12 +58,13 @@ API_KEY_REQUIRED = read_bool("API_KEY_REQUIRED", default=not IS_PRIVATE)
 INGEST_MAX_BYTES = read_int("INGEST_MAX_BYTES", default=10_000_000)
 INGEST_MAX_EXPANDED_BYTES = read_int("INGEST_MAX_EXPANDED_BYTES", default=20_000_000)
 INGEST_MAX_EVENTS = read_int("INGEST_MAX_EVENTS", default=50_000)
+SINGLES_TIMEOUT = read_int("SINGLES_TIMEOUT", default=30)
 RATE_LIMIT = parse_rate(env("RATE_LIMIT", default=""))
 CACHES = {"default": cache_config(env("CACHE_URL", default=""))}  # counts requests for RATE_LIMIT
 
 # Reports
 
-REPORTS_TIMEOUT = read_int("REPORTS_TIMEOUT", default=60)
+REPORTS_TIMEOUT = read_int("REPORTS_TIMEOUT", default=60, minimum=1)
 SQL_DIR = Path(env("SQL_DIR", default="") or BASE_DIR / "sql").resolve()
 
 # Database
@@ -80,17 +82,22 @@ if IS_LOCAL:
 else:
     database = read_database("DATABASE_URL")
 
+# The limits of a request's statements. salesengine.wsgi applies them, so that they do not limit commands.
+LOCK_TIMEOUT = read_int("LOCK_TIMEOUT", default=5)
+STATEMENT_TIMEOUT = read_int("STATEMENT_TIMEOUT", default=20)
+
 # REPORTS_DATABASE_URL is a replica, or the same database with a read-only user.
 reports_database = read_database("REPORTS_DATABASE_URL") if env("REPORTS_DATABASE_URL", default="") else database
 # A short reconnect_timeout, so that each request tries to connect. The pool would otherwise wait longer and longer.
-pool_timeouts = {"timeout": 3, "reconnect_timeout": 3}
+pool_options = {"timeout": 3, "reconnect_timeout": 3, "connection_class": WritingConnection}
 DATABASES = {
-    "default": add_options(database, pool={"min_size": 1, "max_size": WEB_THREADS} | pool_timeouts),
+    # One connection per thread that handles requests, and one for the thread that folds journals.
+    "default": add_options(database, pool={"min_size": 1, "max_size": WEB_THREADS + 1} | pool_options),
     # One connection per process that writes single events with a prepared statement. This costs the database half as
     # much as an unprepared statement on changing connections.
     "singles": {"TEST": {"MIRROR": "default"}}
     | add_options(
-        database, pool={"min_size": 0, "max_size": 1} | pool_timeouts, server_side_binding=True, prepare_threshold=0
+        database, pool={"min_size": 0, "max_size": 1} | pool_options, server_side_binding=True, prepare_threshold=0
     ),
     # Only for reports. analytics.running.runner makes each transaction read-only and limits its time.
     "reports": {"TEST": {"MIRROR": "default"}}
@@ -170,28 +177,28 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "salesengine.accounts.login.StaffBackend"]
+SECOND_FACTOR_REQUIRED = read_list("SECOND_FACTOR_REQUIRED", default=[])  # names of groups, or "all"
 OTP_TOTP_ISSUER = "Sales Engine"  # the name of the service in the authenticator app
 
-# Failed logins lock out one username from one address, so that nobody can lock out a user from elsewhere.
+# See salesengine/accounts/lockout.py.
 TRUSTED_PROXY_COUNT = read_int("TRUSTED_PROXY_COUNT", default=0)
 if "PROXIES" in env.ENVIRON:
     raise ImproperlyConfigured("PROXIES was renamed. Set TRUSTED_PROXY_COUNT instead.")
 AXES_FAILURE_LIMIT = 5
+LOGIN_FAILURES_PER_ADDRESS = read_int("LOGIN_FAILURES_PER_ADDRESS", default=100)
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # attempts during a lockout do not extend it
 AXES_CLIENT_IP_CALLABLE = "salesengine.http.client_address.client_address"
-AXES_LOCKOUT_CALLABLE = "salesengine.accounts.login.lockout_page"
-AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "otp_token", "csrfmiddlewaretoken"]
-AXES_ENABLE_ACCESS_FAILURE_LOG = True
-AXES_ACCESS_FAILURE_LOG_PER_USER_LIMIT = 1_000_000  # at the limit axes deletes the newest entries
+AXES_HANDLER = "salesengine.accounts.lockout.LockoutHandler"
+AXES_LOCKOUT_CALLABLE = "salesengine.accounts.lockout.lockout_page"
 AXES_ENABLE_ADMIN = False  # salesengine.backoffice.audit_log has its own pages
 AXES_VERBOSE = False
 
 # A session lasts a working day, counted from the login and not from the last request. So pages need not write to the
 # database, and a stolen cookie expires. Closing the browser does not end it, because phones close browsers constantly.
-SESSION_COOKIE_AGE = 60 * 60 * read_int("SESSION_HOURS", default=12)
+SESSION_COOKIE_AGE = 60 * 60 * read_int("SESSION_HOURS", default=12, minimum=1)
 
 # Back office
 
@@ -218,7 +225,7 @@ UNFOLD = {
             "950": "#132b45",
         },
     },
-    "LOGIN": {"form": "salesengine.accounts.login.LoginForm"},
+    "LOGIN": {"form": "salesengine.accounts.login.login_form"},
     "ACCOUNT": {"navigation": "salesengine.backoffice.navigation.account"},
     "DASHBOARD_CALLBACK": "analytics.backoffice.home.home",
     "SIDEBAR": {

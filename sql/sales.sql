@@ -2,6 +2,7 @@
 title = "Sales, line by line"
 topic = "Sales"
 depends_on = ["sales", "country"]
+requires = ["read"]
 description = """
 All sales that match every filter, the newest payment first. The list of sales in the back office shows the same sales
 for the same filters. A country without a name appears under its id.
@@ -95,6 +96,9 @@ sales = { id_order = "id_order" }
 [columns.id_product]
 title = "Product"
 sales = { id_product = "id_product" }
+
+[columns.revenue]
+format = "money"
 
 [columns.id_buyer]
 title = "Buyer"

@@ -42,6 +42,9 @@ title = "Second country"
 [columns.revenue]
 format = "money"
 
+[columns.sales]
+format = "count"
+
 [chart]
 type = "bar"
 x = "country_name_2"

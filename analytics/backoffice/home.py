@@ -1,4 +1,4 @@
-"""Assemble the home page of the back office: sales, ingest and failed reports, each for users with the permission.
+"""Assemble the home page of the back office: sales, ingest and failed reports, each only for users with its permission.
 
 `?until=2021-06-30` in the URL shows the figures up to the end of that day.
 """
@@ -23,7 +23,7 @@ from countries.models import Country
 from sales.ingest.schema import EXAMPLE
 from sales.models import Sale
 from sales.totals.country_totals import TradeFigures, top_countries
-from sales.totals.ingest_minutes import REJECTED_LIMIT, counts_since
+from sales.totals.ingest_minutes import REJECTED_LIMIT, counts_since, current_minute
 from sales.totals.overview import DAY, Period, category_sales, latest_sales
 from salesengine.backoffice.numbers import count
 
@@ -121,7 +121,7 @@ def _ingest(request: HttpRequest) -> dict[str, Any] | None:
     may_see_sales, may_see_rejected = map(request.user.has_perm, ("sales.view_sale", "sales.view_rejectedevent"))
     if not (may_see_sales or may_see_rejected):
         return None
-    since = timezone.now().replace(second=0, microsecond=0) - INGEST_WITHIN
+    since = current_minute() - INGEST_WITHIN
     accepted, duplicate, rejected = counts_since(since)
     counts: dict[str, str] = {}
     if may_see_sales:

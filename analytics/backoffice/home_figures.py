@@ -11,7 +11,7 @@ from sales.totals.country_totals import TradeFigures
 from sales.totals.feedback import CategoryFeedback
 from sales.totals.figures import ZERO
 from sales.totals.overview import CategorySales, Period, PeriodFigures, change_in_percent
-from salesengine.backoffice.numbers import count, money_text
+from salesengine.backoffice.numbers import count, money_text, percent
 
 NO_CATEGORY = "no category"
 DAILY_CHART = Chart(type="stacked", x="day", y=("revenue",), series="category")
@@ -74,7 +74,7 @@ def _change(now: Decimal | None, before: Decimal, before_text: str) -> Change:
     if now is None or percentage is None:
         return Change("", f"before {before_text}")
     arrow, word, kind = ("▲", "more", "up") if now > before else ("▼", "less", "down")
-    size = f"{abs(percentage):,.1f} %" if percentage else "less than 0.1 %"
+    size = percent(abs(percentage)) if percentage else "less than 0.1%"
     return Change(arrow, f"{size} {word} than {before_text}", kind)
 
 

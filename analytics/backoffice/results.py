@@ -16,7 +16,8 @@ from analytics.running.runner import Result
 from countries.models import Country
 from sales.backoffice.links import sales_url
 from salesengine.backoffice.charts import ChartFigure
-from salesengine.backoffice.numbers import count, exact_text, money_text, percent
+from salesengine.backoffice.numbers import count, money_text, money_title, percent, percent_title
+from salesengine.plurals import counted
 
 PLAIN = ColumnFormat()
 
@@ -75,7 +76,7 @@ def _summary(row_range: RowRange, number: int, *, is_truncated: bool) -> str:
     if not number:
         return "There are no more rows." if row_range.offset else "0 rows."
     if first == 1 and not is_truncated:
-        return f"{count(number)} row{'' if number == 1 else 's'}."
+        return f"{counted(number, 'row')}."
     end = "; there are more." if is_truncated else ", the last."
     return f"Rows {count(first)} to {count(row_range.offset + number)}{end}"
 
@@ -126,9 +127,11 @@ def _cell(
     text = text_for_people(value)
     is_number = column.is_number and value is not None and Decimal(value).is_finite()
     if column_format.format == "money" and is_number:
-        return TableCell(money_text(value), True, title=exact_text(value), url=url)
+        return TableCell(money_text(value), True, title=money_title(value), url=url)
     if column_format.format == "percent" and is_number:
-        return TableCell(percent(value), True, title=text, url=url)
+        return TableCell(percent(value), True, title=percent_title(value), url=url)
+    if column_format.format == "count" and is_number:
+        return TableCell(count(value), True, url=url)
     if column_format.format == "country" and (country := countries.get(str(value))):
         return TableCell(f"{country} ({text})", url=url)
     if column_format.format == "link" and text.startswith(("http://", "https://")):

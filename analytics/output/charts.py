@@ -7,10 +7,11 @@ from itertools import pairwise
 from math import gcd
 from typing import Any, NamedTuple
 
-from analytics.definitions.headers import MOST_SERIES, Chart
+from analytics.definitions.headers import MAX_SERIES, Chart
 from analytics.output.formats import text_for_people
 from salesengine.backoffice.charts import ChartFigure, Point, Series, is_drawable
 from salesengine.backoffice.numbers import count, exact_text, money_text, percent
+from salesengine.plurals import counted
 
 MAX_X_VALUES = 1_000  # on an x axis with filled gaps: more bars would be thinner than a pixel
 # A drawable `numeric` has at most 100 digits before the point and 16,383 after it, so sums are never rounded.
@@ -42,9 +43,9 @@ def report_chart(
 ) -> ChartFigure | None:
     """Return the chart of `rows`, or None if there is nothing to draw.
 
-    `columns` has the names of a row's values, `formats` says which columns are "money" or "percent", and `urls`
-    has for each value the page that a click on it opens, or "". Numbers with the same x and series are added up. Nulls
-    and numbers that are not finite are gaps. Rows without x are counted in a note.
+    `columns` has the names of a row's values, `formats` says which columns are "money", "percent" or "count", and
+    `urls` has for each value the page that a click on it opens, or "". Numbers with the same x and series are added
+    up. Nulls and numbers that are not finite are gaps. Rows without x are counted in a note.
     """
     cells = _cells(chart, list(columns), rows, urls)
     drawn = [cell for cell in cells if cell.x is not None]
@@ -57,9 +58,9 @@ def report_chart(
         chart.type,
         title=title,
         description=_description(chart, title, len(x_values)),
-        labels=[_label(x) for x in x_values],
+        labels=[_label(x, formats.get(chart.x, "")) for x in x_values],
         series=[Series(name, _points(sums, x_values, kind)) for (name, sums), kind in zip(series, kinds, strict=True)],
-        unit=" %" if set(kinds) == {"percent"} else "",
+        unit="%" if set(kinds) == {"percent"} else "",
         has_legend=len(series) > 1 or chart.series is not None,
         notes=_notes(chart, hidden, (len(cells) - len(drawn)) // len(chart.y), adds_up=_adds_up(chart, formats)),
     )
@@ -127,7 +128,7 @@ def _text(value: Any) -> str:
 
 
 def _series(chart: Chart, cells: list[ChartCell], formats: Mapping[str, str]) -> tuple[list[tuple[str, Sums]], int]:
-    """Return at most MOST_SERIES named series, and how many others have no name of their own.
+    """Return at most MAX_SERIES named series, and how many others have no name of their own.
 
     The series of a column's values are sorted by size, and the smallest are added up as "Others".
     """
@@ -138,15 +139,15 @@ def _series(chart: Chart, cells: list[ChartCell], formats: Mapping[str, str]) ->
     series = list(sums.items())
     if chart.series:
         series.sort(key=lambda item: -sum(abs(number) for number, _ in item[1].values()))
-    if len(series) <= MOST_SERIES:
+    if len(series) <= MAX_SERIES:
         return series, 0
-    shown, smallest = series[: MOST_SERIES - 1], series[MOST_SERIES - 1 :]
+    shown, smallest = series[: MAX_SERIES - 1], series[MAX_SERIES - 1 :]
     if _adds_up(chart, formats):
         others: Sums = {}
         for _, its_sums in smallest:
             for x, (number, _) in its_sums.items():
                 _add(others, x, number, "")
-        shown.append((f"Others ({len(smallest)})", others))
+        shown.append((f"Others ({count(len(smallest))})", others))
     return shown, len(smallest)
 
 
@@ -201,10 +202,11 @@ def _filled(numbers: list[int]) -> Sequence[int]:
     return range(numbers[0], numbers[-1] + 1, step)
 
 
-def _label(x: Any) -> str:
+def _label(x: Any, kind: str) -> str:
     if isinstance(x, datetime):
         return x.date().isoformat() if x.time() == time() else x.replace(tzinfo=None).isoformat(" ")
-    return text_for_people(x)
+    text = text_for_people(x)
+    return count(int(text)) if kind == "count" and text.isdecimal() else text
 
 
 # Words
@@ -214,20 +216,16 @@ def _description(chart: Chart, title: str, x_count: int) -> str:
     """Return what a screen reader reads instead of the chart."""
     kind = {"line": "Line chart", "bar": "Bar chart", "stacked": "Stacked bar chart"}[chart.type]
     by = f" for each {chart.series}" if chart.series else ""
-    return f"{title}. {kind} of {', '.join(chart.y)} by {chart.x}{by}, {_counted(x_count, 'value')} of {chart.x}."
+    return f"{title}. {kind} of {', '.join(chart.y)} by {chart.x}{by}, {counted(x_count, 'value')} of {chart.x}."
 
 
 def _notes(chart: Chart, hidden: int, rows_without_x: int, *, adds_up: bool) -> list[str]:
     notes = []
     if hidden and adds_up:
-        notes.append(f"“Others” adds up the smallest series: {hidden} values of {chart.series}.")
+        notes.append(f"“Others” adds up the smallest series: {count(hidden)} values of {chart.series}.")
     elif hidden:
-        notes.append(f"The {hidden} smallest series of {chart.series} are not drawn.")
+        notes.append(f"The {count(hidden)} smallest series of {chart.series} are not drawn.")
     if rows_without_x:
         verb = "is" if rows_without_x == 1 else "are"
-        notes.append(f"{_counted(rows_without_x, 'row')} without {chart.x} {verb} not drawn.")
+        notes.append(f"{counted(rows_without_x, 'row')} without {chart.x} {verb} not drawn.")
     return notes
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{count(number)} {noun}{'' if number == 1 else 's'}"

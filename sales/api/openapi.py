@@ -154,6 +154,7 @@ ingest = extend_schema(
             types.CONTENT_TOO_LARGE,
             types.UNSUPPORTED_MEDIA_TYPE,
             types.IDEMPOTENCY_KEY_REUSED,
+            types.OUTCOME_UNKNOWN,
         ),
     },
     examples=[

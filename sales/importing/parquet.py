@@ -65,8 +65,8 @@ class ParquetFile:
         fields = zip(names, columns.header_fields(names), strict=True)
         self.fields = {name: field for name, field in fields if field is not None}
 
-    def identity(self) -> bytes:
-        return self.fingerprint
+    def prefixes(self) -> list[bytes]:
+        return [self.fingerprint]
 
     def latest_checkpoint(self, checkpoints: Iterable[Checkpoint]) -> Checkpoint:
         known = (checkpoint for checkpoint in checkpoints if checkpoint.fingerprint == self.fingerprint)

@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from sales.ingest.batches import READERS, Batch
 from salesengine.http.errors import ContentTooLarge, InvalidInput
 from salesengine.http.middleware import BODY_INCOMPLETE
+from salesengine.plurals import counted
 
 
 def read_batch(request: Request) -> tuple[Batch, bytes]:
@@ -53,7 +54,7 @@ def _read(request: Request) -> bytes:
         raise ContentTooLarge(f"A request may have at most {limit:,} bytes. Send the events in several requests.")
     if len(body) < content_length:
         raise InvalidInput(
-            [], f"The body ended early, after {len(body):,} of {content_length:,} bytes. Nothing was stored."
+            [], f"The body ended early, after {len(body):,} of {counted(content_length, 'byte')}. Nothing was stored."
         )
     return body
 

@@ -1,16 +1,20 @@
 """The admin site: unfold's, with the second factor page, our own search, and a page for users without permissions."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.contrib.admin import AdminSite
 from django.contrib.auth.models import User
+from django.contrib.auth.views import PasswordChangeView
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from unfold.sites import UnfoldAdminSite
 
 from salesengine.accounts.audit_log import record_change
+from salesengine.accounts.login import LacksSecondFactor, OwnPasswordChangeForm
 
 MAX_RESULTS = 100
 
@@ -20,6 +24,17 @@ class BackOfficeSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no ty
         from salesengine.backoffice.second_factor_page import second_factor_page  # it imports the site
 
         return [path("second-factor/", self.admin_view(second_factor_page), name="second_factor")]
+
+    def admin_view(self, view: Callable[..., HttpResponse], cacheable: bool = False) -> Callable[..., HttpResponse]:
+        """Forbid browsers to store any page. Django lets them store those on which users change their password."""
+        protected: Callable[..., HttpResponse] = super().admin_view(view)
+        return protected
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if request.method == "GET" and isinstance(request.user, LacksSecondFactor):
+            return HttpResponseRedirect(reverse("admin:second_factor"))
+        response: HttpResponse = super().login(request, extra_context)
+        return response
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if not request.user.get_all_permissions():
@@ -43,8 +58,18 @@ class BackOfficeSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no ty
         template = "unfold/helpers/command_results.html" if is_extended else "unfold/helpers/search_results.html"
         return TemplateResponse(request, template, context, headers={"HX-Trigger": "search"})
 
-    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        response: HttpResponse = super().password_change(request, extra_context)
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
+        view = PasswordChangeView.as_view(
+            form_class=partial(OwnPasswordChangeForm, request),
+            success_url=reverse("admin:password_change_done"),
+            extra_context=self.each_context(request) | {"title": "Change password"} | (extra_context or {}),
+        )
+        response = view(request)
         if response.status_code == 302 and isinstance(request.user, User):
             record_change(request.user, request.user, "Changed their own password.")
+        return response
+
+    def password_change_done(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        title = {"title": "Password changed"}
+        response: HttpResponse = super().password_change_done(request, title | (extra_context or {}))
         return response

@@ -25,7 +25,8 @@ class APIKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
     def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, str]:
         description = (
             "Enter Api-Key, a space, and the key. Staff create keys in the admin or with manage.py create_api_key. "
-            "Each endpoint lists the scope that the key needs. Staff who are logged in to the admin need no key here."
+            "Each endpoint lists the scope that the key needs. Staff who are logged in to the admin need no key here, "
+            "but a permission in place of the scope."
         )
         return {"type": "apiKey", "in": "header", "name": "Authorization", "description": description}
 

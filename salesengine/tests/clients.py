@@ -52,8 +52,10 @@ def problem_of(response, status, slug):
     return problem
 
 
-def log_in(client, name="jo", password=PASSWORD, **fields):
-    return client.post(f"{LOG_IN}?next=/admin/", {"username": name, "password": password, **fields})
+def log_in(client, name="jo", password=PASSWORD, code=None):
+    """Send the password, then the code if there is one. Returns the last response."""
+    response = client.post(f"{LOG_IN}?next=/admin/", {"username": name, "password": password})
+    return response if code is None else client.post(f"{LOG_IN}?next=/admin/", {"otp_token": code})
 
 
 def is_in(client):

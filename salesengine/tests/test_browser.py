@@ -294,6 +294,27 @@ def test_a_rejected_event_can_be_edited_and_replayed(page):
     expect(page.get_by_text("1 stored as new sales")).to_be_visible()
 
 
+@pytest.mark.parametrize("may_copy", [True, False])
+def test_a_new_api_key_can_be_copied(page, may_copy):
+    if may_copy:
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    else:
+        page.add_init_script("delete Navigator.prototype.clipboard")  # as without TLS
+    page.goto("/admin/salesengine/apikey/add/")
+    page.get_by_label("Client").fill(f"copier {may_copy}")
+    page.get_by_label("read: get feedback and sales").check()
+    page.get_by_role("button", name="Save", exact=True).click()
+    assert violations(page, rules=None) == []
+    key = page.locator("#new-key").inner_text()
+    page.get_by_role("button", name="Copy").click()
+    if may_copy:
+        expect(page.get_by_role("status")).to_have_text("Copied.")
+        assert page.evaluate("navigator.clipboard.readText()") == key
+    else:
+        expect(page.get_by_role("status")).to_contain_text("Selected.")
+        assert page.evaluate("window.getSelection().toString()") == key
+
+
 def test_the_menu_and_the_theme_work_with_the_keyboard(phone):
     phone.goto("/admin/", wait_until="networkidle")
     menu = phone.get_by_role("button", name="Show or hide the menu")
@@ -311,6 +332,8 @@ def test_the_menu_and_the_theme_work_with_the_keyboard(phone):
 
 def test_the_second_factor_page_shows_a_qr_code_and_refuses_a_wrong_code(page):
     page.goto("/admin/second-factor/")
+    page.get_by_label("Your password").fill(PASSWORD)
+    page.get_by_role("button", name="Start").click()
     expect(page.locator("svg").first).to_be_visible()
     page.get_by_role("textbox", name="Code").fill("000000")
     page.locator("#content button[type=submit]").first.click()

@@ -1,4 +1,4 @@
-"""Charts in a real browser: Chart.js draws them, and their tooltips, legends, links and colours work."""
+"""Charts in a real browser: Chart.js draws them, and their tooltips, legends, links and colors work."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,7 +33,7 @@ CHART = "Chart.getChart(document.querySelector('canvas'))"
 # The middle of a bar of a series, in pixels from the top left of the canvas.
 BAR = f"([series, index]) => {{ const bar = {CHART}.getDatasetMeta(series).data[index]; return bar.getCenterPoint(); }}"
 LEGEND = f"index => {{ const box = {CHART}.legend.legendHitBoxes[index]; return {{x: box.left + 5, y: box.top + 5}}; }}"
-# The colour in the middle of a bar, as #rrggbb.
+# The color in the middle of a bar, as #rrggbb.
 PIXEL = """({x, y}) => {
     const canvas = document.querySelector("canvas"), scale = canvas.width / canvas.clientWidth;
     const data = canvas.getContext("2d").getImageData(Math.round(x * scale), Math.round(y * scale), 1, 1).data;
@@ -87,13 +87,13 @@ def click(page: Page, point: dict[str, float]) -> None:
     page.locator("canvas").click(position=point)
 
 
-def test_the_bars_are_drawn_in_the_colours_of_the_theme(chart):
-    def colours() -> list[str]:
+def test_the_bars_are_drawn_in_the_colors_of_the_theme(chart):
+    def colors() -> list[str]:
         return [chart.evaluate(PIXEL, chart.evaluate(BAR, [series, 0])) for series in (0, 1)]
 
-    assert colours() == ["#2a6f97", "#cb742d"]
+    assert colors() == ["#2a6f97", "#cb742d"]
     chart.evaluate("document.documentElement.classList.add('dark')")
-    assert colours() == ["#4aa3df", "#ebc148"]
+    assert colors() == ["#4aa3df", "#ebc148"]
 
 
 def test_pointing_at_a_bar_shows_the_exact_amounts(chart):

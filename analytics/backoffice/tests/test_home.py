@@ -1,4 +1,4 @@
-"""The sales on the back office's first page."""
+"""The sales on the back office's home page."""
 
 import re
 from datetime import timedelta
@@ -24,19 +24,19 @@ def test_each_period_is_compared_with_the_one_before(viewer):
 
     assert shown == {
         "2021-06-30": [
-            ("59.50", "▲ 197.5 % more than 20.00"),
-            ("2", "▲ 100.0 % more than 1"),
-            ("29.75", "▲ 48.8 % more than 20.00"),
+            ("59.50", "▲ 197.5% more than 20.00"),
+            ("2", "▲ 100.0% more than 1"),
+            ("29.75", "▲ 48.8% more than 20.00"),
         ],
         "7 days": [
-            ("91.50", "▲ 1,207.1 % more than 7.00"),
-            ("4", "▲ 300.0 % more than 1"),
-            ("22.88", "▲ 226.9 % more than 7.00"),
+            ("91.50", "▲ 1,207.1% more than 7.00"),
+            ("4", "▲ 300.0% more than 1"),
+            ("22.88", "▲ 226.9% more than 7.00"),
         ],
         "30 days": [
-            ("1,098.50", "▲ 266.2 % more than 300.00"),
-            ("6", "▲ 500.0 % more than 1"),
-            ("183.08", "▼ 39.0 % less than 300.00"),
+            ("1,098.50", "▲ 266.2% more than 300.00"),
+            ("6", "▲ 500.0% more than 1"),
+            ("183.08", "▼ 39.0% less than 300.00"),
         ],
     }
 
@@ -44,11 +44,11 @@ def test_each_period_is_compared_with_the_one_before(viewer):
 @pytest.mark.parametrize(
     ("before", "now", "changes"),
     [
-        (["4", "4"], ["8"], ["= the same as before", "▼ 50.0 % less than 2", "▲ 100.0 % more than 4.00"]),
+        (["4", "4"], ["8"], ["= the same as before", "▼ 50.0% less than 2", "▲ 100.0% more than 4.00"]),
         ([], ["8"], ["no sales before"] * 3),
         (["-5"], ["8"], ["before -5.00", "= the same as before", "before -5.00"]),
-        (["1000000"], ["1000000.01"], ["▲ less than 0.1 % more than 1,000,000.00", "= the same as before"]),
-        (["4"], [], ["▼ 100.0 % less than 4.00", "▼ 100.0 % less than 1", "before 4.00"]),
+        (["1000000"], ["1000000.01"], ["▲ less than 0.1% more than 1,000,000.00", "= the same as before"]),
+        (["4"], [], ["▼ 100.0% less than 4.00", "▼ 100.0% less than 1", "before 4.00"]),
     ],
 )
 def test_changes_are_described_in_words(viewer, before, now, changes):

@@ -161,10 +161,11 @@ def test_one_row_is_a_chart(kind, x, value):
         ("money", Decimal("1234567.895"), "1,234,567.90"),
         ("money", Decimal("12345678901234567890123456789.01"), "12,345,678,901,234,567,890,123,456,789.01"),
         ("money", Decimal(-3), "-3.00"),
-        ("percent", Decimal("12.345678901234"), "12.35 %"),
+        ("percent", Decimal("12.345678901234"), "12.3%"),
         ("", Decimal("57.27456"), "57.27456"),
         ("", Decimal("10.500"), "10.5"),
         ("", 1_234_000, "1,234,000"),
+        ("count", Decimal("1234000.00"), "1,234,000"),
         ("", 0.1, "0.1"),
     ],
 )
@@ -173,10 +174,17 @@ def test_tooltips_have_the_number_in_the_format_of_its_column(kind, value, text)
 
 
 def test_the_y_axis_has_percents_if_all_series_are_percentages():
-    assert bars(("a", 40), formats={"sales": "percent"}).unit == " %"
+    assert bars(("a", 40), formats={"sales": "percent"}).unit == "%"
     assert bars(("a", 40), formats={"sales": "money"}).unit == ""
     two = {"columns": ["name", "share", "sales"], "type": "bar", "x": "name", "y": ["share", "sales"]}
     assert draw([("a", 40, 3)], formats={"share": "percent"}, **two).unit == ""
+
+
+@pytest.mark.parametrize("kind", ["line", "bar"])
+def test_counts_on_the_x_axis_have_thousands_separators(kind):
+    chart = {"columns": ["buyers", "sales"], "type": kind, "x": "buyers", "y": ["sales"]}
+    assert draw([(1_234, 5)], formats={"buyers": "count"}, **chart).labels == ["1,234"]
+    assert draw([(1_234, 5)], **chart).labels == ["1234"]
 
 
 # Links

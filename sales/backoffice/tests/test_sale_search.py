@@ -1,7 +1,7 @@
 """Both ways to find a page of sales return the same sales, and a truncated page says so."""
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 
 from sales.backoffice import sale_search
 from sales.backoffice.sale_search import Plan, find_page
@@ -122,3 +122,8 @@ def test_a_query_is_stopped_after_its_timeout():
     with pytest.raises(StatementTimedOut), statement_timeout(0.05), connection.cursor() as cursor:
         cursor.execute("SELECT pg_sleep(5)")
     assert Sale.objects.count() == 10  # the connection still works
+
+
+def test_a_query_that_somebody_cancels_has_not_reached_its_timeout():
+    with pytest.raises(OperationalError), statement_timeout(60), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_cancel_backend(pg_backend_pid()), pg_sleep(1)")

@@ -3,13 +3,16 @@
 import re
 from html import unescape
 
+import psycopg
 import pytest
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import BadRequest, PermissionDenied
+from django.db import DataError, OperationalError
 from django.http import Http404
 from rest_framework import exceptions
 from rest_framework.test import APIClient
 
 from sales.totals import feedback
+from salesengine.database import UnansweredCommit
 from salesengine.http import errors
 from salesengine.http.problem_types import METHOD_NOT_ALLOWED, PROBLEM_TYPES, TOOK_TOO_LONG
 from salesengine.tests.clients import responses_of
@@ -99,7 +102,21 @@ def test_every_exception_of_drf_gets_a_problem_with_its_status(fail_with, cls):
     [
         (Http404(), "not-found"),
         (PermissionDenied(), "not-allowed"),
-        (OverflowError(), "invalid-request"),
+        (OverflowError(), "internal-error"),
+        (DataError("bad"), "internal-error"),
+        (BadRequest(), "invalid-request"),
+        (OperationalError("gone"), "database-unavailable"),
+        (psycopg.OperationalError("gone"), "database-unavailable"),
+        (psycopg.errors.DiskFull(), "database-unavailable"),
+        (psycopg.errors.ReadOnlySqlTransaction(), "database-unavailable"),
+        (psycopg.errors.LockNotAvailable(), "database-unavailable"),
+        (psycopg.errors.QueryCanceled(), "database-unavailable"),
+        (psycopg.errors.IdleInTransactionSessionTimeout(), "database-unavailable"),
+        (psycopg.errors.SerializationFailure(), "database-unavailable"),
+        (psycopg.errors.UndefinedTable(), "internal-error"),
+        (psycopg.errors.ProgramLimitExceeded(), "internal-error"),
+        (psycopg.errors.NumericValueOutOfRange(), "internal-error"),
+        (UnansweredCommit("gone"), "outcome-unknown"),
         (errors.InvalidInput([]), "invalid-request"),
         (errors.InvalidEvents([]), "invalid-event"),
         (errors.EventConflict([]), "event-conflict"),
@@ -107,6 +124,7 @@ def test_every_exception_of_drf_gets_a_problem_with_its_status(fail_with, cls):
         (errors.ContentTooLarge(), "content-too-large"),
         (errors.IdempotencyKeyReused(), "idempotency-key-reused"),
         (errors.DatabaseUnavailable(), "database-unavailable"),
+        (errors.OutcomeUnknown(), "outcome-unknown"),
         (errors.TookTooLong(), "took-too-long"),
         (errors.ReportCheckFailed(), "report-check-failed"),
         (errors.ReportError(), "report-failed"),
