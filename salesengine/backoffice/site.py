@@ -45,7 +45,8 @@ class BackOfficeSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no ty
 
     def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Find the pages that the user may open now. unfold's own search caches permissions for 5 minutes."""
-        term = request.GET.get("s", "").strip().lower()
+        typed = request.GET.get("s", "").strip()
+        term = typed.lower()
         if not term:
             return HttpResponse()
         is_extended = "extended" in request.GET
@@ -54,8 +55,8 @@ class BackOfficeSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no ty
         if search_callback:
             results += self._get_value(search_callback, request, term)
         pages = Paginator(results[:MAX_RESULTS], MAX_RESULTS)
-        context = {"page_obj": pages, "results": pages.page(1), "page_counter": 0, "execution_time": 0}
-        template = "unfold/helpers/command_results.html" if is_extended else "unfold/helpers/search_results.html"
+        context = {"page_obj": pages, "results": pages.page(1), "page_counter": 0, "execution_time": 0, "term": typed}
+        template = "admin/command_results.html" if is_extended else "unfold/helpers/search_results.html"
         return TemplateResponse(request, template, context, headers={"HX-Trigger": "search"})
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:

@@ -255,6 +255,13 @@ def test_the_search_box_finds_an_order(page):
     expect(page.locator("#result_list tbody tr").first).to_contain_text("30040549")
 
 
+def test_the_search_box_says_if_it_finds_nothing(page):
+    page.goto("/admin/")
+    page.keyboard.press("Control+k")
+    page.get_by_role("searchbox").press_sequentially("nonsense")
+    expect(page.get_by_text("Nothing was found for “nonsense”.")).to_be_visible()
+
+
 def test_a_report_runs_with_its_parameters_and_has_a_link_to_share(page):
     page.goto("/admin/analytics/report/top_country_relationships/")
     page.get_by_label("From", exact=True).fill("2021-01-01")
