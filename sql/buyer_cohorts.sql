@@ -9,6 +9,7 @@ of the cohort. Month 0 is the month of the first purchase, so it is always 100 p
 purchase. A refund does not. The newest month may be incomplete.
 """
 timeout = "120s"
+rows = 400
 
 [parameters.start]
 type = "date"
@@ -45,7 +46,7 @@ title = "Retention"
 format = "percent"
 
 [chart]
-type = "line"
+type = "heatmap"
 x = "months_since"
 y = ["retention_percent"]
 series = "cohort"

@@ -41,7 +41,7 @@ format = "money"
 sales = { category = "category", start = "day", end = "day" }
 
 [columns.revenue_7_day_average]
-title = "7-day average"
+title = "7-day average revenue"
 format = "money"
 
 [chart]

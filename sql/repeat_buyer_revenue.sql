@@ -40,7 +40,6 @@ format = "percent"
 
 [chart]
 type = "bar"
-x = "buyers"
 y = ["week_1_revenue", "week_2_revenue"]
 */
 -- For speed only: QUICK_SUM returns the same as SUM, but is faster for very many small groups. The two halves by hash of

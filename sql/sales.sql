@@ -91,18 +91,15 @@ title = "Paid at (UTC)"
 
 [columns.id_order]
 title = "Order"
-sales = { id_order = "id_order" }
 
 [columns.id_product]
 title = "Product"
-sales = { id_product = "id_product" }
 
 [columns.revenue]
 format = "money"
 
 [columns.id_buyer]
 title = "Buyer"
-sales = { id_buyer = "id_buyer" }
 
 [columns.id_buyer_country]
 title = "Buyer country id"
@@ -112,7 +109,6 @@ title = "Buyer country"
 
 [columns.id_seller]
 title = "Seller"
-sales = { id_seller = "id_seller" }
 
 [columns.id_seller_country]
 title = "Seller country id"

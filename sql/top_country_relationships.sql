@@ -47,9 +47,8 @@ format = "count"
 
 [chart]
 type = "bar"
-x = "country_name_2"
+x = ["country_name_1", "country_name_2"]
 y = ["revenue"]
-series = "country_name_1"
 */
 WITH per_direction AS (
     SELECT

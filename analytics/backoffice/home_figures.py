@@ -87,16 +87,17 @@ def daily_revenue(figures: CategorySales, period: Period) -> dict[str, Any]:
     day_urls = {day: _period_url(Period(day, day)) for day in period.days}
     names = {category: category or NO_CATEGORY for category in figures.categories(period)}
     rows, urls = [], []
-    for category, name in names.items():
+    for category in names:
         filter_query = sales_url({"category": category}).partition("?")[2]
         for day, url in day_urls.items():
-            rows.append((day, name, figures.daily.get((category, day), ZERO)[1]))
+            rows.append((day, category, figures.daily.get((category, day), ZERO)[1]))
             urls.append(("", "", f"{url}&{filter_query}"))
     chart = report_chart(
         DAILY_CHART,
         ["day", "category", "revenue"],
         rows,
-        title=f"Revenue by day and category, {period_text(period)}",
+        titles={"day": "Day", "category": "Category", "revenue": "Revenue"},
+        suffix=f", {period_text(period)}",
         formats={"revenue": "money"},
         urls=urls,
     )

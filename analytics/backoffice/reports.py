@@ -231,7 +231,7 @@ def _outcome(request: HttpRequest, form: ReportForm, token: uuid.UUID | None = N
             rows = list(run.result.rows)
     except ReportFailed as error:
         return _failure(error)
-    return {"result": build_result_page(form, run.result, rows, links_sales=request.user.has_perm("sales.view_sale"))}
+    return {"result": build_result_page(form, run.result, rows, request.user)}
 
 
 def _download(request: HttpRequest, form: ReportForm, file_format: Format) -> Iterator[bytes]:

@@ -42,10 +42,13 @@ class ColumnFormat(HeaderTable):
 
 
 class Chart(HeaderTable):
-    """The chart of a report. With `series`, each value of that column is a series of its own."""
+    """The chart of a report. With `series`, each value of that column is a series of its own.
 
-    type: Literal["line", "bar", "stacked"]
-    x: str
+    Several columns of `x` are joined, such as "France / Germany". Without `x`, each column of `y` is a bar.
+    """
+
+    type: Literal["line", "bar", "stacked", "heatmap"]
+    x: Annotated[tuple[str, ...], BeforeValidator(lambda x: (x,) if isinstance(x, str) else x)] = ()
     y: Annotated[tuple[str, ...], Field(min_length=1, max_length=MAX_SERIES)]
     series: str | None = None
 
@@ -55,6 +58,10 @@ class Chart(HeaderTable):
             raise PydanticCustomError("series", "with series, y must be one column")
         if len(set(self.y)) < len(self.y):
             raise PydanticCustomError("duplicate", "y has the same column twice")
+        if not self.x and (self.type != "bar" or self.series):
+            raise PydanticCustomError("x", "only a bar chart without series can do without x")
+        if self.type == "heatmap" and not self.series:
+            raise PydanticCustomError("heatmap", "a heatmap needs series, which are its rows")
         return self
 
 

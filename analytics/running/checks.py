@@ -85,7 +85,8 @@ def _named_columns(header: Header) -> Iterator[tuple[str, str]]:
         for field, source in column.sales.items():
             yield f"sales.{field} of {name}", source
     if chart := header.chart:
-        yield "chart.x", chart.x
+        for name in chart.x:
+            yield "chart.x", name
         for name in chart.y:
             yield "chart.y", name
         if chart.series:

@@ -91,9 +91,9 @@ def test_the_bars_are_drawn_in_the_colors_of_the_theme(chart):
     def colors() -> list[str]:
         return [chart.evaluate(PIXEL, chart.evaluate(BAR, [series, 0])) for series in (0, 1)]
 
-    assert colors() == ["#2a6f97", "#cb742d"]
+    assert colors() == ["#a5001e", "#c3870f"]
     chart.evaluate("document.documentElement.classList.add('dark')")
-    assert colors() == ["#4aa3df", "#ebc148"]
+    assert colors() == ["#c33c1e", "#ffe178"]
 
 
 def test_pointing_at_a_bar_shows_the_exact_amounts(chart):
@@ -117,6 +117,29 @@ def test_a_click_on_a_bar_opens_its_sales(chart):
     url = link.get_attribute("href")
     click(chart, chart.evaluate(BAR, [1, 0]))
     chart.wait_for_url(f"**{url}")
+
+
+def test_countries_are_horizontal_bars_that_open_their_sales(page):
+    page.goto("/admin/analytics/report/country_contribution/?run=1")
+    page.locator("canvas").scroll_into_view_if_needed()
+    page.wait_for_function(f"{CHART} !== undefined")
+    assert page.evaluate(f"[{CHART}.options.indexAxis, {CHART}.options.scales.x.title.text]") == ["y", "Revenue"]
+    url = page.locator(".report-result tbody tr").nth(14).get_by_role("link").nth(2).get_attribute("href")
+    click(page, page.evaluate(BAR, [0, 14]))
+    page.wait_for_url(f"**{url}")
+
+
+def test_the_headings_of_a_long_table_stay_in_view(page):
+    page.goto("/admin/analytics/report/country_contribution/?run=1")
+    heading = page.get_by_role("columnheader", name="Share of items")
+    table = page.locator(".report-result")
+    table.evaluate("table => { table.scrollIntoView(); table.scrollTop = table.scrollHeight; }")
+    assert table.evaluate("table => table.scrollTop") > 100
+    expect(heading).to_be_in_viewport()
+    cell = page.locator(".report-result tbody tr").last.locator("td").last
+    edges = [element.evaluate("e => e.getBoundingClientRect().right") for element in (heading, cell)]
+    assert [element.evaluate("e => getComputedStyle(e).textAlign") for element in (heading, cell)] == ["right"] * 2
+    assert edges[0] == edges[1]
 
 
 @pytest.mark.parametrize("url", ["/admin/?until=2021-06-30", "/admin/sales/buyer/9000042/"])

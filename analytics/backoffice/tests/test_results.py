@@ -171,15 +171,15 @@ def test_the_chart_of_the_header_is_drawn(admin_client, write_report):
     write_report("SELECT 'a' AS name, 12 AS n", header='[chart]\ntype = "bar"\nx = "name"\ny = ["n"]\n')
     page = get_result(admin_client)
     assert '<figure class="chart-figure">' in page
-    assert 'aria-label="The probe. Bar chart of n by name, 1 value of name."' in page
+    assert 'aria-label="N by name. Bar chart, 1 value of name."' in page
 
 
 def test_the_title_of_a_chart_names_its_rows_if_there_are_more(admin_client, write_report):
     header = 'rows = 2\n[chart]\ntype = "bar"\nx = "n"\ny = ["n"]\n'
     write_report("SELECT generate_series(1, 5) AS n", header=header)
-    assert "<figcaption>The probe (rows 3 to 4)</figcaption>" in get_result(admin_client, page="2")
+    assert "<figcaption>N by n (rows 3 to 4)</figcaption>" in get_result(admin_client, page="2")
     write_report("SELECT generate_series(1, 2) AS n", header=header)
-    assert "<figcaption>The probe</figcaption>" in get_result(admin_client)
+    assert "<figcaption>N by n</figcaption>" in get_result(admin_client)
 
 
 # Pages and order
