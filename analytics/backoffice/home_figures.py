@@ -11,6 +11,7 @@ from sales.totals.country_totals import TradeFigures
 from sales.totals.feedback import CategoryFeedback
 from sales.totals.figures import ZERO
 from sales.totals.overview import CategorySales, Period, PeriodFigures, change_in_percent
+from salesengine.backoffice.charts import ChartFigure
 from salesengine.backoffice.numbers import count, money_text, percent
 
 NO_CATEGORY = "no category"
@@ -32,6 +33,7 @@ class ListRow(NamedTuple):
     sales: int
     revenue: Decimal
     url: str
+    color: str = ""  # in the chart, if it has one there
 
 
 def card(figures: CategorySales, period: Period, title: str) -> dict[str, Any]:
@@ -108,8 +110,10 @@ def daily_revenue(figures: CategorySales, period: Period) -> dict[str, Any]:
     return {"chart": chart, "daily_headings": ["All", *names.values()], "daily_rows": table}
 
 
-def category_row(top: CategoryFeedback) -> ListRow:
-    return ListRow(top.category, top.sales_count, top.total_revenue, sales_url({"category": top.category}))
+def category_row(top: CategoryFeedback, period: Period, chart: ChartFigure) -> ListRow:
+    colors = {series.name: series.color for series in chart.series}
+    url = _period_url(period, category=top.category)
+    return ListRow(top.category, top.sales_count, top.total_revenue, url, colors.get(top.category, ""))
 
 
 def country_row(figures: TradeFigures, period: Period, names: Mapping[str | None, object]) -> ListRow:

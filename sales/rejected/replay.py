@@ -68,6 +68,11 @@ def save_edit(pk: int, text: str) -> bool:
     return True
 
 
+def count_waiting(limit: int) -> int:
+    """Return the number of rejected events that are not replayed, up to `limit`."""
+    return RejectedEvent.objects.filter(replayed_at=None)[:limit].count()
+
+
 def _replay_batch(ids: Sequence[int], user: str) -> Mapping[str, int]:
     with transaction.atomic():
         valid, errors = _lock_waiting(ids)
