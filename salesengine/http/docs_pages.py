@@ -91,9 +91,10 @@ class MayReadDocs(BasePermission):
     """Allow any valid API key and staff. If API_KEY_REQUIRED is off, allow everybody."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        if settings.API_KEY_REQUIRED and not (isinstance(request.auth, APIKey) or request.user.is_staff):
+        is_allowed = not settings.API_KEY_REQUIRED or isinstance(request.auth, APIKey) or request.user.is_staff
+        if not is_allowed and not request.user.is_authenticated:
             raise NotAuthenticated(KEY_REQUIRED)
-        return True
+        return is_allowed
 
 
 @method_decorator([gzip_page, conditional_page], name="dispatch")
