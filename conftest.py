@@ -74,6 +74,15 @@ def no_cached_keys() -> None:
 
 
 @pytest.fixture(autouse=True)
+def folded_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each write wait for the folds that it requests, so that every run of a test finds the same totals."""
+    from sales.totals import fold_thread
+
+    submit = fold_thread.executor.submit
+    monkeypatch.setattr(fold_thread.executor, "submit", lambda *arguments: submit(*arguments).result())
+
+
+@pytest.fixture(autouse=True)
 def closed_singles(request: Any) -> Iterator[None]:
     """Close the connection for single events after each test that may use it, so that the database can be dropped.
 

@@ -15,8 +15,12 @@ def main() -> None:
     try:
         # Imported here, because the import is slow and Ctrl-C may interrupt it too.
         from django.core.management import execute_from_command_line
+        from django.db import OperationalError
 
-        execute_from_command_line(sys.argv)
+        try:
+            execute_from_command_line(sys.argv)
+        except OperationalError as error:
+            sys.exit(f"Cannot use the database: {error}")  # exit code 1
     except KeyboardInterrupt:  # without a traceback; commands print their own message
         sys.exit(128 + signal.SIGINT)
 

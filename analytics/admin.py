@@ -1,4 +1,4 @@
-"""Register the admin pages of reports and their runs, and the admin's first page."""
+"""Register the admin pages of reports and their runs, and the admin's home page."""
 
 from django.contrib import admin
 

@@ -54,7 +54,7 @@ def write_report(sql_dir: Path) -> WriteReport:
 
 @pytest.fixture(params=[1, pytest.param(2, marks=pytest.mark.slow)])
 def market(request):
-    """Store invented events, and return them."""
+    """Store demo sales, and return their events."""
     events = list(generate_events(sales=4_000, seed=request.param))
     Country.objects.bulk_create(countries())
     record_sales(events)

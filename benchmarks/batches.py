@@ -10,6 +10,7 @@ from statistics import median
 
 from benchmarks import raw_copy
 from benchmarks.service import Service, note, service
+from sales.totals.isolation import FOLD_LOCK
 
 CLIENTS = 2
 BATCH = 5_000
@@ -70,11 +71,13 @@ class BatchesBench:
         self.database.execute(f"DROP INDEX {', '.join(name for (name,) in names)}")
 
     def _restore(self) -> None:
+        self.database.execute("SELECT pg_advisory_lock(%s)", [FOLD_LOCK])  # waits for a fold of the run before
         self.database.execute(f"TRUNCATE {', '.join(TABLES)}")
         for table in TABLES:
             self.database.execute(f"INSERT INTO {table} OVERRIDING SYSTEM VALUE TABLE {table}_before")
         for table in TABLES:
             self.database.execute(f"VACUUM ANALYZE {table}")
+        self.database.execute("SELECT pg_advisory_unlock(%s)", [FOLD_LOCK])
         self.database.execute("CHECKPOINT")
 
     def post_to(self, path: str) -> Callable[[int], None]:

@@ -43,7 +43,7 @@ PAIRS = {
 }
 
 
-class Run(NamedTuple):
+class QueryRun(NamedTuple):
     """The result of a report or an original query, and the seconds from its start to its last row."""
 
     seconds: float
@@ -165,7 +165,7 @@ def paths(name: str, originals: tuple[str, ...]) -> list[Path]:
     return [REPORTS / f"{name}.sql", *(ORIGINALS / f"{original}.sql" for original in originals)]
 
 
-def run(path: Path) -> Run:
+def run(path: Path) -> QueryRun:
     """Run one query to its last row, as a report."""
     from analytics.running import runner
 
@@ -173,10 +173,10 @@ def run(path: Path) -> Run:
     start = time.perf_counter()
     with runner.run(report, report.parse({})) as result:
         rows = list(result.rows)
-        return Run(time.perf_counter() - start, [column.name for column in result.columns], rows)
+        return QueryRun(time.perf_counter() - start, [column.name for column in result.columns], rows)
 
 
-def check(report: Run, original: Run) -> None:
+def check(report: QueryRun, original: QueryRun) -> None:
     """Raise RuntimeError unless the report contains the original's rows, compared by the columns they share."""
     shared = [name for name in report.columns if name in original.columns]
     ours, theirs = (

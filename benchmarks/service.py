@@ -18,6 +18,7 @@ import psycopg
 from salesengine.embedded import server as embedded
 
 ROOT = Path(__file__).resolve().parents[1]
+GUNICORN = str(Path(sys.executable).with_name("gunicorn"))
 
 
 class Service:
@@ -57,7 +58,7 @@ class Service:
     @contextmanager
     def serving(self) -> Iterator[psutil.Process]:
         """Run gunicorn, which also keeps the database running. Yield its main process."""
-        command = [sys.executable, "-m", "gunicorn", "--config", "python:salesengine.gunicorn", "salesengine.wsgi"]
+        command = [sys.executable, GUNICORN, "--config", "python:salesengine.gunicorn", "salesengine.wsgi"]
         gunicorn = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=subprocess.DEVNULL)
         try:
             self._wait_until_ready()

@@ -16,7 +16,7 @@ SECONDS = 8
 START = 200_000  # demo sales before the first run
 
 
-class Run(NamedTuple):
+class WrkRun(NamedTuple):
     """One run of wrk, and the CPU seconds that the service and the database used meanwhile."""
 
     load: LoadResult
@@ -34,7 +34,7 @@ class Run(NamedTuple):
 
 
 def measure(rounds: int) -> None:
-    runs: dict[tuple[str, int], list[Run]] = defaultdict(list)
+    runs: dict[tuple[str, int], list[WrkRun]] = defaultdict(list)
     with service(API_KEY_REQUIRED="true", WEB_CONCURRENCY="2") as measured:
         measured.manage("load_demo", "--sales", str(START))
         with measured.serving() as gunicorn:
@@ -55,13 +55,13 @@ class SinglesBench:
         events = measured.write_events(2_000)
         self.wrk = Wrk(measured.folder, events, f"http://127.0.0.1:{measured.port}", measured.make_key())
 
-    def run(self, path: str, clients: int, seconds: int = SECONDS) -> Run:
+    def run(self, path: str, clients: int, seconds: int = SECONDS) -> WrkRun:
         """Run wrk once. Raise RuntimeError unless every 201 response has its sale in the table."""
         sales = self._count_sales()
         service_before, database_before = cpu_seconds(self.gunicorn), cpu_seconds(self.postmaster)
         load = self.wrk.post(path, clients, seconds)
         time.sleep(0.5)  # let requests finish that wrk did not wait for
-        run = Run(load, cpu_seconds(self.gunicorn) - service_before, cpu_seconds(self.postmaster) - database_before)
+        run = WrkRun(load, cpu_seconds(self.gunicorn) - service_before, cpu_seconds(self.postmaster) - database_before)
         accepted = load.responses - load.refused if path == "/ingest" else 0
         extra = self._count_sales() - sales - accepted
         # When wrk stops, it closes its connections, so each client may have one stored sale without a response.
@@ -75,8 +75,8 @@ class SinglesBench:
         return int(row[0])
 
 
-def report(runs: dict[tuple[str, int], list[Run]]) -> None:
-    head = f"{'requests/s':>12}{'p50 ms':>9}{'p99 ms':>9}{'max ms':>9}{'errors':>8}{'time-outs':>11}"
+def report(runs: dict[tuple[str, int], list[WrkRun]]) -> None:
+    head = f"{'requests/s':>12}{'p50 ms':>9}{'p99 ms':>9}{'max ms':>9}{'errors':>8}{'timeouts':>11}"
     print(f"{'single events':<16}{'clients':>8}{head}   CPU us per request: wrk, service, database")
     for (path, clients), case_runs in sorted(runs.items()):
         medians = (median(getattr(run.load, name) for run in case_runs) for name in ("rate", "p50", "p99", "max"))

@@ -3,7 +3,7 @@
     .venv/bin/python -m benchmarks.totals_cost [--rounds N]
 
 One client waits for each response, so longer times mean more work. Whether a request updates the totals is random, so
-that other load on the machine affects both cases alike. About every 20,000 sales, a request also waits for a fold.
+that other load on the machine affects both cases alike. About every 20,000 sales, a fold runs beside the requests.
 
 The events are those of a marketplace with ten million sales a year, ordered by payment. In a smaller marketplace, a
 batch covers more days, so it needs more totals.
@@ -89,14 +89,14 @@ def cost(bodies: list[bytes], seed: int) -> float:
 
 @contextmanager
 def without_totals() -> Iterator[None]:
-    from sales.ingest import writer as services
+    from sales.ingest import writer
     from sales.totals import country_folding
 
-    store_few = re.sub(r", country_entries AS \(.*?\n    \)", "", services.STORE_FEW, flags=re.DOTALL)
-    if store_few == services.STORE_FEW:
+    store_few = re.sub(r", country_entries AS \(.*?\n    \)", "", writer.STORE_FEW, flags=re.DOTALL)
+    if store_few == writer.STORE_FEW:
         raise RuntimeError("sales.ingest.writer.STORE_FEW has changed: adapt this benchmark")
     with (
-        patch.object(services, "STORE_FEW", store_few),
+        patch.object(writer, "STORE_FEW", store_few),
         patch.object(country_folding, "APPEND_TO_JOURNAL", f"EXPLAIN {country_folding.APPEND_TO_JOURNAL}"),  # of COPY
         patch.object(country_folding, "fold_if_due", lambda sale_ids: None),
     ):

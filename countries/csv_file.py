@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from countries.models import Country
+from salesengine.plurals import counted
 
 COLUMNS = ("ID_COUNTRY", "COUNTRY_NAME", "CONTINENT")
 HEADER = ",".join(COLUMNS)
@@ -38,7 +39,7 @@ class InvalidCountriesError(ValueError):
         listed = [f"  line {error.line}: {error.detail}" for error in errors[:MAX_LISTED]]
         if len(errors) > MAX_LISTED:
             listed.append(f"  and {len(errors) - MAX_LISTED:,} more")
-        title = f"{invalid:,} {'row is' if invalid == 1 else 'rows are'} invalid; nothing was stored:"
+        title = f"{counted(invalid, 'row')} {'is' if invalid == 1 else 'are'} invalid; nothing was stored:"
         super().__init__("\n".join([title, *listed]))
 
 
@@ -128,7 +129,7 @@ def _check_row(columns: Sequence[str], row: Sequence[str]) -> list[str]:
     if any("\ud800" <= character <= "\udfff" for character in "".join(row)):
         return ["the row is not UTF-8; save the file in that encoding"]
     if len(row) != len(columns):
-        number = f"{len(row)} values instead of {len(columns)}"
+        number = f"{counted(len(row), 'value')} instead of {len(columns)}"
         return [f"the row has {number}; put quotes around values that contain the separator"]
     values = dict(zip(columns, row, strict=True))
     details = [f"{name} must not contain the character NUL" for name, value in values.items() if "\0" in value]

@@ -71,6 +71,7 @@ class Sale(models.Model):
 
     class Meta:
         db_table = "sales"
+        permissions = [("ingest_sale", "Can send sales to the API")]
         indexes = [
             # For the back office's list, newest first, for periods in feedback and reports, and for the reports on
             # buyers, which read only this index.

@@ -16,6 +16,15 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = environ.Env()
 
+# How a dead network is noticed. A database's URL can override these.
+NETWORK_OPTIONS: dict[str, Any] = {
+    "connect_timeout": 3,  # seconds
+    "keepalives_idle": 10,  # seconds
+    "keepalives_interval": 5,  # seconds
+    "keepalives_count": 2,
+    "tcp_user_timeout": 10_000,  # milliseconds
+}
+
 BOOLEANS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 
@@ -27,11 +36,13 @@ def read_bool(name: str, default: bool) -> bool:
     return BOOLEANS[text]
 
 
-def read_int(name: str, default: int) -> int:
-    """Read a whole number from 0 up."""
+def read_int(name: str, default: int, minimum: int = 0) -> int:
+    """Read a whole number from `minimum` up."""
     text = env(name, default=str(default))
     if not text.strip().isdecimal():
         raise ImproperlyConfigured(f"{name} is {text!r}, but must be a whole number")
+    if int(text) < minimum:
+        raise ImproperlyConfigured(f"{name} is {text}, but must be at least {minimum}")
     return int(text)
 
 
@@ -50,11 +61,11 @@ def read_list(name: str, default: list[str]) -> list[str]:
 
 
 def read_database(name: str) -> dict[str, Any]:
-    """Read a PostgreSQL URL and return it as an entry of DATABASES."""
+    """Read a PostgreSQL URL and return it as an entry of DATABASES, with NETWORK_OPTIONS."""
     config: dict[str, Any] = env.db_url_config(env(name))
     if config.get("ENGINE") != "django.db.backends.postgresql":
         raise ImproperlyConfigured(f"{name} must be a PostgreSQL URL: postgres://user:password@host/name")
-    return config
+    return config | {"OPTIONS": NETWORK_OPTIONS | config.get("OPTIONS", {})}
 
 
 def add_options(database: dict[str, Any], **options: Any) -> dict[str, Any]:

@@ -2,11 +2,16 @@
 
 import gc
 import json
+import selectors
 import socket
 import struct
 import sys
+import time
+from functools import partial
 
 from gunicorn.arbiter import Arbiter
+from gunicorn.http.message import Request
+from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from salesengine import settings
 
@@ -31,16 +36,35 @@ The API requires a key. Create one and store it safely, because it cannot be sho
 
 """
 
+READ_TIMEOUT = 10  # seconds that a client may pause before and within a request
+
+
+class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+    """Wait for the first bytes of a connection in the main loop.
+
+    gunicorn waits for 5 seconds in one of the threads, so a few idle connections would occupy them all.
+    """
+
+    def enqueue_req(self, conn: TConn) -> None:
+        """Give a connection to a thread if a request has arrived on it. Called in the main loop."""
+        if conn.initialized or conn.data_ready:
+            super().enqueue_req(conn)
+            return
+        conn.timeout = time.monotonic() + READ_TIMEOUT
+        conn.sock.setblocking(False)
+        self.pending_conns.append(conn)
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn))
+
+
 bind = f"{settings.HOST}:{settings.PORT}"
 workers = settings.WEB_CONCURRENCY
-worker_class = "gthread"
+worker_class = Worker
 preload_app = True  # load the application once, before forking; nothing connects to the database until a request does
 threads = settings.WEB_THREADS
 keepalive = 75  # seconds; longer than the idle timeout of common proxies, so that the proxy closes first
 timeout = 60
 control_socket_disable = True
 forwarder_headers = ""  # ignore the headers SCRIPT_NAME and PATH_INFO, which clients could forge
-READ_TIMEOUT = 10  # seconds that a client may pause within a request before its thread is freed
 
 
 def on_starting(server: Arbiter) -> None:
@@ -65,3 +89,8 @@ def when_ready(server: Arbiter) -> None:
     create_key = CREATE_KEY.format(python=sys.executable) if settings.API_KEY_REQUIRED else ""
     sys.stdout.write(WELCOME.format(url=url, create_key=create_key, key=key, event=json.dumps(EXAMPLE)))
     sys.stdout.flush()
+
+
+def pre_request(worker: Worker, request: Request) -> None:
+    """Let the application announce that the connection closes: salesengine.http.middleware.UnreadBodyMiddleware."""
+    request.body.force_close = request.force_close

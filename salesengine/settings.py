@@ -13,6 +13,7 @@ from typing import Any
 import django_stubs_ext
 from django.core.exceptions import ImproperlyConfigured
 
+from salesengine.database import WritingConnection
 from salesengine.environment import (
     BASE_DIR,
     add_options,
@@ -48,8 +49,8 @@ for name, value in (("SECRET_KEY", SECRET_KEY), ("ALLOWED_HOSTS", ALLOWED_HOSTS)
 
 HOST = env("HOST", default="127.0.0.1")
 PORT = read_int("PORT", default=8000)
-WEB_CONCURRENCY = read_int("WEB_CONCURRENCY", default=2)
-WEB_THREADS = read_int("WEB_THREADS", default=16)
+WEB_CONCURRENCY = read_int("WEB_CONCURRENCY", default=2, minimum=1)
+WEB_THREADS = read_int("WEB_THREADS", default=16, minimum=1)
 
 # API
 
@@ -62,12 +63,13 @@ INGEST_MAX_BYTES_AT_ONCE = read_int("INGEST_MAX_BYTES_AT_ONCE", default=40_000_0
 MAX_REJECTED_WAITING = read_int("MAX_REJECTED_WAITING", default=100_000)
 EARLIEST_PAYMENT_DATE = read_date("EARLIEST_PAYMENT_DATE", default="2000-01-01")
 MAX_PAYMENT_DAYS_AHEAD = read_int("MAX_PAYMENT_DAYS_AHEAD", default=366)
+SINGLES_TIMEOUT = read_int("SINGLES_TIMEOUT", default=30)
 RATE_LIMIT = parse_rate(env("RATE_LIMIT", default=""))
 CACHES = {"default": cache_config(env("CACHE_URL", default=""))}  # counts requests for RATE_LIMIT
 
 # Reports
 
-REPORTS_TIMEOUT = read_int("REPORTS_TIMEOUT", default=60)
+REPORTS_TIMEOUT = read_int("REPORTS_TIMEOUT", default=60, minimum=1)
 SQL_DIR = Path(env("SQL_DIR", default="") or BASE_DIR / "sql").resolve()
 
 # Database
@@ -85,17 +87,22 @@ if IS_LOCAL:
 else:
     database = read_database("DATABASE_URL")
 
+# The limits of a request's statements. salesengine.wsgi applies them, so that they do not limit commands.
+LOCK_TIMEOUT = read_int("LOCK_TIMEOUT", default=5)
+STATEMENT_TIMEOUT = read_int("STATEMENT_TIMEOUT", default=20)
+
 # REPORTS_DATABASE_URL is a replica, or the same database with a read-only user.
 reports_database = read_database("REPORTS_DATABASE_URL") if env("REPORTS_DATABASE_URL", default="") else database
 # A short reconnect_timeout, so that each request tries to connect. The pool would otherwise wait longer and longer.
-pool_timeouts = {"timeout": 3, "reconnect_timeout": 3}
+pool_options = {"timeout": 3, "reconnect_timeout": 3, "connection_class": WritingConnection}
 DATABASES = {
-    "default": add_options(database, pool={"min_size": 1, "max_size": WEB_THREADS} | pool_timeouts),
+    # One connection per thread that handles requests, and one for the thread that folds journals.
+    "default": add_options(database, pool={"min_size": 1, "max_size": WEB_THREADS + 1} | pool_options),
     # One connection per process that writes single events with a prepared statement. This costs the database half as
     # much as an unprepared statement on changing connections.
     "singles": {"TEST": {"MIRROR": "default"}}
     | add_options(
-        database, pool={"min_size": 0, "max_size": 1} | pool_timeouts, server_side_binding=True, prepare_threshold=0
+        database, pool={"min_size": 0, "max_size": 1} | pool_options, server_side_binding=True, prepare_threshold=0
     ),
     # Only for reports. analytics.running.runner makes each transaction read-only and limits its time.
     "reports": {"TEST": {"MIRROR": "default"}}
@@ -133,6 +140,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "salesengine.http.request_ids.RequestIDMiddleware",
+    "salesengine.http.security_headers.SecurityHeadersMiddleware",
     "salesengine.http.middleware.UnreadBodyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -174,28 +182,28 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "salesengine.accounts.login.StaffBackend"]
+SECOND_FACTOR_REQUIRED = read_list("SECOND_FACTOR_REQUIRED", default=[])  # names of groups, or "all"
 OTP_TOTP_ISSUER = "Sales Engine"  # the name of the service in the authenticator app
 
-# Failed logins lock out one username from one address, so that nobody can lock out a user from elsewhere.
+# See salesengine/accounts/lockout.py.
 TRUSTED_PROXY_COUNT = read_int("TRUSTED_PROXY_COUNT", default=0)
 if "PROXIES" in env.ENVIRON:
     raise ImproperlyConfigured("PROXIES was renamed. Set TRUSTED_PROXY_COUNT instead.")
 AXES_FAILURE_LIMIT = 5
+LOGIN_FAILURES_PER_ADDRESS = read_int("LOGIN_FAILURES_PER_ADDRESS", default=100)
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # attempts during a lockout do not extend it
 AXES_CLIENT_IP_CALLABLE = "salesengine.http.client_address.client_address"
-AXES_LOCKOUT_CALLABLE = "salesengine.accounts.login.lockout_page"
-AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "otp_token", "csrfmiddlewaretoken"]
-AXES_ENABLE_ACCESS_FAILURE_LOG = True
-AXES_ACCESS_FAILURE_LOG_PER_USER_LIMIT = 1_000_000  # at the limit axes deletes the newest entries
+AXES_HANDLER = "salesengine.accounts.lockout.LockoutHandler"
+AXES_LOCKOUT_CALLABLE = "salesengine.accounts.lockout.lockout_page"
 AXES_ENABLE_ADMIN = False  # salesengine.backoffice.audit_log has its own pages
 AXES_VERBOSE = False
 
 # A session lasts a working day, counted from the login and not from the last request. So pages need not write to the
 # database, and a stolen cookie expires. Closing the browser does not end it, because phones close browsers constantly.
-SESSION_COOKIE_AGE = 60 * 60 * read_int("SESSION_HOURS", default=12)
+SESSION_COOKIE_AGE = 60 * 60 * read_int("SESSION_HOURS", default=12, minimum=1)
 
 # Back office
 
@@ -222,7 +230,7 @@ UNFOLD = {
             "950": "#132b45",
         },
     },
-    "LOGIN": {"form": "salesengine.accounts.login.LoginForm"},
+    "LOGIN": {"form": "salesengine.accounts.login.login_form"},
     "ACCOUNT": {"navigation": "salesengine.backoffice.navigation.account"},
     "DASHBOARD_CALLBACK": "analytics.backoffice.home.home",
     "SIDEBAR": {
@@ -258,16 +266,18 @@ STORAGES = {
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not IS_LOCAL
 CSRF_COOKIE_HTTPONLY = False  # the script on /docs reads it, so that staff can try the API
 SECURE_HSTS_SECONDS = 0 if IS_LOCAL else read_int("SECURE_HSTS_SECONDS", default=31_536_000)
-SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not IS_LOCAL
+SECURE_HSTS_INCLUDE_SUBDOMAINS = not IS_LOCAL
+SECURE_HSTS_PRELOAD = read_bool("SECURE_HSTS_PRELOAD", default=False)
 SECURE_SSL_REDIRECT = read_bool("SECURE_SSL_REDIRECT", default=False)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 CSRF_TRUSTED_ORIGINS = read_list("CSRF_TRUSTED_ORIGINS", default=[])
 LOGIN_REDIRECT_URL = "admin:index"
-CSRF_FAILURE_VIEW = "salesengine.http.errors.csrf_failure"
+CSRF_FAILURE_VIEW = "salesengine.http.error_pages.csrf_failure"
 # Uploads stay in memory, so that no folder must be writable. Files over 2.5 MB are discarded.
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
-# This check requires SECURE_SSL_REDIRECT, which is off by default because a proxy terminates TLS.
-SILENCED_SYSTEM_CHECKS = ["security.W008"]
+# These checks require SECURE_SSL_REDIRECT, which is off by default because a proxy terminates TLS, and
+# SECURE_HSTS_PRELOAD, which is for those who want their domain in the lists of browsers.
+SILENCED_SYSTEM_CHECKS = ["security.W008", "security.W021"]
 
 # API
 
@@ -294,10 +304,8 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "0.1.0",
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
-    "POSTPROCESSING_HOOKS": ["salesengine.http.openapi.require_bodies", "analytics.api.openapi.expand_report_paths"],
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "REDOC_DIST": "SIDECAR",
+    "POSTPROCESSING_HOOKS": ["salesengine.http.openapi.require_bodies", "salesengine.http.openapi.share_responses"],
+    "DEFAULT_GENERATOR_CLASS": "analytics.api.openapi.DocumentGenerator",
 }
 
 # Logging: one line per event on standard error, where terminals, systemd and Docker expect it.
@@ -307,13 +315,15 @@ LOGGING = {
     "disable_existing_loggers": False,
     "filters": {
         "request_id": {"()": "salesengine.http.request_ids.RequestIDFilter"},
-        "no_traceback": {"()": "salesengine.http.request_ids.OmitTracebackFilter"},
+        "no_traceback": {"()": "salesengine.http.request_ids.OmitTracebackFilter", "up_to": "ERROR"},
+        "no_traceback_in_warnings": {"()": "salesengine.http.request_ids.OmitTracebackFilter", "up_to": "WARNING"},
     },
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s [%(request_id)s] %(name)s: %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id"]}},
     "root": {"handlers": ["console"], "level": env("LOG_LEVEL", default="WARNING")},
     "loggers": {
         "django": {"handlers": [], "propagate": True},
+        "django.request": {"filters": ["no_traceback_in_warnings"]},  # such as of a 403
         "django.security.DisallowedHost": {"filters": ["no_traceback"]},  # from scanners; the message says everything
         "salesengine": {"level": "INFO"},
     },

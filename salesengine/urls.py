@@ -2,28 +2,26 @@
 
 from django.contrib import admin
 from django.urls import include, path
-from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularJSONAPIView
 
 from salesengine.http import docs_pages as docs
 from salesengine.operations import health
 
-handler400 = "salesengine.http.errors.bad_request"
-handler403 = "salesengine.http.errors.permission_denied"
-handler404 = "salesengine.http.errors.page_not_found"
-handler500 = "salesengine.http.errors.server_error"
+handler400 = "salesengine.http.error_pages.bad_request"
+handler403 = "salesengine.http.error_pages.permission_denied"
+handler404 = "salesengine.http.error_pages.page_not_found"
+handler500 = "salesengine.http.error_pages.server_error"
 
 admin.site.index_title = "Home"
 
 urlpatterns = [
-    path("", RedirectView.as_view(pattern_name="docs")),
+    path("", docs.index),
     path("", include("sales.urls")),
     path("", include("analytics.urls")),
     path("docs", docs.SwaggerView.as_view(), name="docs"),
     path("docs/problems", docs.ProblemsView.as_view(), name="problems"),
     path("redoc", docs.RedocView.as_view(), name="redoc"),
     path("favicon.ico", docs.favicon),
-    path("openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
+    path("openapi.json", docs.OpenAPIView.as_view(), name="openapi"),
     path("admin/", admin.site.urls),
     path("healthz", health.healthz),
     path("readyz", health.readyz),

@@ -2,11 +2,19 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from django.core.handlers.wsgi import WSGIRequest
 from django.core.wsgi import get_wsgi_application
+from django.template import TemplateSyntaxError, engines
+from django.template.backends.django import DjangoTemplates
+from django.template.utils import get_app_template_dirs
+from django.urls import get_resolver
 from django.utils.http import parse_header_parameters
+
+from salesengine.database import limit_requests
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "salesengine.settings")
 
@@ -18,5 +26,22 @@ class UTF8Request(WSGIRequest):
         self.content_type, self.content_params = parse_header_parameters(meta.get("CONTENT_TYPE", ""))
 
 
+def load_everything() -> None:
+    """Load the views and compile the templates now, and not at the first request.
+
+    The workers of gunicorn are forks of the process that loads the application. After files have changed, workers
+    would otherwise load parts of the new release that do not fit the rest.
+    """
+    _ = get_resolver().url_patterns
+    [engine] = engines.all()
+    assert isinstance(engine, DjangoTemplates)
+    for folder in map(Path, map(str, (*engine.dirs, *get_app_template_dirs("templates")))):
+        for path in folder.rglob("*.html"):
+            with suppress(TemplateSyntaxError):  # templates of parts that are not installed
+                engine.get_template(str(path.relative_to(folder)))
+
+
+limit_requests()
 application = get_wsgi_application()
 application.request_class = UTF8Request
+load_everything()

@@ -3,7 +3,7 @@ title = "Average sale by buyer country"
 topic = "Countries"
 depends_on = ["sales", "country"]
 description = """
-The average sale to buyers of each country, highest first. Refunds (sales with negative revenue) do not count towards
+The average sale to buyers of each country, highest first. Refunds (sales with negative revenue) do not count toward
 the average or the number of sales. They have a column of their own, and the revenue is after refunds. A free item
 counts as a sale. A country that only has refunds has no average and comes last. A country without a name appears under
 its id.
@@ -38,6 +38,12 @@ title = "Country"
 
 [columns.average_sale]
 format = "money"
+
+[columns.sales]
+format = "count"
+
+[columns.refunds]
+format = "count"
 
 [columns.revenue]
 title = "Revenue after refunds"

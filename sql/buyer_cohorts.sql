@@ -4,11 +4,12 @@ topic = "Buyers"
 depends_on = ["sales"]
 description = """
 A cohort is all buyers whose first purchase was in the same calendar month (UTC). For each cohort and each month from
-that month to that of the newest payment: the number of its buyers who bought in that month, and their percentage of the
-cohort. Month 0 is the month of the first purchase, so it is always 100 percent. A free item counts as a purchase. A refund does
-not. The newest month may be incomplete.
+its first month to the newest month with a sale: the number of its buyers who bought in that month, and their percentage
+of the cohort. Month 0 is the month of the first purchase, so it is always 100 percent. A free item counts as a
+purchase. A refund does not. The newest month may be incomplete.
 """
 timeout = "120s"
+rows = 400
 
 [parameters.start]
 type = "date"
@@ -34,16 +35,18 @@ title = "Months since the first purchase"
 
 [columns.cohort_buyers]
 title = "Buyers in the cohort"
+format = "count"
 
 [columns.active_buyers]
 title = "Active buyers"
+format = "count"
 
 [columns.retention_percent]
 title = "Retention"
 format = "percent"
 
 [chart]
-type = "line"
+type = "heatmap"
 x = "months_since"
 y = ["retention_percent"]
 series = "cohort"

@@ -30,6 +30,9 @@ help = "Use the continent of the buyer or of the seller."
 [columns.revenue]
 format = "money"
 
+[columns.sales]
+format = "count"
+
 [columns.revenue_percent]
 title = "Share of the continent's revenue"
 format = "percent"

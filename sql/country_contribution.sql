@@ -29,6 +29,7 @@ format = "money"
 sales = { id_seller_country = "id_country", start = "start", end = "end" }
 
 [columns.items]
+format = "count"
 sales = { id_seller_country = "id_country", start = "start", end = "end" }
 
 [columns.revenue_percent]

@@ -5,8 +5,8 @@ depends_on = ["sales"]
 rows = 400
 description = """
 Sales and revenue of each category on each day of payment (UTC), and the average daily revenue of the last seven days.
-Each category has a row for each day of the period. A day without sales counts as zero, also in the average. The row
-without a category has the sales without one. A refund counts as a sale with negative revenue. The report reads totals
+Each category has a row for each day of the period. A day without sales counts as zero, also in the average. Sales
+without a category have rows of their own. A refund counts as a sale with negative revenue. The report reads totals
 that are exact and always up to date, so it is fast for any number of sales.
 """
 
@@ -33,6 +33,7 @@ type = "category"
 help = "Only this category."
 
 [columns.sales]
+format = "count"
 sales = { category = "category", start = "day", end = "day" }
 
 [columns.revenue]
@@ -40,7 +41,7 @@ format = "money"
 sales = { category = "category", start = "day", end = "day" }
 
 [columns.revenue_7_day_average]
-title = "7-day average"
+title = "7-day average revenue"
 format = "money"
 
 [chart]

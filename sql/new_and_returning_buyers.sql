@@ -24,6 +24,12 @@ help = "Include this day's week and earlier ones. Leave empty for no limit."
 [columns.week]
 title = "First day"
 
+[columns.new_buyers]
+format = "count"
+
+[columns.returning_buyers]
+format = "count"
+
 [columns.new_revenue]
 title = "Revenue from new buyers"
 format = "money"
@@ -37,6 +43,7 @@ title = "Share of returning buyers"
 format = "percent"
 
 [columns.sales]
+format = "count"
 sales = { start = "week", end = "week_end" }
 
 [columns.week_end]
@@ -55,7 +62,7 @@ WITH buyer_weeks AS MATERIALIZED (
         DATE_TRUNC('week', date_payment) AS week,
         COUNT(*) AS sales,
         COUNT(*) FILTER (WHERE revenue >= 0) AS purchases,
-        QUICK_SUM(revenue) AS revenue
+        SUM(revenue) AS revenue
     FROM sales
     GROUP BY id_buyer, week
 ),

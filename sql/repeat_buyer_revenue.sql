@@ -23,6 +23,9 @@ maximum = 520
 required = true
 help = "The number of weeks in each of the two periods."
 
+[columns.buyers]
+format = "count"
+
 [columns.week_1_revenue]
 title = "Revenue in week 1"
 format = "money"
@@ -37,11 +40,10 @@ format = "percent"
 
 [chart]
 type = "bar"
-x = "buyers"
 y = ["week_1_revenue", "week_2_revenue"]
 */
--- The two halves by hash of the id let two processes work at once. A remainder (%) would not: PostgreSQL would expect
--- so few sales that it starts no second process.
+-- For speed only: QUICK_SUM returns the same as SUM, but is faster for very many small groups. The two halves by hash of
+-- the id let two processes work at once. (A remainder, %, would not: PostgreSQL would expect too few sales.)
 WITH weeks AS NOT MATERIALIZED (
     SELECT
         %(first_day)s::timestamp AT TIME ZONE 'UTC' AS first_begin,

@@ -2,6 +2,7 @@
 title = "Sales, line by line"
 topic = "Sales"
 depends_on = ["sales", "country"]
+requires = ["read"]
 description = """
 All sales that match every filter, the newest payment first. The list of sales in the back office shows the same sales
 for the same filters. A country without a name appears under its id.
@@ -90,15 +91,15 @@ title = "Paid at (UTC)"
 
 [columns.id_order]
 title = "Order"
-sales = { id_order = "id_order" }
 
 [columns.id_product]
 title = "Product"
-sales = { id_product = "id_product" }
+
+[columns.revenue]
+format = "money"
 
 [columns.id_buyer]
 title = "Buyer"
-sales = { id_buyer = "id_buyer" }
 
 [columns.id_buyer_country]
 title = "Buyer country id"
@@ -108,7 +109,6 @@ title = "Buyer country"
 
 [columns.id_seller]
 title = "Seller"
-sales = { id_seller = "id_seller" }
 
 [columns.id_seller_country]
 title = "Seller country id"

@@ -34,6 +34,7 @@ format = "money"
 sales = { brand = "brand", category = "category", start = "start", end = "end" }
 
 [columns.sales]
+format = "count"
 sales = { brand = "brand", category = "category", start = "start", end = "end" }
 
 [columns.average_sale]

@@ -42,11 +42,13 @@ title = "Second country"
 [columns.revenue]
 format = "money"
 
+[columns.sales]
+format = "count"
+
 [chart]
 type = "bar"
-x = "country_name_2"
+x = ["country_name_1", "country_name_2"]
 y = ["revenue"]
-series = "country_name_1"
 */
 WITH per_direction AS (
     SELECT

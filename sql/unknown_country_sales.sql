@@ -24,6 +24,7 @@ title = "Country id"
 
 [columns.seller_sales]
 title = "Sales by sellers"
+format = "count"
 sales = { id_seller_country = "id_country", start = "start", end = "end" }
 
 [columns.seller_revenue]
@@ -32,6 +33,7 @@ format = "money"
 
 [columns.buyer_sales]
 title = "Sales to buyers"
+format = "count"
 sales = { id_buyer_country = "id_country", start = "start", end = "end" }
 
 [columns.buyer_revenue]

@@ -1,10 +1,11 @@
 """The OpenAPI description of reports. Each report gets a path of its own, made from its file at each request."""
 
 from collections.abc import Iterator
-from copy import deepcopy
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
+from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
 from analytics.api.parameters import DEFAULT_LIMIT, LIMIT, PREFERRED, media_type
@@ -15,13 +16,14 @@ from analytics.output.formats import FORMATS
 from sales.ingest.fields import NOT_NUL
 from salesengine.http import problem_types as types
 from salesengine.http.openapi import problem_responses
+from salesengine.plurals import counted
 
 ANY_REPORT = "/reports/{name}"
 TEXT = {"type": "string"}
-DAY = f"a date, such as 2021-01-31, or a relative day: {PHRASES}"
+DAY_TEXT = f"a date, such as 2021-01-31, or a relative day: {PHRASES}"
 SCHEMAS: dict[str, dict[str, Any]] = {
-    "date": TEXT | {"description": DAY},
-    "datetime": TEXT | {"description": f"a date and time (ISO 8601), in UTC if it has no time zone; or {DAY}"},
+    "date": TEXT | {"description": DAY_TEXT},
+    "datetime": TEXT | {"description": f"a date and time (ISO 8601), in UTC if it has no time zone; or {DAY_TEXT}"},
     "integer": {"type": "integer", "format": "int64", "minimum": -(2**63), "maximum": 2**63 - 1},
     "decimal": {"type": "number"},
     "text": TEXT | {"pattern": NOT_NUL},
@@ -99,7 +101,7 @@ HEADERS = [
     _header(
         "Report-Warnings",
         str,
-        "the report's checks that the result failed; percent-encoded except for printable ASCII, cut if long",
+        "the messages of failed assertions of severity warn; percent-encoded except for printable ASCII, cut if long",
     ),
     _header(
         "ETag", str, "for If-None-Match; only for reports that depend on nothing but sales and countries", 200, 304
@@ -111,7 +113,8 @@ reports = extend_schema(
     operation_id="reports_list",
     summary="List the reports",
     description=(
-        "All reports with their descriptions, URLs and parameters. A new report file appears immediately. "
+        "The reports that the caller may run: their descriptions, URLs and parameters. A new report file appears "
+        "immediately. "
         "An API key needs the scope `reports`."
     ),
     responses={200: {"type": "array", "items": REPORT_SCHEMA}, **problem_responses(types.INVALID_REQUEST)},
@@ -123,7 +126,8 @@ report = extend_schema(
     description=(
         "The response is complete, or it is an error. Report-Truncated is true if there are more rows than `limit`. "
         "Numbers are exact in csv, json, ndjson, markdown and table. Send the ETag of an earlier response in "
-        "If-None-Match to get 304 if the rows have not changed. An API key needs the scope `reports`."
+        "If-None-Match to get 304 if the rows have not changed. Staff without the permission to download reports get "
+        "one page of json. An API key needs the scope `reports`."
     ),
     parameters=[
         OpenApiParameter(
@@ -155,20 +159,36 @@ report = extend_schema(
 )
 
 
-def expand_report_paths(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """Replace the path of all reports by one path for each report, with its own parameters."""
-    common = result["paths"].pop(ANY_REPORT)["get"]
-    for report in load_reports():
-        result["paths"][ANY_REPORT.format(name=report.name)] = {"get": _operation(report, deepcopy(common))}
-    return result
+class DocumentGenerator(SchemaGenerator):
+    """Describe the endpoints once per process. Describe the reports anew each time, each with a path of its own."""
+
+    def get_schema(self, request: Any = None, public: bool = False) -> dict[str, Any]:
+        endpoints = _endpoints()
+        paths = dict(endpoints["paths"])
+        common = paths.pop(ANY_REPORT)["get"]
+        for report in load_reports():
+            paths[ANY_REPORT.format(name=report.name)] = {"get": _operation(report, common)}
+        return endpoints | {"paths": paths}
+
+
+@cache
+def _endpoints() -> dict[str, Any]:
+    document: dict[str, Any] = SchemaGenerator().get_schema(public=True)  # type: ignore[no-untyped-call]
+    return document
 
 
 def _operation(report: ReportDefinition, common: dict[str, Any]) -> dict[str, Any]:
     shared = [parameter for parameter in common["parameters"] if parameter["in"] != "path"]
+    description = [
+        report.description,
+        f"\n\nA run may take {counted(report.timeout, 'second')}. ",
+        common["description"],
+    ]
+    description += [f" This report also needs the scope `{scope}`." for scope in report.header.requires]
     return common | {
         "operationId": f"report_{report.name}",
         "summary": report.title,
-        "description": f"{report.description}\n\nA run may take {report.timeout:g} seconds. {common['description']}",
+        "description": "".join(description),
         "parameters": [*_parameters(report), *shared],
     }
 

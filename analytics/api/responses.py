@@ -1,7 +1,7 @@
 """The responses with the rows of a report.
 
-A response is complete, or it is an error: the rows are encoded into a file before the first byte is sent. Only at the
-end of the file is it known how many rows there are, whether there are more than the limit, and that nothing failed.
+A response is complete, or it is an error: the rows are encoded into a file before the first byte is sent. The number
+of rows, whether there are more than the limit, and whether the run failed are known only at the end.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ from analytics.running.data_versions import data_version
 from analytics.running.errors import AssertionFailed, Cancelled, ReportDatabaseUnavailable, ReportFailed, TimedOut
 from analytics.running.rows import RowRange
 from analytics.running.run_log import Caller, Run, RunWatcher, logged_run
-from analytics.running.runner import get_data_version
+from analytics.running.runner import current_data_version
 from salesengine.http import errors
 
 MAX_IN_MEMORY = 1_000_000  # bytes; a larger response is stored in a temporary file on disk
@@ -31,7 +31,7 @@ DOWNLOADED = {"csv", "xlsx", "parquet"}  # formats that a browser saves as a fil
 MAX_WARNINGS = 300  # characters in a header; the log of runs has the rest
 PRINTABLE = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
 
-FAILURES: dict[type[Exception], type[APIException]] = {
+API_EXCEPTIONS: dict[type[Exception], type[APIException]] = {
     AssertionFailed: errors.ReportCheckFailed,
     TimedOut: errors.TookTooLong,
     Cancelled: errors.RunCancelled,
@@ -77,7 +77,7 @@ def head(query: ReportQuery, if_none_match: str) -> HttpResponseBase:
 
 def _current_etag(query: ReportQuery) -> str | None:
     """Return the ETag that a response would have now. Raises ReportFailed if the report cannot be planned."""
-    return make_etag(query, get_data_version(query.report, query.bound))
+    return make_etag(query, current_data_version(query.report, query.bound))
 
 
 @contextmanager
@@ -89,7 +89,7 @@ def _translated_errors() -> Iterator[None]:
         if isinstance(error, ReportDatabaseUnavailable):
             errors.log_database_unavailable(error)
             raise errors.DatabaseUnavailable from error
-        raise FAILURES.get(type(error), errors.ReportError)(str(error)) from error
+        raise API_EXCEPTIONS.get(type(error), errors.ReportError)(str(error)) from error
 
 
 def _with_rows(query: ReportQuery, run: Run, file: SpooledTemporaryFile[bytes], etag: str | None) -> HttpResponseBase:

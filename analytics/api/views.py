@@ -24,19 +24,21 @@ from analytics.models import Channel
 from analytics.running.disconnects import cancel_on_disconnect
 from analytics.running.run_log import Caller
 from sales.api.parameters import reject_parameters
-from salesengine.accounts.api_keys import get_sender
+from salesengine.accounts.api_keys import get_sender, is_allowed, require
 from salesengine.accounts.models import Scope
+from salesengine.http.errors import ReportError
 
 
 class ReportsView(APIView):
-    """List the reports with their parameters."""
+    """List the reports that the caller may run, with their parameters."""
 
     scope = Scope.REPORTS
 
     @openapi.reports
     def get(self, request: Request) -> Response:
         reject_parameters(dict(request.query_params.lists()))
-        return Response([_description(report, request) for report in load_reports()])
+        reports = [report for report in load_reports() if _may_run(request, report)]
+        return Response([_description(report, request) for report in reports])
 
 
 class OwnFormats(BaseContentNegotiation):
@@ -71,8 +73,18 @@ def _parse_query(request: Request, name: str) -> ReportQuery:
     except UnknownReportError as error:
         raise NotFound(str(error)) from None
     except InvalidReportError as error:
-        raise NotFound(f"The file of the report {name} is invalid: {error}") from None
-    return parse_report_query(report, dict(request.query_params.lists()), request.headers.get("Accept", ""))
+        raise ReportError(f"The file of the report {name} is invalid: {error}") from None
+    for scope in report.header.requires:
+        require(request, scope)
+    query = parse_report_query(report, dict(request.query_params.lists()), request.headers.get("Accept", ""))
+    if query.format.name != "json" or query.limit > report.header.rows:
+        without = f"Without it, send format=json&limit={report.header.rows} or less."
+        require(request, Scope.REPORTS, "analytics.export_report", without)
+    return query
+
+
+def _may_run(request: Request, report: ReportDefinition) -> bool:
+    return all(is_allowed(request, scope) for scope in report.header.requires)
 
 
 def _description(report: ReportDefinition, request: Request) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Find pages for the back office's search box: reports by title, and everything that sales finds."""
+"""Find pages for the back office's search box: reports by title, and what the search of `sales` finds."""
 
 from django.http import HttpRequest
 from django.urls import reverse
@@ -20,6 +20,6 @@ def find(request: HttpRequest, term: str) -> list[SearchResult]:
                 icon="bar_chart",
             )
             for report in load_reports()
-            if term.strip() in report.title.lower()
+            if term.strip() in report.title.lower() and request.user.has_perms(report.permissions)
         ]
     return results

@@ -1,4 +1,4 @@
-"""Build the form of a report from its parameters, which also parse and validate what is entered."""
+"""Build the form of a report from its parameters, which also parse and validate the input."""
 
 import datetime
 from collections.abc import Mapping

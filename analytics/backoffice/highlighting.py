@@ -1,4 +1,4 @@
-"""Highlight SQL. The colours are in sql.css."""
+"""Highlight SQL. The colors are in sql.css."""
 
 from django.utils.safestring import SafeString, mark_safe
 from pygments import highlight

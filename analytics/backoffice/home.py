@@ -1,4 +1,4 @@
-"""Assemble the home page of the back office: sales, ingest and failed reports, each for users with the permission.
+"""Assemble the home page of the back office: what needs attention, sales and ingest, for users with the permission.
 
 `?until=2021-06-30` in the URL shows the figures up to the end of that day.
 """
@@ -6,33 +6,37 @@
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import date, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
-from django.db import Error
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.text import capfirst
 
 from analytics.backoffice.home_figures import card, category_row, country_row, daily_revenue, period_text
 from analytics.backoffice.runs import find_report
+from analytics.definitions.reports import invalid_reports
 from analytics.running.last_runs import failed_runs
 from analytics.running.run_log import mark_lost_runs
 from countries.models import Country
+from sales.backoffice.links import sales_url
 from sales.ingest.schema import EXAMPLE
 from sales.models import Sale
+from sales.rejected.replay import count_waiting
 from sales.totals.country_totals import TradeFigures, top_countries
-from sales.totals.ingest_minutes import REJECTED_LIMIT, counts_since
+from sales.totals.ingest_minutes import REJECTED_LIMIT, counts_since, current_minute
 from sales.totals.overview import DAY, Period, category_sales, latest_sales
 from salesengine.backoffice.numbers import count
+from salesengine.plurals import counted
 
 CHART_DAYS = 30
 LATEST_SALES = 10
 TOP_COUNTRIES = 5
 FAILED_RUNS = 5
+WAITING_LIMIT = 1_000  # rejected events to count at most
 FAILED_WITHIN = timedelta(hours=24)
 INGEST_WITHIN = timedelta(hours=1)
 # The period and the one before it must not begin before the year 1.
@@ -47,8 +51,7 @@ def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     if user.has_perm("sales.view_sale"):
         context |= _sales(request, until, today)
     context["ingest"] = _ingest(request)
-    if user.has_perm("analytics.view_reportrun"):
-        context["failures"] = _failures()
+    context["attention"] = _attention(request)
     return context
 
 
@@ -76,14 +79,20 @@ def _sales(request: HttpRequest, until: date, today: date) -> dict[str, Any]:
     figures = category_sales(Period(period.previous.first, period.last))
     if not figures.overall:
         return {"first_steps": _first_steps(request)}
-    top_categories = [category_row(category) for category in figures.top()]
-    context: dict[str, Any] = {"figures": figures, "period": period_text(period), "top_categories": top_categories}
+    context: dict[str, Any] = {"figures": figures, "period": period_text(period)}
     latest = latest_sales(until, LATEST_SALES)
     top_lists: dict[str, Sequence[TradeFigures]] = {}
     if figures.total(period).sales:
         context |= daily_revenue(figures, period)
+        context |= {
+            "top_categories": [category_row(category, period, context["chart"]) for category in figures.top(period)]
+        }
         top = top_countries(period.first, period.last, TOP_COUNTRIES)
-        top_lists = {"Countries of sellers": top.sellers, "Countries of buyers": top.buyers, "From → to": top.pairs}
+        top_lists = {
+            "Countries of sellers": top.sellers,
+            "Countries of buyers": top.buyers,
+            "Seller → buyer": top.pairs,
+        }
     else:
         context["newest"] = latest[0] if latest else latest_sales(None, 1)[0]
     if top_lists or figures.total(period.previous).sales:
@@ -95,14 +104,20 @@ def _sales(request: HttpRequest, until: date, today: date) -> dict[str, Any]:
 def _by_country(
     period: Period, top_lists: Mapping[str, Sequence[TradeFigures]], latest: Sequence[Sale]
 ) -> dict[str, Any]:
-    """Return the top countries and the latest sales. One query finds the names of the countries of both."""
+    """Return the top countries, and the latest sales with the URLs of their orders.
+
+    One query finds the names of the countries of both.
+    """
     ids = {id_country for rows in top_lists.values() for row in rows for id_country in (row.seller, row.buyer)}
     ids |= {id_country for sale in latest for id_country in (sale.seller_country_id, sale.buyer_country_id)}
     names: dict[str | None, object] = {id_country: id_country for id_country in ids}
     names |= Country.objects.in_bulk(ids)
     return {
         "countries": {title: [country_row(row, period, names) for row in rows] for title, rows in top_lists.items()},
-        "latest": [(sale, names[sale.seller_country_id], names[sale.buyer_country_id]) for sale in latest],
+        "latest": [
+            (sale, sales_url({"id_order": sale.id_order}), names[sale.seller_country_id], names[sale.buyer_country_id])
+            for sale in latest
+        ],
     }
 
 
@@ -115,7 +130,7 @@ def _first_steps(request: HttpRequest) -> dict[str, Any]:
     return {"command": shlex.join(command), "needs_key": bool(key), "has_countries": Country.objects.exists()}
 
 
-# Ingest and failed reports
+# Ingest, and what needs attention
 
 
 def _ingest(request: HttpRequest) -> dict[str, Any] | None:
@@ -123,7 +138,7 @@ def _ingest(request: HttpRequest) -> dict[str, Any] | None:
     may_see_sales, may_see_rejected = map(request.user.has_perm, ("sales.view_sale", "sales.view_rejectedevent"))
     if not (may_see_sales or may_see_rejected):
         return None
-    since = timezone.now().replace(second=0, microsecond=0) - INGEST_WITHIN
+    since = current_minute() - INGEST_WITHIN
     accepted, duplicate, rejected = counts_since(since)
     counts: dict[str, str] = {}
     if may_see_sales:
@@ -133,8 +148,17 @@ def _ingest(request: HttpRequest) -> dict[str, Any] | None:
     return {"since": since, "counts": counts, "has_rejected": may_see_rejected and rejected > 0}
 
 
-def _failures() -> dict[str, Any]:
-    with suppress(Error):  # the reports' database may be another one and unavailable
+def _attention(request: HttpRequest) -> dict[str, Any]:
+    """Return what somebody should look at, of what this user may see. Without it, the dictionary is empty."""
+    found: dict[str, Any] = {}
+    if request.user.has_perm("sales.view_rejectedevent") and (waiting := count_waiting(WAITING_LIMIT + 1)):
+        more = "more than " if waiting > WAITING_LIMIT else ""
+        found["waiting"] = capfirst(f"{more}{counted(min(waiting, WAITING_LIMIT), 'rejected event')}")
+    if request.user.has_perm("analytics.view_report") and (invalid := invalid_reports()):
+        found["invalid"] = counted(len(invalid), "report file")
+    if request.user.has_perm("analytics.view_reportrun"):
         mark_lost_runs()
-    runs = failed_runs(timezone.now() - FAILED_WITHIN, FAILED_RUNS + 1)
-    return {"runs": [(run, find_report(run.report)) for run in runs[:FAILED_RUNS]], "has_more": len(runs) > FAILED_RUNS}
+        if runs := failed_runs(timezone.now() - FAILED_WITHIN, FAILED_RUNS + 1):
+            found["runs"] = [(run, find_report(run.report)) for run in runs[:FAILED_RUNS]]
+            found["has_more_runs"] = len(runs) > FAILED_RUNS
+    return found

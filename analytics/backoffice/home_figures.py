@@ -11,7 +11,8 @@ from sales.totals.country_totals import TradeFigures
 from sales.totals.feedback import CategoryFeedback
 from sales.totals.figures import ZERO
 from sales.totals.overview import CategorySales, Period, PeriodFigures, change_in_percent
-from salesengine.backoffice.numbers import count, money_text
+from salesengine.backoffice.charts import ChartFigure
+from salesengine.backoffice.numbers import count, money_text, percent
 
 NO_CATEGORY = "no category"
 DAILY_CHART = Chart(type="stacked", x="day", y=("revenue",), series="category")
@@ -32,6 +33,7 @@ class ListRow(NamedTuple):
     sales: int
     revenue: Decimal
     url: str
+    color: str = ""  # in the chart, if it has one there
 
 
 def card(figures: CategorySales, period: Period, title: str) -> dict[str, Any]:
@@ -74,7 +76,7 @@ def _change(now: Decimal | None, before: Decimal, before_text: str) -> Change:
     if now is None or percentage is None:
         return Change("", f"before {before_text}")
     arrow, word, kind = ("▲", "more", "up") if now > before else ("▼", "less", "down")
-    size = f"{abs(percentage):,.1f} %" if percentage else "less than 0.1 %"
+    size = percent(abs(percentage)) if percentage else "less than 0.1%"
     return Change(arrow, f"{size} {word} than {before_text}", kind)
 
 
@@ -87,16 +89,17 @@ def daily_revenue(figures: CategorySales, period: Period) -> dict[str, Any]:
     day_urls = {day: _period_url(Period(day, day)) for day in period.days}
     names = {category: category or NO_CATEGORY for category in figures.categories(period)}
     rows, urls = [], []
-    for category, name in names.items():
+    for category in names:
         filter_query = sales_url({"category": category}).partition("?")[2]
         for day, url in day_urls.items():
-            rows.append((day, name, figures.daily.get((category, day), ZERO)[1]))
+            rows.append((day, category, figures.daily.get((category, day), ZERO)[1]))
             urls.append(("", "", f"{url}&{filter_query}"))
     chart = report_chart(
         DAILY_CHART,
         ["day", "category", "revenue"],
         rows,
-        title=f"Revenue by day and category, {period_text(period)}",
+        titles={"day": "Day", "category": "Category", "revenue": "Revenue"},
+        suffix=f", {period_text(period)}",
         formats={"revenue": "money"},
         urls=urls,
     )
@@ -107,8 +110,10 @@ def daily_revenue(figures: CategorySales, period: Period) -> dict[str, Any]:
     return {"chart": chart, "daily_headings": ["All", *names.values()], "daily_rows": table}
 
 
-def category_row(top: CategoryFeedback) -> ListRow:
-    return ListRow(top.category, top.sales_count, top.total_revenue, sales_url({"category": top.category}))
+def category_row(top: CategoryFeedback, period: Period, chart: ChartFigure) -> ListRow:
+    colors = {series.name: series.color for series in chart.series}
+    url = _period_url(period, category=top.category)
+    return ListRow(top.category, top.sales_count, top.total_revenue, url, colors.get(top.category, ""))
 
 
 def country_row(figures: TradeFigures, period: Period, names: Mapping[str | None, object]) -> ListRow:

@@ -1,7 +1,7 @@
 """The admin's report pages: a list, a page for each report with its form and result, and downloads.
 
-The URL of a page has the whole run, so that users can share it: the report's parameters by name, and `page`, `sort`
-and `run` (see `parse_row_range` and `WHOLE`).
+The URL of a page describes the whole run, so that users can share it: the report's parameters by name, and `page`,
+`sort` and `run` (see `parse_row_range` and `WHOLE`).
 """
 
 import uuid
@@ -45,6 +45,7 @@ from analytics.running.errors import (
     ReportDatabaseUnavailable,
     ReportFailed,
     TimedOut,
+    UnknownSortColumn,
 )
 from analytics.running.last_runs import reports_by_topic
 from analytics.running.run_log import Caller, Run, cancel_run, logged_run
@@ -56,13 +57,15 @@ from salesengine.backoffice.base import ModelAdmin, ReadOnly
 WHOLE = "whole"
 DEFAULT_RUN = {"run": "1"}  # a query without parameters
 DOWNLOADS = {item.extension: item for item in FORMATS.values() if item.name != "table"}
-FAILURES: dict[type[Exception], str] = {
-    TimedOut: "The report took too long.",
-    Cancelled: "The run was cancelled.",
-    AssertionFailed: "The result failed an assertion, so it is not shown.",
-    ReportDatabaseUnavailable: "The database is unavailable.",
-    ReportFailed: "The report failed.",
-    CannotEncode: "The result does not fit into this format.",
+# What a page says about an error, and the status of a download. 503 tells clients to try again later.
+FAILURES: dict[type[Exception], tuple[str, HTTPStatus]] = {
+    TimedOut: ("The report took too long.", HTTPStatus.SERVICE_UNAVAILABLE),
+    Cancelled: ("The run was cancelled.", HTTPStatus.CONFLICT),
+    AssertionFailed: ("The result failed an assertion, so it is not shown.", HTTPStatus.CONFLICT),
+    ReportDatabaseUnavailable: ("The database is unavailable.", HTTPStatus.SERVICE_UNAVAILABLE),
+    UnknownSortColumn: ("The result cannot be sorted like this.", HTTPStatus.BAD_REQUEST),
+    ReportFailed: ("The report failed.", HTTPStatus.UNPROCESSABLE_ENTITY),
+    CannotEncode: ("The result does not fit into this format.", HTTPStatus.UNPROCESSABLE_ENTITY),
 }
 ALREADY_STARTED = {"failure": "This run has already been started.", "error": "Run the report again."}
 LIST_CRUMB = {"title": "Reports", "url": reverse_lazy("admin:analytics_report_changelist")}
@@ -89,15 +92,16 @@ class ReportAdmin(ReadOnly, ModelAdmin[models.Report]):
     # Pages
 
     def list_page(self, request: HttpRequest) -> HttpResponse:
+        allowed = [report for report in load_reports() if request.user.has_perms(report.permissions)]
         context = {
-            "topics": reports_by_topic(load_reports()),
+            "topics": reports_by_topic(allowed),
             "invalid_reports": invalid_reports(),
             "may_view_runs": request.user.has_perm("analytics.view_reportrun"),
         }
         return self._response(request, "list", "Reports", context)
 
     def report_page(self, request: HttpRequest, name: str) -> HttpResponse:
-        form = ReportForm(_find_or_404(name), request.GET)
+        form = ReportForm(_find(request, name), request.GET)
         if "run" not in request.GET or not form.is_valid():
             return self._report_response(request, form)
         if request.GET["run"] == WHOLE and request.method == "GET":
@@ -114,7 +118,7 @@ class ReportAdmin(ReadOnly, ModelAdmin[models.Report]):
     @method_decorator(require_GET)  # HEAD would run the report for nothing
     def result_part(self, request: HttpRequest, name: str) -> HttpResponse:
         """Return the HTML that a report's page fetches: the result, or the reason why there is none."""
-        form = ReportForm(_find_or_404(name), request.GET)
+        form = ReportForm(_find(request, name), request.GET)
         token = _token(request.GET.get("run", ""))
         context: dict[str, Any] = ALREADY_STARTED
         status = HTTPStatus.CONFLICT
@@ -144,7 +148,7 @@ class ReportAdmin(ReadOnly, ModelAdmin[models.Report]):
     @method_decorator([require_GET, may_explain])
     def explain_page(self, request: HttpRequest, name: str) -> HttpResponse:
         """Show PostgreSQL's plan for the report with these parameters."""
-        report = _find_or_404(name)
+        report = _find(request, name)
         form = ReportForm(report, request.GET or DEFAULT_RUN)
         if not form.is_valid():
             return self._report_response(request, form, status=HTTPStatus.BAD_REQUEST)
@@ -162,14 +166,15 @@ class ReportAdmin(ReadOnly, ModelAdmin[models.Report]):
         if extension not in DOWNLOADS:
             raise Http404(f"There is no format {extension!r}. The formats are {', '.join(DOWNLOADS)}.")
         file_format = DOWNLOADS[extension]
-        form = ReportForm(_find_or_404(name), request.GET or DEFAULT_RUN)
+        form = ReportForm(_find(request, name), request.GET or DEFAULT_RUN)
         if not form.is_valid():
             return self._report_response(request, form, status=HTTPStatus.BAD_REQUEST)
         pieces = _download(request, form, file_format)
         try:
             next(pieces)
         except (ReportFailed, CannotEncode) as error:
-            return self._report_response(request, form, status=HTTPStatus.SERVICE_UNAVAILABLE, **_failure(error))
+            _, status = FAILURES[type(error)]
+            return self._report_response(request, form, status=status, **_failure(error))
         file_name = f"{name}_{datetime.now(UTC):%Y-%m-%d}.{extension}"
         headers = {"Content-Disposition": f'attachment; filename="{file_name}"'}
         return StreamingHttpResponse(pieces, content_type=file_format.media_type, headers=headers)
@@ -198,11 +203,15 @@ class ReportAdmin(ReadOnly, ModelAdmin[models.Report]):
         return TemplateResponse(request, f"admin/analytics/report/{template}.html", context, status=status)
 
 
-def _find_or_404(name: str) -> ReportDefinition:
+def _find(request: HttpRequest, name: str) -> ReportDefinition:
+    """Return a report that the user may run. Raises Http404 and PermissionDenied."""
     try:
-        return get_report(name)
+        report = get_report(name)
     except (UnknownReportError, InvalidReportError) as error:
         raise Http404(str(error)) from None
+    if not request.user.has_perms(report.permissions):
+        raise PermissionDenied
+    return report
 
 
 def _token(text: str) -> uuid.UUID | None:
@@ -222,7 +231,7 @@ def _outcome(request: HttpRequest, form: ReportForm, token: uuid.UUID | None = N
             rows = list(run.result.rows)
     except ReportFailed as error:
         return _failure(error)
-    return {"result": build_result_page(form, run.result, rows, links_sales=request.user.has_perm("sales.view_sale"))}
+    return {"result": build_result_page(form, run.result, rows, request.user)}
 
 
 def _download(request: HttpRequest, form: ReportForm, file_format: Format) -> Iterator[bytes]:
@@ -255,4 +264,5 @@ def _run(request: HttpRequest, form: ReportForm, **options: Any) -> AbstractCont
 
 def _failure(error: Exception) -> dict[str, Any]:
     """Return the template context of an error."""
-    return {"failure": FAILURES[type(error)], "error": str(error)}
+    failure, _ = FAILURES[type(error)]
+    return {"failure": failure, "error": str(error)}

@@ -8,12 +8,13 @@ from pydantic_core import PydanticCustomError
 
 from analytics.definitions.parameters import Name, Parameter
 from sales.ingest.fields import FILTERS
+from salesengine.accounts.models import Scope
 from salesengine.operations.durations import parse_duration
 
 # Without NUL, which PostgreSQL cannot store in the log of runs.
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, pattern=r"^[^\x00]*$")]
 Timeout = Annotated[timedelta, BeforeValidator(lambda value: parse_duration(str(value)))]
-MOST_SERIES = 8  # of a chart, because more colours look alike
+MAX_SERIES = 8  # in a chart; more colors look alike
 ROW_RULE = r"^ *(=|<>|<|<=|>|>=) *[0-9]{1,12} *$"
 
 # The fields that the list of sales in the admin can be filtered by.
@@ -36,16 +37,19 @@ class ColumnFormat(HeaderTable):
     """
 
     title: Text | None = None
-    format: Literal["money", "percent", "country", "link"] | None = None
+    format: Literal["money", "percent", "count", "country", "link"] | None = None
     sales: dict[SaleField, str] = Field(default_factory=dict)
 
 
 class Chart(HeaderTable):
-    """The chart of a report. With `series`, each value of that column is a series of its own."""
+    """The chart of a report. With `series`, each value of that column is a series of its own.
 
-    type: Literal["line", "bar", "stacked"]
-    x: str
-    y: Annotated[tuple[str, ...], Field(min_length=1, max_length=MOST_SERIES)]
+    Several columns of `x` are joined, such as "France / Germany". Without `x`, each column of `y` is a bar.
+    """
+
+    type: Literal["line", "bar", "stacked", "heatmap"]
+    x: Annotated[tuple[str, ...], BeforeValidator(lambda x: (x,) if isinstance(x, str) else x)] = ()
+    y: Annotated[tuple[str, ...], Field(min_length=1, max_length=MAX_SERIES)]
     series: str | None = None
 
     @model_validator(mode="after")
@@ -54,11 +58,15 @@ class Chart(HeaderTable):
             raise PydanticCustomError("series", "with series, y must be one column")
         if len(set(self.y)) < len(self.y):
             raise PydanticCustomError("duplicate", "y has the same column twice")
+        if not self.x and (self.type != "bar" or self.series):
+            raise PydanticCustomError("x", "only a bar chart without series can do without x")
+        if self.type == "heatmap" and not self.series:
+            raise PydanticCustomError("heatmap", "a heatmap needs series, which are its rows")
         return self
 
 
 class Assertion(HeaderTable):
-    """A check of the result: an SQL aggregate over all its rows, or a rule for their number, such as ">= 1".
+    """An assertion on the result: an SQL aggregate over all its rows, or a rule for their number, such as ">= 1".
 
     An expression that is null passes, as in a CHECK constraint.
     """
@@ -90,6 +98,8 @@ class Header(HeaderTable):
 
     `depends_on` declares that the result changes only with these data, so that API responses may have an ETag.
     `manage.py check` compares it with the report's plan. Totals of sales count as sales.
+
+    `requires` lists the scopes that callers need besides `reports`. Staff need the permissions of these scopes.
     """
 
     title: Text
@@ -97,6 +107,7 @@ class Header(HeaderTable):
     topic: Text = "Other"
     timeout: Timeout | None = None
     depends_on: tuple[Literal["sales", "country"], ...] = ()
+    requires: tuple[Scope, ...] = ()
     rows: Annotated[int, Field(ge=1, le=1_000)] = 100  # rows on a page in the admin
     parameters: dict[Name, Parameter] = Field(default_factory=dict)
     columns: dict[str, ColumnFormat] = Field(default_factory=dict)

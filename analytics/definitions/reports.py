@@ -80,6 +80,11 @@ class ReportDefinition:
         """The maximum duration of a run, in seconds."""
         return self.header.timeout.total_seconds() if self.header.timeout else settings.REPORTS_TIMEOUT
 
+    @property
+    def permissions(self) -> list[str]:
+        """The permissions that staff need for this report, besides that for all reports."""
+        return [scope.permission for scope in self.header.requires]
+
     def parse(self, texts: Mapping[str, str]) -> BoundParameters:
         """Parse the texts of parameters (name -> text). Raises InvalidParametersError."""
         return parse_parameters(self.parameters, texts)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from django.core.checks import CheckMessage, Error
+from django.core.checks import CheckMessage, Error, Warning  # noqa: A004
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.migrations.executor import MigrationExecutor
 
@@ -12,8 +12,8 @@ from analytics.definitions.headers import Header
 from analytics.definitions.parameters import BoundParameters
 from analytics.definitions.reports import ReportDefinition, invalid_reports, load_reports
 from analytics.running.data_versions import undeclared_relations
-from analytics.running.errors import ReportFailed
-from analytics.running.runner import describe
+from analytics.running.errors import ReportDatabaseUnavailable, ReportFailed
+from analytics.running.runner import result_columns
 
 POSITION = re.compile(r"\bLINE (?P<line>\d+): ")  # in PostgreSQL's messages; it is the line of the file
 
@@ -33,13 +33,17 @@ def check_report_sql(databases: Sequence[str] | None = None, **_: Any) -> list[C
     """Return the errors that PostgreSQL finds when it plans the reports.
 
     analytics.E002: PostgreSQL refuses the SQL. E003: the header names a column that the result does not have.
-    E004: the report reads a table that depends_on does not cover.
+    E004: the report reads a table that depends_on does not cover. W001: their database is unavailable.
 
     Return nothing while migrations are pending, because a report may need their tables.
     """
     if not databases or _has_pending_migrations():
         return []
-    return [error for report in load_reports() for error in _errors(report)]
+    try:
+        return [error for report in load_reports() for error in _errors(report)]
+    except ReportDatabaseUnavailable as error:
+        message = "the SQL of the reports was not checked, because their database is unavailable"
+        return [Warning(message, hint=str(error), id="analytics.W001")]
 
 
 def _has_pending_migrations() -> bool:
@@ -49,8 +53,10 @@ def _has_pending_migrations() -> bool:
 
 def _errors(report: ReportDefinition) -> Iterator[CheckMessage]:
     try:
-        columns = {column.name for column in describe(report, BoundParameters(dict.fromkeys(report.parameters)))}
+        columns = {column.name for column in result_columns(report, BoundParameters(dict.fromkeys(report.parameters)))}
         undeclared = undeclared_relations(report) if report.header.depends_on else set()
+    except ReportDatabaseUnavailable:
+        raise
     except ReportFailed as error:
         position = POSITION.search(str(error))
         line = int(position["line"]) if position else report.sql_line
@@ -79,7 +85,8 @@ def _named_columns(header: Header) -> Iterator[tuple[str, str]]:
         for field, source in column.sales.items():
             yield f"sales.{field} of {name}", source
     if chart := header.chart:
-        yield "chart.x", chart.x
+        for name in chart.x:
+            yield "chart.x", name
         for name in chart.y:
             yield "chart.y", name
         if chart.series:

@@ -4,6 +4,8 @@ import time
 
 import psycopg
 
+from salesengine.plurals import counted
+
 # SQLSTATE classes of a database that is unavailable or busy, and of a replica that had to apply changes. A connection
 # without a response has no SQLSTATE.
 UNAVAILABLE_CLASSES = {"", "08", "40", "53", "57"}
@@ -25,6 +27,10 @@ class ReportDatabaseUnavailable(ReportFailed):
     """The database did not respond. A later run may succeed."""
 
 
+class UnknownSortColumn(ReportFailed):
+    """The rows cannot be sorted, because the result has no column with this name."""
+
+
 class AssertionFailed(ReportFailed):
     """An assertion of severity error is false. No row was returned."""
 
@@ -39,7 +45,7 @@ def translate_error(error: Exception, file_name: str, timeout: float, started: f
     # A run that ends between two statements, or while it sends rows, may only show as a broken connection.
     is_late = time.monotonic() - started >= timeout
     if is_late and isinstance(cause, psycopg.OperationalError | psycopg.errors.TransactionTimeout):
-        limit = f"The limit is {timeout:g} seconds (--timeout, the timeout of the report, or REPORTS_TIMEOUT)."
+        limit = f"The limit is {counted(timeout, 'second')} (--timeout, the timeout of the report, or REPORTS_TIMEOUT)."
         return TimedOut(f"{message}. {limit}")
     if isinstance(cause, psycopg.errors.QueryCanceled):
         return Cancelled(f"{file_name}: the run was cancelled.")

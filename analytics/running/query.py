@@ -1,4 +1,4 @@
-"""One report on its way through the database: its own SELECT inside another one, in a read-only transaction."""
+"""Run the SELECT of one report inside another SELECT, in a read-only transaction."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ from analytics.running.errors import AssertionFailed, ReportFailed, translate_er
 from analytics.running.rows import ResultColumn, Row
 
 DATABASE_ALIAS = "reports"
-SESSION_NAME = "salesengine reports"  # in PostgreSQL's list of sessions
+DEFAULT_SESSION_NAME = "salesengine reports"  # in PostgreSQL's list of sessions
 MAX_TIMEOUT = 2**31 - 1  # milliseconds, 24 days: the limit of PostgreSQL's timeouts
 
 
@@ -32,7 +32,7 @@ class Query:
         self.assertions = ", ".join(map(_expression, report.header.assertions))  # to be selected; may be empty
 
     @contextmanager
-    def transaction(self, session_name: str = SESSION_NAME) -> Iterator[None]:
+    def transaction(self, session_name: str = DEFAULT_SESSION_NAME) -> Iterator[None]:
         """Open a read-only transaction with one snapshot and the run's timeout. Raises ReportFailed."""
         with self.translated_errors(), transaction.atomic(using=DATABASE_ALIAS, durable=True):
             self._restrict_transaction(session_name)
@@ -52,7 +52,7 @@ class Query:
 
     def columns(self) -> list[ResultColumn]:
         """Return the columns. PostgreSQL plans the report for this, and finds most errors in its SQL."""
-        columns = self._describe(self.select(tail="LIMIT 0"))
+        columns = self._columns_of(self.select(tail="LIMIT 0"))
         file_name = self.report.path.name
         if not columns:
             raise ReportFailed(f"{file_name}: the SELECT has no columns.")
@@ -71,13 +71,13 @@ class Query:
             raise ReportFailed(f"{self.report.path.name}: an assertion is not one expression")
         failed = [assertion for assertion, result in zip(assertions, results, strict=True) if result is False]
         if errors := [assertion.failure_message for assertion in failed if assertion.severity == "error"]:
-            raise AssertionFailed(f"{self.report.path.name}: the result failed a check. {' '.join(errors)}")
+            raise AssertionFailed(f"{self.report.path.name}: the result failed an assertion. {' '.join(errors)}")
         return failed
 
     def plan_assertions(self) -> None:
         """Find errors in the assertions. Raises ReportFailed, also for one that is not boolean."""
         for assertion, line in zip(self.report.header.assertions, self.report.assertion_lines, strict=True):
-            types = [column.type for column in self._describe(self.select(_expression(assertion), "LIMIT 0", line))]
+            types = [column.type for column in self._columns_of(self.select(_expression(assertion), "LIMIT 0", line))]
             if types != ["bool"]:
                 what = f"of type {types[0]}, not boolean" if len(types) == 1 else "not one expression"
                 raise ReportFailed(f"{self.report.path.name}: LINE {line}: the assertion {assertion.sql} is {what}")
@@ -118,6 +118,8 @@ class Query:
                     -- statement_timeout starts again for each statement, and stops while the client reads no rows.
                     -- transaction_timeout does neither. It ends the connection, so it comes a second later.
                     set_config('transaction_timeout', %s, true),
+                    -- psycopg reads only ISO dates.
+                    set_config('datestyle', 'ISO', true),
                     -- ISO 8601, because Python's timedelta has no months and years.
                     set_config('intervalstyle', 'iso_8601', true)
                 """,
@@ -128,7 +130,7 @@ class Query:
                 "SELECT set_config('client_connection_check_interval', '2s', true) WHERE version() !~* 'windows|visual'"
             )
 
-    def _describe(self, statement: str) -> list[ResultColumn]:
+    def _columns_of(self, statement: str) -> list[ResultColumn]:
         """Run a statement, and return its columns."""
         with self.cursor() as cursor:
             cursor.execute(statement, self.values)

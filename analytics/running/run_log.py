@@ -1,4 +1,4 @@
-"""The log of runs: one entry for each run of each channel, from its beginning to its end."""
+"""Log the runs of all channels: one entry for each run, from its start to its end."""
 
 import time
 import uuid
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.db import connections
+from django.db import Error, connections
 from django.utils import timezone
 
 from analytics.definitions.parameters import BoundParameters
@@ -29,7 +29,6 @@ OUTCOMES: dict[type[BaseException], RunOutcome] = {
     GeneratorExit: RunOutcome.CANCELLED,
     BrokenPipeError: RunOutcome.CANCELLED,
 }
-SESSION_NAME = "salesengine report {}"  # the name of a run, by its token, in PostgreSQL's list of sessions
 GRACE = 30  # seconds that a new run may need to open its session
 
 RunWatcher = Callable[[uuid.UUID], AbstractContextManager[object]]
@@ -37,7 +36,7 @@ RunWatcher = Callable[[uuid.UUID], AbstractContextManager[object]]
 
 @dataclass(frozen=True)
 class Caller:
-    """The user or API key that wants a run, and the channel it came through."""
+    """The user or API key that requests a run, and its channel."""
 
     channel: Channel
     name: str
@@ -66,16 +65,17 @@ def logged_run(
 ) -> Iterator[Run]:
     """Run a report as `runner.run` does, and log its start and its end.
 
-    `cancel_run` cancels the run by its `token`. `watcher` is entered for the time of the run. Raises ReportFailed.
+    `cancel_run` cancels the run by its `token`. `watcher` is active during the run. Raises ReportFailed.
     """
     log = _log_start(report, bound, caller, format=format, token=token or uuid.uuid4())
-    session_name = SESSION_NAME.format(log.token)
     started = time.monotonic()
     run = None
     try:
         with (
             watcher(log.token),
-            runner.run(report, bound, row_range=row_range, timeout=timeout, session_name=session_name) as result,
+            runner.run(
+                report, bound, row_range=row_range, timeout=timeout, session_name=_session_name(log.token)
+            ) as result,
         ):
             run = Run(log.token, result)
             yield run
@@ -103,24 +103,32 @@ def _log_start(report: ReportDefinition, bound: BoundParameters, caller: Caller,
     )
 
 
+def _session_name(token: uuid.UUID) -> str:
+    """Return the name of a run in PostgreSQL's list of sessions."""
+    return f"salesengine report {token}"
+
+
 def cancel_run(token: uuid.UUID) -> bool:
     """End a run on the database's server. Return whether its session was found."""
     with connections[DATABASE_ALIAS].cursor() as cursor:
         cursor.execute(
             "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = %s",
-            [SESSION_NAME.format(token)],
+            [_session_name(token)],
         )
         return cursor.fetchone() is not None
 
 
 def mark_lost_runs() -> None:
-    """Mark runs whose process died as lost."""
+    """Mark runs whose process died as lost. Does nothing while the database of reports is unavailable."""
     before = timezone.now() - timedelta(seconds=GRACE)
     running = list(ReportRun.objects.filter(outcome=RunOutcome.RUNNING, started_at__lt=before))
     if not running:
         return
-    with connections[DATABASE_ALIAS].cursor() as cursor:
-        cursor.execute("SELECT application_name FROM pg_stat_activity")
-        sessions = {name for (name,) in cursor.fetchall()}
-    lost = [log.pk for log in running if SESSION_NAME.format(log.token) not in sessions]
+    try:
+        with connections[DATABASE_ALIAS].cursor() as cursor:
+            cursor.execute("SELECT application_name FROM pg_stat_activity")
+            sessions = {name for (name,) in cursor.fetchall()}
+    except Error:
+        return
+    lost = [log.pk for log in running if _session_name(log.token) not in sessions]
     ReportRun.objects.filter(pk__in=lost, outcome=RunOutcome.RUNNING).update(outcome=RunOutcome.LOST)

@@ -13,14 +13,15 @@ from analytics.definitions.headers import Assertion
 from analytics.definitions.parameters import BoundParameters
 from analytics.definitions.reports import ReportDefinition
 from analytics.running.data_versions import data_version
-from analytics.running.query import DATABASE_ALIAS, SESSION_NAME, Query
+from analytics.running.errors import UnknownSortColumn
+from analytics.running.query import DATABASE_ALIAS, DEFAULT_SESSION_NAME, Query
 from analytics.running.rows import ALL_ROWS, ResultColumn, Row, RowRange
 from sales.totals.feedback import Watermark, watermark
 
 FETCH_ROWS = 1_000
 # Lines of COPY that are joined at a time. Each line holds a buffer: 1,000 lines at a time take twice as long.
 COPY_LINES = 50
-# PostgreSQL's CSV has the same text as ours for values of these types, once timestamps are converted to UTC.
+# PostgreSQL's CSV has the same text as ours for these types, if timestamps are converted to UTC.
 COPY_TYPES = {"int2", "int4", "int8", "numeric", "text", "varchar", "date", "uuid", "timestamptz"}
 COPY_TEXTS = {"date": "{0}::text", "timestamptz": "replace(({0} AT TIME ZONE 'UTC')::text, ' ', 'T') || 'Z'"}
 # Refuse years outside 1 to 9999, because Python, which encodes the other formats, cannot represent them.
@@ -52,7 +53,7 @@ class Result:
     def copy_csv(self) -> Iterator[bytes] | None:
         """Stream lines of CSV from PostgreSQL in place of `rows`, many times as fast.
 
-        Return None if PostgreSQL writes some type in another way than we do.
+        Return None if PostgreSQL writes values of some column differently.
         """
         if not all(column.type in COPY_TYPES for column in self.columns):
             return None
@@ -117,7 +118,7 @@ def run(
     *,
     row_range: RowRange = ALL_ROWS,
     timeout: float | None = None,
-    session_name: str = SESSION_NAME,
+    session_name: str = DEFAULT_SESSION_NAME,
 ) -> Iterator[Result]:
     """Run a report. Its rows are streamed from the server inside the `with`, all from one snapshot.
 
@@ -131,6 +132,8 @@ def run(
     with query.transaction(session_name):
         snapshot = watermark(using=DATABASE_ALIAS)
         columns = query.columns()
+        if row_range.sort and row_range.sort not in (names := [column.name for column in columns]):
+            raise UnknownSortColumn(f"There is no column {row_range.sort}; the columns are {', '.join(names)}.")
         with closing(Result(columns, snapshot, query.failed_assertions(), query, row_range)) as result:
             yield result
 
@@ -142,7 +145,7 @@ def explain(report: ReportDefinition, bound: BoundParameters) -> str:
         return "\n".join(line for (line,) in query.fetch(f"EXPLAIN (VERBOSE, SETTINGS) {query.select()}"))
 
 
-def describe(report: ReportDefinition, bound: BoundParameters) -> list[ResultColumn]:
+def result_columns(report: ReportDefinition, bound: BoundParameters) -> list[ResultColumn]:
     """Return the report's columns. Plan it and its assertions, without running them. Raises ReportFailed."""
     query = Query(report, bound)
     with query.transaction():
@@ -150,7 +153,7 @@ def describe(report: ReportDefinition, bound: BoundParameters) -> list[ResultCol
         return query.columns()
 
 
-def get_data_version(report: ReportDefinition, bound: BoundParameters) -> str | None:
+def current_data_version(report: ReportDefinition, bound: BoundParameters) -> str | None:
     """Return a text that changes when the report's result may change. Plan the report, without running it.
 
     Return None if the report does not declare `depends_on`, or if its result also depends on the time or on chance.

@@ -5,17 +5,21 @@ import os
 import re
 import subprocess
 import sys
+import time
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
-from django.core.management import call_command
+from django.contrib.sessions.models import Session
+from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from analytics.management.commands.prepare import DEMO_SALES
 from sales.ingest.writer import record_sales
 from sales.models import Sale
 from sales.tests.helpers import sale_event
 from salesengine.accounts.api_keys import create_key
-from salesengine.tests.servers import empty_folder, manage
+from salesengine.tests.servers import connect_database, empty_folder, manage, new_folder, serve
 
 pytestmark = pytest.mark.django_db
 
@@ -37,6 +41,23 @@ def test_the_password_can_come_from_the_environment(capsys, monkeypatch):
 
     assert User.objects.get(username="admin").check_password("a chosen one")
     assert "a chosen one" not in capsys.readouterr().err
+
+
+def test_a_password_from_the_environment_must_be_strong(monkeypatch):
+    monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", "abcdefg7")
+
+    with pytest.raises(CommandError, match=r"DJANGO_SUPERUSER_PASSWORD is too weak.*at least 12 characters"):
+        call_command("prepare")
+    assert not User.objects.exists()
+
+
+def test_it_deletes_expired_sessions():
+    for name, days in (("old", -1), ("current", 1)):
+        Session.objects.create(session_key=name, session_data="", expire_date=timezone.now() + timedelta(days=days))
+
+    call_command("prepare")
+
+    assert list(Session.objects.values_list("session_key", flat=True)) == ["current"]
 
 
 def test_it_creates_no_admin_if_an_administrator_exists():
@@ -110,3 +131,51 @@ def test_two_processes_can_prepare_one_database():
     assert sum("Created the user admin" in output for output in outputs) == 1
     assert sum("The database has sales already" in output for output in outputs) == 1
     assert sum(week["sales"] for week in json.loads(report)) == DEMO_SALES
+
+
+INDEX_IS_VALID = (
+    "SELECT indisvalid FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid WHERE relname = 'sales_newest_buyers'"
+)
+
+
+@pytest.mark.slow
+def test_a_prepare_that_was_killed_while_it_built_an_index_can_be_run_again():
+    with new_folder() as folder:
+        manage(folder, "migrate", "--verbosity=0", "sales", "0010")
+        with serve(folder), connect_database(folder) as database:  # the service keeps the database running
+            kill_prepare_while_it_builds_an_index(folder, database)
+            left_over = database.execute(INDEX_IS_VALID).fetchall()
+            database.execute(
+                "INSERT INTO sales (id_order, id_product, id_buyer, id_seller, id_seller_country, id_buyer_country,"
+                " date_payment, revenue) VALUES ('1', '2', '3', '4', '5', '6', now(), 7)"
+            )
+            output = prepare(folder)
+            built = database.execute(INDEX_IS_VALID).fetchall()
+
+    assert (left_over, built) == ([(False,)], [(True,)])
+    assert "run manage.py verify_feedback --repair" in output
+
+
+def prepare(folder):
+    """Run prepare on the database in this LOCAL_DIR, and return what it says."""
+    environment = os.environ | {"LOCAL_DIR": str(folder), "ENV_FILE": os.devnull}
+    command = [sys.executable, "manage.py", "prepare"]
+    return subprocess.run(command, env=environment, stderr=subprocess.PIPE, check=True, text=True).stderr
+
+
+def kill_prepare_while_it_builds_an_index(folder, database):
+    environment = os.environ | {"LOCAL_DIR": str(folder), "ENV_FILE": os.devnull}
+    with database.transaction(force_rollback=True):
+        database.execute("LOCK TABLE sales IN ROW EXCLUSIVE MODE")  # building an index waits for this transaction
+        killed = subprocess.Popen([sys.executable, "manage.py", "prepare"], env=environment)
+        try:
+            deadline = time.monotonic() + 60
+            while not database.execute(INDEX_IS_VALID).fetchall():
+                assert time.monotonic() < deadline, "prepare built no index"
+                time.sleep(0.1)
+        finally:
+            killed.kill()
+            killed.wait()
+        database.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX CONCURRENTLY%'"
+        )

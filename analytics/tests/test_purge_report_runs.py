@@ -24,7 +24,7 @@ def test_old_runs_are_deleted_and_newer_ones_stay():
         ReportRun.objects.create(report="probe", parameters={}, channel="api", started_at=now - timedelta(days=days))
         for days in (91, 89)
     )
-    assert purge("--dry-run") == "Would delete 1 runs of reports.\n"
+    assert purge("--dry-run") == "Would delete 1 report run.\n"
     assert ReportRun.objects.count() == 2
-    assert purge() == "Deleted 1 runs of reports.\n"
+    assert purge() == "Deleted 1 report run.\n"
     assert list(ReportRun.objects.all()) == [new]

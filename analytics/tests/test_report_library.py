@@ -69,7 +69,7 @@ def test_a_period_includes_both_whole_days_in_utc(name, column):
 # average_sale_by_buyer_country
 
 
-def test_refunds_do_not_count_towards_the_average():
+def test_refunds_do_not_count_toward_the_average():
     name_countries(_1="One", _2="Two")
     record(
         *(sale("1", buyer="1"), sale("0", buyer="1"), sale("1", buyer="1"), sale("-1", buyer="1")),

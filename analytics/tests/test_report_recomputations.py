@@ -1,4 +1,4 @@
-"""The other reports on invented markets, for which Python computes every number again.
+"""The other reports on demo sales, for which Python computes every number again.
 
 A function has the name, the parameters and the defaults of its report, and returns the rows that the report must have.
 """

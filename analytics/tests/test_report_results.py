@@ -1,4 +1,4 @@
-"""The three first reports, for hand-made sales and for invented markets that Python adds up again."""
+"""The first three reports, for hand-made sales and for demo sales that Python adds up again."""
 
 from collections import defaultdict
 from datetime import UTC, date, datetime, timedelta
@@ -215,7 +215,7 @@ def test_a_free_item_counts_as_a_purchase():
     assert (row["buyers"], row["change_percent"]) == (1, -100)
 
 
-# Invented markets
+# Demo sales
 
 PERIODS = [{}, {"start": "2020-12-24"}, {"end": "2020-12-23"}, {"start": "2020-12-24", "end": "2021-01-02"}]
 

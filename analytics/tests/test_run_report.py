@@ -5,6 +5,7 @@ import json
 import os
 from io import StringIO
 
+import openpyxl
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
@@ -177,6 +178,21 @@ def test_describe_shows_the_report_and_its_parameters(write_report):
     assert not ReportRun.objects.exists()
 
 
+def test_a_described_report_can_be_written_to_a_file(write_report, tmp_path):
+    write_report("SELECT %(day)s AS day, %(least)s AS least", header=PARAMETERS)
+    assert run_report("probe", "--describe", "--output", str(tmp_path / "probe.md")) == ""
+    lines = (tmp_path / "probe.md").read_text().splitlines()
+    assert lines[:4] == ["The probe", "", "What <b>probe</b> does.", ""]
+    assert lines[4].startswith("| parameter | type |")
+
+
+def test_a_described_report_can_be_an_excel_file(write_report, tmp_path):
+    write_report("SELECT %(day)s AS day, %(least)s AS least", header=PARAMETERS)
+    assert run_report("probe", "--describe", "--output", str(tmp_path / "probe.xlsx")) == ""
+    sheet = openpyxl.load_workbook(tmp_path / "probe.xlsx").active
+    assert [cell.value for cell in sheet["A"]] == ["parameter", "day", "least"]
+
+
 def test_a_dry_run_shows_what_would_run_and_runs_nothing(write_report):
     write_report("SELECT %(day)s AS day, %(least)s AS least, pg_sleep(60) AS nap", header=PARAMETERS)
     out, err = StringIO(), StringIO()
@@ -188,6 +204,13 @@ def test_a_dry_run_shows_what_would_run_and_runs_nothing(write_report):
     assert not ReportRun.objects.exists()
 
 
+def test_a_quiet_dry_run_prints_nothing(write_report):
+    write_report("SELECT 1 AS one")
+    out, err = StringIO(), StringIO()
+    call_command("run_report", "probe", "--dry-run", "--quiet", stdout=out, stderr=err)
+    assert (out.getvalue(), err.getvalue()) == ("", "")
+
+
 def test_a_dry_run_finds_errors_in_the_sql(write_report):
     write_report("SELECT nope")
     assert failure_of("probe", "--dry-run")[1] == 1
@@ -197,6 +220,12 @@ def test_explain_shows_the_plan_and_runs_nothing(write_report):
     write_report("SELECT COUNT(*) AS sales, pg_sleep(60) AS nap FROM sales")
     assert "on public.sales" in run_report("probe", "--explain")
     assert not ReportRun.objects.exists()
+
+
+def test_the_plan_can_be_written_to_a_file(write_report, tmp_path):
+    write_report("SELECT COUNT(*) AS sales FROM sales")
+    assert run_report("probe", "--explain", "--output", str(tmp_path / "plan.txt")) == ""
+    assert "on public.sales" in (tmp_path / "plan.txt").read_text()
 
 
 @pytest.mark.parametrize(
@@ -245,6 +274,14 @@ def test_a_limit_truncates_the_result_and_says_so(write_report, tmp_path, format
     assert ("The result is truncated to the 9 rows of --limit." in err.getvalue()) == truncated
 
 
+def test_the_numbers_of_rows_and_bytes_agree_with_their_nouns(write_report, tmp_path):
+    write_report("SELECT generate_series(1, 2) AS n")
+    err = StringIO()
+    call_command("run_report", "probe", "--output", str(tmp_path / "out.csv"), "--limit", "1", stderr=err)
+    assert "The result is truncated to the 1 row of --limit." in err.getvalue()
+    assert "Wrote 1 row, 4 bytes, to " in err.getvalue()
+
+
 def test_a_failed_report_has_no_manifest(write_report, tmp_path):
     write_report("SELECT 1 / (5000 - n) AS x FROM generate_series(1, 9000) AS n")
     assert failure_of("probe", "--output", str(tmp_path / "out.csv"), "--manifest")[1] == 1
@@ -264,7 +301,7 @@ def test_a_failed_assertion_exits_with_4_and_writes_nothing(write_report, tmp_pa
     write_report("SELECT 1 AS one", header='[[assertions]]\nexpression = "SUM(one) > 1"\nmessage = "Too little."\n')
     file = tmp_path / "out.csv"
     file.write_text("old")
-    assert failure_of("probe", "--output", str(file)) == ("probe.sql: the result failed a check. Too little.", 4)
+    assert failure_of("probe", "--output", str(file)) == ("probe.sql: the result failed an assertion. Too little.", 4)
     assert file.read_text() == "old"
     assert ReportRun.objects.get().outcome == "failed assertion"
 
@@ -282,7 +319,7 @@ def test_a_timeout_exits_with_5(write_report):
     write_report("SELECT pg_sleep(30) AS nap")
     message, code = failure_of("probe", "--timeout", "1s")
     assert code == 5
-    assert "The limit is 1 seconds" in message
+    assert "The limit is 1 second " in message
     assert ReportRun.objects.get().outcome == "timed out"
 
 

@@ -59,6 +59,21 @@ def test_the_process_writes_data_to_standard_output_and_exits_with_0(manage, wri
     assert process.returncode == 0
 
 
+def test_a_pipe_gets_the_title_of_a_described_report_before_its_parameters(manage, write_report, monkeypatch):
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    write_report("SELECT %(rows)s AS number", header=ROWS)
+    out, _ = manage("probe", "--describe").communicate()
+    lines = out.decode().splitlines()
+    assert lines[0] == "The probe"
+    assert lines[4].split() == ["parameter", "type", "required", "default", "choices", "help"]
+
+
+def test_a_pipe_gets_a_whole_excel_file_of_a_described_report(manage, write_report):
+    write_report("SELECT %(rows)s AS number", header=ROWS)
+    out, _ = manage("probe", "--describe", "--format", "xlsx").communicate()
+    assert out.startswith(b"PK")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

@@ -136,6 +136,7 @@ def test_a_header_that_is_not_utf_8_is_refused():
         (b"170,Fran\x00ce,Europe", "COUNTRY_NAME must not contain the character NUL"),
         (b"170,France,Eur\x00ope", "CONTINENT must not contain the character NUL"),
         (b"170,,Europe", "COUNTRY_NAME must not be empty"),
+        (b"170", "the row has 1 value instead of 3; put quotes around values that contain the separator"),
         (b"170,France", "the row has 2 values instead of 3; put quotes around values that contain the separator"),
         (
             b"170,Korea, South,Asia",

@@ -156,6 +156,7 @@ ingest = extend_schema(
             types.IDEMPOTENCY_KEY_REUSED,
             types.TOO_MANY_REJECTED,
             types.SERVICE_BUSY,
+            types.OUTCOME_UNKNOWN,
         ),
     },
     examples=[

@@ -54,8 +54,10 @@ def find_sales(query: SalesQuery) -> SalesPage:
 def order_lines(id_order: str) -> list[SaleJSON]:
     """Return all sales of an order, oldest payment first; none for an unknown order.
 
-    Raises InvalidInput for an order with more than MAX_LINES sales, and TookTooLong.
+    Raises InvalidInput for an id that no order can have or an order with more than MAX_LINES sales, and TookTooLong.
     """
+    if "\0" in id_order:
+        raise InvalidInput([], "The id of an order cannot contain the character NUL.")
     rows = _fetch(Sale.objects.filter(id_order=id_order).order_by("date_payment", "id")[: MAX_LINES + 1])
     if len(rows) > MAX_LINES:
         raise InvalidInput(

@@ -10,13 +10,13 @@ from django.db.models.functions import Cast, Coalesce
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
-from unfold.views import ChangeList
 
 from countries.admin import CountryAdmin as PlainCountryAdmin
 from countries.models import Country
 from sales.backoffice.links import sales_url
 from sales.models import NumericField
 from sales.totals.country_totals import CountryFigures, FiguresByCountry, figures_by_country
+from salesengine.backoffice.base import FilteredList
 from salesengine.backoffice.numbers import count, money
 
 COLUMNS = CountryFigures._fields
@@ -45,7 +45,7 @@ class UnnamedCountry:
         return f"{reverse('admin:countries_country_add')}?{urlencode({'id_country': self.id_country})}"
 
 
-class CountryList(ChangeList):  # type: ignore[misc]  # unfold has no types
+class CountryList(FilteredList):
     """The list of countries. Users who may view sales also get the figures, which one query reads for all rows."""
 
     root_queryset: QuerySet[Country]

@@ -11,9 +11,8 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.http import urlencode
 from unfold.templatetags.unfold_list import result_headers
-from unfold.views import ChangeList
 
-from sales.backoffice.filters import EXPORTED, LABELS, CountryFilter
+from sales.backoffice.filters import AMOUNT, EXPORTED, LABELS, CountryFilter, RevenueFilter
 from sales.backoffice.sale_search import (
     NO_MATCHES,
     SCAN_LIMIT,
@@ -26,7 +25,8 @@ from sales.backoffice.sale_search import (
 from sales.models import Sale
 from sales.totals import country_totals, feedback
 from sales.totals.figures import Figures
-from salesengine.backoffice.base import DayRangeFilter
+from salesengine.backoffice.base import DayRangeFilter, FilteredList
+from salesengine.backoffice.numbers import money_text, money_title
 from salesengine.operations.statement_timeout import StatementTimedOut
 
 LAST_PAGE = 2_000  # later pages would be slow to reach
@@ -40,14 +40,18 @@ Filter = TypeVar("Filter")
 
 
 class ActiveFilter(NamedTuple):
-    """A value that the list is filtered by, and the URL of the list without this filter."""
+    """A value that the list is filtered by, and the URL of the list without this filter.
+
+    `title` has the exact amount if `value` hides some of its digits.
+    """
 
     label: str
     value: str
+    title: str
     url_without: str
 
 
-class SalesList(ChangeList):  # type: ignore[misc]  # unfold has no types
+class SalesList(FilteredList):
     """Django's change list with its own search for a page, and its own totals."""
 
     page_num: int
@@ -189,7 +193,7 @@ class SalesList(ChangeList):  # type: ignore[misc]  # unfold has no types
     @property
     def active_filters(self) -> list[ActiveFilter]:
         return [
-            ActiveFilter(LABELS[name], "" if name.endswith("__isnull") else str(text), self._url(**{name: None}))
+            ActiveFilter(LABELS[name], *_value_and_title(name, str(text)), self._url(**{name: None}))
             for spec in self.filter_specs
             for name, text in spec.used_parameters.items()
             if text
@@ -198,3 +202,10 @@ class SalesList(ChangeList):  # type: ignore[misc]  # unfold has no types
     def _url(self, **changes: object) -> str:
         """Return the URL of this list with other query parameters. None removes a parameter."""
         return str(self.get_query_string(changes))
+
+
+def _value_and_title(name: str, text: str) -> tuple[str, str]:
+    """Return how the list shows the value of a filter, and its tooltip."""
+    if name in RevenueFilter.parameters and AMOUNT.fullmatch(text):
+        return money_text(Decimal(text)), money_title(Decimal(text))
+    return "" if name.endswith("__isnull") else text, ""

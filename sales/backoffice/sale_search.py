@@ -14,7 +14,6 @@ scanned sales only. A thorough search has the time to fetch and sort.
 """
 
 import datetime
-import json
 from dataclasses import dataclass
 from decimal import Decimal
 from math import inf
@@ -133,7 +132,11 @@ def _plan(query: SqlQuery) -> Plan:
         cursor.execute(f"EXPLAIN (FORMAT JSON) {query[0]}", query[1])
         (explained,) = cursor.fetchone()
     plan = explained[0]["Plan"]
-    return Plan(plan["Plan Rows"], plan["Total Cost"], has_index="Seq Scan" not in json.dumps(plan))
+    return Plan(plan["Plan Rows"], plan["Total Cost"], has_index="Seq Scan" not in _node_types(plan))
+
+
+def _node_types(plan: dict[str, Any]) -> set[str]:
+    return {plan["Node Type"]}.union(*(_node_types(child) for child in plan.get("Plans", ())))
 
 
 def _fetch_and_sort(query: SqlQuery, size: int, offset: int, newest_first: bool) -> SearchPage:

@@ -170,5 +170,6 @@ def _chart(months: list[BreakdownRow]) -> ChartFigure:
         "bar",
         description=f"Bar chart of revenue by month, {months[0].title} to {months[-1].title}.",
         labels=[month.title for month in months],
+        measure="Revenue",
         series=[Series("Revenue", [Point(month.revenue, money_text(month.revenue), month.url) for month in months])],
     )

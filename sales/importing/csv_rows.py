@@ -1,4 +1,8 @@
-"""Read CSV: RFC 4180 in UTF-8, with a header. An empty cell is null where the field may be null."""
+"""Read CSV: RFC 4180 in UTF-8, with a header. An empty cell is null where the field may be null.
+
+RFC 4180 lets the last line end without a line break. Here it must have one, because 68589 may be the beginning of
+685892.99 in a file that is cut off.
+"""
 
 import csv
 import io
@@ -13,6 +17,7 @@ from sales.ingest.batches import Batch
 from sales.ingest.fields import FIELDS
 from sales.ingest.schema import NotJSON
 from salesengine.exact_json import encode_json
+from salesengine.plurals import counted
 
 MAY_BE_EMPTY = [name for name, field in FIELDS.items() if not field.is_required]
 
@@ -91,6 +96,11 @@ class _DecodedLines:
             raise ImportFileError(
                 f"has a row of more than {MAX_LINE:,} bytes, which extends to line {self.lines.line_number:,}"
             )
+        if not line.endswith((b"\n", b"\r")):
+            raise ImportFileError(
+                f"has no line break at the end of line {self.lines.line_number:,}, its last, so it may be cut off. "
+                "Import the complete file. If this is the complete file, add a line break to its end"
+            )
         if self.lines.line_number == 1:
             line = line.removeprefix(BOM)
         try:
@@ -105,7 +115,7 @@ def _value(row: CSVRow, fields: Sequence[str | None], delimiter: str) -> Any:
         return row
     if len(row) != len(fields):
         return NotJSON(
-            f"has {len(row)} values, but the header has {len(fields)}; "
+            f"has {counted(len(row), 'value')}, but the header has {len(fields)}; "
             f"put quotes around a value that contains {delimiter!r}"
         )
     value: dict[str | None, str | None] = dict(zip(fields, row, strict=True))

@@ -26,8 +26,8 @@ class EventFile(Protocol):
     total_unit: str  # what `total` counts: "bytes" or "rows"
     total: int | None  # how much there is to read, if known
 
-    def identity(self) -> bytes:
-        """Return bytes that identify the file. A text file keeps its identity when it grows."""
+    def prefixes(self) -> list[bytes]:
+        """Return fingerprints of longer and longer beginnings of the file. When the file grows, these remain."""
         ...
 
     def latest_checkpoint(self, checkpoints: Iterable[Checkpoint]) -> Checkpoint:

@@ -21,6 +21,7 @@ from sales.importing.sources import (
 )
 from sales.ingest.batches import Batch, parse_each
 
+MAX_PREFIX = 64  # lines
 FORMATS = ("csv", "ndjson", "parquet")
 FORMAT_BY_SUFFIX = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".json": "ndjson", ".parquet": "parquet"}
 
@@ -52,7 +53,9 @@ def _open_text(file: str, file_format: str, columns: ColumnMapping, delimiter: s
             with translate_read_errors():
                 delimiter = delimiter or header_delimiter(source.content)
                 parse = open_csv(source.content, columns, delimiter)
-        yield TextFile(source, f"{file_format} {delimiter if file_format == 'csv' else ''}", parse)
+            yield TextFile(source, f"csv {delimiter}", parse, header_lines=1)
+        else:
+            yield TextFile(source, "ndjson ", parse, header_lines=0)  # with the space of earlier imports
 
 
 class TextFile:
@@ -60,15 +63,25 @@ class TextFile:
 
     unit, total_unit = "line", "bytes"
 
-    def __init__(self, source: Source, kind: str, parse: Callable[[LineReader], Iterator[Batch]]) -> None:
+    def __init__(
+        self, source: Source, kind: str, parse: Callable[[LineReader], Iterator[Batch]], header_lines: int
+    ) -> None:
         self.name, self.kind, self.total = source.name, kind, source.total
-        self.source, self.parse = source, parse
+        self.source, self.parse, self.header_lines = source, parse, header_lines
         self.hash = new_hash()
 
-    def identity(self) -> bytes:
+    def prefixes(self) -> list[bytes]:
+        """Return fingerprints of the first 1, 2, 4, ... lines of events, each with the header of CSV."""
+        content_hash, found = new_hash(), []
         with translate_read_errors():
             self.source.content.seek(0)
-            return b"".join(self.source.content.readline(MAX_LINE) for _ in range(2))
+            for number in range(1 - self.header_lines, MAX_PREFIX + 1):
+                if not (line := self.source.content.readline(MAX_LINE)):
+                    break
+                content_hash.update(line.rstrip(b"\r\n") + b"\n")  # the line break may be added later
+                if number > 0 and number.bit_count() == 1:
+                    found.append(content_hash.digest())
+        return found
 
     def latest_checkpoint(self, checkpoints: Iterable[Checkpoint]) -> Checkpoint:
         with translate_read_errors():

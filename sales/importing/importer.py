@@ -2,9 +2,9 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -16,6 +16,7 @@ from sales.importing.sources import START, Checkpoint, ImportFileError
 from sales.ingest.schema import ValidationResult, validate_events
 from sales.ingest.service import BatchContext, BatchResult, IngestOptions, store_batch
 from sales.models import FileImport
+from salesengine.plurals import counted
 
 Item = TypeVar("Item")
 
@@ -47,8 +48,8 @@ class ImportSummary:
     def __str__(self) -> str:
         events = self.accepted + self.duplicate + self.rejected
         if self.before and not events:
-            return f"{self.file}: nothing to do, all {self.before:,} {self.unit}s were imported earlier"
-        skipped = f", skipped {self.before:,} {self.unit}s imported earlier" if self.before else ""
+            return f"{self.file}: nothing to do, {counted(self.before, self.unit)} imported earlier"
+        skipped = f", skipped {counted(self.before, self.unit)} imported earlier" if self.before else ""
         return (
             f"{self.file}: {self.accepted:,} accepted, {self.duplicate:,} duplicate, {self.rejected:,} rejected "
             f"in {self.seconds:,.1f} s, {events / max(self.seconds, 0.001):,.0f} events/s{skipped}"
@@ -66,7 +67,8 @@ def import_file(
     """
     start, done = time.monotonic(), 0
     try:
-        with _exclusive_lock(file, options):
+        # A dry run must not make an import wait.
+        with nullcontext() if options.ingest.dry_run else _exclusive_lock(file, options):
             checkpoint, file_import = _resume(file, options)
             summary.before = checkpoint.lines
             validated = _validated(file.batches(checkpoint), count_only=not options.ingest.skip)
@@ -156,22 +158,38 @@ def _finish(file_import: FileImport, options: ImportOptions) -> None:
 
 @contextmanager
 def _exclusive_lock(file: EventFile, options: ImportOptions) -> Iterator[None]:
-    """Prevent other imports of the same file by the same sender. Raises ImportFileError if one is running."""
-    key = hashlib.blake2b(options.sender.encode() + b"\0" + file.identity(), digest_size=8).digest()
-    parameters = [int.from_bytes(key, signed=True)]
+    """Prevent other imports of the same file by the same sender, even if it grows. Other files may begin the same.
+
+    Holds the longest prefix alone and shares the shorter ones. Raises ImportFileError if such an import is running.
+    """
+    sender = options.sender.encode() + b"\0"
+    keys = [hashlib.blake2b(sender + prefix, digest_size=8).digest() for prefix in file.prefixes()]
+    locks = [(int.from_bytes(key, signed=True), "_shared") for key in keys[:-1]]
+    locks += [(int.from_bytes(key, signed=True), "") for key in keys[-1:]]
     deadline = time.monotonic() + LOCK_TIMEOUT
-    while not _call_lock_function("SELECT pg_try_advisory_lock(%s)", parameters):
-        if time.monotonic() > deadline:
-            raise ImportFileError("is already being imported by another process")
-        time.sleep(0.2)
-    try:
+    with ExitStack() as held:
+        while not all(_try_lock(held, *lock) for lock in locks):
+            held.close()
+            if time.monotonic() > deadline:
+                raise ImportFileError("is already being imported by another process")
+            time.sleep(0.2)
         yield
-    finally:
-        with suppress(Error):  # a lost connection has released the lock
-            _call_lock_function("SELECT pg_advisory_unlock(%s)", parameters)
 
 
-def _call_lock_function(statement: str, parameters: Sequence[int]) -> bool:
+def _try_lock(held: ExitStack, key: int, mode: str) -> bool:
+    """Take an advisory lock until `held` is closed. Return False at once if another session prevents it."""
+    is_locked = _call(f"SELECT pg_try_advisory_lock{mode}(%s)", key)
+    if is_locked:
+        held.callback(_unlock, key, mode)
+    return is_locked
+
+
+def _unlock(key: int, mode: str) -> None:
+    with suppress(Error):  # a lost connection has released the lock
+        _call(f"SELECT pg_advisory_unlock{mode}(%s)", key)
+
+
+def _call(statement: str, key: int) -> bool:
     with connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
+        cursor.execute(statement, [key])
         return bool(cursor.fetchone()[0])

@@ -126,8 +126,8 @@ class ParquetFile:
             raise ImportFileError(f"has a text of {longest:,} bytes in {name!r:.80}, which is too long for an event")
         return longest
 
-    def identity(self) -> bytes:
-        return self.fingerprint
+    def prefixes(self) -> list[bytes]:
+        return [self.fingerprint]
 
     def latest_checkpoint(self, checkpoints: Iterable[Checkpoint]) -> Checkpoint:
         known = (checkpoint for checkpoint in checkpoints if checkpoint.fingerprint == self.fingerprint)

@@ -162,9 +162,11 @@ class LineReader:
 
     def __init__(self, content: io.BufferedReader, start: Checkpoint, content_hash: "hashlib.blake2b") -> None:
         """`content_hash` is the hash of the content up to `start`. Raises ImportFileError."""
-        _seek_to(content, start)
+        rest = _seek_to(content, start)
+        content_hash.update(rest)
         self.content, self.hash = content, content_hash
-        self.checkpoint = start  # where the current chunk begins
+        # Where the current chunk begins. A line break that was added to the last imported line is not a line.
+        self.checkpoint = Checkpoint(start.size + len(rest), start.lines, content_hash.digest()) if rest else start
         self.chunk: list[bytes] = []  # the lines read since then
         self.chunk_size = 0  # their bytes
 
@@ -202,12 +204,20 @@ class LineReader:
         return self.checkpoint
 
 
-def _seek_to(content: io.BufferedReader, checkpoint: Checkpoint) -> None:
-    """Go to a checkpoint. Raises ImportFileError when the last imported line was incomplete and has grown since."""
+def _seek_to(content: io.BufferedReader, checkpoint: Checkpoint) -> bytes:
+    """Go to the first line after a checkpoint. Return the line break that the last imported line has got since.
+
+    Raises ImportFileError when that line has got more than a line break.
+    """
     content.seek(max(checkpoint.size - 1, 0))
-    if checkpoint.size and content.read(1) != b"\n" and content.read(1) not in (b"", b"\r", b"\n"):
+    if not checkpoint.size or content.read(1) == b"\n":
+        return b""
+    rest = content.readline(MAX_LINE)
+    if rest.strip(b"\r\n"):
+        number = checkpoint.lines
         raise ImportFileError(
-            f"was imported up to line {checkpoint.lines:,} while that line was incomplete, and the line has grown "
-            "since. The import cannot continue in the middle of a line; --again imports the whole file once more"
+            f"was imported up to line {number:,} while that line was incomplete: the first {checkpoint.size:,} bytes "
+            f"are stored, and the line has grown since. Compare the sale of line {number:,} with the line, and import "
+            "the lines after it as another file, with the header in CSV. --again would store all lines a second time"
         )
-    content.seek(checkpoint.size)
+    return rest

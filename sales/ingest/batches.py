@@ -10,6 +10,7 @@ from django.conf import settings
 
 from sales.ingest.schema import MAX_LISTED_ERRORS, EventError, NotJSON, ValidationResult, parse_json
 from salesengine.http.errors import ContentTooLarge, InvalidEvents
+from salesengine.plurals import counted
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
@@ -47,8 +48,8 @@ class Batch:
     def validation_error(self, result: ValidationResult) -> InvalidEvents:
         """Return the exception to raise when one invalid event rejects the whole batch."""
         count = result.error_count
-        errors = f"{count:,} error{'' if count == 1 else 's'}"
-        detail = f"Found {errors} in {len(self.values):,} events. Nothing was stored." if self.is_list else None
+        found = f"Found {counted(count, 'error')} in {counted(len(self.values), 'event')}."
+        detail = f"{found} Nothing was stored." if self.is_list else None
         return InvalidEvents(self.locate_errors(result.errors), detail, count)
 
 
@@ -113,14 +114,14 @@ def _check_token_count(body: bytes) -> None:
     limit = settings.INGEST_MAX_EVENTS * TOKENS_PER_EVENT
     if len(body) > SMALL_BODY and sum(map(body.count, (b",", b"[", b"{", b"\n"))) > limit:
         raise ContentTooLarge(
-            f"A request may have at most {settings.INGEST_MAX_EVENTS:,} events, and this one has more commas, brackets "
-            "and lines than that many events can have. Nothing was stored."
+            f"A request may have at most {counted(settings.INGEST_MAX_EVENTS, 'event')}, and this one has more commas, "
+            "brackets and lines than that number of events. Nothing was stored."
         )
 
 
 def _check_event_count(count: int) -> None:
     if count > settings.INGEST_MAX_EVENTS:
         raise ContentTooLarge(
-            f"A request may have at most {settings.INGEST_MAX_EVENTS:,} events, and this one has {count:,}. "
+            f"A request may have at most {counted(settings.INGEST_MAX_EVENTS, 'event')}, and this one has {count:,}. "
             "Send them in several requests. Nothing was stored."
         )

@@ -15,6 +15,7 @@ from rest_framework.request import Request
 from sales.ingest.batches import READERS, Batch
 from salesengine.http.errors import ContentTooLarge, InvalidInput, ServiceBusy
 from salesengine.http.middleware import BODY_INCOMPLETE
+from salesengine.plurals import counted
 
 SMALL_BODY = 100_000  # bytes: large requests never keep out smaller ones
 PIECE = 1_000_000  # bytes decompressed at a time
@@ -100,7 +101,7 @@ def _read(request: Request) -> bytes:
         raise ContentTooLarge(f"A request may have at most {limit:,} bytes. Send the events in several requests.")
     if len(body) < content_length:
         raise InvalidInput(
-            [], f"The body ended early, after {len(body):,} of {content_length:,} bytes. Nothing was stored."
+            [], f"The body ended early, after {len(body):,} of {counted(content_length, 'byte')}. Nothing was stored."
         )
     return body
 

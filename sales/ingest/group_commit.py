@@ -6,6 +6,8 @@ from typing import Generic, TypeVar
 
 from django.db import DataError, IntegrityError
 
+from salesengine.http.errors import DatabaseUnavailable, OutcomeUnknown
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -30,25 +32,33 @@ class GroupCommit(Generic[Item, Result]):
 
     The first caller writes at once. Callers that arrive during a write wait for its end; then one of them leads: it
     writes the items of all callers that are waiting by then. No caller ever waits for more items to arrive.
+
+    No caller waits longer than `max_wait` seconds for others, whose write may be stuck.
     """
 
-    def __init__(self, write: Callable[[Sequence[Item]], Sequence[Result]], max_group_size: int) -> None:
+    def __init__(
+        self, write: Callable[[Sequence[Item]], Sequence[Result]], max_group_size: int, max_wait: float
+    ) -> None:
         """`write` stores items, and returns their results in the same order."""
         self._write = write
-        self._max_group_size = max_group_size
+        self._max_group_size, self._max_wait = max_group_size, max_wait
         self._queue: list[_Waiter[Item, Result]] = []
         self._is_writing = False
         self._lock = threading.Lock()
 
     def submit(self, item: Item) -> Result:
-        """Write the item, and return its result once it is committed. Raises what `write` raises."""
+        """Write the item, and return its result once it is committed.
+
+        Raises what `write` raises, and after `max_wait` DatabaseUnavailable if nobody has begun to write the item, or
+        OutcomeUnknown.
+        """
         mine: _Waiter[Item, Result] = _Waiter(item)
         with self._lock:
             self._queue.append(mine)
             mine.is_leader = not self._is_writing
             self._is_writing = True
-        if not mine.is_leader:
-            mine.woken.wait()
+        if not mine.is_leader and not mine.woken.wait(self._max_wait):
+            self._give_up(mine)
         if mine.is_leader:
             self._lead()
         if isinstance(mine.error, NOTHING_STORED):
@@ -56,6 +66,16 @@ class GroupCommit(Generic[Item, Result]):
         if mine.error is not None:
             raise mine.error
         return mine.result  # type: ignore[return-value]
+
+    def _give_up(self, mine: _Waiter[Item, Result]) -> None:
+        """Stop waiting, unless this caller was woken just now."""
+        with self._lock:
+            if mine.woken.is_set():
+                return
+            if mine not in self._queue:
+                raise OutcomeUnknown
+            self._queue.remove(mine)
+        raise DatabaseUnavailable("Other events are taking too long to store. Nothing of this request was stored.")
 
     def _lead(self) -> None:
         """Write the items of the waiting callers, this one's among them. Then wake them and the next leader."""
@@ -73,7 +93,7 @@ class GroupCommit(Generic[Item, Result]):
             with self._lock:
                 self._is_writing = bool(self._queue)
                 next_leaders = self._queue[:1]
-            for waiter in next_leaders:
-                waiter.is_leader = True
-            for waiter in group + next_leaders:
-                waiter.woken.set()
+                for waiter in next_leaders:
+                    waiter.is_leader = True
+                for waiter in group + next_leaders:
+                    waiter.woken.set()

@@ -11,6 +11,7 @@ from django.db import OperationalError, connection, transaction
 from psycopg.errors import LockNotAvailable
 
 from sales.models import IdempotencyKey
+from salesengine.database import WritingConnection
 from salesengine.http.errors import IdempotencyKeyReused, InvalidInput, RequestInProgress
 
 LOCK_TIMEOUT = "10s"  # how long a retry waits for the first request to end
@@ -70,7 +71,10 @@ def _claim(sender: str, key: str, digest: bytes) -> bool:
                 raise RequestInProgress from None
             raise
         is_new = bool(cursor.rowcount)
-        cursor.execute("SET LOCAL lock_timeout = DEFAULT")  # the limit is for the key only, not for the work
+        # This limit is for the key only. The work has the limit of the connection.
+        cursor.execute(
+            "SELECT set_config('lock_timeout', %s, true)", [WritingConnection.session.get("lock_timeout", "0")]
+        )
         return is_new
 
 

@@ -1,16 +1,17 @@
 """Validate and store a batch: whole or in part, for real or as a dry run, and once per Idempotency-Key."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from django.conf import settings
 from django.db import connection, transaction
 from rest_framework import status
 
 from sales.ingest.batches import Batch
+from sales.ingest.dry_run import check_sales
 from sales.ingest.fields import SaleEvent
 from sales.ingest.group_commit import GroupCommit
 from sales.ingest.idempotency import IngestResponse, respond_once
@@ -33,6 +34,7 @@ class IngestOptions:
 
     skip: bool = False
     dry_run: bool = False
+    remember: bool = False  # only for a dry run: see `sales.ingest.dry_run.remembering`
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class BatchResult:
 
 
 # Concurrent requests with one event and no EVENT_ID share a commit. Such events never wait for a lock.
-singles: GroupCommit[SaleEvent, int] = GroupCommit(record_plain_sales, max_group_size=COPY_THRESHOLD)
+singles: GroupCommit[SaleEvent, int] = GroupCommit(record_plain_sales, COPY_THRESHOLD, settings.SINGLES_TIMEOUT)
 
 
 def ingest_batch(batch: Batch, body: bytes, context: BatchContext, key: str | None) -> IngestResponse:
@@ -85,8 +87,7 @@ def ingest_batch(batch: Batch, body: bytes, context: BatchContext, key: str | No
 
 def _store_and_respond(batch: Batch, result: ValidationResult, context: BatchContext) -> IngestResponse:
     options = context.options
-    with dry_run_transaction(options.dry_run):
-        stored = store_batch(batch, result, context)
+    stored = store_batch(batch, result, context)
     if _returns_sale(batch, options):
         return _sale_response(stored.written.ids[0], stored.events[0], is_new=bool(stored.written.accepted))
     body: dict[str, Any] = stored.counts()
@@ -116,25 +117,17 @@ def _status(stored: BatchResult, options: IngestOptions) -> int:
     return status.HTTP_201_CREATED if stored.written.accepted else status.HTTP_200_OK
 
 
-@contextmanager
-def dry_run_transaction(is_dry_run: bool) -> Iterator[None]:
-    """Roll back everything done inside when this is a dry run; otherwise do nothing."""
-    if not is_dry_run:
-        yield
-        return
-    with transaction.atomic():
-        yield
-        transaction.set_rollback(True)
-
-
 def store_batch(batch: Batch, result: ValidationResult, context: BatchContext) -> BatchResult:
     """Store the valid events of a batch and, if the options say so, the rejected ones, in one transaction.
 
-    A dry run must be inside `dry_run_transaction`. Raises EventConflict unless the options say to skip such events.
+    A dry run stores nothing. Raises EventConflict unless the options say to skip such events.
     """
     options = context.options
     with transaction.atomic():
-        written = record_sales(result.events, context.sender, dry_run=options.dry_run)
+        if options.dry_run:
+            written = check_sales(result.events, context.sender, remember=options.remember)
+        else:
+            written = record_sales(result.events, context.sender)
         errors = {**result.errors, **_conflicts(batch, result, written)}
         if written.conflicts and not options.skip:
             raise EventConflict(batch.locate_errors(errors), CONFLICTS, len(written.conflicts))

@@ -12,6 +12,7 @@ from django.db.backends.utils import CursorWrapper
 from sales.ingest.fields import FIELDS, SaleEvent
 from sales.totals import country_folding, feedback_folding, ingest_minutes
 from sales.totals.figures import EXACT, add_up
+from salesengine.database import committing
 from salesengine.exact_json import encode_json
 
 COLUMN_TYPES = {name: field.column_type for name, field in FIELDS.items()}
@@ -53,20 +54,19 @@ class WriteResult:
         return len(self.ids) - len(self.duplicates) - len(self.conflicts)
 
 
-def record_sales(events: Sequence[SaleEvent], sender: str = "", *, dry_run: bool = False) -> WriteResult:
+def record_sales(events: Sequence[SaleEvent], sender: str = "") -> WriteResult:
     """Store validated events and add them to the journals, in one transaction.
 
     Skips duplicates and conflicts; an EVENT_ID is stored once per `sender`. Unless the caller has a transaction open,
-    the sales are committed when this returns. A dry run finds duplicates and conflicts and stores no sale, but the
-    caller must roll back its transaction. Raises django.db.Error when the database refuses the sales or cannot be
-    reached; then nothing is stored.
+    the sales are committed when this returns. Raises django.db.Error when the database refuses the sales or cannot be
+    reached. Then nothing is stored, unless the cause of the error is UnansweredCommit.
     """
     if not any(event.get("EVENT_ID") for event in events):
-        return WriteResult(_store(events) if events and not dry_run else [0] * len(events))
+        return WriteResult(_store(events) if events else [])
     with transaction.atomic():
         ids, known = _claim_event_ids(events, sender)
         new = [index for index in range(len(events)) if index not in known]
-        if new and not dry_run:
+        if new:
             _store([events[index] for index in new], [ids[index] for index in new])
         conflicts = frozenset(index for index, known_id in known.items() if not known_id)
         duplicates = frozenset(known) - conflicts
@@ -164,9 +164,9 @@ def _store(
         new_ids, entry_ids = _store_few(events, ids, entries, connections[using])
     else:
         new_ids, entry_ids = _store_many(events, ids, entries)
-    # The sales are committed whatever happens to the folds: `robust` logs a failed one and runs the other.
-    transaction.on_commit(lambda: feedback_folding.fold_if_due(entry_ids), robust=True)
-    transaction.on_commit(lambda: country_folding.fold_if_due(new_ids), robust=True)
+    # On the alias that stored the sales: another one would take a connection from its pool, which may have none left.
+    transaction.on_commit(lambda: feedback_folding.fold_if_due(entry_ids), using, robust=True)
+    transaction.on_commit(lambda: country_folding.fold_if_due(new_ids), using, robust=True)
     return new_ids
 
 
@@ -176,7 +176,8 @@ def _store_few(
     """Write sales and entries in one statement; return the ids of both. JSON costs half as much as arrays."""
     rows = events if ids is None else [{"ID": new_id, **event} for new_id, event in zip(ids, events, strict=True)]
     with connection.cursor() as cursor:
-        cursor.execute(STORE_FEW, [encode_json(rows).decode(), entries])
+        with committing(connection):
+            cursor.execute(STORE_FEW, [encode_json(rows).decode(), entries])
         new_ids, entry_ids = cursor.fetchone()
     return new_ids, entry_ids
 
@@ -187,7 +188,7 @@ def _store_many(
     """Write sales and entries with COPY, the fastest way for many rows (PostgreSQL manual, "Populating a Database")."""
     with transaction.atomic(), connection.cursor() as cursor:
         new_ids = ids or _draw_ids(cursor, len(events))
-        with cursor.copy(COPY_SALES) as copy:
+        with connection.wrap_database_errors, cursor.copy(COPY_SALES) as copy:  # Django wraps no errors of COPY
             copy.set_types(["bigint", *COLUMN_TYPES.values()])
             for new_id, event in zip(new_ids, events, strict=True):
                 copy.write_row((new_id, *map(event.get, FIELDS)))

@@ -8,10 +8,11 @@ from django.db import connection, transaction
 from psycopg.types.json import Jsonb
 
 from sales.ingest.batches import parse_each
+from sales.ingest.dry_run import check_sales
 from sales.ingest.fields import SaleEvent
 from sales.ingest.rejection import short_reason, storable_errors
 from sales.ingest.schema import EventError, validate_event
-from sales.ingest.service import CONFLICT, dry_run_transaction
+from sales.ingest.service import CONFLICT
 from sales.ingest.writer import record_sales
 from sales.models import RejectedEvent
 
@@ -50,9 +51,7 @@ def find_errors(text: bytes, sender: str) -> Sequence[EventError]:
     event = validate_event(value)
     if isinstance(event, list):
         return event
-    with dry_run_transaction(True):
-        recorded = record_sales([event], sender, dry_run=True)
-    return [CONFLICT] if recorded.conflicts else []
+    return [CONFLICT] if check_sales([event], sender).conflicts else []
 
 
 def save_edit(pk: int, text: str) -> bool:
@@ -67,6 +66,11 @@ def save_edit(pk: int, text: str) -> bool:
         row.errors = storable_errors(errors)
         row.save(update_fields=("edited", "reason", "errors"))
     return True
+
+
+def count_waiting(limit: int) -> int:
+    """Return the number of rejected events that are not replayed, up to `limit`."""
+    return RejectedEvent.objects.filter(replayed_at=None)[:limit].count()
 
 
 def _replay_batch(ids: Sequence[int], user: str) -> Mapping[str, int]:

@@ -5,7 +5,7 @@ from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from sales.models import IdempotencyKey, RejectedEvent, Sale
@@ -37,20 +37,20 @@ class TestRejectedEvents:
         aged(rejected_event(), days=90, seconds=1)
         younger = aged(rejected_event(), days=89, hours=23)
 
-        assert run("purge_rejected", "--older-than", "90d") == "Deleted 1 rejected events.\n"
+        assert run("purge_rejected", "--older-than", "90d") == "Deleted 1 rejected event.\n"
         assert RejectedEvent.objects.get() == younger
 
     def test_the_sale_of_a_deleted_event_stays(self):
         rejected = aged(rejected_event(), days=2)
         replay.replay([rejected.pk], "ann")
 
-        assert run("purge_rejected", "--older-than", "1d") == "Deleted 1 rejected events.\n"
+        assert run("purge_rejected", "--older-than", "1d") == "Deleted 1 rejected event.\n"
         assert (RejectedEvent.objects.count(), Sale.objects.count()) == (0, 1)
 
     def test_a_dry_run_deletes_nothing(self):
         aged(rejected_event(), days=2)
 
-        assert run("purge_rejected", "--older-than", "1d", "--dry-run") == "Would delete 1 rejected events.\n"
+        assert run("purge_rejected", "--older-than", "1d", "--dry-run") == "Would delete 1 rejected event.\n"
         assert RejectedEvent.objects.count() == 1
 
     def test_many_events_are_deleted_in_several_transactions(self, monkeypatch):
@@ -59,6 +59,28 @@ class TestRejectedEvents:
             aged(rejected_event(), days=2)
 
         assert list(purging.purge(RejectedEvent, "received_at", timezone.now() - timedelta(days=1))) == [3, 3, 1]
+
+    @pytest.mark.parametrize("is_gone", [False, True])
+    def test_an_interrupted_purge_says_what_it_deleted(self, monkeypatch, is_gone):
+        def interrupted(*arguments):
+            yield 5
+            yield 2
+            raise OperationalError("gone") if is_gone else KeyboardInterrupt
+
+        def record(*arguments):
+            recorded.append(arguments)
+            if is_gone:
+                raise OperationalError("gone too")
+
+        recorded, errors = [], StringIO()
+        monkeypatch.setattr(purging, "purge", interrupted)
+        monkeypatch.setattr(purging, "record_command", record)
+
+        with pytest.raises(OperationalError if is_gone else KeyboardInterrupt, match="^gone$" if is_gone else None):
+            call_command("purge_rejected", "--older-than", "1d", stderr=errors)
+
+        assert errors.getvalue() == "Deleted 7 rejected events.\n"
+        assert len(recorded) == 1
 
     @pytest.mark.parametrize(
         "arguments", [[], ["--older-than", "soon"], ["--older-than", "90"], ["--older-than", "0d"]]
@@ -84,8 +106,8 @@ class TestIdempotencyKeys:
 
         aged(key, hours=24, seconds=1)
         assert run("purge_idempotency_keys", "--older-than", "2d") == "Deleted 0 Idempotency-Keys.\n"
-        assert run("purge_idempotency_keys", "--dry-run") == "Would delete 1 Idempotency-Keys.\n"
-        assert run("purge_idempotency_keys") == "Deleted 1 Idempotency-Keys.\n"
+        assert run("purge_idempotency_keys", "--dry-run") == "Would delete 1 Idempotency-Key.\n"
+        assert run("purge_idempotency_keys") == "Deleted 1 Idempotency-Key.\n"
         assert not IdempotencyKey.objects.exists()
 
     def test_less_than_24_hours_is_refused(self, key):
@@ -114,5 +136,5 @@ def test_an_event_that_is_being_replayed_is_not_deleted():
         second.rollback()
     second.close()
 
-    assert message == "Deleted 1 rejected events.\n"
+    assert message == "Deleted 1 rejected event.\n"
     assert RejectedEvent.objects.get() == replayed

@@ -1,8 +1,8 @@
 """The journal of the totals by country, and the folds that move its entries into totals.
 
 A journal entry holds the ids of one batch's sales. The writer stores it in the transaction that stores the sales, and
-starts a fold after about every 20,000th sale. The database adds up these totals, unlike the feedback's, which are added
-up in Python.
+requests a fold after about every 20,000th sale. The database adds up these totals, unlike the feedback's, which are
+added up in Python.
 
 A fold appends rows to the daily totals, because an append costs a tenth of an update. When a day has many rows, a fold
 also merges them.
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from django.db import connection, transaction
 
+from sales.totals.fold_thread import request_fold
 from sales.totals.isolation import try_fold_lock
 
 FOLD_INTERVAL = 20_000  # sales: fewer would hardly save rows, more would make the journal slow to read
@@ -101,10 +102,15 @@ def id_ranges(sale_ids: Sequence[int]) -> str:
 
 
 def fold_if_due(sale_ids: Sequence[int]) -> None:
-    """Fold if these new, ascending ids include a multiple of FOLD_INTERVAL, so that the journal stays short."""
+    """Request a fold if these new, ascending ids include a multiple of FOLD_INTERVAL: the journal stays short."""
     if sale_ids[-1] // FOLD_INTERVAL * FOLD_INTERVAL >= sale_ids[0]:
-        while fold() >= FOLD_LIMIT:
-            pass
+        request_fold(fold_all)
+
+
+def fold_all() -> None:
+    """Move all journal entries into the totals, unless another session folds or holds folds back."""
+    while fold() >= FOLD_LIMIT:
+        pass
 
 
 def fold() -> int:

@@ -7,7 +7,7 @@ from django.db import connection
 from sales.models import CountryDailyTotal, CountryDay, CountryJournalEntry, CountryTotal
 from sales.totals.country_folding import ADD_TO_TOTALS, BY_COUNTRY
 from sales.totals.figures import ZERO, Difference, Figures
-from sales.totals.isolation import fold_lock, snapshot
+from sales.totals.isolation import FOLD_LOCK, session_lock, snapshot
 
 ADD_UP_SALES = """
     SELECT (date_payment AT TIME ZONE 'UTC')::date AS day, id_seller_country, id_buyer_country,
@@ -81,7 +81,7 @@ def repair() -> None:
     A batch that is committed after the snapshot is not in the new totals. Its journal entry is not deleted either,
     because the snapshot does not see it.
     """
-    with fold_lock(), snapshot():
+    with session_lock(FOLD_LOCK), snapshot():
         for model in (CountryJournalEntry, CountryDailyTotal, CountryDay, CountryTotal):
             model.objects.all().delete()
         with connection.cursor() as cursor:

@@ -1,10 +1,11 @@
 """The feedback's journal, and the folds that move its entries into totals.
 
 A journal entry holds what one batch adds to one category and day of payment. The writer stores it in the transaction
-that stores the sales. After the commit, every 256th entry starts a fold.
+that stores the sales. After the commit, every 256th entry requests a fold.
 """
 
 import datetime
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
@@ -12,14 +13,18 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
-from sales.models import DailyTotal, Total
+from sales.models import DailyTotal, JournalEntry, Total
 from sales.totals import ingest_minutes
 from sales.totals.figures import CategoryDay, Figures, Key, add_up
+from sales.totals.fold_thread import request_fold
 from sales.totals.isolation import try_fold_lock
 from salesengine.exact_json import encode_json
 
 FOLD_INTERVAL = 256  # journal entries
 FOLD_LIMIT = 20_000  # journal entries per fold
+LONG_BACKLOG = 10_000  # journal entries: every attempt to fold more, while another session prevents it, logs a warning
+
+logger = logging.getLogger(__name__)
 
 CategoryTotal = tuple[str | None, None]  # the key of a category's figures of all time, instead of CategoryDay
 
@@ -59,10 +64,17 @@ def journal_entries(figures: Mapping[CategoryDay, Figures] | Mapping[CategoryTot
 
 
 def fold_if_due(entry_ids: Iterable[int]) -> None:
-    """Fold if one of these new entries is a 256th, so that the journal stays short."""
+    """Request a fold if one of these new entries is a 256th, so that the journal stays short."""
     if any(entry_id % FOLD_INTERVAL == 0 for entry_id in entry_ids):
-        while fold() == FOLD_LIMIT:
-            pass
+        request_fold(fold_all)
+
+
+def fold_all() -> None:
+    """Move all journal entries into the totals, unless another session folds or holds folds back."""
+    while (moved := fold()) == FOLD_LIMIT:
+        pass
+    if not moved and (backlog := JournalEntry.objects.count()) >= LONG_BACKLOG:
+        logger.warning("Folds are held back: feedback slows down, because %s journal entries wait", f"{backlog:,}")
 
 
 def fold() -> int:
@@ -78,15 +90,15 @@ def fold() -> int:
         daily = add_up(((category, day), count, revenue) for category, day, count, revenue, _ in entries)
         old_daily = DailyTotal.objects.filter(day__in={day for _, day in daily})
         write_totals(
-            _add_old_figures(daily, daily_figures(old_daily)),
-            _add_old_figures(sum_over_days(daily), overall_figures(Total.objects.all())),
+            add_old_figures(daily, daily_figures(old_daily)),
+            add_old_figures(sum_over_days(daily), overall_figures(Total.objects.all())),
             newest=max((received_at for *_, received_at in entries), default=None),
         )
         ingest_minutes.fold((received_at, count) for _, _, count, _, received_at in entries)
     return len(entries)
 
 
-def _add_old_figures(new: Mapping[Key, Figures], old: Iterable[tuple[Key, int, Decimal]]) -> dict[Key, Figures]:
+def add_old_figures(new: Mapping[Key, Figures], old: Iterable[tuple[Key, int, Decimal]]) -> dict[Key, Figures]:
     """Add the old rows to the new figures that have the same key."""
     rows = [(key, *figures) for key, figures in new.items()]
     return add_up(rows + [row for row in old if row[0] in new])

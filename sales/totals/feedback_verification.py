@@ -1,14 +1,25 @@
 """Check the feedback's totals against the sales, and rebuild them."""
 
 import datetime
-from collections.abc import Callable, Iterator
-from decimal import Decimal
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal, localcontext
+
+from django.db import transaction
+from django.utils import timezone
 
 from sales.models import DailyTotal, JournalEntry, Sale, Total
-from sales.totals import ingest_minutes
-from sales.totals.feedback_folding import daily_figures, overall_figures, sum_over_days, write_totals
-from sales.totals.figures import ZERO, CategoryDay, Difference, add_up
-from sales.totals.isolation import fold_lock, snapshot
+from sales.totals.feedback_folding import (
+    CategoryTotal,
+    add_old_figures,
+    daily_figures,
+    overall_figures,
+    sum_over_days,
+    write_totals,
+)
+from sales.totals.figures import EXACT, ZERO, CategoryDay, Difference, Figures, add_up
+from sales.totals.isolation import FOLD_LOCK, REPAIR_LOCK, session_lock, snapshot
+
+FigureKey = CategoryDay | CategoryTotal
 
 
 def verify(advance: Callable[[int], object] = lambda sales: None) -> list[Difference]:
@@ -16,33 +27,55 @@ def verify(advance: Callable[[int], object] = lambda sales: None) -> list[Differ
 
     Calls `advance` with the number of sales read since the last call.
     """
+    differences = _compare(advance)
+    keys = sorted(differences, key=lambda key: (key[1] or datetime.date.min, key[0] or ""))
+    return [Difference(f"{key[0] or 'no category'}, {key[1] or 'all time'}", *differences[key]) for key in keys]
+
+
+def repair(advance: Callable[[int], object] = lambda sales: None) -> None:
+    """Correct the totals. Writers and folds may run meanwhile, except that folds wait for the last short transaction.
+
+    What is stored after the comparison is added to the totals as usual, so that the same corrections remain right.
+    Calls `advance` as `verify` does.
+    """
+    with session_lock(REPAIR_LOCK):
+        differences = _compare(advance)
+        with localcontext(EXACT):
+            corrections = {
+                key: (expected[0] - stored[0], expected[1] - stored[1])
+                for key, (stored, expected) in differences.items()
+            }
+        with session_lock(FOLD_LOCK), transaction.atomic():
+            _correct_totals(corrections)
+
+
+def _compare(advance: Callable[[int], object]) -> dict[FigureKey, tuple[Figures, Figures]]:
+    """Return the stored and the expected figures where they differ, by category and day, and by category."""
     with snapshot(read_only=True):
         daily = add_up(row for model in (DailyTotal, JournalEntry) for row in daily_figures(model.objects.all()))
         overall = add_up(row for model in (Total, JournalEntry) for row in overall_figures(model.objects.all()))
         expected_daily = add_up(_every_sale(advance))
     stored = daily | overall
     expected = expected_daily | sum_over_days(expected_daily)
-    keys = sorted(stored.keys() | expected.keys(), key=lambda key: (key[1] or datetime.date.min, key[0] or ""))
-    differences = (
-        Difference(f"{key[0] or 'no category'}, {key[1] or 'all time'}", stored.get(key, ZERO), expected.get(key, ZERO))
-        for key in keys
+    pairs = {key: (stored.get(key, ZERO), expected.get(key, ZERO)) for key in stored.keys() | expected.keys()}
+    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _correct_totals(corrections: Mapping[FigureKey, Figures]) -> None:
+    """Add the corrections to the totals, in the caller's transaction."""
+    daily = {(category, day): figures for (category, day), figures in corrections.items() if day}
+    overall = {(category, None): figures for (category, day), figures in corrections.items() if not day}
+    old_daily = DailyTotal.objects.filter(day__in={day for _, day in daily})
+    newest = Sale.objects.order_by("-received_at").values_list("received_at", flat=True).first()
+    write_totals(
+        add_old_figures(daily, daily_figures(old_daily)),
+        add_old_figures(overall, overall_figures(Total.objects.all())),
+        newest or timezone.now(),
     )
-    return [difference for difference in differences if difference.stored != difference.expected]
-
-
-def repair(advance: Callable[[int], object] = lambda sales: None) -> None:
-    """Rebuild the totals from the sales. While this runs, folds do nothing and writers continue.
-
-    A batch that is committed after the snapshot is not in the new totals. Its journal entries are not deleted either,
-    because the snapshot does not see them. Calls `advance` as `verify` does.
-    """
-    with fold_lock(), snapshot():
-        daily = add_up(_every_sale(advance))
-        ingest_minutes.fold(JournalEntry.objects.values_list("received_at", "sales_count"))
-        for model in (DailyTotal, Total, JournalEntry):
-            model.objects.all().delete()
-        newest = Sale.objects.order_by("-received_at").values_list("received_at", flat=True).first()
-        write_totals(daily, sum_over_days(daily), newest)
+    for model in (DailyTotal, Total):
+        model.objects.filter(sales_count=0, revenue=0).delete()
+    if newest:
+        Total.objects.update(received_at=newest)
 
 
 def _every_sale(advance: Callable[[int], object], chunk: int = 10_000) -> Iterator[tuple[CategoryDay, int, Decimal]]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from decimal import Context, Decimal, Inexact, InvalidOperation, localcontext
 from typing import TypeVar
 
+from salesengine.plurals import counted
+
 # A revenue has up to 15 digits before the point and 20 after it, so Python's default of 28 digits would round a sum.
 # 64 digits hold the sum of 10^29 of the largest revenues. The traps turn any rounding into an error.
 EXACT = Context(prec=64, traps=[Inexact, InvalidOperation])
@@ -25,8 +27,9 @@ class Difference:
     expected: Figures
 
     def __str__(self) -> str:
-        comparison = "stored {} sales with revenue {:f}, expected {} with {:f}"
-        return f"{self.name}: {comparison.format(*self.stored, *self.expected)}"
+        (stored_count, stored_revenue), (count, revenue) = self.stored, self.expected
+        stored = f"stored {counted(stored_count, 'sale')} with revenue {stored_revenue:f}"
+        return f"{self.name}: {stored}, expected {count:,} with {revenue:f}"
 
 
 def add_up(rows: Iterable[tuple[Key, int, Decimal]]) -> dict[Key, Figures]:

@@ -11,17 +11,17 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from django.db import connection
-from django.utils import timezone
 
 RETENTION = datetime.timedelta(days=2)
 FOLD_LIMIT = 20_000  # entries of the journal of duplicates per fold
 REJECTED_LIMIT = 100_000  # rejected events to count at most, because each is read
 
 APPEND_DUPLICATES = "INSERT INTO duplicate_journal (events_count) VALUES (%s) RETURNING id"
-# `minutes` and `accepted` are arrays of the same length. Minutes past their retention must not come back.
+# `minutes` and `accepted` are arrays of the same length. Minutes past their retention must not come back. The time is
+# the database's, as in the journals, because the clock of the service may be wrong.
 FOLD = """
     WITH expired AS (
-        DELETE FROM ingest_minute WHERE minute < %(oldest)s
+        DELETE FROM ingest_minute WHERE minute < now() - %(retention)s
     ), moved AS (
         DELETE FROM duplicate_journal WHERE id IN (SELECT id FROM duplicate_journal ORDER BY id LIMIT %(limit)s)
         RETURNING date_trunc('minute', received_at, 'UTC') AS minute, events_count
@@ -32,7 +32,7 @@ FOLD = """
         SELECT minute, 0, events_count FROM moved
     )
     INSERT INTO ingest_minute (minute, accepted, duplicate)
-    SELECT minute, SUM(accepted), SUM(duplicate) FROM new WHERE minute >= %(oldest)s GROUP BY minute
+    SELECT minute, SUM(accepted), SUM(duplicate) FROM new WHERE minute >= now() - %(retention)s GROUP BY minute
     ON CONFLICT (minute) DO UPDATE SET
         accepted = ingest_minute.accepted + excluded.accepted, duplicate = ingest_minute.duplicate + excluded.duplicate
     """
@@ -53,6 +53,14 @@ class IngestCounts(NamedTuple):
     accepted: int
     duplicate: int
     rejected: int
+
+
+def current_minute() -> datetime.datetime:
+    """Return the start of the current minute by the database's clock, which dates the events."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT date_trunc('minute', now(), 'UTC')")
+        minute: datetime.datetime = cursor.fetchone()[0]
+    return minute
 
 
 def counts_since(timestamp: datetime.datetime) -> IngestCounts:
@@ -84,7 +92,7 @@ def fold(accepted: Iterable[tuple[datetime.datetime, int]]) -> None:
     for timestamp, number in by_timestamp.items():
         by_minute[_minute(timestamp)] += number
     counted = {"minutes": list(by_minute), "accepted": list(by_minute.values())}
-    limits: dict[str, Any] = {"oldest": timezone.now() - RETENTION, "limit": FOLD_LIMIT}
+    limits: dict[str, Any] = {"retention": RETENTION, "limit": FOLD_LIMIT}
     with connection.cursor() as cursor:
         cursor.execute(FOLD, limits | counted)
 

@@ -7,6 +7,7 @@ from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
 FOLD_LOCK = 0x53414C45  # the key of the advisory lock that folds and repairs share
+REPAIR_LOCK = FOLD_LOCK + 1  # prevents two repairs from making the same correction
 
 
 def try_fold_lock(cursor: CursorWrapper) -> bool:
@@ -17,17 +18,17 @@ def try_fold_lock(cursor: CursorWrapper) -> bool:
 
 
 @contextmanager
-def fold_lock() -> Iterator[None]:
-    """Hold the fold lock, after waiting for a running fold.
+def session_lock(key: int) -> Iterator[None]:
+    """Hold FOLD_LOCK or REPAIR_LOCK, after waiting for its holder.
 
     The session holds the lock, not a transaction, so that the wait can end before a snapshot is taken.
     """
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock(%s)", [FOLD_LOCK])
+        cursor.execute("SELECT pg_advisory_lock(%s)", [key])
         try:
             yield
         finally:
-            cursor.execute("SELECT pg_advisory_unlock(%s)", [FOLD_LOCK])
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [key])
 
 
 @contextmanager

@@ -83,9 +83,11 @@ class CategorySales:
         found = {category for category, day in self.daily if period.first <= day <= period.last}
         return sorted(found, key=lambda category: (category is None, category))
 
-    def top(self) -> list[CategoryFeedback]:
-        """Return the top three categories of all time, as GET /feedback does."""
-        return rank({category: figures for category, figures in self.overall.items() if category is not None})
+    def top(self, period: Period) -> list[CategoryFeedback]:
+        """Return the top three categories in a part of the requested period, as GET /feedback does."""
+        days = self.daily.items()
+        figures = ((category, *sums) for (category, day), sums in days if period.first <= day <= period.last)
+        return rank({category: sums for category, sums in add_up(figures).items() if category is not None})
 
 
 def category_sales(period: Period) -> CategorySales:

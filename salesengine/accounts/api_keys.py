@@ -21,7 +21,7 @@ from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, Pe
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from salesengine.accounts.models import APIKey, KeyState
+from salesengine.accounts.models import APIKey, KeyState, Scope
 
 if TYPE_CHECKING:  # at run time, rest_framework.views imports this module
     from rest_framework.views import APIView
@@ -115,25 +115,41 @@ def record_use(key: APIKey) -> None:
 
 
 class MayUseAPI(BasePermission):
-    """Allow keys with the view's `scope`, and staff. If API_KEY_REQUIRED is off, also allow requests without a key.
+    """Allow keys with the view's `scope`, and staff with its permission. Refuse everybody if the view has no scope.
 
-    A view without a scope refuses all keys.
+    If API_KEY_REQUIRED is off, allow all requests without a key.
     """
 
     def has_permission(self, request: Request, view: "APIView") -> bool:
-        if isinstance(request.auth, APIKey):
-            scope, allowed = getattr(view, "scope", None), request.auth.scopes
-            if scope is None:
-                raise PermissionDenied("API keys may not do this. Staff who are logged in to the admin may.")
-            if scope not in allowed:
-                raise PermissionDenied(
-                    f"This requires an API key with the scope {scope}; yours has {', '.join(allowed)}."
-                )
-        elif settings.API_KEY_REQUIRED and not request.user.is_authenticated:
+        scope: Scope | None = getattr(view, "scope", None)
+        if scope is None:
+            return False
+        if request.auth is None and settings.API_KEY_REQUIRED and not request.user.is_authenticated:
             raise NotAuthenticated(KEY_REQUIRED)
-        elif settings.API_KEY_REQUIRED and not request.user.is_staff:
-            raise PermissionDenied(STAFF_ONLY)
+        require(request, scope)
         return True
+
+
+def is_allowed(request: Request, scope: Scope, permission: str = "") -> bool:
+    """Return whether the key has the scope, or else the user the permission, by default that of the scope."""
+    if isinstance(request.auth, APIKey):
+        return scope in request.auth.scopes
+    return not settings.API_KEY_REQUIRED or (
+        request.user.is_staff and request.user.has_perm(permission or scope.permission)
+    )
+
+
+def require(request: Request, scope: Scope, permission: str = "", advice: str = "") -> None:
+    """Raise PermissionDenied unless `is_allowed`. `advice` says what users without the permission may do instead."""
+    if is_allowed(request, scope, permission):
+        return
+    if isinstance(request.auth, APIKey):
+        scopes = ", ".join(request.auth.scopes)
+        raise PermissionDenied(f"This requires an API key with the scope {scope}; yours has {scopes}.")
+    if not request.user.is_staff:
+        raise PermissionDenied(STAFF_ONLY)
+    needed = f"This requires the permission {permission or scope.permission}, which an administrator can give you."
+    raise PermissionDenied(f"{needed} {advice}".strip())
 
 
 def get_sender(request: Request) -> str:

@@ -20,6 +20,11 @@ class Scope(models.TextChoices):
     READ = "read", "read: get feedback and sales"
     REPORTS = "reports", "reports: run reports"
 
+    @property
+    def permission(self) -> str:
+        """The permission that staff need in place of this scope."""
+        return {"ingest": "sales.ingest_sale", "read": "sales.view_sale", "reports": "analytics.view_report"}[self]
+
 
 class TooManyKeysError(ValidationError):
     """The client has MAX_VALID_KEYS valid keys already. The message says what to do."""

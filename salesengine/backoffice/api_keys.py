@@ -5,24 +5,21 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest
-from django.utils.html import format_html
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from rest_framework_api_key.models import APIKey as LibraryAPIKey
 from unfold.contrib.filters.admin import DropdownFilter
 
 from salesengine.accounts.api_keys import CACHE_SECONDS, create_key
 from salesengine.accounts.models import APIKey, KeyState, Scope, in_state
 from salesengine.backoffice.base import ModelAdmin
+from salesengine.plurals import counted
 
 NEW_KEY = (
     "The next page shows the key only once: copy it there. A client may have two valid keys. To replace a key, create "
     "a second one with the same name, switch the client to it, then revoke the first."
 )
 DELAY = f"Changes take effect within {CACHE_SECONDS} seconds."
-SHOWN_ONCE = (
-    "This is the new API key of “{}”. Copy it now: it is shown only once, and nobody can look it up later.<br>"
-    '<code style="user-select: all; overflow-wrap: anywhere; font-size: 1rem">{}</code>'
-)
 
 admin.site.unregister(LibraryAPIKey)  # the library's own keys are not used
 
@@ -45,6 +42,14 @@ class APIKeyForm(forms.ModelForm[APIKey]):
         widget=forms.CheckboxSelectMultiple(attrs={"class": "radiolist"}),  # the admin's layout for choices
         help_text="What the client may do with this key. Select only what it needs.",
     )
+
+    allowed: frozenset[str] = frozenset()  # the scopes that the user may add to a key
+
+    def clean_scopes(self) -> list[str]:
+        scopes: list[str] = self.cleaned_data["scopes"]
+        if refused := [scope for scope in scopes if scope not in self.allowed.union(self.instance.scopes or ())]:
+            raise forms.ValidationError(f"You may not give a key more than you may do yourself: {', '.join(refused)}.")
+        return scopes
 
     class Meta:
         help_texts = {
@@ -72,11 +77,22 @@ class APIKeyAdmin(ModelAdmin[APIKey]):
             return [(None, {"fields": fields})]
         return [(None, {"fields": (*fields[:5], "revoked", *fields[5:]), "description": DELAY})]
 
+    def get_form(self, request: HttpRequest, *args: Any, **options: Any) -> Any:
+        form = super().get_form(request, *args, **options)
+        permissions = {scope: [scope.permission] for scope in Scope}
+        permissions[Scope.REPORTS].append("analytics.export_report")  # keys get whole results, in all formats
+        form.allowed = frozenset(scope for scope in Scope if request.user.has_perms(permissions[scope]))  # type: ignore[attr-defined]
+        return form
+
     def get_readonly_fields(self, request: HttpRequest, obj: APIKey | None = None) -> tuple[str, ...]:
         return ("prefix", "name", "state", "last_used", "created") if obj else ()
 
     def has_change_permission(self, request: HttpRequest, obj: APIKey | None = None) -> bool:
         return super().has_change_permission(request, obj) and not (obj and obj.revoked)
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Return nothing, so that no link fills in the form."""
+        return {}
 
     def save_model(self, request: HttpRequest, obj: APIKey, form: Any, change: bool) -> None:
         if change:
@@ -86,7 +102,13 @@ class APIKeyAdmin(ModelAdmin[APIKey]):
         key = create_key(obj.name, obj.scopes, obj.expiry_date)
         obj.pk = key.partition(".")[0]
         obj.refresh_from_db()
-        messages.warning(request, format_html(SHOWN_ONCE, obj.name, key))
+        request.new_key = key  # type: ignore[attr-defined]
+
+    def response_add(self, request: HttpRequest, obj: APIKey, post_url_continue: str | None = None) -> HttpResponse:
+        """Show the key in the response itself, which browsers do not store. A message would travel in a cookie."""
+        shown = {"title": "New API key", "opts": self.opts, "client": obj.name, "key": request.new_key}  # type: ignore[attr-defined]
+        context = self.admin_site.each_context(request) | shown
+        return TemplateResponse(request, "admin/new_api_key.html", context)
 
     @admin.action(description="Revoke selected API keys (you cannot undo this)", permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[APIKey]) -> None:
@@ -94,8 +116,9 @@ class APIKeyAdmin(ModelAdmin[APIKey]):
         queryset.filter(pk__in=[key.pk for key in keys]).update(revoked=True)
         for key in keys:
             self.log_change(request, key, "Revoked.")
-        number = "1 API key" if len(keys) == 1 else f"{len(keys)} API keys"
-        messages.success(request, f"Revoked {number}. Requests are refused within {CACHE_SECONDS} seconds.")
+        messages.success(
+            request, f"Revoked {counted(len(keys), 'API key')}. Requests are refused within {CACHE_SECONDS} seconds."
+        )
 
     @admin.display(description="scopes", ordering="scopes")
     def scope_names(self, key: APIKey) -> str:

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 from axes.models import AccessBase, AccessFailureLog, AccessLog
 from django.contrib import admin
 from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
-from django.contrib.admin.views.main import ChangeList
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -17,6 +16,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownF
 from salesengine.backoffice.base import (
     MAX_LISTED_ROWS,
     DayRangeFilter,
+    FilteredList,
     ModelAdmin,
     NewestRowsPaginator,
     ReadOnly,
@@ -43,7 +43,7 @@ class ModelFilter(ValuesFilter):
         return super().queryset(request, queryset)
 
 
-class AuditLogList(ChangeList):
+class AuditLogList(FilteredList):
     """Add to each entry the URL of the changed row's page, if the user may open it."""
 
     def get_results(self, request: HttpRequest) -> None:
@@ -82,7 +82,7 @@ class LogEntryAdmin(NewestFirst):
     class Media:
         css = {"all": ["salesengine/accounts.css"]}
 
-    def get_changelist(self, request: HttpRequest, **options: Any) -> type[ChangeList]:
+    def get_changelist(self, request: HttpRequest, **options: Any) -> type[FilteredList]:
         return AuditLogList
 
     @admin.display(description="when (UTC)")

@@ -1,18 +1,25 @@
-"""What the pages of the back office share: base classes, a paginator, and filters."""
+"""What the pages of the back office share: base classes, paginators, and filters."""
 
 import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.exceptions import DisallowedModelAdminLookup
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.core.exceptions import BadRequest, FieldError, ValidationError
 from django.core.paginator import Paginator
+from django.core.validators import ProhibitNullCharactersValidator
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 from unfold.contrib.filters.admin import DropdownFilter, RangeDateFilter
+from unfold.views import ChangeList
 from unfold.widgets import INPUT_CLASSES
 
 from salesengine.accounts.audit_log import describe_changes
+from salesengine.backoffice import numbers
 
 ModelT = TypeVar("ModelT", bound=Model)
 
@@ -24,6 +31,48 @@ else:
     from unfold.admin import ModelAdmin as PlainModelAdmin  # which has no types
 
 
+class RowCount(int):
+    """A number of rows that the templates of Django and unfold write with thousands separators."""
+
+    def __str__(self) -> str:
+        return numbers.count(self)
+
+
+class RowPaginator(Paginator[ModelT]):
+    @cached_property
+    def count(self) -> int:
+        return RowCount(super().count)
+
+
+class NewestRowsPaginator(RowPaginator[ModelT]):
+    """Show the first MAX_LISTED_ROWS rows only, because counting a million rows is slow."""
+
+    @cached_property
+    def count(self) -> int:
+        rows: QuerySet[ModelT] = self.object_list  # type: ignore[assignment]
+        return RowCount(rows[:MAX_LISTED_ROWS].count())
+
+
+class FilteredList(ChangeList):  # type: ignore[misc]  # unfold has no types
+    """A list that refuses invalid values, and query parameters that none of its filters uses.
+
+    Django takes any lookup from the URL. With hashed_key__startswith, users could read a hash letter by letter.
+    """
+
+    def get_filters(self, request: HttpRequest) -> Any:
+        filters = super().get_filters(request)
+        if unused := filters[2]:
+            raise DisallowedModelAdminLookup(f"This list has no filter {', '.join(unused)}.")
+        return filters
+
+    def get_queryset(self, request: HttpRequest, *arguments: Any, **options: Any) -> QuerySet[Any]:
+        try:
+            matching: QuerySet[Any] = super().get_queryset(request, *arguments, **options)
+        except (IncorrectLookupParameters, FieldError, ValidationError, ValueError) as error:
+            raise BadRequest("A parameter of this list is invalid.") from error
+        return matching
+
+
 class ModelAdmin(PlainModelAdmin[ModelT]):
     """Apply all filters of a list with one click, and run no extra count queries."""
 
@@ -31,6 +80,19 @@ class ModelAdmin(PlainModelAdmin[ModelT]):
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
+    paginator = RowPaginator
+
+    def get_changelist(self, request: HttpRequest, **options: Any) -> type[FilteredList]:
+        return FilteredList
+
+    def response_action(self, request: HttpRequest, queryset: QuerySet[ModelT], *arguments: Any) -> Any:
+        try:
+            for selected in request.POST.getlist(ACTION_CHECKBOX_NAME):
+                ProhibitNullCharactersValidator()(selected)
+                self.opts.pk.to_python(selected)
+        except ValidationError as error:
+            raise BadRequest("A selected row has an invalid id.") from error
+        return super().response_action(request, queryset, *arguments)
 
     def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> Any:
         """Describe an added or changed row for the audit log: the old and the new value of each changed field."""
@@ -57,15 +119,6 @@ class ReadOnly:
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
-
-
-class NewestRowsPaginator(Paginator[ModelT]):
-    """Show the first MAX_LISTED_ROWS rows only, because counting a million rows is slow."""
-
-    @cached_property
-    def count(self) -> int:
-        rows: QuerySet[ModelT] = self.object_list  # type: ignore[assignment]
-        return rows[:MAX_LISTED_ROWS].count()
 
 
 class DayRangeForm(forms.Form):

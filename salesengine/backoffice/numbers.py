@@ -1,16 +1,20 @@
 """Format numbers, the same way on every page of the back office.
 
-Pages show money with two decimals, and the exact amount in the element's title. Exports and the API stay exact.
+Pages show money with two decimals and percentages with one. If that hides digits, the element's title has the exact
+number. Exports and the API stay exact.
 """
 
 from decimal import Decimal
 
 from django.utils.safestring import SafeString, mark_safe
 
+MONEY_DECIMALS = 2
+PERCENT_DECIMALS = 1
 
-def count(number: int) -> str:
-    """Return 1234567 as "1,234,567"."""
-    return f"{number:,}"
+
+def count(number: Decimal | float) -> str:
+    """Return 1234567 as "1,234,567". A number that is not whole keeps its digits."""
+    return f"{int(number):,}" if number == int(number) else exact_text(number)
 
 
 def approximate_count(number: int) -> str:
@@ -24,7 +28,7 @@ def approximate_count(number: int) -> str:
 
 def money_text(amount: Decimal | float) -> str:
     """Return an amount with two decimals and thousands separators: 1234.567 is "1,234.57"."""
-    return f"{Decimal(str(amount)):z,.2f}"
+    return _rounded(amount, MONEY_DECIMALS)
 
 
 def exact_text(amount: Decimal | float) -> str:
@@ -32,15 +36,26 @@ def exact_text(amount: Decimal | float) -> str:
     return f"{Decimal(str(amount)):,f}"
 
 
+def money_title(amount: Decimal | float) -> str:
+    """Return the exact amount if `money_text` hides some of its digits, or else ""."""
+    return _exact_if_rounded(amount, MONEY_DECIMALS)
+
+
 def money(amount: Decimal | float) -> SafeString:
-    """Return an amount as HTML: two decimals, and the exact amount in the title."""
+    """Return an amount as HTML: two decimals, and the exact amount in the title if it has more."""
     # Numbers have nothing to escape, and some tables have hundreds of them.
-    return mark_safe(f'<span title="{exact_text(amount)}">{money_text(amount)}</span>')  # noqa: S308
+    text, title = money_text(amount), money_title(amount)
+    return mark_safe(f'<span title="{title}">{text}</span>' if title else text)  # noqa: S308
 
 
 def percent(value: Decimal | float) -> str:
-    """Return 12.345678 as "12.35 %"."""
-    return f"{Decimal(str(value)):z,.2f} %"
+    """Return 12.345678 as "12.3%"."""
+    return f"{_rounded(value, PERCENT_DECIMALS)}%"
+
+
+def percent_title(value: Decimal | float) -> str:
+    """Return the exact number if `percent` hides some of its digits, or else ""."""
+    return _exact_if_rounded(value, PERCENT_DECIMALS)
 
 
 def duration(seconds: float) -> str:
@@ -49,3 +64,12 @@ def duration(seconds: float) -> str:
         return f"{seconds:.2f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes:,} min {rest} s"
+
+
+def _rounded(number: Decimal | float, decimals: int) -> str:
+    return f"{Decimal(str(number)):z,.{decimals}f}"
+
+
+def _exact_if_rounded(number: Decimal | float, decimals: int) -> str:
+    exact = Decimal(str(number))
+    return "" if exact == Decimal(f"{exact:.{decimals}f}") else exact_text(exact)

@@ -1,16 +1,20 @@
 """The admin site: unfold's, with the second factor page, our own search, and a page for users without permissions."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.contrib.admin import AdminSite
 from django.contrib.auth.models import User
+from django.contrib.auth.views import PasswordChangeView
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from unfold.sites import UnfoldAdminSite
 
 from salesengine.accounts.audit_log import record_change
+from salesengine.accounts.login import LacksSecondFactor, OwnPasswordChangeForm
 
 MAX_RESULTS = 100
 
@@ -21,6 +25,17 @@ class BackOfficeSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no ty
 
         return [path("second-factor/", self.admin_view(second_factor_page), name="second_factor")]
 
+    def admin_view(self, view: Callable[..., HttpResponse], cacheable: bool = False) -> Callable[..., HttpResponse]:
+        """Forbid browsers to store any page. Django lets them store those on which users change their password."""
+        protected: Callable[..., HttpResponse] = super().admin_view(view)
+        return protected
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if request.method == "GET" and isinstance(request.user, LacksSecondFactor):
+            return HttpResponseRedirect(reverse("admin:second_factor"))
+        response: HttpResponse = super().login(request, extra_context)
+        return response
+
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if not request.user.get_all_permissions():
             context = self.each_context(request) | {"title": "Welcome"}
@@ -30,7 +45,8 @@ class BackOfficeSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no ty
 
     def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Find the pages that the user may open now. unfold's own search caches permissions for 5 minutes."""
-        term = request.GET.get("s", "").strip().lower()
+        typed = request.GET.get("s", "").strip()
+        term = typed.lower()
         if not term:
             return HttpResponse()
         is_extended = "extended" in request.GET
@@ -39,12 +55,22 @@ class BackOfficeSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no ty
         if search_callback:
             results += self._get_value(search_callback, request, term)
         pages = Paginator(results[:MAX_RESULTS], MAX_RESULTS)
-        context = {"page_obj": pages, "results": pages.page(1), "page_counter": 0, "execution_time": 0}
-        template = "unfold/helpers/command_results.html" if is_extended else "unfold/helpers/search_results.html"
+        context = {"page_obj": pages, "results": pages.page(1), "page_counter": 0, "execution_time": 0, "term": typed}
+        template = "admin/command_results.html" if is_extended else "unfold/helpers/search_results.html"
         return TemplateResponse(request, template, context, headers={"HX-Trigger": "search"})
 
-    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        response: HttpResponse = super().password_change(request, extra_context)
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
+        view = PasswordChangeView.as_view(
+            form_class=partial(OwnPasswordChangeForm, request),
+            success_url=reverse("admin:password_change_done"),
+            extra_context=self.each_context(request) | {"title": "Change password"} | (extra_context or {}),
+        )
+        response = view(request)
         if response.status_code == 302 and isinstance(request.user, User):
             record_change(request.user, request.user, "Changed their own password.")
+        return response
+
+    def password_change_done(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        title = {"title": "Password changed"}
+        response: HttpResponse = super().password_change_done(request, title | (extra_context or {}))
         return response

@@ -7,8 +7,8 @@ from axes.utils import reset
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.models import Group, User
-from django.db.models import Exists, OuterRef, QuerySet
+from django.contrib.auth.models import Group, Permission, User
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.forms import CheckboxSelectMultiple
 from django.http import HttpRequest
 from django_otp.plugins.otp_static.models import StaticDevice
@@ -30,8 +30,11 @@ HELP_TEXTS = {
 }
 
 
-class CheckboxLists:
-    """Show groups and permissions as checkboxes. Django's two lists side by side are too wide for a phone."""
+class NoMoreThanOwn:
+    """Let users grant only permissions that they have, and change only users and groups that have no others.
+
+    Groups and permissions are checkboxes. Django's two lists side by side are too wide for a phone.
+    """
 
     filter_horizontal: Any = ()
 
@@ -41,19 +44,33 @@ class CheckboxLists:
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest | None = None, **options: Any) -> Any:
         style = "radiolist" if db_field.name == "groups" else "radiolist many-choices"  # scrolls
         options |= {"widget": CheckboxSelectMultiple({"class": style}), "help_text": HELP_TEXTS.get(db_field.name, "")}
-        return super().formfield_for_manytomany(db_field, request, **options)  # type: ignore[misc]
+        field = super().formfield_for_manytomany(db_field, request, **options)  # type: ignore[misc]
+        if request is not None:
+            field.queryset = _grantable(request, field.queryset)
+        return field
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_change_permission(request, obj) and _has_no_more(request, obj)  # type: ignore[misc]
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_delete_permission(request, obj) and _has_no_more(request, obj)  # type: ignore[misc]
 
 
 @admin.register(User)
-class UserAdmin(CheckboxLists, DjangoUserAdmin[User], ModelAdmin[User]):
-    """Only superusers can edit superusers or make users superusers."""
+class UserAdmin(NoMoreThanOwn, DjangoUserAdmin[User], ModelAdmin[User]):
+    """Only superusers can edit superusers or make users superusers.
+
+    Users with a group or a permission are staff, which means that they can log in.
+    """
 
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
     fieldsets = (
         (None, {"fields": ("username", "password", "has_second_factor")}),
-        *(DjangoUserAdmin.fieldsets or ())[1:],
+        ("Personal information", {"fields": ("first_name", "last_name", "email")}),
+        ("Access", {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")}),
+        ("Dates", {"fields": ("last_login", "date_joined")}),
     )
     list_display = ("username", "first_name", "last_name", "group_names", "is_active", "is_staff", "has_second_factor")
     list_filter = ("is_active", "is_staff", "is_superuser", "groups")
@@ -64,14 +81,14 @@ class UserAdmin(CheckboxLists, DjangoUserAdmin[User], ModelAdmin[User]):
         return super().get_queryset(request).prefetch_related("groups").annotate(has_device=Exists(devices))
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
-        fields = ("last_login", "date_joined", "has_second_factor")
+        fields = ("last_login", "date_joined", "has_second_factor", "is_staff")
         return fields if request.user.is_superuser else (*fields, "is_superuser")
 
-    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        return super().has_change_permission(request, obj) and _may_edit(request, obj)
-
-    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        return super().has_delete_permission(request, obj) and _may_edit(request, obj)
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        user: User = form.instance
+        user.is_staff = user.is_superuser or user.groups.exists() or user.user_permissions.exists()
+        user.save(update_fields=["is_staff"])
 
     @admin.display(description="groups")
     def group_names(self, user: User) -> str:
@@ -104,7 +121,7 @@ class UserAdmin(CheckboxLists, DjangoUserAdmin[User], ModelAdmin[User]):
 
 
 @admin.register(Group)
-class GroupAdmin(CheckboxLists, DjangoGroupAdmin, ModelAdmin[Group]):
+class GroupAdmin(NoMoreThanOwn, DjangoGroupAdmin, ModelAdmin[Group]):
     pass
 
 
@@ -112,5 +129,28 @@ def _unlock(user: User) -> bool:
     return bool(reset(username=user.get_username()))
 
 
-def _may_edit(request: HttpRequest, user: User | None) -> bool:
-    return user is None or not user.is_superuser or request.user.is_superuser
+def _permissions(user: Any) -> QuerySet[Permission]:
+    if user.is_superuser:
+        return Permission.objects.all()
+    return Permission.objects.filter(Q(user=user) | Q(group__user=user)).distinct()
+
+
+def _grantable(request: HttpRequest, choices: QuerySet[Any]) -> QuerySet[Any]:
+    """Return the permissions that the user has, or the groups that have no others."""
+    own = _permissions(request.user).values("pk")
+    if choices.model is Permission:
+        return choices.filter(pk__in=own)
+    return choices.exclude(permissions__in=Permission.objects.exclude(pk__in=own))
+
+
+def _has_no_more(request: HttpRequest, owner: User | Group | None) -> bool:
+    """Return whether a user or a group has only permissions that the user of the request has too."""
+    if owner is None or request.user.is_superuser:
+        return True
+    if isinstance(owner, Group):
+        permissions = owner.permissions.all()
+    elif owner.is_superuser:
+        return False
+    else:
+        permissions = _permissions(owner)
+    return not permissions.exclude(pk__in=_permissions(request.user).values("pk")).exists()

@@ -5,7 +5,8 @@ later processes share it, and the last one to exit stops it. File locks (flock) 
 The kernel releases them when a process dies for any reason, so they cannot become stale.
 
     LOCAL_DIR/postgres/          the data directory, which also contains the Unix socket
-    LOCAL_DIR/postgres.log       the server's log
+    LOCAL_DIR/postgres/log/      the server's log, one file for each day of the week
+    LOCAL_DIR/postgres.log       what the server wrote while it last started
     LOCAL_DIR/postgres.users     shared lock, held by every process that uses the server
     LOCAL_DIR/postgres.turn      exclusive lock, held while a process starts or stops the server
 
@@ -19,6 +20,7 @@ import hashlib
 import importlib.util
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import sys
@@ -54,6 +56,15 @@ SERVER_OPTIONS = {
     "autovacuum_naptime": "10s",
 }
 
+# The files of the log are overwritten after a week, so that they do not grow forever.
+LOG_OPTIONS = {
+    "logging_collector": "on",
+    "log_filename": "postgres-%a.log",
+    "log_rotation_age": "1d",
+    "log_rotation_size": "0",
+    "log_truncate_on_rotation": "on",
+}
+
 _thread_lock = threading.Lock()
 _users_lock: int | None = None  # file descriptor of the shared lock; None if this process does not use the server
 
@@ -63,9 +74,13 @@ class EmbeddedServerError(OperationalError):
 
 
 def socket_dir(local_dir: Path) -> Path:
-    """Return the folder of the Unix socket: the data directory, or a folder in /tmp if that path is too long."""
+    """Return the folder of the Unix socket: the data directory, or a folder in /tmp if that path does not suit.
+
+    It is too long for the kernel, or has characters that have a meaning in a shell or in a list of hosts.
+    """
     data_dir = (local_dir / "postgres").resolve()
-    if len(os.fsencode(data_dir / f".s.PGSQL.{PORT}")) <= MAX_SOCKET_PATH:
+    path = os.fsencode(data_dir / f".s.PGSQL.{PORT}")
+    if len(path) <= MAX_SOCKET_PATH and re.fullmatch(rb"[\w/. +@:=-]+", path):
         return data_dir
     digest = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:12]
     return Path("/tmp") / f"salesengine-{os.geteuid()}-{digest}"  # noqa: S108  # checked in _make_socket_dir
@@ -145,6 +160,11 @@ def _open_lock(path: Path) -> int:
 def _make_cluster(local_dir: Path) -> None:
     """Create the data directory with an empty database, unless it exists. It appears complete or not at all."""
     data_dir = local_dir / "postgres"
+    if re.search(r'["$`\\]', str(BINARIES)):
+        raise EmbeddedServerError(
+            f'PostgreSQL cannot run in {BINARIES}, because the name of a folder has one of the characters " $ ` \\. '
+            "Move the project to another folder, or set DATABASE_URL."
+        )
     if os.geteuid() == 0:
         _grant_system_user_access(local_dir)
     if data_dir.exists():
@@ -156,10 +176,19 @@ def _make_cluster(local_dir: Path) -> None:
     if os.geteuid() == 0:
         shutil.chown(new_dir, SYSTEM_USER, SYSTEM_USER)
     _run(
-        *(BINARIES / "initdb", "-D", new_dir, "--username", DATABASE, "--auth", "trust", "--encoding", "UTF8"),
+        local_dir,
+        *(BINARIES / "initdb", "-D", new_dir.name, "--username", DATABASE, "--auth", "trust", "--encoding", "UTF8"),
         *("--locale", "C", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8", "--no-instructions"),
     )
-    _run(BINARIES / "postgres", "--single", "-D", new_dir, "postgres", stdin=f"CREATE DATABASE {DATABASE}\n")
+    _run(
+        local_dir,
+        BINARIES / "postgres",
+        "--single",
+        "-D",
+        new_dir.name,
+        "postgres",
+        stdin=f"CREATE DATABASE {DATABASE}\n",
+    )
     new_dir.rename(data_dir)
 
 
@@ -181,7 +210,7 @@ def _grant_system_user_access(local_dir: Path) -> None:
 
 def _start_server(local_dir: Path) -> None:
     """Start the server unless it accepts connections already."""
-    options = SERVER_OPTIONS | {"unix_socket_directories": f"'{socket_dir(local_dir)}'"}
+    options = SERVER_OPTIONS | LOG_OPTIONS | {"unix_socket_directories": f"'{socket_dir(local_dir)}'"}
     arguments = " ".join(f"-c {name}={value}" for name, value in options.items())
     deadline = time.monotonic() + START_TIMEOUT
     _make_socket_dir(local_dir)
@@ -236,8 +265,10 @@ def _remove_stale_pid(local_dir: Path) -> None:
     """
     pid_file = local_dir / "postgres" / "postmaster.pid"
     with contextlib.suppress(FileNotFoundError):
-        pid, *rest = pid_file.read_text().splitlines(keepends=True)
-        if not _is_server(local_dir, int(pid)):
+        pid, *rest = pid_file.read_text().splitlines(keepends=True) or [""]
+        if not pid.strip().isdecimal():  # for example, the disk was full
+            pid_file.unlink()
+        elif not _is_server(local_dir, int(pid)):
             pid_file.write_text("".join([f"{UNUSED_PID}\n", *rest]))
             (socket_dir(local_dir) / f".s.PGSQL.{PORT}.lock").unlink(missing_ok=True)
 
@@ -246,21 +277,26 @@ def _is_server(local_dir: Path, pid: int) -> bool:
     """Return whether this process is a running server on the data of `local_dir`."""
     try:
         process = psutil.Process(pid)
-        return process.status() != psutil.STATUS_ZOMBIE and str(local_dir / "postgres") in process.cmdline()
-    except psutil.NoSuchProcess:
+        return process.status() != psutil.STATUS_ZOMBIE and local_dir / "postgres" == Path(process.cwd())
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
         return False
 
 
 def _pg_ctl(local_dir: Path, *arguments: str) -> None:
     log = local_dir / "postgres.log"
     log.touch(mode=0o600)
+    if arguments[0] == "start":
+        log.write_bytes(b"")
     if os.geteuid() == 0:
         shutil.chown(log, SYSTEM_USER)
-    _run(BINARIES / "pg_ctl", "-D", local_dir / "postgres", "-l", log, "-w", "-s", *arguments, log=log)
+    _run(local_dir, BINARIES / "pg_ctl", "-D", "postgres", "-l", log.name, "-w", "-s", *arguments, log=log)
 
 
-def _run(*command: str | Path, stdin: str = "", log: Path | None = None) -> None:
-    """Run a PostgreSQL program as the right user. If it fails, raise EmbeddedServerError with its output."""
+def _run(local_dir: Path, *command: str | Path, stdin: str = "", log: Path | None = None) -> None:
+    """Run a PostgreSQL program as the right user. If it fails, raise EmbeddedServerError with its output.
+
+    It runs in `local_dir`, and its arguments are relative to that, because PostgreSQL's programs give them to a shell.
+    """
     user = SYSTEM_USER if os.geteuid() == 0 else None
     # Not a pipe: the server inherits it and would keep it open.
     with tempfile.TemporaryFile("w+") as output_file:
@@ -270,7 +306,7 @@ def _run(*command: str | Path, stdin: str = "", log: Path | None = None) -> None
             stdout=output_file,
             stderr=output_file,
             text=True,
-            cwd="/",
+            cwd=local_dir,
             user=user,
             group=user,
             extra_groups=[] if user else None,

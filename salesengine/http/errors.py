@@ -1,21 +1,20 @@
 """Turn every exception into an error response: problem details as in RFC 9457."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
-from django.db import DataError, InterfaceError, OperationalError, connection
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.db import DataError, Error, InterfaceError, OperationalError, connections
+from django.http import Http404, HttpResponseBase
 from django.http.multipartparser import MultiPartParserError
-from django.views import csrf, defaults
-from psycopg.errors import SequenceGeneratorLimitExceeded
 from psycopg_pool import PoolTimeout
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from salesengine.exact_json import encode_json
+from salesengine.database import UnansweredCommit, is_lost
 from salesengine.http import problem_types as problems
 from salesengine.http.problem_types import ProblemType
 from salesengine.http.request_ids import current_request_id
@@ -25,8 +24,16 @@ logger = logging.getLogger(__name__)
 
 PROBLEM_JSON = "application/problem+json"
 CONNECTION_ERRORS = (OperationalError, InterfaceError, PoolTimeout)
-# The request is at fault: for example, its query string has a NUL, the year 10^9 or a thousand parameters.
-INVALID_VALUE_ERRORS = (DataError, OverflowError, SuspiciousOperation, BadRequest, MultiPartParserError)
+# SQLSTATEs, or the beginnings of some, after which nothing was stored and the same request may succeed later
+# (PostgreSQL manual, "Error Codes"). Without a SQLSTATE the connection was lost.
+TEMPORARY_STATES = ("08", "25006", "25P03", "25P04", "40", "53", "55P03", "57", "58")
+SEQUENCE_USED_UP = "2200H"
+# The connection is dead, or leads to a server that has become a replica.
+DEAD_CONNECTION_STATES = ("08", "25006", "25P03", "25P04", "57P")
+# Django could not parse the request.
+INVALID_REQUEST_ERRORS = (SuspiciousOperation, BadRequest, MultiPartParserError)
+# The query string of a page has a value that only the database refuses, such as a NUL or the year 10^9.
+INVALID_VALUE_ERRORS = (DataError, OverflowError)
 
 
 class ProblemException(exceptions.APIException):
@@ -87,9 +94,15 @@ class ServiceBusy(ProblemException, problem=problems.SERVICE_BUSY):
 
 
 class DatabaseUnavailable(ProblemException, problem=problems.DATABASE_UNAVAILABLE):
-    """The database is unavailable and it is unknown whether anything was stored, so the client should retry."""
+    """The database is unavailable and nothing was stored, so the client should retry."""
 
     wait = 5  # seconds, sent as Retry-After
+
+
+class OutcomeUnknown(ProblemException, problem=problems.OUTCOME_UNKNOWN):
+    """The connection was lost during the commit, or the commit took too long. A retry may store the sales twice."""
+
+    wait = DatabaseUnavailable.wait  # seconds, sent as Retry-After
 
 
 class TookTooLong(ProblemException, problem=problems.TOOK_TOO_LONG):
@@ -97,7 +110,7 @@ class TookTooLong(ProblemException, problem=problems.TOOK_TOO_LONG):
 
 
 class ReportCheckFailed(ProblemException, problem=problems.REPORT_CHECK_FAILED):
-    """The result of a report failed a check of the report file, so no part of it is returned."""
+    """The result of a report failed an assertion of the report file, so no part of it is returned."""
 
 
 class ReportError(ProblemException, problem=problems.REPORT_FAILED):
@@ -136,24 +149,55 @@ def as_api_exception(exc: Exception) -> exceptions.APIException:
         return exceptions.NotFound()
     if isinstance(exc, PermissionDenied):
         return exceptions.PermissionDenied()
-    if isinstance(exc, CONNECTION_ERRORS):
-        log_database_unavailable(exc)
-        return DatabaseUnavailable()
-    if isinstance(exc, INVALID_VALUE_ERRORS) and not isinstance(exc.__cause__, SequenceGeneratorLimitExceeded):
+    if isinstance(exc, INVALID_REQUEST_ERRORS):
         return exceptions.ParseError("The request contains an invalid value; nothing was stored.")
+    if is_database_unavailable(exc):
+        log_database_unavailable(exc)
+        return OutcomeUnknown() if isinstance(_database_error(exc), UnansweredCommit) else DatabaseUnavailable()
     logger.exception("An API view failed", exc_info=exc)
     return exceptions.APIException()
 
 
-def log_database_unavailable(exc: Exception) -> None:
-    """Log that the database is unavailable, and drop dead connections from the default pool.
+def is_database_unavailable(exc: BaseException) -> bool:
+    """Return whether an error of Django or psycopg means that the database cannot do its work at the moment."""
+    state = _sqlstate(exc)
+    if state:
+        return state.startswith(TEMPORARY_STATES) or state == SEQUENCE_USED_UP
+    return is_lost(_database_error(exc)) or isinstance(exc, CONNECTION_ERRORS)
+
+
+def log_database_unavailable(exc: BaseException) -> None:
+    """Log that the database is unavailable. If the connection is dead, drop all connections of the pools.
 
     After a restart of the database all pooled connections are dead; without this, each would fail one more request.
     """
-    logger.error("The database is unavailable: %s", exc)
-    pool = getattr(connection, "pool", None)
-    if pool is not None and not pool.closed:
-        pool.check()
+    state = _sqlstate(exc)
+    advice = "; give the sequence a higher MAXVALUE (ALTER SEQUENCE)" if state == SEQUENCE_USED_UP else ""
+    logger.error("The database is unavailable: %s%s", str(exc).strip(), advice)
+    if state.startswith(DEAD_CONNECTION_STATES) if state else not isinstance(_database_error(exc), PoolTimeout):
+        drop_connections()
+
+
+def drop_connections() -> None:
+    """Close the unused connections of the pools now, and the used ones when they are returned.
+
+    They are not tested first, because on a silent network each test would wait.
+    """
+    for connection in connections.all():
+        with suppress(Error):  # of the embedded server, which starts here if it is not running
+            pool = getattr(connection, "pool", None)
+            if pool is not None and not pool.closed:
+                pool.drain()
+
+
+def _database_error(exc: BaseException) -> BaseException:
+    """Return psycopg's error, which Django's error has as its cause."""
+    return exc.__cause__ if isinstance(exc, Error) and exc.__cause__ else exc
+
+
+def _sqlstate(exc: BaseException) -> str:
+    """Return the SQLSTATE of an error, or "" if it has none."""
+    return getattr(_database_error(exc), "sqlstate", None) or ""
 
 
 def problem_details(problem: ProblemType, detail: str) -> dict[str, Any]:
@@ -165,37 +209,3 @@ def problem_details(problem: ProblemType, detail: str) -> dict[str, Any]:
         "detail": detail,
         "request_id": current_request_id(),
     }
-
-
-# Errors outside DRF: unknown URLs, disallowed hosts, CSRF failures, exceptions in middleware. Clients of the API
-# get problems, the back office gets HTML pages.
-
-
-def _error_view(problem: ProblemType, detail: str, page: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """Return the view that Django calls for an error. `page` is Django's view for it, which responds with HTML.
-
-    `detail` may contain the names of keyword arguments in braces.
-    """
-
-    def view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        if request.path.startswith("/admin/"):
-            return page(request, *args, **kwargs)
-        body = encode_json(problem_details(problem, detail.format(**kwargs))) + b"\n"
-        return HttpResponse(body, status=problem.status, content_type=PROBLEM_JSON)
-
-    return view
-
-
-bad_request = _error_view(problems.INVALID_REQUEST, "The request is invalid.", defaults.bad_request)
-permission_denied = _error_view(
-    problems.NOT_ALLOWED, "You do not have permission for this request.", defaults.permission_denied
-)
-csrf_failure = _error_view(
-    problems.NOT_ALLOWED, "Forms are accepted only from pages of this site. {reason}", csrf.csrf_failure
-)
-page_not_found = _error_view(
-    problems.NOT_FOUND, "This URL does not exist; /docs lists all endpoints.", defaults.page_not_found
-)
-server_error = _error_view(
-    problems.INTERNAL_ERROR, "The service failed because of an internal error; see its log.", defaults.server_error
-)

@@ -1,55 +1,73 @@
 """Middleware that reads unread request bodies, and that shows pages for database errors."""
 
+import logging
 from contextlib import suppress
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
 from django.utils.deprecation import MiddlewareMixin
 
+from salesengine.http.error_pages import BAD_REQUEST, TOOK_TOO_LONG, UNAVAILABLE, respond
 from salesengine.http.errors import (
-    CONNECTION_ERRORS,
+    INVALID_REQUEST_ERRORS,
     INVALID_VALUE_ERRORS,
     DatabaseUnavailable,
-    bad_request,
+    TookTooLong,
+    is_database_unavailable,
     log_database_unavailable,
 )
+
+logger = logging.getLogger(__name__)
 
 CHUNK_SIZE = 65_536  # bytes
 BODY_INCOMPLETE = "salesengine.body_incomplete"  # key in request.META, set if the rest of the body will never arrive
 
 
 class UnreadBodyMiddleware(MiddlewareMixin):
-    """Read the rest of the body of a rejected request.
+    """Read the rest of the body of a request that was answered without it, or announce that the connection closes.
 
-    With unread data the server would close the connection, on which the client may already have sent its next request.
+    The server closes a connection with unread data, on which the client may already have sent its next request.
     """
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
-        if response.status_code >= 400 and BODY_INCOMPLETE not in request.META:
-            discard_body(request)
+        if BODY_INCOMPLETE in request.META or not discard_body(request):
+            # Set in salesengine/gunicorn.py. Servers ignore the header Connection of an application (PEP 3333).
+            announce_close = getattr(request.META["wsgi.input"], "force_close", None)
+            if announce_close is not None:
+                announce_close()
         return response
 
 
-def discard_body(request: HttpRequest) -> None:
-    """Read and discard the rest of the body, up to INGEST_MAX_BYTES."""
+def discard_body(request: HttpRequest) -> bool:
+    """Read and discard the rest of the body, up to INGEST_MAX_BYTES. Return whether that was all of it."""
     content_length = int(request.META.get("CONTENT_LENGTH") or 0)
     stream = request.META["wsgi.input"] if "HTTP_TRANSFER_ENCODING" in request.META else request._stream
-    remaining = settings.INGEST_MAX_BYTES if content_length <= settings.INGEST_MAX_BYTES else 0
+    if content_length > settings.INGEST_MAX_BYTES:
+        return False
+    remaining = settings.INGEST_MAX_BYTES + 1
     with suppress(Exception):  # each WSGI server raises its own exceptions for an incomplete body
-        while remaining > 0 and (chunk := stream.read(min(remaining, CHUNK_SIZE))):
+        while remaining > 0:
+            chunk = stream.read(min(remaining, CHUNK_SIZE))
+            if not chunk:
+                return True
             remaining -= len(chunk)
+    return False
 
 
 class DatabaseErrorMiddleware(MiddlewareMixin):
-    """Show pages in the back office for invalid values and an unavailable database."""
+    """Show pages in the back office for invalid values, slow queries and an unavailable database."""
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        if isinstance(exception, INVALID_VALUE_ERRORS):
-            return bad_request(request, exception)
-        if isinstance(exception, CONNECTION_ERRORS):
+        if isinstance(exception, INVALID_REQUEST_ERRORS):
+            return respond(request, BAD_REQUEST, BAD_REQUEST.detail)
+        if isinstance(exception, TookTooLong):
+            return respond(request, TOOK_TOO_LONG, TOOK_TOO_LONG.detail)
+        if is_database_unavailable(exception):
             log_database_unavailable(exception)
-            page = render(request, "503.html", status=503)
-            page["Retry-After"] = str(DatabaseUnavailable.wait)
-            return page
+            response = respond(request, UNAVAILABLE, UNAVAILABLE.detail)
+            response["Retry-After"] = str(DatabaseUnavailable.wait)
+            return response
+        if isinstance(exception, INVALID_VALUE_ERRORS) and request.method in {"GET", "HEAD"}:
+            logger.warning("The query string has an invalid value: %s", exception)
+            return respond(request, BAD_REQUEST, BAD_REQUEST.detail)
         return None

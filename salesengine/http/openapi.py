@@ -1,5 +1,6 @@
 """The parts of the OpenAPI document that all endpoints share: authentication and problems."""
 
+import json
 from collections.abc import Sequence
 from itertools import groupby
 from operator import attrgetter
@@ -24,7 +25,8 @@ class APIKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
     def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, str]:
         description = (
             "Enter Api-Key, a space, and the key. Staff create keys in the admin or with manage.py create_api_key. "
-            "Each endpoint lists the scope that the key needs. Staff who are logged in to the admin need no key here."
+            "Each endpoint lists the scope that the key needs. Staff who are logged in to the admin need no key here, "
+            "but a permission in place of the scope."
         )
         return {"type": "apiKey", "in": "header", "name": "Authorization", "description": description}
 
@@ -60,6 +62,12 @@ PROBLEM_PROPERTIES: dict[str, Any] = {
     "error_count": {"type": "integer", "description": "the total number of errors, even if not all are listed"},
     "errors": {"type": "array", "items": ERROR_SCHEMA},
 }
+PROBLEM_SCHEMA = {
+    "type": "object",
+    "description": "Problem details as in RFC 9457.",
+    "properties": PROBLEM_PROPERTIES,
+    "required": ["type", "title", "status", "detail", "request_id"],
+}
 EXAMPLE_REQUEST_ID = "5f0c6a5a2b8e4d7f9a1c3e5b7d9f0a2c"
 COMMON_PROBLEMS = (
     problems.NOT_AUTHENTICATED,
@@ -78,12 +86,9 @@ def problem_responses(*own: ProblemType) -> dict[Any, OpenApiResponse]:
 
 
 def _response(types: Sequence[ProblemType]) -> OpenApiResponse:
-    uris = {"type": PROBLEM_PROPERTIES["type"] | {"enum": [problem.uri for problem in types]}}
     schema = {
-        "type": "object",
-        "description": "Problem details as in RFC 9457.",
-        "properties": PROBLEM_PROPERTIES | uris,
-        "required": ["type", "title", "status", "detail", "request_id"],
+        "$ref": "#/components/schemas/Problem",
+        "properties": {"type": {"enum": [problem.uri for problem in types]}},
     }
     description = "\n\n".join(
         f"**{problem.title}** ([{problem.slug}]({problem.uri})). {problem.meaning} {problem.remedy}"
@@ -102,4 +107,19 @@ def require_bodies(result: dict[str, Any], **_: Any) -> dict[str, Any]:
         for operation in operations.values():
             if "requestBody" in operation:
                 operation["requestBody"]["required"] = True
+    return result
+
+
+def share_responses(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Move responses to the components, because many operations have the same ones. Operations refer to them."""
+    names: dict[str, str] = {}  # by content
+    components = result["components"]
+    components["schemas"] = components.get("schemas", {}) | {"Problem": PROBLEM_SCHEMA}
+    components["responses"] = {}
+    for operations in result["paths"].values():
+        for operation in operations.values():
+            for status, response in operation["responses"].items():
+                name = names.setdefault(json.dumps(response, default=str), f"{operation['operationId']}_{status}")
+                components["responses"][name] = response
+                operation["responses"][status] = {"$ref": f"#/components/responses/{name}"}
     return result

@@ -99,8 +99,8 @@ REQUEST_IN_PROGRESS = ProblemType(
 REPORT_CHECK_FAILED = ProblemType(
     "report-check-failed",
     409,
-    "The report result failed a check",
-    "The report ran, but its result failed a check that the report file defines; detail names the check. Either the"
+    "The report result failed an assertion",
+    "The report ran, but its result failed an assertion of the report file; detail names the assertion. Either the"
     " data or the report is wrong. No part of the result was returned.",
     "Send detail to staff. The request itself is correct. It will fail until the data or the report is corrected.",
 )
@@ -141,8 +141,9 @@ REPORT_FAILED = ProblemType(
     "report-failed",
     422,
     "The report failed",
-    "The request is valid, but the database could not run the report with these parameters and the current data, or"
-    " the result does not fit into the requested format. detail gives the reason, often in the words of the database."
+    "The request is valid, but the database could not run the report with these parameters and the current data, the"
+    " report file is invalid, or the result does not fit into the requested format. detail gives the reason, often in"
+    " the words of the database."
     " No part of the result was returned.",
     "If detail names one of your values or the format, change it. Otherwise send detail to staff, who maintain the"
     " report. Without a change the request will probably fail again.",
@@ -169,10 +170,19 @@ DATABASE_UNAVAILABLE = ProblemType(
     "database-unavailable",
     503,
     "The database is unavailable",
-    "The database is not reachable or is overloaded, usually for a few seconds. Usually nothing was stored. If the"
-    " connection was lost during the commit, everything may have been stored.",
-    "Wait for the number of seconds in Retry-After, then send the same request again. With an Idempotency-Key or"
-    " EVENT_IDs no sale is stored twice.",
+    "The database is not reachable, is overloaded, or had to wait too long for another transaction, usually for a few"
+    " seconds. Nothing was stored.",
+    "Wait for the number of seconds in Retry-After, then send the same request again.",
+)
+OUTCOME_UNKNOWN = ProblemType(
+    "outcome-unknown",
+    503,
+    "It is unknown whether the sales were stored",
+    "The sales were being committed when the connection to the database was lost, or when the service had to stop"
+    " waiting. Either all of them are stored, or none.",
+    "If the request has an Idempotency-Key, or each of its events has an EVENT_ID, send the same request again after"
+    " the number of seconds in Retry-After: no sale is stored twice. Otherwise look for the sales first, with GET"
+    " /sales/{id_order}, because a second request may store them twice.",
 )
 SERVICE_BUSY = ProblemType(
     "service-busy",

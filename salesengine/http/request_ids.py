@@ -49,8 +49,13 @@ class RequestIDFilter(logging.Filter):
 
 
 class OmitTracebackFilter(logging.Filter):
-    """Drop the traceback from log records whose message says everything."""
+    """Drop the traceback from log records up to a level, because their message says everything."""
+
+    def __init__(self, up_to: str) -> None:
+        super().__init__()
+        self.level = logging.getLevelNamesMapping()[up_to]
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.exc_info = None
+        if record.levelno <= self.level:
+            record.exc_info = None
         return True

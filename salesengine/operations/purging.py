@@ -2,18 +2,20 @@
 
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.admin.models import DELETION
 from django.core.management.base import BaseCommand
-from django.db import connection, transaction
+from django.db import Error, connection, transaction
 from django.db.models import Model
 from django.utils import timezone
 from psycopg import sql
 
 from salesengine.accounts.audit_log import record_command
 from salesengine.operations.durations import parse_duration
+from salesengine.plurals import counted
 
 BATCH_SIZE = 5_000  # rows per transaction, so that no lock is held for long and an interruption loses little
 # Skip rows that another transaction has locked, such as an event that is being replayed, until the next purge.
@@ -41,7 +43,7 @@ class PurgeCommand(BaseCommand):
 
     model: type[Model]
     timestamp: str  # the indexed column with the age of a row
-    label: str  # what to call the rows
+    label: str  # what to call one row; several are called the same with an s
     example_age: str
     default_age: str | None = None  # without one, --older-than is required
     note = ""  # a sentence for the help
@@ -58,7 +60,7 @@ class PurgeCommand(BaseCommand):
             metavar="AGE",
             help=f"minimum age, such as 90d, 12h or 2w{default}",
         )
-        parser.add_argument("--dry-run", action="store_true", help=f"count the {self.label}, delete nothing")
+        parser.add_argument("--dry-run", action="store_true", help=f"count the {self.label}s, delete nothing")
 
     def parse_age(self, text: str) -> timedelta:
         return parse_duration(text)
@@ -67,17 +69,23 @@ class PurgeCommand(BaseCommand):
         before = timezone.now() - older_than
         if dry_run:
             old = self.model._default_manager.filter(**{f"{self.timestamp}__lt": before})
-            self.stderr.write(f"Would delete {old.count():,} {self.label}.", str)
+            self.stderr.write(f"Would delete {counted(old.count(), self.label)}.", str)
             return
         deleted = 0
         try:
             for number in purge(self.model, self.timestamp, before):
                 deleted += number
-        finally:  # an interrupted purge has deleted rows too
-            message = f"Deleted {deleted:,} {self.label}."
-            if deleted:
-                record_command(self.model, message, DELETION)
+        except BaseException:  # an interrupted purge has deleted rows too
+            with suppress(Error):  # of a database that is gone; the first error says so
+                self._report(deleted)
+            raise
+        self._report(deleted)
+
+    def _report(self, deleted: int) -> None:
+        message = f"Deleted {counted(deleted, self.label)}."
         self.stderr.write(message, str)
+        if deleted:
+            record_command(self.model, message, DELETION)
 
 
 def purge(model: type[Model], timestamp: str, before: datetime) -> Iterator[int]:

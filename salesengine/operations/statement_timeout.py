@@ -1,33 +1,47 @@
 """Limit how long each query of a transaction may take."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 import psycopg
 from django.db import OperationalError, connection, transaction
 
+from salesengine.http.errors import TookTooLong
+from salesengine.http.problem_types import TOOK_TOO_LONG
+
 WORK_MEM = "64MB"  # enough for a bitmap scan of many sales to remember rows instead of whole pages
 
+_limit: ContextVar[float] = ContextVar("limit")  # seconds that each query of this thread may take at the moment
 
-class StatementTimedOut(Exception):  # noqa: N818  # the name says what happened
+
+class StatementTimedOut(TookTooLong, problem=TOOK_TOO_LONG):
     """The database cancelled a query that reached the statement timeout."""
 
 
 @contextmanager
 def statement_timeout(seconds: float) -> Iterator[None]:
-    """Run the block in a transaction whose queries may take `seconds` each. Raises StatementTimedOut."""
+    """Run the block in a transaction whose queries may take `seconds` each.
+
+    Raises StatementTimedOut, and OperationalError for a query that somebody cancelled.
+    """
+    started = time.monotonic()
     try:
         with transaction.atomic():
             set_statement_timeout(seconds)
             yield
     except OperationalError as error:
-        if isinstance(error.__cause__, psycopg.errors.QueryCanceled):
+        # PostgreSQL says the reason only in its own language.
+        is_cancelled = isinstance(error.__cause__, psycopg.errors.QueryCanceled)
+        if is_cancelled and time.monotonic() - started >= _limit.get():
             raise StatementTimedOut from None
         raise
 
 
 def set_statement_timeout(seconds: float) -> None:
     """Let each further query of this transaction take at most `seconds`."""
+    _limit.set(seconds)
     with connection.cursor() as cursor:
         # JIT compilation takes longer than most of these queries.
         cursor.execute(

@@ -1,9 +1,11 @@
-"""Template filters: the functions of `salesengine.backoffice.numbers`."""
+"""Template filters: functions of `salesengine.backoffice.numbers`, and `counted`."""
 
 from django import template
 
 from salesengine.backoffice import numbers
+from salesengine.plurals import counted
 
 register = template.Library()
-for name in ("count", "approximate_count", "duration", "percent", "money", "money_text", "exact_text"):
+register.filter("counted", counted)
+for name in ("count", "approximate_count", "duration", "money", "money_text"):
     register.filter(name, getattr(numbers, name))

@@ -52,8 +52,10 @@ def problem_of(response, status, slug):
     return problem
 
 
-def log_in(client, name="jo", password=PASSWORD, **fields):
-    return client.post(f"{LOG_IN}?next=/admin/", {"username": name, "password": password, **fields})
+def log_in(client, name="jo", password=PASSWORD, code=None):
+    """Send the password, then the code if there is one. Returns the last response."""
+    response = client.post(f"{LOG_IN}?next=/admin/", {"username": name, "password": password})
+    return response if code is None else client.post(f"{LOG_IN}?next=/admin/", {"otp_token": code})
 
 
 def is_in(client):
@@ -84,3 +86,9 @@ def links_of(url, page):
     """Return the URLs of our own pages that a page at `url` links to, without fragments."""
     links = (urljoin(url, unescape(link)) for link in re.findall(r'\b(?:href|hx-get|data-result)="([^"]*)"', page))
     return [link.partition("#")[0] for link in links if not urlsplit(link).netloc and link.startswith("/")]
+
+
+def responses_of(document, operation):
+    """Return the responses of an operation in an OpenAPI document, by status, without references."""
+    shared = document["components"]["responses"]
+    return {status: shared[each["$ref"].rpartition("/")[2]] for status, each in operation["responses"].items()}

@@ -18,6 +18,7 @@ import psycopg
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+GUNICORN = str(Path(sys.executable).with_name("gunicorn"))
 PASSWORD = "a long test password"
 
 
@@ -51,7 +52,7 @@ def serve(folder: Path, **settings: str) -> Iterator[str]:
     """Run the service as `bin/start` does, on a free port, with a folder from `new_folder`. Yields its URL."""
     port = str(free_port())
     environment = os.environ | {"LOCAL_DIR": str(folder), "PORT": port, "ENV_FILE": os.devnull} | settings
-    command = [sys.executable, "-m", "gunicorn", "--config", "python:salesengine.gunicorn", "salesengine.wsgi"]
+    command = [sys.executable, GUNICORN, "--config", "python:salesengine.gunicorn", "salesengine.wsgi"]
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=log, stderr=log)
     url = f"http://127.0.0.1:{port}"

@@ -32,6 +32,8 @@ LATER_ROWS = "tbody:nth-of-type(n+5), tbody tr:nth-child(n+5)"  # unfold has a t
 
 # The main pages, by the names of their screenshots.
 PAGES = {
+    "start": "/",
+    "problems": "/docs/problems",
     "home": "/admin/?until=2021-06-30",
     "sales": "/admin/sales/sale/",
     "filtered-sales": "/admin/sales/sale/?category__exact=bags&date_payment_from=2021-06-01",
@@ -253,6 +255,13 @@ def test_the_search_box_finds_an_order(page):
     expect(page.locator("#result_list tbody tr").first).to_contain_text("30040549")
 
 
+def test_the_search_box_says_if_it_finds_nothing(page):
+    page.goto("/admin/")
+    page.keyboard.press("Control+k")
+    page.get_by_role("searchbox").press_sequentially("nonsense")
+    expect(page.get_by_text("Nothing was found for “nonsense”.")).to_be_visible()
+
+
 def test_a_report_runs_with_its_parameters_and_has_a_link_to_share(page):
     page.goto("/admin/analytics/report/top_country_relationships/")
     page.get_by_label("From", exact=True).fill("2021-01-01")
@@ -292,6 +301,27 @@ def test_a_rejected_event_can_be_edited_and_replayed(page):
     expect(page.get_by_text("1 stored as new sales")).to_be_visible()
 
 
+@pytest.mark.parametrize("may_copy", [True, False])
+def test_a_new_api_key_can_be_copied(page, may_copy):
+    if may_copy:
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    else:
+        page.add_init_script("delete Navigator.prototype.clipboard")  # as without TLS
+    page.goto("/admin/salesengine/apikey/add/")
+    page.get_by_label("Client").fill(f"copier {may_copy}")
+    page.get_by_label("read: get feedback and sales").check()
+    page.get_by_role("button", name="Save", exact=True).click()
+    assert violations(page, rules=None) == []
+    key = page.locator("#new-key").inner_text()
+    page.get_by_role("button", name="Copy").click()
+    if may_copy:
+        expect(page.get_by_role("status")).to_have_text("Copied.")
+        assert page.evaluate("navigator.clipboard.readText()") == key
+    else:
+        expect(page.get_by_role("status")).to_contain_text("Selected.")
+        assert page.evaluate("window.getSelection().toString()") == key
+
+
 def test_the_menu_and_the_theme_work_with_the_keyboard(phone):
     phone.goto("/admin/", wait_until="networkidle")
     menu = phone.get_by_role("button", name="Show or hide the menu")
@@ -309,7 +339,44 @@ def test_the_menu_and_the_theme_work_with_the_keyboard(phone):
 
 def test_the_second_factor_page_shows_a_qr_code_and_refuses_a_wrong_code(page):
     page.goto("/admin/second-factor/")
+    page.get_by_label("Your password").fill(PASSWORD)
+    page.get_by_role("button", name="Start").click()
     expect(page.locator("svg").first).to_be_visible()
     page.get_by_role("textbox", name="Code").fill("000000")
     page.locator("#content button[type=submit]").first.click()
     expect(page.get_by_text(re.compile("wrong", re.IGNORECASE)).first).to_be_visible()
+
+
+@pytest.mark.parametrize("url", ["/docs", "/redoc"])
+@pytest.mark.parametrize("theme", THEMES)
+def test_the_documentation_has_the_theme_of_the_system_and_loads_nothing_from_elsewhere(browser, site, url, theme):
+    with browser.new_context(base_url=site, color_scheme=theme) as context:
+        page = context.new_page()
+        with no_errors(page, site):
+            page.goto(url, wait_until="networkidle")
+            expect(page.get_by_text("/feedback").first).to_be_visible()
+            background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+            brightness = sum(int(part) for part in re.findall("[0-9]+", background)[:3]) / 3
+            assert (brightness < 128) == (theme == "dark")
+            page.get_by_role("link", name="Back office").click()
+            expect(page.get_by_label("Username")).to_be_visible()
+
+
+def test_staff_try_the_api_in_the_documentation(contexts, site):
+    with contexts["desktop"].new_page() as page, no_errors(page, site):
+        page.goto("/docs", wait_until="networkidle")
+        page.get_by_text("/ingest").first.click()
+        page.get_by_role("button", name="Try it out").click()
+        page.get_by_role("button", name="Execute").click()
+        expect(page.locator(".live-responses-table tbody .response-col_status").first).to_contain_text("201")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_page_of_an_error_fits_the_screen_and_leads_back(contexts, width):
+    with contexts[width].new_page() as page:
+        page.goto("/admin/nonsense/")
+        expect(page.get_by_role("heading", name="Page not found")).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        assert violations(page, rules=None) == []
+        page.get_by_role("link", name="Go to the home page").click()
+        expect(page.get_by_role("heading", name="Home")).to_be_visible()

@@ -93,7 +93,8 @@ def test_settings_import_no_app_code():
     imported = {name for name in imports("salesengine/settings.py") if name.partition(".")[0] in apps}
 
     assert {name for name in imported if not name.startswith("salesengine.environment.")} == {
-        "salesengine.embedded.server"
+        "salesengine.database.WritingConnection",
+        "salesengine.embedded.server",
     }
 
 

@@ -154,6 +154,11 @@ def test_a_mistyped_date_is_an_error_that_names_it(day):
     assert f"EARLIEST_PAYMENT_DATE is {day!r}, but must be a date" in failure(**PRODUCTION, EARLIEST_PAYMENT_DATE=day)
 
 
+@pytest.mark.parametrize("name", ["WEB_CONCURRENCY", "WEB_THREADS", "SESSION_HOURS", "REPORTS_TIMEOUT"])
+def test_zero_is_an_error_where_the_service_could_not_work_with_it(name):
+    assert f"{name} is 0, but must be at least 1" in failure(**PRODUCTION, **{name: "0"})
+
+
 @pytest.mark.parametrize("rate", ["600", "600/minutes", "0/second", "-1/hour", "1.5/day", "many/minute", "/minute"])
 def test_an_invalid_rate_is_an_error_that_shows_the_format(rate):
     message = failure(**PRODUCTION, RATE_LIMIT=rate)

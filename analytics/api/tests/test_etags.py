@@ -11,7 +11,7 @@ from analytics.api.tests.helpers import get
 from analytics.definitions.reports import load_reports
 from analytics.models import ReportRun
 from analytics.running.data_versions import data_version
-from analytics.running.runner import get_data_version, run
+from analytics.running.runner import current_data_version, run
 from countries.models import Country
 from sales.ingest.writer import record_sales
 from sales.tests.helpers import sale_event
@@ -32,7 +32,7 @@ def country():
 
 
 def version_of(report, **texts):
-    return get_data_version(report, report.parse(texts))
+    return current_data_version(report, report.parse(texts))
 
 
 def test_a_matching_request_is_304_and_runs_nothing(api, write_report, country):

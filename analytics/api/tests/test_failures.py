@@ -28,9 +28,9 @@ def test_a_similar_name_does_not_lead_to_a_file(api, write_report, name):
     problem_of(get(api, name=name), 404, "not-found")
 
 
-def test_an_invalid_file_is_404_with_the_reason(api, sql_dir):
+def test_an_invalid_file_is_422_with_the_reason(api, sql_dir):
     (sql_dir / "broken.sql").write_text("SELECT 1")
-    detail = problem_of(get(api, name="broken"), 404, "not-found")["detail"]
+    detail = problem_of(get(api, name="broken"), 422, "report-failed")["detail"]
 
     assert "is invalid: broken.sql, line 1: the file must begin with" in detail
 
@@ -56,7 +56,7 @@ def test_a_slow_report_is_503(api, write_report):
     write_report("SELECT pg_sleep(5)::text AS slept", header='timeout = "1s"\n')
     detail = problem_of(get(api), 503, "took-too-long")["detail"]
 
-    assert "The limit is 1 seconds" in detail
+    assert "The limit is 1 second " in detail
     assert last_outcome() == "timed out"
 
 
@@ -65,7 +65,7 @@ def test_a_result_that_fails_an_assertion_is_409(api, write_report):
     write_report("SELECT 1 AS n", header=check)
     detail = problem_of(get(api), 409, "report-check-failed")["detail"]
 
-    assert detail == "probe.sql: the result failed a check. There is a one."
+    assert detail == "probe.sql: the result failed an assertion. There is a one."
     assert last_outcome() == "failed assertion"
 
 

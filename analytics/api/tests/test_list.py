@@ -1,12 +1,11 @@
 """GET /reports lists the reports, for those who may see them."""
 
 import pytest
-from django.contrib.auth.models import User
 
 from analytics.api.tests.helpers import ALL_TYPES, ALL_VALUES, Client, content, errors_of
 from analytics.models import ReportRun
 from salesengine.accounts.api_keys import create_key
-from salesengine.tests.clients import problem_of
+from salesengine.tests.clients import problem_of, staff_client
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 
@@ -72,9 +71,8 @@ def test_a_key_needs_the_scope_reports(key_required, path):
 @pytest.mark.parametrize("path", ["/reports", "/reports/probe"])
 def test_without_a_key_only_staff_have_access(key_required, api, path):
     problem_of(api.get(path, headers={"Accept": "text/csv, application/json"}), 401, "not-authenticated")
-    api.force_authenticate(User(username="u", is_staff=True))
-    assert api.get(path).status_code == 200
-    assert ReportRun.objects.filter(sender="user:u").exists() == (path == "/reports/probe")
+    assert staff_client(group="Analyst").get(path).status_code == 200
+    assert ReportRun.objects.filter(sender="user:jo").exists() == (path == "/reports/probe")
 
 
 def test_the_log_has_the_sender_and_the_size_of_a_run(key_required):

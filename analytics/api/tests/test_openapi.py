@@ -3,15 +3,21 @@
 import pytest
 
 from analytics.api.tests.helpers import ALL_TYPES, ALL_VALUES
+from salesengine.tests.clients import responses_of
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def operation(api, write_report):
-    """Return the operation of a report with a parameter of each type."""
+def document(api, write_report):
+    """Return the document with a report that has a parameter of each type."""
     write_report(ALL_VALUES, header=ALL_TYPES)
-    return paths(api)["/reports/probe"]["get"]
+    return api.get("/openapi.json").json()
+
+
+@pytest.fixture
+def operation(document):
+    return document["paths"]["/reports/probe"]["get"]
 
 
 def paths(api):
@@ -60,20 +66,21 @@ def test_a_parameter_has_its_type_default_and_limits(operation):
     assert parameters["needed"]["allowEmptyValue"] is False
 
 
-def test_responses_have_media_types_and_headers(operation):
-    rows = operation["responses"]["200"]
+def test_responses_have_media_types_and_headers(document, operation):
+    responses = responses_of(document, operation)
+    rows = responses["200"]
 
     assert next(iter(rows["content"])) == "application/json"
     assert {"text/csv", "application/x-ndjson", "text/markdown"} < rows["content"].keys()
     assert {"Report-Rows", "Report-Row-Limit", "Report-Truncated", "Report-Warnings", "ETag"} < rows["headers"].keys()
-    assert operation["responses"]["304"]["headers"].keys() == {"ETag"}
-    assert {"400", "404", "409", "422", "503"} < operation["responses"].keys()
+    assert responses["304"]["headers"].keys() == {"ETag"}
+    assert {"400", "404", "409", "422", "503"} < responses.keys()
 
 
-def test_problems_of_reports_are_not_listed_for_other_paths(api, operation):
-    ingest = paths(api)["/ingest"]["post"]["responses"]
+def test_problems_of_reports_are_not_listed_for_other_paths(document, operation):
+    ingest = responses_of(document, document["paths"]["/ingest"]["post"])
 
-    assert "report-check-failed" in str(operation["responses"]["409"])
+    assert "report-check-failed" in str(responses_of(document, operation)["409"])
     assert "report" not in str(ingest["409"])
     assert "report" not in str(ingest["422"])
     assert "cancelled" not in str(ingest["503"])

@@ -1,4 +1,4 @@
-"""The back office's first page, and helpers that read it."""
+"""The back office's home page, and helpers that read it."""
 
 import re
 from datetime import date

@@ -1,12 +1,13 @@
-"""Charts in a real browser: Chart.js draws them, and their tooltips, legends, links and colours work."""
+"""Charts in a real browser: Chart.js draws them, and their tooltips, legends, links and colors work."""
 
 from collections.abc import Iterator
 from pathlib import Path
+from shutil import copy
 
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from salesengine.tests.servers import PASSWORD, manage, new_folder, serve
+from salesengine.tests.servers import PASSWORD, ROOT, manage, new_folder, serve
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
@@ -33,7 +34,7 @@ CHART = "Chart.getChart(document.querySelector('canvas'))"
 # The middle of a bar of a series, in pixels from the top left of the canvas.
 BAR = f"([series, index]) => {{ const bar = {CHART}.getDatasetMeta(series).data[index]; return bar.getCenterPoint(); }}"
 LEGEND = f"index => {{ const box = {CHART}.legend.legendHitBoxes[index]; return {{x: box.left + 5, y: box.top + 5}}; }}"
-# The colour in the middle of a bar, as #rrggbb.
+# The color in the middle of a bar, as #rrggbb.
 PIXEL = """({x, y}) => {
     const canvas = document.querySelector("canvas"), scale = canvas.width / canvas.clientWidth;
     const data = canvas.getContext("2d").getImageData(Math.round(x * scale), Math.round(y * scale), 1, 1).data;
@@ -59,6 +60,7 @@ def page() -> Iterator[Page]:
     with new_folder() as folder:
         manage(folder, "prepare", "--demo")
         (folder / "daily.sql").write_text(DAILY)
+        copy(ROOT / "sql" / "country_contribution.sql", folder)
         with serve(folder, SQL_DIR=str(folder)) as url, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
             page = browser.new_page(base_url=url, viewport={"width": 1280, "height": 900})
@@ -87,13 +89,13 @@ def click(page: Page, point: dict[str, float]) -> None:
     page.locator("canvas").click(position=point)
 
 
-def test_the_bars_are_drawn_in_the_colours_of_the_theme(chart):
-    def colours() -> list[str]:
+def test_the_bars_are_drawn_in_the_colors_of_the_theme(chart):
+    def colors() -> list[str]:
         return [chart.evaluate(PIXEL, chart.evaluate(BAR, [series, 0])) for series in (0, 1)]
 
-    assert colours() == ["#2a6f97", "#cb742d"]
+    assert colors() == ["#a5001e", "#c3870f"]
     chart.evaluate("document.documentElement.classList.add('dark')")
-    assert colours() == ["#4aa3df", "#ebc148"]
+    assert colors() == ["#c33c1e", "#ffe178"]
 
 
 def test_pointing_at_a_bar_shows_the_exact_amounts(chart):
@@ -117,6 +119,29 @@ def test_a_click_on_a_bar_opens_its_sales(chart):
     url = link.get_attribute("href")
     click(chart, chart.evaluate(BAR, [1, 0]))
     chart.wait_for_url(f"**{url}")
+
+
+def test_countries_are_horizontal_bars_that_open_their_sales(page):
+    page.goto("/admin/analytics/report/country_contribution/?run=1")
+    page.locator("canvas").scroll_into_view_if_needed()
+    page.wait_for_function(f"{CHART} !== undefined")
+    assert page.evaluate(f"[{CHART}.options.indexAxis, {CHART}.options.scales.x.title.text]") == ["y", "Revenue"]
+    url = page.locator(".report-result tbody tr").nth(5).get_by_role("link").nth(2).get_attribute("href")
+    click(page, page.evaluate(BAR, [0, 5]))
+    page.wait_for_url(f"**{url}")
+
+
+def test_the_headings_of_a_long_table_stay_in_view(page):
+    page.goto("/admin/analytics/report/country_contribution/?run=1")
+    heading = page.get_by_role("columnheader", name="Share of items")
+    table = page.locator(".report-result")
+    table.evaluate("table => { table.scrollIntoView(); table.scrollTop = table.scrollHeight; }")
+    assert table.evaluate("table => table.scrollTop") > 100
+    expect(heading).to_be_in_viewport()
+    cell = page.locator(".report-result tbody tr").last.locator("td").last
+    edges = [element.evaluate("e => e.getBoundingClientRect().right") for element in (heading, cell)]
+    assert [element.evaluate("e => getComputedStyle(e).textAlign") for element in (heading, cell)] == ["right"] * 2
+    assert edges[0] == edges[1]
 
 
 @pytest.mark.parametrize("url", ["/admin/?until=2021-06-30", "/admin/sales/buyer/9000042/"])

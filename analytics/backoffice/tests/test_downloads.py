@@ -60,7 +60,7 @@ def test_formulas_are_text_in_the_download(admin_client, write_report):
 def test_an_error_before_the_first_row_is_a_page(admin_client, write_report, extension):
     write_report("SELECT nope")
     response = admin_client.get(f"{LIST}probe.{extension}")
-    assert response.status_code == 503
+    assert response.status_code == 422
     assert response["Content-Type"].startswith("text/html")
     assert "Content-Disposition" not in response
     assert "column &quot;nope&quot; does not exist" in text_of(response)
@@ -71,8 +71,42 @@ def test_an_error_before_the_first_row_is_a_page(admin_client, write_report, ext
 def test_an_error_in_the_first_row_is_a_page(admin_client, write_report, extension):
     write_report("SELECT 1 / (n - 1) AS x FROM generate_series(1, 3) AS n")
     response = admin_client.get(f"{LIST}probe.{extension}")
-    assert response.status_code == 503
+    assert response.status_code == 422
     assert "division by zero" in text_of(response)
+
+
+def test_a_result_that_does_not_fit_the_format_is_not_to_be_tried_again(admin_client, write_report):
+    write_report("SELECT repeat('x', 40000) AS text")
+    response = admin_client.get(f"{LIST}probe.xlsx")
+    assert response.status_code == 422
+    assert "32,767" in text_of(response)
+
+
+def test_a_failed_assertion_is_not_to_be_tried_again(admin_client, write_report):
+    write_report("SELECT 1 AS n", header='[[assertions]]\nexpression = "MIN(n) > 1"\nmessage = "There is a one."\n')
+    response = admin_client.get(CSV)
+    assert response.status_code == 409
+    assert "There is a one." in text_of(response)
+
+
+def test_a_cancelled_run_is_not_to_be_tried_again(admin_client, write_report):
+    write_report("SELECT pg_cancel_backend(pg_backend_pid())::text AS n, pg_sleep(5)::text AS m")
+    response = admin_client.get(CSV)
+    assert response.status_code == 409
+    assert "The run was cancelled." in text_of(response)
+
+
+def test_a_slow_report_may_be_tried_again(admin_client, write_report):
+    write_report("SELECT pg_sleep(5)::text AS slept", header='timeout = "1s"\n')
+    assert admin_client.get(CSV).status_code == 503
+
+
+@pytest.mark.parametrize("sort", ["nope", "-nope", '"', "n; DROP TABLE country", "%s", "\0"])
+def test_sorting_by_an_unknown_column_is_a_bad_request(admin_client, write_report, sort):
+    write_report("SELECT 1 AS n")
+    response = admin_client.get(CSV, {"sort": sort})
+    assert response.status_code == 400
+    assert "column" in text_of(response)
 
 
 def test_an_error_after_the_first_rows_breaks_the_download(admin_client, write_report):

@@ -217,3 +217,37 @@ def test_invalid_parameters_show_the_form_instead_of_the_plan(admin_client, writ
     response = admin_client.get(EXPLAIN, {"nope": 1})
     assert response.status_code == 400
     assert "nope is not a parameter of this report" in text_of(response)
+
+
+# Reports that require a scope besides `reports`
+
+NEEDS_SALES = 'requires = ["read"]\n'
+
+
+@pytest.mark.parametrize("address", ["", "?run=whole", "result/?run=8f14e45f-ceea-467f-a2e6-1f0c2b6f6d4e", "explain/"])
+def test_a_report_can_require_the_permission_to_view_sales(staff, write_report, address):
+    write_report("SELECT 1 AS one", header=NEEDS_SALES)
+    allow(staff, "analytics.view_report", "analytics.explain_report")
+    assert staff.get(f"{PAGE}{address}").status_code == 403
+
+    allow(staff, "sales.view_sale")
+
+    assert staff.get(f"{PAGE}{address}").status_code == 200
+
+
+def test_the_download_of_a_report_can_require_the_permission_to_view_sales(staff, write_report):
+    write_report("SELECT 1 AS one", header=NEEDS_SALES)
+    allow(staff, "analytics.view_report", "analytics.export_report")
+
+    assert staff.get(f"{LIST}probe.csv").status_code == 403
+
+
+def test_no_page_leads_to_a_report_that_the_user_may_not_run(staff, write_report):
+    write_report("SELECT 1 AS one", header=NEEDS_SALES)
+    write_report("SELECT 1 AS one", name="open")
+    run = ReportRun.objects.create(report="probe", parameters={}, channel="api", outcome="ok", seconds=1)
+    allow(staff, "analytics.view_report", "analytics.view_reportrun")
+
+    for address in (LIST, "/admin/search/?s=the&extended=1", f"/admin/analytics/reportrun/{run.pk}/change/"):
+        assert PAGE not in text_of(staff.get(address))
+    assert f"{LIST}open/" in text_of(staff.get(LIST))

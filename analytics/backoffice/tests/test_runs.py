@@ -52,6 +52,18 @@ def test_the_log_lists_each_run(admin_client, log_run):
         assert words in page
 
 
+@pytest.mark.parametrize("url", [LOG, "/admin/"])
+def test_the_log_and_the_home_page_work_while_the_database_of_reports_is_unavailable(
+    admin_client, log_run, monkeypatch, url
+):
+    log_run(outcome="running")
+    ReportRun.objects.update(started_at=timezone.now() - timedelta(minutes=5))
+    connections["reports"].close()
+    monkeypatch.setitem(connections["reports"].settings_dict, "PORT", "1")
+
+    assert admin_client.get(url).status_code == 200
+
+
 def test_a_run_of_a_removed_report_is_listed_by_name(admin_client, log_run, sql_dir):
     run = log_run()
     (sql_dir / "probe.sql").unlink()

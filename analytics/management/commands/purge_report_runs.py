@@ -4,5 +4,5 @@ from salesengine.operations.purging import PurgeCommand
 
 class Command(PurgeCommand):
     help = "Delete old runs from the log of report runs."
-    model, timestamp, label = ReportRun, "started_at", "runs of reports"
+    model, timestamp, label = ReportRun, "started_at", "report run"
     example_age = "52w"

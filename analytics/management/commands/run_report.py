@@ -24,10 +24,11 @@ from analytics.output.formats import FORMATS, CannotEncode, Format, Rows
 from analytics.running.errors import AssertionFailed, ReportFailed, TimedOut
 from analytics.running.rows import ResultColumn, RowRange
 from analytics.running.run_log import Caller, Run, logged_run
-from analytics.running.runner import describe, explain
+from analytics.running.runner import explain, result_columns
 from salesengine.accounts.audit_log import system_user
 from salesengine.operations.durations import parse_duration
 from salesengine.operations.progress import progress
+from salesengine.plurals import counted
 
 EXAMPLES = """\
 examples:
@@ -46,10 +47,10 @@ exit codes: 0 success, 1 failure, 2 usage error, unknown report or invalid param
 4 an assertion of the report failed, 5 timeout, 130 interrupted
 """
 
-FAILED, WRONG_CALL, EMPTY, FAILED_ASSERTION, TIMED_OUT, INTERRUPTED = 1, 2, 3, 4, 5, 130
+FAILED, USAGE_ERROR, EMPTY, FAILED_ASSERTION, TIMED_OUT, INTERRUPTED = 1, 2, 3, 4, 5, 130
 EXIT_CODES: dict[type[Exception], int] = {
-    UnknownReportError: WRONG_CALL,
-    InvalidParametersError: WRONG_CALL,
+    UnknownReportError: USAGE_ERROR,
+    InvalidParametersError: USAGE_ERROR,
     AssertionFailed: FAILED_ASSERTION,
     TimedOut: TIMED_OUT,
     InvalidReportError: FAILED,
@@ -102,11 +103,11 @@ class Command(BaseCommand):
     def handle(self, *, name: str | None, **options: Any) -> None:
         with _exit_codes(options["output"]):
             if options["output"] == STANDARD_OUTPUT and sys.stdout is None:
-                raise CommandError("Standard output is closed. Use --output.", returncode=WRONG_CALL)
+                raise CommandError("Standard output is closed. Use --output.", returncode=USAGE_ERROR)
             if options["list"]:
                 self._list(options)
             elif name is None:
-                raise CommandError("The name of a report is missing. --list shows all names.", returncode=WRONG_CALL)
+                raise CommandError("The name of a report is missing. --list shows all names.", returncode=USAGE_ERROR)
             else:
                 self._handle_report(get_report(name), options)
 
@@ -116,20 +117,21 @@ class Command(BaseCommand):
             return
         bound = report.parse(_distinct(options["param"]))
         if options["explain"]:
-            self.stdout.write(explain(report, bound))
+            plan = explain(report, bound)
+            with self._destination(options["output"]) as write:
+                write(f"{plan}\n".encode())
         elif options["dry_run"]:
-            columns = ", ".join(column.name for column in describe(report, bound))
+            columns = ", ".join(column.name for column in result_columns(report, bound))
             values = ", ".join(f"{name}={text}" for name, text in bound.texts.items()) or "no parameters"
-            self.stderr.write(f"Would run {report.name} with {values}. Its columns are {columns}.", str)
+            if not options["quiet"]:
+                self.stderr.write(f"Would run {report.name} with {values}. Its columns are {columns}.", str)
         else:
             self._run(report, bound, options)
 
     def _run(self, report: ReportDefinition, bound: BoundParameters, options: dict[str, Any]) -> None:
         output, output_format = options["output"], _output_format(options)
         if options["manifest"] and output == STANDARD_OUTPUT:
-            raise CommandError("--manifest needs a file. Name it with --output.", returncode=WRONG_CALL)
-        if not output_format.is_text and output == STANDARD_OUTPUT and sys.stdout.isatty():
-            raise CommandError(f"{output_format.name} is not for terminals. Use --output.", returncode=WRONG_CALL)
+            raise CommandError("--manifest needs a file. Name it with --output.", returncode=USAGE_ERROR)
         seconds = options["timeout"].total_seconds() if options["timeout"] else None
         caller, row_range = Caller(Channel.COMMAND, system_user()), RowRange(limit=options["limit"])
         # Open both files first: then a file that cannot be written is an error before the report runs.
@@ -157,9 +159,11 @@ class Command(BaseCommand):
         for assertion in result.failed_assertions:
             self.stderr.write(f"Warning: {assertion.failure_message}", self.style.WARNING)
         if result.is_truncated:
-            self.stderr.write(f"The result is truncated to the {result.row_count:,} rows of --limit.", str)
+            self.stderr.write(f"The result is truncated to the {counted(result.row_count, 'row')} of --limit.", str)
         if output != STANDARD_OUTPUT:
-            self.stderr.write(f"Wrote {result.row_count:,} rows, {run.bytes or 0:,} bytes, to {output}.", str)
+            self.stderr.write(
+                f"Wrote {counted(result.row_count, 'row')}, {counted(run.bytes or 0, 'byte')}, to {output}.", str
+            )
 
     def _progress(self, options: dict[str, Any]) -> AbstractContextManager[Callable[[int], object]]:
         """Show the number of rows written, unless the rows appear on the same terminal."""
@@ -194,21 +198,25 @@ class Command(BaseCommand):
         self._show(["name", "topic", "title"], rows, options)
 
     def _describe(self, report: ReportDefinition, options: dict[str, Any]) -> None:
-        is_for_people = _output_format(options).is_for_people
-        if is_for_people:
-            self.stdout.write(f"{report.title}\n\n{report.description}\n")
         rows = [
             (name, each.type, "yes" if each.required else "no", each.default_text, ", ".join(each.choices), each.help)
             for name, each in report.parameters.items()
         ]
-        if rows or not is_for_people:
-            self._show(["parameter", "type", "required", "default", "choices", "help"], rows, options)
+        title = f"{report.title}\n\n{report.description}\n"
+        self._show(["parameter", "type", "required", "default", "choices", "help"], rows, options, title)
 
-    def _show(self, names: list[str], rows: list[tuple[Any, ...]], options: dict[str, Any]) -> None:
-        columns = [ResultColumn(name, "text") for name in names]
+    def _show(self, names: list[str], rows: list[tuple[Any, ...]], options: dict[str, Any], title: str = "") -> None:
+        """Write a table. In text for people, a title precedes it, and a title without rows is enough."""
+        output_format = _output_format(options)
+        has_title = bool(title) and output_format.is_text and output_format.is_for_people
         with self._destination(options["output"]) as write:
-            for chunk in _output_format(options).encode(Rows(columns, iter(rows))):
-                write(chunk)
+            if has_title:
+                write(title.encode())
+            if rows or not has_title:
+                write(b"\n" * has_title)
+                columns = [ResultColumn(name, "text") for name in names]
+                for chunk in output_format.encode(Rows(columns, iter(rows))):
+                    write(chunk)
 
 
 @contextmanager
@@ -230,11 +238,15 @@ def _exit_codes(output: Path) -> Iterator[None]:
 
 
 def _output_format(options: dict[str, Any]) -> Format:
-    """Return the format of --format, or else of the extension of --output."""
+    """Return the format of --format, or else of the extension of --output. Raises CommandError on a terminal."""
     if options["format"]:
-        return FORMATS[options["format"]]
-    extension = options["output"].suffix.removeprefix(".")
-    return next((candidate for candidate in FORMATS.values() if candidate.extension == extension), FORMATS["table"])
+        chosen = FORMATS[options["format"]]
+    else:
+        extension = options["output"].suffix.removeprefix(".")
+        chosen = next((each for each in FORMATS.values() if each.extension == extension), FORMATS["table"])
+    if not chosen.is_text and options["output"] == STANDARD_OUTPUT and sys.stdout.isatty():
+        raise CommandError(f"{chosen.name} is not for terminals. Use --output.", returncode=USAGE_ERROR)
+    return chosen
 
 
 def _parameter(text: str) -> tuple[str, str]:

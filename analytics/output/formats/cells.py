@@ -27,7 +27,7 @@ CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2
 NULL = "-"  # for people, as in the Django admin
 
 # Like salesengine.exact_json.encode_json, but PostgreSQL's rarer types (ranges, addresses) become text.
-encode_json = msgspec.json.Encoder(decimal_format="number", enc_hook=str)
+json_encoder = msgspec.json.Encoder(decimal_format="number", enc_hook=str)
 
 
 class CannotEncode(ValueError):  # noqa: N818
@@ -78,7 +78,7 @@ def cell_text(value: Any) -> str:
         return f"{Decimal(str(value)):f}"
     if isinstance(value, datetime):
         return _trimmed(msgspec.to_builtins(value))
-    json = encode_json.encode(value)
+    json = json_encoder.encode(value)
     return str(msgspec.json.decode(json)) if json.startswith(b'"') else json.decode()
 
 

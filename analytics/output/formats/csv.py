@@ -29,7 +29,7 @@ def _lines(columns: list[Texts]) -> bytes:
 def _fields(texts: Texts, *, is_only: bool) -> list[str]:
     """Return the texts of a column, quoted where necessary (PostgreSQL's manual, COPY, "CSV Format").
 
-    Most columns need no quotes, which is much faster to find out for all texts at once.
+    Most columns need no quotes. Checking all texts at once is much faster than one by one.
     """
     all_texts = "".join(filter(None, texts))
     if is_only or any(mark in all_texts for mark in QUOTED):

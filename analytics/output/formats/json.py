@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Raw
 
-from analytics.output.formats.cells import Encodable, by_column, encode_json, pieces
+from analytics.output.formats.cells import Encodable, by_column, json_encoder, pieces
 from analytics.running.rows import Row
 
 
@@ -39,7 +39,7 @@ def _lines(result: Encodable, rows: list[Row]) -> bytes:
         list(map(clean, values)) if (clean := _clean(column.type)) else values
         for column, values in by_column(result.columns, rows)
     ]
-    return encode_json.encode_lines([dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)])
+    return json_encoder.encode_lines([dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)])
 
 
 # Values of these types need no cleaning.

@@ -66,7 +66,7 @@ def _markdown_lines(columns: list[Texts]) -> bytes:
 
 
 def _markdown_cells(texts: Texts) -> list[str]:
-    """Return a column's texts, escaped. Most need no escapes, which is faster to find out for all texts at once."""
+    """Return a column's texts, escaped. Checking all of them at once is faster."""
     if MARKDOWN_SPECIAL.search("".join(filter(None, texts))):
         return [_markdown(text) if text else "" for text in texts]
     return [text or "" for text in texts]

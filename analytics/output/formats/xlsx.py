@@ -39,10 +39,9 @@ TIMES: dict[str, tuple[Any, Any, str]] = {  # day zero, the first day that is ri
 }
 
 # By the format that a report's header declares. Excel writes them with the separators of its user.
-NUMBERS = {"money": "#,##0.00", "percent": '0.00" %"'}
-INTEGERS = {"int2", "int4", "int8"}
+NUMBERS = {"money": "#,##0.00", "percent": '0.0"%"', "count": "#,##0"}
 
-Write = Callable[[Worksheet, int, int, Any], object]
+WriteCell = Callable[[Worksheet, int, int, Any], object]
 
 
 def encode_xlsx(result: Encodable, *, safe_cells: bool = False, title: str = "Report") -> Iterator[bytes]:
@@ -89,7 +88,7 @@ def _write_sheets(workbook: Any, result: Encodable, title: str) -> None:
     first = list(islice(result.rows, PIECE_ROWS))
     widths = _widths(result.columns, first)
     bold, plain = workbook.add_format({"bold": True}), workbook.add_format()
-    writes = [_write(workbook, column) for column in result.columns]
+    writes = [_cell_writer(workbook, column) for column in result.columns]
     for number, rows in enumerate(_by_sheet(chain(first, result.rows)), start=1):
         sheet = workbook.add_worksheet(_sheet_name(title, number))
         sheet.freeze_panes(1, 0)
@@ -110,10 +109,10 @@ def _by_sheet(rows: Iterator[Row]) -> Iterator[Iterator[Row]]:
         yield chain([row], islice(rows, SHEET_ROWS - 2))
 
 
-def _write(workbook: Any, column: ResultColumn) -> Write:
+def _cell_writer(workbook: Any, column: ResultColumn) -> WriteCell:
     """Return the function that writes a column's values other than null."""
     if column.is_number:
-        number_format = NUMBERS.get(column.format) or ("#,##0" if column.type in INTEGERS else "General")
+        number_format = NUMBERS.get(column.format, "General")
         return partial(_write_number, number_format=workbook.add_format({"num_format": number_format}))
     if column.type in TIMES:
         zero, first, number_format = TIMES[column.type]

@@ -1,4 +1,4 @@
-"""Behaviour that all formats share."""
+"""Behavior that all formats share."""
 
 import json
 import tracemalloc

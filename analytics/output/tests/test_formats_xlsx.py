@@ -79,7 +79,7 @@ def test_columns_have_the_titles_and_the_number_formats_of_the_report():
 
     assert [cell.value for cell in sheet[1]] == ["Revenue in all", "Share", "Sales count", "Ratio"]
     assert [cell.value for cell in sheet[2]] == list(map(float, row))
-    assert [cell.number_format for cell in sheet[2]] == ["#,##0.00", '0.00" %"', "#,##0", "General"]
+    assert [cell.number_format for cell in sheet[2]] == ["#,##0.00", '0.0"%"', "General", "General"]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from django.core.management.base import SystemCheckError
 
 from analytics.definitions.reports import get_report, load_reports
 from analytics.running.checks import check_report_sql
-from analytics.running.errors import ReportFailed
+from analytics.running.errors import ReportDatabaseUnavailable, ReportFailed
 from analytics.running.runner import run
 from analytics.tests.helpers import documentation
 from sales.ingest.writer import record_sales
@@ -39,6 +39,12 @@ def test_the_projects_reports_have_no_errors():
 
 def test_a_file_without_a_header_is_an_error(sql_dir):
     assert f"{sql_dir}/probe.sql:1: (analytics.E001)" in check_output(sql_dir, "SELECT 1 AS one")
+
+
+def test_an_unknown_scope_is_an_error(sql_dir):
+    output = check_output(sql_dir, f'/*\n{HEADER}requires = ["write"]\n*/\nSELECT 1 AS one')
+    message = "requires.0: Input should be 'ingest', 'read' or 'reports'"
+    assert f"{sql_dir}/probe.sql:4: (analytics.E001) {message}" in output
 
 
 def test_an_error_in_the_sql_has_its_line(sql_dir):
@@ -209,6 +215,15 @@ def test_the_sql_is_not_checked_while_migrations_are_pending(sql_dir, monkeypatc
     assert [error.id for error in check_report_sql(["reports"])] == ["analytics.E002"]
     monkeypatch.setattr("analytics.running.checks._has_pending_migrations", lambda: True)
     assert check_report_sql(["reports"]) == []
+
+
+def test_a_database_that_is_gone_is_no_error_of_a_report(sql_dir, monkeypatch):
+    def fail(report, bound):
+        raise ReportDatabaseUnavailable("probe.sql: the connection was lost")
+
+    (sql_dir / "probe.sql").write_text(f"/*\n{HEADER}*/\nSELECT 1 AS one")
+    monkeypatch.setattr("analytics.running.checks.result_columns", fail)
+    assert [message.id for message in check_report_sql(["reports"])] == ["analytics.W001"]
 
 
 def test_only_files_are_checked_without_a_database(sql_dir, monkeypatch):

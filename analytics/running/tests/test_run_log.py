@@ -190,7 +190,7 @@ def test_a_run_whose_process_died_is_marked_as_lost(write_report):
     }
 
 
-def test_the_watcher_is_entered_for_the_time_of_the_run(write_report):
+def test_the_watcher_is_active_during_the_run(write_report):
     events = []
 
     @contextmanager

@@ -20,6 +20,8 @@
 
     const elapsedSeconds = () => Math.round((Date.now() - startedAt) / 1000);
 
+    const elapsedText = () => `${elapsedSeconds()} second${elapsedSeconds() === 1 ? "" : "s"}`;
+
     const run = async () => {
         const clock = setInterval(() => { seconds.textContent = elapsedSeconds(); }, 1000);
         running.hidden = false;
@@ -43,7 +45,7 @@
                 container.scrollIntoView({block: "start"});
             }
         } catch (error) {
-            showWarning(abort.signal.aborted ? `Cancelled after ${elapsedSeconds()} seconds.` : "The connection to the server was lost.");
+            showWarning(abort.signal.aborted ? `Cancelled after ${elapsedText()}.` : "The connection to the server was lost.");
         } finally {
             clearInterval(clock);
             running.hidden = true;

@@ -7,7 +7,7 @@ from decimal import Decimal
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +16,6 @@ from rest_framework.test import APIClient
 from sales.api import reading
 from sales.ingest import writer
 from sales.ingest.fields import SaleEvent
-from sales.ingest.service import dry_run_transaction
 from sales.models import Sale
 from sales.tests.helpers import sale_event
 from salesengine.tests.clients import problem_of
@@ -249,7 +248,7 @@ def test_reading_all_pages_finds_each_matching_sale_once_while_sales_are_added(b
     if query.get("start_date", FIRST) > query.get("end_date", FIRST + datetime.timedelta(days=1)):
         del query["start_date"]
     parameters = {name: as_parameter(value) for name, value in query.items()}
-    with dry_run_transaction(True):
+    with transaction.atomic():
         stored = dict(zip(store(before), before, strict=True))
         old, batches = set(stored), iter(during)
 
@@ -258,6 +257,7 @@ def test_reading_all_pages_finds_each_matching_sale_once_while_sales_are_added(b
             stored.update(zip(store(batch), batch, strict=True))
 
         found = walk(APIClient(), add_sales, limit=limit, **parameters)
+        transaction.set_rollback(True)
 
     in_order = sorted(stored, key=lambda sale: (stored[sale]["DATE_PAYMENT"], sale), reverse=True)
     matching = [sale for sale in in_order if matches(stored[sale], query)]
@@ -299,7 +299,7 @@ class TestOrder:
         assert len(walk(api, id_order="7", limit=3)) == 4
 
     def test_an_impossible_id_is_an_error(self, api):
-        assert "an invalid value" in error_of(api.get("/sales/a%00b"), 400)
+        assert "cannot contain the character NUL" in error_of(api.get("/sales/a%00b"), 400)
 
 
 @pytest.mark.parametrize(

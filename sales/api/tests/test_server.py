@@ -145,3 +145,24 @@ def test_the_chunked_body_of_a_rejected_request_is_skipped(server, event):
         response = connection.getresponse()
         response.read()
         assert (response.status, post(connection, json.dumps(event))[0]) == (415, 201)
+
+
+@pytest.mark.parametrize("chunked", [True, False], ids=["chunked", "with a length"])
+@pytest.mark.parametrize(("path", "status"), [("/healthz", 200), ("/feedback", 200), ("/", 302)])
+def test_a_body_that_nobody_wanted_leaves_the_connection_usable(server, event, path, status, chunked):
+    body = [b" " * 100_000] * 5
+    with connect(server) as connection:
+        connection.request("GET", path, iter(body) if chunked else b"".join(body))
+        response = connection.getresponse()
+        response.read()
+        assert (response.status, response.getheader("Connection")) == (status, "keep-alive")
+        assert post(connection, json.dumps(event))[0] == 201
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/healthz", 200), ("POST", "/ingest", 413)])
+def test_the_response_to_a_body_over_the_limit_says_that_the_connection_closes(server, method, path, status):
+    with connect(server) as connection:
+        connection.request(method, path, b"", {"Content-Type": "application/json", "Content-Length": "99999999"})
+        response = connection.getresponse()
+
+        assert (response.status, response.getheader("Connection")) == (status, "close")

@@ -1,5 +1,7 @@
 """The back office's search box finds sales and countries."""
 
+import re
+
 import pytest
 from django.core.cache import cache
 from model_bakery import baker
@@ -47,3 +49,10 @@ def test_users_find_only_what_they_may_view():
     assert found(client, "same") == found(client, "170") == found(client, "Largest") == {}
     allow(client, "sales.view_sale")
     assert len(found(client, "same")) == 2
+
+
+def test_a_search_that_finds_nothing_says_so(admin_client):
+    page = admin_client.get("/admin/search/", {"s": "No<such>Id", "extended": "1"}).content.decode()
+    # unfold shows only the element with this id.
+    [shown] = re.findall(r'<p id="command-results-list"[^>]*>(.*?)</p>', page)
+    assert shown.startswith("Nothing was found for “No&lt;such&gt;Id”.")

@@ -179,7 +179,7 @@ class TestPage:
         page = submit(admin_client, rejected, "_replay", EVENT.replace('"57.27456"', "57.2745600"))
 
         sale = Sale.objects.get()
-        assert "Replay: 1 stored as new sales." in page
+        assert "Replay: 1 stored as a new sale." in page
         assert f'href="/admin/sales/sale/{sale.pk}/change/"' in page
         assert "57.2745600" in page  # the text that was replayed
         assert "much" in page  # the original
@@ -235,6 +235,21 @@ class TestReplayOfSelectedEvents:
         rows = [rejected_event() for _ in range(60)]
 
         assert replay_selected(admin_client, rows[:1], select_across="1") == ["Replay: 60 stored as new sales."]
+
+    def test_a_full_selection_is_not_said_to_be_a_part(self, admin_client, monkeypatch):
+        monkeypatch.setattr(rejected_events, "MAX_LISTED_ROWS", 3)
+
+        messages = replay_selected(admin_client, [rejected_event(WRONG) for _ in range(3)])
+
+        assert messages == ["Replay: 3 still invalid."]
+
+    def test_a_replay_of_nothing_is_not_in_the_audit_log(self, admin_client):
+        replayed = rejected_event(replayed_at="2021-01-01T00:00Z", replayed_by="jo", sale_id=1)
+
+        messages = replay_selected(admin_client, [replayed])
+
+        assert messages == ["Replay: no selected event was waiting."]
+        assert not LogEntry.objects.exists()
 
     def test_one_click_replays_a_limited_number(self, admin_client, monkeypatch):
         monkeypatch.setattr(rejected_events, "MAX_LISTED_ROWS", 3)

@@ -133,8 +133,25 @@ def test_every_form_control_of_the_filters_has_a_label(admin_client):
 
 def test_each_active_filter_can_be_removed(admin_client):
     first, second = listed(admin_client, category__isnull="True", revenue_from="1", totals="1", p="2").active_filters
-    assert (first.label, first.value, first.url_without) == ("Revenue from", "1", "?category__isnull=True")
+    assert (first.label, first.value, first.url_without) == ("Revenue from", "1.00", "?category__isnull=True")
     assert (second.label, second.value, second.url_without) == ("Without a category", "", "?revenue_from=1")
+
+
+@pytest.mark.parametrize(
+    ("amount", "shown"),
+    [
+        ("1234.5", "<b>1,234.50</b>"),
+        ("-1234.567", '<b title="-1,234.567">-1,234.57</b>'),
+        ("much", "<b>much</b>"),
+    ],
+)
+def test_an_active_filter_by_revenue_is_written_as_money(admin_client, amount, shown):
+    assert f"Revenue from: {shown}" in page(admin_client, revenue_from=amount)
+
+
+def test_the_number_of_the_last_page_has_thousands_separators(admin_client, monkeypatch):
+    monkeypatch.setattr(sale_list.SalesList, "last_page", 1_234)
+    assert "<span>of 1,234</span>" in page(admin_client)
 
 
 def test_brands_are_suggested_for_a_part_of_them(admin_client):

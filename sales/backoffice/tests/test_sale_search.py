@@ -1,7 +1,7 @@
 """Both ways to find a page of sales return the same sales, and a truncated page says so."""
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 
 from sales.backoffice import sale_search
 from sales.backoffice.sale_search import Plan, find_page
@@ -70,6 +70,13 @@ def test_a_scan_estimates_the_number_of_matches(scan_first):
     assert page.count == 1_000_000
 
 
+def test_a_brand_named_like_a_step_of_a_plan_does_not_hide_the_index():
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+    query = sale_search._sql(Sale.objects.filter(brand="Seq Scan"))
+    assert sale_search._plan(query).has_index
+
+
 def test_fetch_and_sort_finds_what_a_scan_does_not_reach(scan_first, monkeypatch):
     monkeypatch.setattr(sale_search, "SCAN_LIMIT", 4)
     page = find_page(Sale.objects.filter(brand="b"), ALL, size=5)
@@ -115,3 +122,8 @@ def test_a_query_is_stopped_after_its_timeout():
     with pytest.raises(StatementTimedOut), statement_timeout(0.05), connection.cursor() as cursor:
         cursor.execute("SELECT pg_sleep(5)")
     assert Sale.objects.count() == 10  # the connection still works
+
+
+def test_a_query_that_somebody_cancels_has_not_reached_its_timeout():
+    with pytest.raises(OperationalError), statement_timeout(60), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_cancel_backend(pg_backend_pid()), pg_sleep(1)")

@@ -123,7 +123,7 @@ def test_a_page_says_when_adding_up_timed_out(admin_client, monkeypatch):
     monkeypatch.setattr(trader_pages, "history", fail)
     record_sales([sale_event(ID_BUYER="b")])
     response = get(admin_client, "buyer", "b", "?figures=1")
-    assert "Adding up 1 sales was stopped after 5 seconds" in response.content.decode()
+    assert "Adding up 1 sale was stopped after 5 seconds" in response.content.decode()
     assert len(response.context["trader"].newest) == 1
 
 

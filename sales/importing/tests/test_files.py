@@ -79,7 +79,7 @@ def test_csv_cells_are_text_and_an_empty_cell_is_null_where_the_field_may_be(wri
 
 def test_a_quoted_cell_may_hold_delimiters_quotes_and_line_breaks_and_a_row_has_the_number_of_its_first_line(write):
     brand = 'a,"b"\nc'
-    text = f"{HEADER}\n" + ROW.replace("Dsquared2", '"a,""b""\nc"') + f"\n\n{ROW}"
+    text = f"{HEADER}\n" + ROW.replace("Dsquared2", '"a,""b""\nc"') + f"\n\n{ROW}\n"
 
     [batch] = batches_of(write(text))
 
@@ -119,7 +119,7 @@ def test_the_delimiter_can_be_chosen(write):
     ],
 )
 def test_a_header_with_invalid_columns_is_refused(write, header, mappings, text):
-    assert text in failure(write(header), *mappings)
+    assert text in failure(write(f"{header}\n"), *mappings)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_an_invalid_mapping_is_refused(mapping, text):
     ],
 )
 def test_an_unreadable_row_is_an_invalid_event_with_the_text_that_was_sent(write, row, reason):
-    [batch] = batches_of(write(b"\n".join([HEADER.encode(), row, ROW.encode()])))
+    [batch] = batches_of(write(b"\n".join([HEADER.encode(), row, ROW.encode(), b""])))
 
     bad, good = batch.content.values
     assert good == EVENT
@@ -160,7 +160,7 @@ def test_an_unclosed_quote_makes_only_one_row_unreadable_and_loses_no_text(write
     rows = [ROW] * 5000
     rows[10] = ROW.replace("Dsquared2", '"Dsquared2')
 
-    batches = batches_of(write("\n".join([HEADER, *rows])))
+    batches = batches_of(write("\n".join([HEADER, *rows, ""])))
 
     unreadable = [value for batch in batches for value in batch.content.values if isinstance(value, NotJSON)]
     texts = [text for batch in batches for text in batch.content.texts()]
@@ -218,7 +218,7 @@ def test_a_batch_ends_at_a_number_of_lines_or_bytes_and_has_a_checkpoint_there(w
 
 
 def test_a_gzip_file_is_decompressed_whatever_its_name(write):
-    packed = gzip.compress(f"{HEADER}\n".encode()) + gzip.compress(ROW.encode())
+    packed = gzip.compress(f"{HEADER}\n".encode()) + gzip.compress(f"{ROW}\n".encode())
     assert values_of(write(packed, "a.csv.gz")) == values_of(write(packed, "a.csv")) == [EVENT]
 
 
@@ -247,7 +247,7 @@ def test_a_missing_file_and_a_folder_cannot_be_read(tmp_path, name):
 
 @pytest.mark.parametrize("compress", [bytes, gzip.compress])
 def test_standard_input_resumes_at_a_checkpoint_although_it_cannot_be_rewound(write, monkeypatch, compress):
-    text = "\n".join([HEADER, *[ROW] * 50_000]).encode()
+    text = "\n".join([HEADER, *[ROW] * 50_000, ""]).encode()
     monkeypatch.setattr(sources, "BATCH_SIZE", 1000)
     first, *rest = batches_of(write(text))
     unknown = Checkpoint(len(text) - 5, 0, b"of another file")
@@ -258,7 +258,7 @@ def test_standard_input_resumes_at_a_checkpoint_although_it_cannot_be_rewound(wr
 
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(Pipe(compress(text)), encoding="ascii"))
     with open_file("-", "csv", ColumnMapping(), ",") as opened:
-        assert opened.identity() == f"{HEADER}\n{ROW}\n".encode()
+        assert len(opened.prefixes()) == 7  # 1, 2, 4, ... 64 rows
         assert opened.latest_checkpoint([unknown, first.end]) == first.end
         assert [batch.end for batch in opened.batches(first.end)] == [batch.end for batch in rest]
 
@@ -274,8 +274,8 @@ def test_a_named_pipe_is_read_like_standard_input(tmp_path):
 
 def test_the_last_checkpoint_that_fits_the_content_is_found(write, monkeypatch):
     monkeypatch.setattr(sources, "BATCH_SIZE", 10)
-    path = write("\n".join([HEADER, *[ROW] * 35]))
-    other = write("\n".join([HEADER, *[ROW] * 15, *[ROW.replace("e1", "e2")] * 20]), "other.csv")
+    path = write("\n".join([HEADER, *[ROW] * 35, ""]))
+    other = write("\n".join([HEADER, *[ROW] * 15, *[ROW.replace("e1", "e2")] * 20, ""]), "other.csv")
     checkpoints = [batch.end for batch in batches_of(path)]
 
     with open_file(path, "csv", ColumnMapping(), ",") as opened:
@@ -286,9 +286,31 @@ def test_the_last_checkpoint_that_fits_the_content_is_found(write, monkeypatch):
 
 
 def test_a_file_is_refused_when_its_last_imported_line_was_incomplete_and_has_grown(write):
-    [batch] = batches_of(write(f"{HEADER}\n{ROW}"))
-    assert "while that line was incomplete" in failure(write(f"{HEADER}\n{ROW}23\n"), start=batch.end)
-    assert values_of(write(f"{HEADER}\n{ROW}\n{ROW}\n"), start=batch.end) == [EVENT]
+    first = '{"a": 1}'
+    [batch] = batches_of(write(first, "a.ndjson"))
+
+    text = failure(write(first + ' {"a": 2}\n', "a.ndjson"), start=batch.end)
+
+    assert "imported up to line 1 while that line was incomplete: the first 8 bytes are stored" in text
+    assert "import the lines after it as another file" in text
+
+
+def test_a_line_break_that_is_added_to_the_last_imported_line_is_not_a_line(write):
+    [first] = batches_of(write("{}", "a.ndjson"))
+
+    [second] = batches_of(write("{}\r\n{}\n{}", "a.ndjson"), start=first.end)
+
+    assert (second.content.lines, second.end.lines, second.end.size) == ([2, 3], 3, 9)
+    assert second.end == batches_of(write("{}\r\n{}\n{}", "b.ndjson"))[0].end
+    assert batches_of(write("{}\n", "a.ndjson"), start=first.end) == []
+
+
+@pytest.mark.parametrize("last", [ROW, ROW[:-5], '1,"2', "1", ""])
+def test_a_csv_file_without_a_line_break_at_its_end_is_refused_because_it_may_be_cut_off(write, last):
+    text = f"{HEADER}\n{ROW}\n"
+    lines = f"{text}{last}" if last else HEADER
+
+    assert f"has no line break at the end of line {3 if last else 1}, its last" in failure(write(lines))
 
 
 # Parquet

@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import sys
+from contextlib import contextmanager
 
 import pyarrow as pa
 import pytest
@@ -17,7 +18,9 @@ from sales.management.commands.import_sales import Command
 from sales.models import EventId, FileImport, RejectedEvent, Sale
 from sales.tests.helpers import sale_event
 from sales.totals import feedback, feedback_verification
+from sales.totals.tests.threads import in_another_thread
 from salesengine.operations import progress
+from salesengine.tests.servers import waiting_at_most
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("small_batches")]
 
@@ -176,6 +179,26 @@ def test_a_dry_run_counts_what_the_import_counts_even_across_batches_and_stores_
         assert "10 accepted, 1 duplicate, 1 rejected" in capsys.readouterr().err
         stored = [model.objects.count() for model in (Sale, EventId, RejectedEvent, FileImport)]
         assert stored == ([0] * 4 if dry_run else [10, 10, 1, 1])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_client_can_send_an_event_while_a_dry_run_checks_it(path, monkeypatch):
+    path.write_text(ndjson([event | {"EVENT_ID": event["ID_ORDER"]} for event in events(0, 10)]))
+    accepted = []
+
+    def send():
+        with waiting_at_most("1s"):
+            return record_sales([sale_event(ID_ORDER="0", EVENT_ID="0")], "shop").accepted
+
+    @contextmanager
+    def sending_after_each_chunk(*arguments):
+        yield lambda amount: accepted.append(in_another_thread(send))
+
+    monkeypatch.setattr("sales.management.commands.import_sales.progress", sending_after_each_chunk)
+
+    import_sales(path, "--dry-run", "--sender", "shop")
+
+    assert accepted == [1, 0, 0]
 
 
 def test_a_dry_run_stops_at_an_invalid_event_too(path):

@@ -1,13 +1,18 @@
 """A file is imported once, and an import that failed continues at its last checkpoint."""
 
 import gzip
+from contextlib import contextmanager
+from threading import Event
 
 import pytest
-from django.db import connection
 
 from sales.importing import importer
+from sales.importing.columns import ColumnMapping
+from sales.importing.formats import open_file
 from sales.importing.tests.imports import csv_text, events, failing, import_sales, ndjson, orders, stored_orders
+from sales.ingest.service import IngestOptions
 from sales.models import FileImport, Sale
+from sales.totals.tests.threads import together
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("small_batches")]
 
@@ -19,7 +24,7 @@ def test_a_file_that_was_imported_under_another_name_is_not_imported_again(path,
     path.rename(path.with_name("other.jsonl"))
     import_sales(path.with_name("other.jsonl"))
 
-    assert "other.jsonl: nothing to do, all 10 lines were imported earlier\n" in capsys.readouterr().err
+    assert "other.jsonl: nothing to do, 10 lines imported earlier\n" in capsys.readouterr().err
     assert Sale.objects.count() == 10
 
 
@@ -116,30 +121,65 @@ def test_a_batch_is_stored_together_with_its_checkpoint(path, monkeypatch):
     assert FileImport.objects.get().accepted == 10
 
 
+@pytest.mark.parametrize("on_error", ["stop", "skip"])
+def test_a_csv_file_that_was_cut_off_is_continued_with_the_whole_file(tmp_path, on_error):
+    file, whole = tmp_path / "a.csv", csv_text(events(0, 6, REVENUE="685892.99"))
+    file.write_text(whole[:-4])
+
+    with failing(1, "has no line break at the end of line 7, its last", "add a line break to its end."):
+        import_sales(file, "--on-error", on_error)
+    file.write_text(whole)
+    import_sales(file, "--on-error", on_error)
+
+    assert stored_orders() == orders(range(6))
+    assert {str(sale.revenue) for sale in Sale.objects.all()} == {"685892.99"}
+
+
+@contextmanager
+def importing_elsewhere(path, sender="files"):
+    """Hold the lock of an import of this file in another thread."""
+    locked, ended = Event(), Event()
+
+    def import_slowly():
+        options = importer.ImportOptions(sender, "", IngestOptions())
+        with open_file(str(path), "ndjson", ColumnMapping(), ",") as file, importer._exclusive_lock(file, options):
+            locked.set()
+            assert ended.wait(30)
+
+    with together((import_slowly,)):
+        assert locked.wait(10)
+        try:
+            yield
+        finally:
+            ended.set()
+
+
 @pytest.mark.django_db(transaction=True)
-def test_a_file_that_another_process_is_importing_is_refused(path, monkeypatch):
+@pytest.mark.parametrize("lines", [(10, 10), (1, 2), (10, 1), (2, 100)])
+def test_a_file_that_another_process_is_importing_is_refused_even_if_it_has_grown(path, tmp_path, monkeypatch, lines):
     monkeypatch.setattr(importer, "LOCK_TIMEOUT", 0.3)
-    path.write_text(ndjson(events(0, 10)))
-    other = connection.copy()
-    other.inc_thread_sharing()
-    call_lock_function, locked = importer._call_lock_function, []
+    elsewhere = tmp_path / "elsewhere.ndjson"
+    elsewhere.write_text(ndjson(events(0, lines[0])))
+    path.write_text(ndjson(events(0, lines[1])))
 
-    def lock_elsewhere_first(statement, parameters):
-        if not locked:
-            with other.cursor() as cursor:
-                cursor.execute(statement, parameters)
-            locked.append(parameters)
-        return call_lock_function(statement, parameters)
-
-    monkeypatch.setattr(importer, "_call_lock_function", lock_elsewhere_first)
-    try:
+    with importing_elsewhere(elsewhere):
         with failing(1, "is already being imported by another process"):
             import_sales(path)
-    finally:
-        with other.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_unlock_all()")
-        other.close()
-    assert not Sale.objects.exists()
+        assert not Sale.objects.exists()
+        import_sales(path, "--sender", "shop")
 
     import_sales(path)
-    assert Sale.objects.count() == 10
+    assert Sale.objects.count() == 2 * lines[1]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_files_that_begin_with_the_same_lines_are_imported_at_the_same_time(path, tmp_path, monkeypatch):
+    monkeypatch.setattr(importer, "LOCK_TIMEOUT", 0.3)
+    elsewhere = tmp_path / "elsewhere.ndjson"
+    elsewhere.write_text(ndjson(events(0, 10)))
+    path.write_text(ndjson(events(0, 3), events(20, 30)))
+
+    with importing_elsewhere(elsewhere):
+        import_sales(path)
+
+    assert Sale.objects.count() == 13

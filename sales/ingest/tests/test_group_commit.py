@@ -2,7 +2,7 @@
 
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
 import pytest
 from django.db import DataError, OperationalError, connection, connections, transaction
@@ -12,6 +12,7 @@ from sales.ingest import service
 from sales.ingest.group_commit import GroupCommit
 from sales.models import Sale
 from sales.tests.helpers import sale_event
+from salesengine.http.errors import DatabaseUnavailable, OutcomeUnknown
 from salesengine.tests.clients import post
 
 
@@ -52,14 +53,16 @@ def submit_all(group_commit, items):
 def test_each_caller_gets_its_own_result_from_a_few_writes():
     write = Writer()
 
-    assert submit_all(GroupCommit(write, max_group_size=100), range(30)) == [item * 10 for item in range(30)]
+    assert submit_all(GroupCommit(write, max_group_size=100, max_wait=30), range(30)) == [
+        item * 10 for item in range(30)
+    ]
     assert sorted(item for group in write.groups for item in group) == list(range(30))
     assert len(write.groups) <= 6
 
 
 def test_a_caller_alone_does_not_wait_for_others():
     write = Writer()
-    group_commit = GroupCommit(write, max_group_size=100)
+    group_commit = GroupCommit(write, max_group_size=100, max_wait=30)
 
     assert [group_commit.submit(item) for item in (1, 2)] == [10, 20]
     assert write.groups == [[1], [2]]
@@ -68,14 +71,14 @@ def test_a_caller_alone_does_not_wait_for_others():
 def test_a_group_has_a_maximum_size():
     write = Writer()
 
-    assert submit_all(GroupCommit(write, max_group_size=4), range(30)) == [item * 10 for item in range(30)]
+    assert submit_all(GroupCommit(write, max_group_size=4, max_wait=30), range(30)) == [item * 10 for item in range(30)]
     assert max(map(len, write.groups)) == 4
 
 
 def test_an_item_that_the_database_refuses_does_not_fail_the_others():
     write = Writer(error_for=lambda items: DataError("bad") if 13 in items else None)
 
-    results = submit_all(GroupCommit(write, max_group_size=100), range(30))
+    results = submit_all(GroupCommit(write, max_group_size=100, max_wait=30), range(30))
 
     assert isinstance(results.pop(13), DataError)
     assert results == [item * 10 for item in range(30) if item != 13]
@@ -84,7 +87,7 @@ def test_an_item_that_the_database_refuses_does_not_fail_the_others():
 def test_an_item_that_may_be_stored_is_never_written_again():
     write = Writer(error_for=lambda items: OperationalError("the connection was lost"))
 
-    results = submit_all(GroupCommit(write, max_group_size=100), range(30))
+    results = submit_all(GroupCommit(write, max_group_size=100, max_wait=30), range(30))
 
     assert all(isinstance(result, OperationalError) for result in results)
     assert sorted(item for group in write.groups for item in group) == list(range(30))
@@ -92,11 +95,58 @@ def test_an_item_that_may_be_stored_is_never_written_again():
 
 def test_writes_continue_after_a_failure():
     write = Writer(error_for=lambda items: OperationalError("unavailable") if 1 in items else None)
-    group_commit = GroupCommit(write, max_group_size=100)
+    group_commit = GroupCommit(write, max_group_size=100, max_wait=30)
 
     with pytest.raises(OperationalError):
         group_commit.submit(1)
     assert group_commit.submit(2) == 20
+
+
+class StuckWriter(Writer):
+    """A write that does not return before `proceed` is released once for each group."""
+
+    def __init__(self):
+        super().__init__()
+        self.started, self.proceed = threading.Semaphore(0), threading.Semaphore(0)
+
+    def __call__(self, items):
+        self.started.release()
+        assert self.proceed.acquire(timeout=10)
+        return super().__call__(items)
+
+
+def test_a_caller_whose_write_has_not_begun_gives_up_and_its_item_is_not_written():
+    write = StuckWriter()
+    group_commit = GroupCommit(write, max_group_size=100, max_wait=0.05)
+
+    with ThreadPoolExecutor(1) as pool:
+        stuck = pool.submit(group_commit.submit, 1)
+        write.started.acquire()
+        with pytest.raises(DatabaseUnavailable, match="Nothing of this request was stored"):
+            group_commit.submit(2)
+        write.proceed.release(2)
+        assert stuck.result() == 10
+        assert group_commit.submit(3) == 30
+
+    assert write.groups == [[1], [3]]
+
+
+def test_a_caller_whose_item_is_being_written_gives_up_without_knowing_the_outcome():
+    write = StuckWriter()
+    group_commit = GroupCommit(write, max_group_size=100, max_wait=0.5)
+
+    with ThreadPoolExecutor(3) as pool:
+        pool.submit(group_commit.submit, 1)
+        write.started.acquire()
+        callers = [pool.submit(group_commit.submit, number) for number in (2, 3)]
+        while len(group_commit._queue) < 2:
+            time.sleep(0.001)
+        write.proceed.release()  # one of them now leads, and writes both
+        [follower] = wait(callers, return_when=FIRST_COMPLETED).done
+        assert isinstance(follower.exception(), OutcomeUnknown)
+        write.proceed.release()
+
+    assert sorted(write.groups[1]) == [2, 3]
 
 
 @pytest.mark.django_db(transaction=True, databases=["default", "singles"])

@@ -12,10 +12,12 @@ from sales.importing.event_file import EventFile
 from sales.importing.formats import FORMATS, detect_format, open_file
 from sales.importing.importer import ImportOptions, ImportSummary, import_file
 from sales.importing.sources import STDIN, ImportFileError
-from sales.ingest.service import IngestOptions, dry_run_transaction
+from sales.ingest.dry_run import remembering
+from sales.ingest.service import IngestOptions
 from salesengine.exact_json import encode_json
 from salesengine.http.errors import InvalidInput, TooManyRejected
 from salesengine.operations.progress import progress
+from salesengine.plurals import counted
 
 HELP = """\
 examples:
@@ -26,8 +28,8 @@ examples:
 
 columns:
   Columns are named after the fields of POST /ingest, in upper or lower case. --map renames a column, or drops it when
-  no field is named. In CSV, an empty cell means that BRAND, CATEGORY or EVENT_ID is missing. In Parquet, ids may be
-  integers.
+  no field is named. In CSV, an empty cell means that BRAND, CATEGORY or EVENT_ID is missing, and the last line must
+  have a line break: without one, the file may be cut off. In Parquet, ids may be integers.
 
 importing again:
   A file is imported once, even under another name. Run the command again after a failure, and it continues at the last
@@ -97,7 +99,8 @@ class Command(BaseCommand):
         try:
             with ExitStack() as stack:
                 opened = [_open(stack, file) for file in files_to_import]
-                stack.enter_context(dry_run_transaction(dry_run))
+                if dry_run:
+                    stack.enter_context(remembering())
                 for file, import_options in opened:
                     self._import(file, import_options, summaries)
         except CommandError as error:
@@ -141,7 +144,8 @@ def _parse_arguments(
         raise CommandError("--delimiter must be one character, or tab.", returncode=2)
     if files.count(STDIN) > 1:
         raise CommandError("Standard input can be imported only once.", returncode=2)
-    ingest_options = IngestOptions(skip=options["on_error"] == "skip", dry_run=options["dry_run"])
+    dry_run = options["dry_run"]
+    ingest_options = IngestOptions(skip=options["on_error"] == "skip", dry_run=dry_run, remember=dry_run)
     files_to_import = []
     for file in files:
         file_format = options["format"] or detect_format(file)
@@ -178,7 +182,7 @@ def _translate_errors(file: str, on_failure: str, unit: str = "line") -> Iterato
 
 def _list_errors(invalid: InvalidInput, unit: str) -> str:
     count = invalid.error_count
-    lines = [f"{count:,} error{'' if count == 1 else 's'}:"]
+    lines = [f"{counted(count, 'error')}:"]
     for error in invalid.errors[:MAX_PRINTED_ERRORS]:
         field = str(error["pointer"]).removeprefix("/")
         lines.append(f"  {unit} {error['line']}: {field} {error['detail']}".replace(":  ", ": "))

@@ -12,6 +12,7 @@ from sales.ingest.writer import record_sales
 from sales.models import Sale
 from sales.totals import country_folding, feedback_folding
 from salesengine.operations.progress import progress
+from salesengine.plurals import counted
 
 BATCH = 5_000
 
@@ -42,7 +43,9 @@ class Command(BaseCommand):
             store_countries(demo.countries())
             _load_sales(sales, seed)
         seconds = time.monotonic() - start
-        self.stderr.write(f"Loaded {sales:,} demo sales in {seconds:,.1f} s: {sales / seconds:,.0f} sales/s.", str)
+        self.stderr.write(
+            f"Loaded {counted(sales, 'demo sale')} in {seconds:,.1f} s: {sales / seconds:,.0f} sales/s.", str
+        )
 
 
 def _load_sales(sales: int, seed: int) -> None:

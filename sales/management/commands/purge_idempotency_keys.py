@@ -7,7 +7,7 @@ from salesengine.operations.purging import PurgeCommand
 
 class Command(PurgeCommand):
     help = "Delete Idempotency-Keys that are at least 24 hours old, and the responses stored with them."
-    model, timestamp, label = IdempotencyKey, "created_at", "Idempotency-Keys"
+    model, timestamp, label = IdempotencyKey, "created_at", "Idempotency-Key"
     example_age = "7d"
     default_age = "24h"
     note = "A request that repeats a deleted key counts as a new request."

@@ -4,6 +4,6 @@ from salesengine.operations.purging import PurgeCommand
 
 class Command(PurgeCommand):
     help = "Delete old rejected events, replayed or not."
-    model, timestamp, label = RejectedEvent, "received_at", "rejected events"
+    model, timestamp, label = RejectedEvent, "received_at", "rejected event"
     example_age = "90d"
     note = "Replayed events are deleted as well as waiting ones. The sales of replayed events stay."

@@ -7,6 +7,7 @@ from sales.models import Total
 from sales.totals import country_verification, feedback, feedback_verification
 from salesengine.accounts.audit_log import record_command
 from salesengine.operations.progress import progress
+from salesengine.plurals import counted
 
 
 class Command(BaseCommand):
@@ -32,5 +33,6 @@ class Command(BaseCommand):
         for difference in differences:
             self.stdout.write(str(difference))
         if number := len(differences):
-            raise CommandError(f"{number} figures differ from the sales. Run verify_feedback --repair to rebuild them.")
-        self.stderr.write(f"Feedback agrees with all {feedback.watermark().sales:,} sales.")
+            differ = f"{counted(number, 'figure')} {'differs' if number == 1 else 'differ'} from the sales"
+            raise CommandError(f"{differ}. Run verify_feedback --repair to rebuild the totals.")
+        self.stderr.write(f"Feedback agrees with all {counted(feedback.watermark().sales, 'sale')}.")

@@ -86,10 +86,10 @@ def test_a_sale_stored_during_a_repair_is_counted_once(monkeypatch):
 def test_the_command_prints_wrong_totals_and_repairs_them(capsys):
     CountryDailyTotal.objects.filter(id_seller_country="1").update(revenue=2)
 
-    with pytest.raises(CommandError, match="1 figures differ"):
+    with pytest.raises(CommandError, match="1 figure differs from"):
         call_command("verify_feedback")
     assert capsys.readouterr().out == (
-        "country 1 to 2, 2021-01-07: stored 1 sales with revenue 2, expected 1 with 1.5\n"
+        "country 1 to 2, 2021-01-07: stored 1 sale with revenue 2, expected 1 with 1.5\n"
     )
     CountryTotal.objects.filter(id_country="4").update(bought_count=3)
     with pytest.raises(CommandError, match="2 figures differ"):

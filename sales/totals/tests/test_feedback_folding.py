@@ -11,6 +11,7 @@ from sales.models import DailyTotal, JournalEntry, Sale, Total
 from sales.tests.helpers import refusing, sale_event
 from sales.totals import feedback_folding, feedback_verification
 from sales.totals.feedback import FeedbackQuery, top_categories
+from sales.totals.isolation import FOLD_LOCK, session_lock
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "singles"])
 only_tests_fold = pytest.mark.django_db(transaction=False)  # without a commit, writers do not fold
@@ -83,16 +84,28 @@ def test_a_batch_of_many_days_is_folded_at_once(monkeypatch):
 
 
 def test_a_fold_that_fails_does_not_fail_the_sale(monkeypatch, api, event, caplog):
-    def fail(entry_ids):
-        raise DatabaseError("cannot fold")
+    monkeypatch.setattr(feedback_folding, "FOLD_INTERVAL", 1)
 
-    monkeypatch.setattr(feedback_folding, "fold_if_due", fail)
-
-    response = api.post("/ingest", event, format="json")
+    with refusing("feedback_daily_total", "false"):
+        response = api.post("/ingest", event, format="json")
 
     assert response.status_code == 201
-    assert "cannot fold" in caplog.text
+    assert "feedback_daily_total" in caplog.text
     assert top_categories(FeedbackQuery())[0].sales_count == 1
+
+
+def test_a_long_journal_that_cannot_be_folded_is_logged(monkeypatch, caplog):
+    monkeypatch.setattr(feedback_folding, "FOLD_INTERVAL", 2)
+    monkeypatch.setattr(feedback_folding, "LONG_BACKLOG", 4)
+
+    with session_lock(FOLD_LOCK):
+        for _ in range(3):
+            record_sales([sale_event()])
+        assert caplog.text == ""
+        for _ in range(3):
+            record_sales([sale_event()])
+
+    assert "Folds are held back: feedback slows down, because" in caplog.text
 
 
 @pytest.mark.parametrize("number", [2, COPY_THRESHOLD + 1])

@@ -8,7 +8,7 @@ import pytest
 from sales.ingest.writer import record_sales
 from sales.models import Category, DailyTotal, JournalEntry, Total
 from sales.tests.helpers import sale_event
-from sales.totals import feedback_folding, feedback_verification
+from sales.totals import feedback, feedback_folding, feedback_verification
 from sales.totals.feedback import FeedbackQuery, top_categories
 from sales.totals.tests.threads import in_another_thread
 
@@ -76,7 +76,18 @@ def test_a_repair_corrects_every_figure():
     feedback_verification.repair()
 
     assert feedback_verification.verify() == []
-    assert not JournalEntry.objects.exists()
+
+
+def test_a_repair_removes_totals_without_sales_and_corrects_the_time_of_the_newest_sale():
+    before = feedback.watermark()
+    DailyTotal.objects.create(category="x", day=datetime.date(2020, 1, 1), sales_count=1, revenue=1)
+    Total.objects.create(category="x", sales_count=1, revenue=1, received_at="2121-01-01T00:00Z")
+
+    feedback_verification.repair()
+
+    assert not DailyTotal.objects.filter(category="x").exists()
+    assert not Total.objects.filter(category="x").exists()
+    assert feedback.watermark() == before
 
 
 def test_a_sale_stored_during_a_repair_is_counted_once():
@@ -90,9 +101,13 @@ def test_a_sale_stored_during_a_repair_is_counted_once():
     assert top_categories(FeedbackQuery("bags"))[0].sales_count == 11
 
 
-def test_no_fold_runs_during_a_repair():
+def test_folds_run_during_a_repair():
+    Total.objects.all().delete()
+    DailyTotal.objects.update(revenue=1)
+
     folded = []
 
     feedback_verification.repair(advance=lambda sales: folded.append(in_another_thread(feedback_folding.fold)))
 
-    assert folded == [0]
+    assert folded == [1]
+    assert feedback_verification.verify() == []

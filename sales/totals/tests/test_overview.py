@@ -16,6 +16,7 @@ from sales.totals import country_folding, feedback, feedback_folding
 from sales.totals.country_totals import top_countries
 from sales.totals.feedback import FeedbackQuery
 from sales.totals.overview import CategorySales, Period, PeriodFigures, category_sales, change_in_percent, latest_sales
+from sales.totals.periods import midnight
 
 pytestmark = pytest.mark.django_db
 DAY = datetime.date(2021, 6, 30)
@@ -75,7 +76,7 @@ def test_without_sales_all_figures_are_empty():
     figures = category_sales(MONTH)
 
     assert figures == CategorySales({}, {}, None)
-    assert (figures.total(MONTH), figures.categories(MONTH), figures.top()) == ((0, 0), [], [])
+    assert (figures.total(MONTH), figures.categories(MONTH), figures.top(MONTH)) == ((0, 0), [], [])
 
 
 def test_categories_are_those_with_sales_in_the_period_and_none_is_last():
@@ -89,8 +90,12 @@ def test_categories_are_those_with_sales_in_the_period_and_none_is_last():
 def test_the_top_three_are_the_same_as_in_feedback():
     numbers = {"bags": 2, "shoes": 4, "boys": 1, "girls": 4, None: 9}
     record_sales([sold("2021-06-30", category) for category, number in numbers.items() for _ in range(number)])
+    record_sales([sold("2021-06-29", "girls")] * 9 + [sold("2021-06-01", "shoes")])
 
-    assert category_sales(MONTH).top() == feedback.top_categories(FeedbackQuery())
+    figures = category_sales(MONTH)
+    for period in (MONTH, Period.ending(DAY, 1)):
+        query = FeedbackQuery(start=midnight(period.first), stop=midnight(period.last + datetime.timedelta(1)))
+        assert figures.top(period) == feedback.top_categories(query)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +176,8 @@ def test_the_figures_of_demo_sales_agree_with_the_sum_of_the_events(until):
         pairs[event["ID_SELLER_COUNTRY"], event["ID_BUYER_COUNTRY"]] += event["REVENUE"]
     assert {(row.seller, row.buyer): row.revenue for row in top.pairs}.items() <= pairs.items()
     assert [row.revenue for row in top.pairs] == sorted(pairs.values(), reverse=True)[:5]
-    assert feedback.top_categories(FeedbackQuery()) == figures.top()
+    query = FeedbackQuery(start=midnight(until - datetime.timedelta(29)), stop=midnight(until + datetime.timedelta(1)))
+    assert feedback.top_categories(query) == figures.top(Period.ending(until, 30))
 
 
 def test_one_statement_without_an_aggregate_reads_the_figures():

@@ -29,7 +29,7 @@ def test_correct_figures_are_reported_on_stderr_only(capsys):
 def test_each_wrong_figure_is_printed_and_the_exit_code_is_1(capsys):
     Total.objects.create(category="bags", sales_count=3, revenue="0.5", received_at=timezone.now())
 
-    with pytest.raises(CommandError, match="1 figures differ") as failure:
+    with pytest.raises(CommandError, match="1 figure differs from") as failure:
         call_command("verify_feedback")
 
     assert failure.value.returncode == 1

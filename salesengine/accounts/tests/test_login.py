@@ -16,7 +16,7 @@ from django.utils import timezone
 from sales.ingest.schema import EXAMPLE
 from salesengine.accounts.api_keys import create_key
 from salesengine.http.client_address import client_address
-from salesengine.tests.clients import LOG_IN, PASSWORD, is_in, log_in, staff_client, text_of
+from salesengine.tests.clients import LOG_IN, PASSWORD, enrol, is_in, log_in, staff_client, text_of
 
 pytestmark = pytest.mark.django_db
 ELSEWHERE = {"REMOTE_ADDR": "203.0.113.9"}
@@ -122,11 +122,31 @@ class TestLockouts:
         assert api.get("/feedback", headers={"Authorization": f"Api-Key {key}"}).status_code == 200
 
     def test_passwords_and_codes_of_failed_logins_are_not_stored(self, client, jo):
-        log_in(client, password="almost-my-secret", otp_token="123456")
+        enrol(jo)
+        log_in(client, password="almost-my-secret")
+        log_in(client, code="123456")
 
-        attempt = AccessAttempt.objects.get()
-        assert "almost-my-secret" not in attempt.post_data
-        assert "123456" not in attempt.post_data
+        rows = f"{AccessAttempt.objects.values().get()} {list(AccessFailureLog.objects.values())}"
+        assert AccessFailureLog.objects.count() == 2
+        assert "almost-my-secret" not in rows
+        assert PASSWORD not in rows
+        assert "123456" not in rows
+
+    @pytest.mark.parametrize(
+        ("url", "data"),
+        [
+            ("/admin/password_change/", {"old_password": "wrong"}),
+            ("/admin/second-factor/", {"start": "1", "password": "wrong"}),
+        ],
+    )
+    def test_wrong_passwords_on_other_pages_are_counted_and_logged_too(self, client, url, data):
+        inside = staff_client()
+        for _ in range(4):
+            assert inside.post(url, data).status_code == 200
+
+        assert inside.post(url, data).status_code == 429
+        assert AccessFailureLog.objects.filter(username="jo", path_info=url).count() == 5
+        assert log_in(client).status_code == 429
 
 
 class TestAddresses:

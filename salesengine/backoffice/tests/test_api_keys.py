@@ -51,6 +51,35 @@ def test_a_new_key_is_shown_once_and_is_valid(admin_client):
     assert key not in text_of(admin_client.get(page_of(key)))
 
 
+def test_a_new_key_is_in_no_cookie_and_in_no_cache(admin_client):
+    response = admin_client.post(ADD, SHOP)
+
+    key = re.search(r"<code[^>]*>(\S+)</code>", text_of(response))[1]
+    assert (response.status_code, "no-store" in response["Cache-Control"]) == (200, True)
+    assert key.partition(".")[2] not in response.cookies.output()
+
+
+@pytest.mark.parametrize("scope", ["ingest", "read", "reports"])
+def test_staff_cannot_give_a_key_more_than_they_may_do(scope):
+    client = staff_client("salesengine.add_apikey", "salesengine.change_apikey", "analytics.view_report")
+    key = create_key("shop", ["read"])
+
+    refused = client.post(ADD, SHOP | {"scopes": [scope]})
+    client.post(page_of(key), {"scopes": ["read", scope], "expiry_date_0": "2999-12-31", "expiry_date_1": "0:00"})
+
+    assert "more than you may do yourself" in errors(refused)[0]
+    assert set(row(key).scopes) == {"read"}
+    assert (row(key).expiry_date is None) is (scope != "read")  # a key keeps the scopes that it has
+
+
+def test_staff_can_give_a_key_what_they_may_do():
+    client = staff_client(group="Operator")
+
+    client.post(ADD, SHOP | {"scopes": ["ingest", "read", "reports"]})
+
+    assert APIKey.objects.get().scopes == ["ingest", "read", "reports"]
+
+
 def test_markup_in_a_name_is_escaped(admin_client):
     page = text_of(admin_client.post(ADD, SHOP | {"name": "<b>shop</b>"}, follow=True))
 

@@ -1,6 +1,7 @@
 """The private PostgreSQL: processes share it, the last one stops it, and it survives crashes."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -76,7 +77,8 @@ def exit_user(user):
 def servers(local_dir):
     """Return the process ids of the servers on this data, without their children, whose command lines differ."""
     data_dir = str(local_dir / "postgres")
-    return [process.pid for process in psutil.process_iter(["cmdline"]) if data_dir in (process.info["cmdline"] or [])]
+    running = psutil.process_iter(["cmdline", "cwd"])
+    return [process.pid for process in running if process.info["cwd"] == data_dir and "-D" in process.info["cmdline"]]
 
 
 def test_processes_share_one_server_and_the_last_one_stops_it(local_dir, use):
@@ -176,6 +178,42 @@ def test_the_server_starts_although_pid_and_socket_files_name_another_process(lo
         other.wait()
 
     assert len(servers(local_dir)) == 1
+
+
+def test_the_server_starts_although_its_pid_file_is_empty(local_dir, use):
+    exit_user(use())
+    (local_dir / "postgres" / "postmaster.pid").touch()
+
+    use()
+
+    assert len(servers(local_dir)) == 1
+
+
+def test_the_folder_may_have_quotes_and_other_characters_that_a_shell_reads(local_dir):
+    odd = local_dir / 'it\'s a "co$t", or `a tick`; \\ and $(more)'
+
+    results = [run_user(odd) for _ in range(2)]
+
+    assert [(result.returncode, result.stdout) for result in results] == [(0, "started\n")] * 2, results[0].stderr
+    assert servers(odd) == []
+
+
+def test_a_project_in_such_a_folder_gets_a_message(local_dir, monkeypatch):
+    monkeypatch.setattr(embedded, "BINARIES", Path("/srv/co$t/bin"))
+
+    with pytest.raises(embedded.EmbeddedServerError, match="Move the project"):
+        embedded.start(local_dir)
+
+
+def test_the_log_is_overwritten_after_a_week_and_after_a_restart(local_dir, use):
+    for _ in range(2):
+        exit_user(use())
+
+    files = list((local_dir / "postgres" / "log").iterdir())
+    with (local_dir / "postgres.log").open() as start_log:
+        assert len(start_log.readlines()) < 5
+    assert re.fullmatch(r"postgres-[A-Z][a-z]{2}\.log", files[0].name)
+    assert "log_truncate_on_rotation=on" in (local_dir / "postgres" / "postmaster.opts").read_text()
 
 
 def test_a_partly_created_database_is_created_again(local_dir, use):

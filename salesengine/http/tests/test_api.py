@@ -26,13 +26,6 @@ def test_an_unknown_url_gets_a_problem(api):
     }
 
 
-def test_an_error_in_the_back_office_gets_a_page(admin_client):
-    response = admin_client.get("/admin/nowhere/")
-
-    assert response.status_code == 404
-    assert response["Content-Type"].startswith("text/html")
-
-
 def test_a_disallowed_host_gets_a_problem(api):
     response = api.get("/feedback", headers={"Host": "elsewhere.example"})
 
@@ -67,10 +60,6 @@ def test_an_unexpected_exception_is_logged_and_its_details_are_not_sent(api, mon
     assert (response.status_code, response["Content-Type"]) == (500, "application/problem+json")
     assert b"secret" not in response.content
     assert "a secret" in caplog.text
-
-
-def test_the_root_redirects_to_the_documentation(api):
-    assert api.get("/")["Location"] == "/docs"
 
 
 def test_healthz_does_not_use_the_database(api, django_assert_num_queries):

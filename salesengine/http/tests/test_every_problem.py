@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,6 +17,7 @@ import pytest
 from sales.ingest.schema import EXAMPLE
 from salesengine.http import problem_types as problems
 from salesengine.http.problem_types import PROBLEM_TYPES, ProblemType
+from salesengine.tests.proxy import serve_through_proxy
 from salesengine.tests.servers import connect_database, new_folder, new_key, serve
 
 SUCCESSES = {200, 201, 207}
@@ -28,6 +30,7 @@ SETTINGS = {
     "INGEST_MAX_BYTES_AT_ONCE": "200000",
     "INGEST_MAX_EVENTS": "3",
     "MAX_REJECTED_WAITING": "4",
+    "SINGLES_TIMEOUT": "2",
 }
 REPORTS = {
     "doubtful": '[[assertions]]\nrows = ">= 2"\n*/ SELECT 1 AS one',
@@ -303,6 +306,24 @@ def a_connection_that_dies_during_a_write(service):
         response = client.submit(service.post, [EXAMPLE])
         service.database.execute("SELECT pg_terminate_backend(%s)", [wait_for_process(service, "Lock")])
         return response.result()
+
+
+@expects(problems.OUTCOME_UNKNOWN)
+def a_connection_that_breaks_after_the_commit(service):
+    with serve_through_proxy(Path(service.database.info.host)) as (address, proxy):
+        proxy.cut_after(b"COMMIT")
+        return httpx.post(f"{address}/ingest", json=[EXAMPLE], timeout=30)
+
+
+@expects(problems.OUTCOME_UNKNOWN, pytest.mark.slow)  # takes 7 seconds
+def a_single_event_whose_group_takes_too_long(service):
+    with slow_inserts(service, 2), ThreadPoolExecutor(2) as clients:
+        clients.submit(service.post, EXAMPLE)
+        wait_for_process(service, "PgSleep")
+        time.sleep(0.5)
+        clients.submit(service.post, EXAMPLE)  # leads the next group, which takes 4 seconds
+        time.sleep(0.5)
+        return service.post(EXAMPLE)
 
 
 @expects(problems.TOOK_TOO_LONG, pytest.mark.slow)  # takes 5 seconds

@@ -56,7 +56,7 @@ def test_all_kinds_of_responses_have_the_id(api, path, headers, status):
 
 
 def test_an_error_outside_the_api_has_the_id_in_response_and_log(api, monkeypatch, logged):
-    monkeypatch.setattr("salesengine.operations.health.connection", None)
+    monkeypatch.setattr("salesengine.operations.health.write_errors", None)
     api.raise_request_exception = False
 
     response = api.get("/readyz", headers={"X-Request-ID": "of-the-client"})

@@ -73,3 +73,24 @@ def test_clients_that_stall_within_a_request_do_not_block_others(server):
     finally:
         for connection in stalled:
             connection.close()
+
+
+def test_clients_that_connect_and_send_nothing_do_not_block_others(server):
+    idle = [socket.create_connection(("127.0.0.1", urlsplit(server).port)) for _ in range(300)]
+    try:
+        start = time.monotonic()
+        statuses = [httpx.get(f"{server}/healthz", timeout=60).status_code for _ in range(10)]
+
+        assert statuses == [200] * 10
+        assert time.monotonic() - start < 2
+    finally:
+        for connection in idle:
+            connection.close()
+
+
+def test_a_client_may_send_its_request_a_while_after_it_connects(server):
+    with socket.create_connection(("127.0.0.1", urlsplit(server).port), timeout=30) as connection:
+        time.sleep(1)
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+
+        assert connection.recv(12) == b"HTTP/1.1 200"

@@ -1,0 +1,33 @@
+"""Fold journals in a thread of their own, so that no response waits for a fold or depends on one."""
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+from django.db import connection
+
+logger = logging.getLogger(__name__)
+
+# Starts its thread at the first fold, so after the fork of a worker. At the end of the process, Python waits for the
+# folds that are requested by then.
+executor = ThreadPoolExecutor(1, thread_name_prefix="fold")
+_requested: set[Callable[[], object]] = set()
+
+
+def request_fold(fold: Callable[[], object]) -> None:
+    """Run the fold soon. A fold that is requested already runs once."""
+    if fold not in _requested:
+        _requested.add(fold)
+        with suppress(RuntimeError):  # the process is ending; another process folds these entries
+            executor.submit(_run, fold)
+
+
+def _run(fold: Callable[[], object]) -> None:
+    _requested.discard(fold)  # before the fold, because it does not see what is committed from here on
+    try:
+        fold()
+    except Exception:
+        logger.exception("A fold failed. The journals keep their entries, and the next fold moves them")
+    finally:
+        connection.close()  # return it to the pool

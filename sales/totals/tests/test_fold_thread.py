@@ -1,0 +1,69 @@
+"""Folds run beside requests: a response never waits for a fold, or for a connection that only a fold needs."""
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+
+import pytest
+from django.db import connection, transaction
+
+from sales.ingest.schema import EXAMPLE
+from sales.models import JournalEntry, Sale
+from sales.totals import country_folding, feedback_folding, feedback_verification, fold_thread
+from salesengine.tests.clients import post
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "singles"])
+
+
+@pytest.fixture(autouse=True)
+def folded_at_once():
+    """Let folds run in their thread, as in the service, and wait for them at the end."""
+    executor = fold_thread.executor
+    yield
+    executor.submit(int).result(timeout=30)
+
+
+def wait_for_folds():
+    fold_thread.executor.submit(int).result(timeout=30)
+
+
+@pytest.fixture(autouse=True)
+def every_sale_requests_folds(monkeypatch):
+    monkeypatch.setattr(feedback_folding, "FOLD_INTERVAL", 1)
+    monkeypatch.setattr(country_folding, "FOLD_INTERVAL", 1)
+
+
+@pytest.mark.parametrize("body", [EXAMPLE, [EXAMPLE], EXAMPLE | {"EVENT_ID": "e-1"}])
+def test_a_response_does_not_wait_for_a_fold(api, body):
+    def send():
+        with closing(connection):
+            return post(api, body).status_code
+
+    with ThreadPoolExecutor(1) as client, transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("LOCK TABLE feedback_total, country_total")
+        responses = [client.submit(send) for _ in range(3)]
+        assert {response.result(timeout=5) for response in responses} <= {200, 201}
+        assert JournalEntry.objects.exists()
+
+    wait_for_folds()
+    assert not JournalEntry.objects.exists()
+    assert feedback_verification.verify() == []
+
+
+def test_a_single_event_needs_only_its_own_connection(api, event):
+    with ExitStack() as others:
+        pool = connection.pool
+        for _ in range(pool.max_size - pool.get_stats()["pool_size"] + pool.get_stats()["pool_available"]):
+            others.enter_context(pool.connection())
+
+        assert post(api, event).status_code == 201
+
+    assert Sale.objects.count() == 1
+
+
+def test_a_process_that_is_ending_stores_sales_without_folding_them(api, event, monkeypatch):
+    ended = ThreadPoolExecutor(1)
+    ended.shutdown()
+    monkeypatch.setattr(fold_thread, "executor", ended)
+    monkeypatch.setattr(fold_thread, "_requested", set())
+
+    assert post(api, event).status_code == 201

@@ -1,0 +1,44 @@
+"""Pages that come from Django speak the words of the back office."""
+
+import re
+
+import pytest
+
+from salesengine.tests.clients import staff_client, text_of
+
+pytestmark = pytest.mark.django_db
+STOCK = ("Authentication and Authorization", "quality time", "for security", "Axes", "Bad Request")
+PAGES = [
+    "auth/user/",
+    "auth/",
+    "axes/accesslog/",
+    "axes/",
+    "admin/",
+    "search/?s=user",
+    "password_change/",
+    "password_change/done/",
+]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_page_has_the_words_of_django(admin_client, page):
+    text = text_of(admin_client.get(f"/admin/{page}"))
+
+    assert text
+    assert [words for words in STOCK if words in text] == []
+
+
+def test_the_page_after_the_log_out_says_so_and_leads_back(admin_client):
+    text = text_of(admin_client.post("/admin/logout/"))
+
+    assert "You are logged out" in text
+    assert re.search(r'href="/admin/"[^>]*>\s*Log in again', text)
+    assert "quality time" not in text
+
+
+def test_an_invalid_address_has_a_page_that_leads_back():
+    response = staff_client("auth.view_user").get("/admin/auth/user/?utm_source=mail")
+
+    assert response.status_code == 400
+    assert "Invalid request" in text_of(response)
+    assert "/admin/" in text_of(response)

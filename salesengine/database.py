@@ -1,0 +1,101 @@
+"""Connections that write: what each one sets in PostgreSQL, and how long it waits for PostgreSQL."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar, Self
+
+import psycopg
+from django.conf import settings
+from django.db import Error
+from django.db.backends.base.base import BaseDatabaseWrapper
+from psycopg.abc import PQGen
+from psycopg.errors import _WaitTimeout  # what `Connection.wait` is documented to raise
+
+ANSWER_GRACE = 5  # seconds that PostgreSQL has to say that it has cancelled a statement
+IDLE_TRANSACTION = 15  # seconds; a request never pauses that long within a transaction
+
+
+class UnansweredCommit(psycopg.OperationalError):
+    """The connection was lost before PostgreSQL answered COMMIT, so nobody knows whether it has committed."""
+
+
+class WritingConnection(psycopg.Connection[Any]):
+    """A connection that commits to disk, and in a process that serves requests has limits."""
+
+    # SET instead of `options` in the URL, because PgBouncer refuses most options. Some hosts turn synchronous_commit
+    # off, and psycopg reads timestamps only in ISO format.
+    session: ClassVar[dict[str, str]] = {
+        "synchronous_commit": "on",
+        "datestyle": "ISO",
+        "idle_in_transaction_session_timeout": "60s",
+    }
+    answer_limit: ClassVar[float | None] = None  # seconds
+
+    @classmethod
+    def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
+        connection = super().connect(conninfo, **kwargs)
+        try:
+            names = ", ".join(["set_config(%s, %s, false)"] * len(cls.session))
+            values = [text for setting in cls.session.items() for text in setting]
+            connection.execute(f"SELECT {names}", values, prepare=False)
+            if not connection.autocommit:
+                connection.commit()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def wait(self, gen: PQGen[Any], interval: float = 0.1, timeout: float | None = None) -> Any:
+        """Wait for PostgreSQL, up to `answer_limit`. Close the connection if the time is up."""
+        try:
+            return super().wait(gen, interval, timeout or self.answer_limit)
+        except _WaitTimeout:
+            self.close()
+            raise psycopg.OperationalError(f"PostgreSQL has not answered for {self.answer_limit:g} seconds") from None
+
+    def commit(self) -> None:
+        """Commit. Raises UnansweredCommit if the connection is lost before PostgreSQL answers."""
+        was_closed = self.closed
+        try:
+            super().commit()
+        except psycopg.Error as error:
+            if was_closed or not is_lost(error):
+                raise
+            raise UnansweredCommit(*error.args) from error
+
+
+def is_lost(error: BaseException | None) -> bool:
+    """Return whether the connection broke before PostgreSQL answered, so that nobody knows what it has done.
+
+    Class 08 comes from PgBouncer. After a PANIC, PostgreSQL may find the commit in its log when it starts again.
+    """
+    if not isinstance(error, psycopg.Error):
+        return False
+    if error.sqlstate:
+        return error.sqlstate.startswith(("08", "40003")) or error.diag.severity_nonlocalized == "PANIC"
+    return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) or type(error) is psycopg.DatabaseError
+
+
+@contextmanager
+def committing(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    """Run one statement. Outside of a transaction it commits itself, so raise as `WritingConnection.commit` does."""
+    try:
+        yield
+    except Error as error:
+        if connection.in_atomic_block or not is_lost(error.__cause__):
+            raise
+        with connection.wrap_database_errors:
+            raise UnansweredCommit(*error.args) from error
+
+
+def limit_requests() -> None:
+    """Limit what the connections of this process wait for. Processes that serve requests call this; commands do not.
+
+    Imports, migrations and repairs are commands: they may take as long as they need.
+    """
+    WritingConnection.session = WritingConnection.session | {
+        "lock_timeout": f"{settings.LOCK_TIMEOUT}s",
+        "statement_timeout": f"{settings.STATEMENT_TIMEOUT}s",
+        "idle_in_transaction_session_timeout": f"{IDLE_TRANSACTION}s",
+    }
+    WritingConnection.answer_limit = settings.STATEMENT_TIMEOUT + ANSWER_GRACE if settings.STATEMENT_TIMEOUT else None

@@ -1,0 +1,123 @@
+"""Respond to errors outside of DRF's views: with a page to people, and with a problem to programs.
+
+These errors are unknown URLs, disallowed hosts, CSRF failures, and exceptions of pages and of middleware.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from salesengine.exact_json import encode_json
+from salesengine.http import problem_types as problems
+from salesengine.http.errors import CONNECTION_ERRORS, PROBLEM_JSON, problem_details
+from salesengine.http.problem_types import ProblemType
+from salesengine.http.request_ids import current_request_id
+from salesengine.http.security_headers import ADMIN_POLICY, PLAIN_POLICY
+
+JSON_TYPES = (PROBLEM_JSON, "application/json")
+HTML = "text/html"
+
+
+class ErrorText(NamedTuple):
+    """An error in words for people. `detail` is for programs; in braces it has the names of Django's arguments."""
+
+    problem: ProblemType
+    title: str
+    text: str
+    detail: str
+
+
+BAD_REQUEST = ErrorText(
+    problems.INVALID_REQUEST,
+    "Invalid request",
+    "The URL or the form has a value that is not valid. Nothing was saved. Go back, correct the value and try again.",
+    "The request is invalid.",
+)
+PERMISSION_DENIED = ErrorText(
+    problems.NOT_ALLOWED,
+    "Access denied",
+    "You do not have permission for this page or action. If you need it, ask an administrator.",
+    "You do not have permission for this request.",
+)
+CSRF_FAILURE = ErrorText(
+    problems.NOT_ALLOWED,
+    "This form is out of date",
+    "You logged in again after you opened the form, or your browser blocks cookies. Nothing was saved. Go back, reload"
+    " the page and try again.",
+    "Forms are accepted only from pages of this site. {reason}",
+)
+NOT_FOUND = ErrorText(
+    problems.NOT_FOUND,
+    "Page not found",
+    "Nothing has this URL. It may be mistyped, or what it showed was deleted.",
+    "This URL does not exist; /docs lists all endpoints.",
+)
+SERVER_ERROR = ErrorText(
+    problems.INTERNAL_ERROR,
+    "Something went wrong",
+    "The service failed because of an internal error. Try again. If it happens again, tell an administrator the request"
+    " id below: the log explains the error under it.",
+    "The service failed because of an internal error; see its log.",
+)
+UNAVAILABLE = ErrorText(
+    problems.DATABASE_UNAVAILABLE,
+    "Temporarily unavailable",
+    "The database is unavailable at the moment. What you saved before is not lost. Please try again soon.",
+    problems.DATABASE_UNAVAILABLE.meaning,
+)
+TOOK_TOO_LONG = ErrorText(
+    problems.TOOK_TOO_LONG,
+    "This page takes too long",
+    "The database stopped the query at its time limit. Try again when there is less load, or choose a shorter period or"
+    " more filters.",
+    problems.TOOK_TOO_LONG.meaning,
+)
+WITHOUT_DATABASE = (SERVER_ERROR, UNAVAILABLE)  # their pages must not read from the database
+
+
+def respond(request: HttpRequest, error: ErrorText, detail: str) -> HttpResponse:
+    """Return a page or a problem, whichever the client prefers. Without a preference, the back office has pages."""
+    types = (HTML, *JSON_TYPES) if request.path.startswith("/admin/") else (*JSON_TYPES, HTML)
+    if (request.get_preferred_type(types) or types[0]) == HTML:
+        response = _page(request, error)
+    else:
+        body = encode_json(problem_details(error.problem, detail)) + b"\n"
+        response = HttpResponse(body, status=error.problem.status, content_type=PROBLEM_JSON)
+    response["Vary"] = "Accept, Cookie"
+    return response
+
+
+def _page(request: HttpRequest, error: ErrorText) -> HttpResponse:
+    """Return a page in the frame of the back office, or a plain page for others than staff."""
+    context = {"title": error.title, "error": error, "request_id": current_request_id()}
+    status = error.problem.status
+    try:
+        if error not in WITHOUT_DATABASE and hasattr(request, "user") and admin.site.has_permission(request):
+            context |= admin.site.each_context(request) | {"title": error.title}
+            page = render(request, "admin/error.html", context, status=status)
+            page["Content-Security-Policy"] = ADMIN_POLICY
+            return page
+    except CONNECTION_ERRORS:
+        pass
+    page = render(request, "error.html", context, status=status)
+    page["Content-Security-Policy"] = PLAIN_POLICY
+    return page
+
+
+def _error_view(error: ErrorText) -> Callable[..., HttpResponse]:
+    """Return the view that Django calls for an error."""
+
+    def view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return respond(request, error, error.detail.format(**kwargs))
+
+    return view
+
+
+bad_request = _error_view(BAD_REQUEST)
+permission_denied = _error_view(PERMISSION_DENIED)
+csrf_failure = _error_view(CSRF_FAILURE)
+page_not_found = _error_view(NOT_FOUND)
+server_error = _error_view(SERVER_ERROR)

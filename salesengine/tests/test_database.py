@@ -1,0 +1,82 @@
+"""What the connections that write set in PostgreSQL."""
+
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+from django.db import connection
+
+from salesengine.database import WritingConnection, is_lost, limit_requests
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@contextmanager
+def role_setting(name, value):
+    """Let new sessions of the tests' user start with this setting, as some hosts do."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER ROLE CURRENT_USER SET {name} = {value}")
+        try:
+            yield
+        finally:
+            cursor.execute(f"ALTER ROLE CURRENT_USER RESET {name}")
+
+
+def show(*names):
+    """Return settings of a new connection."""
+    with WritingConnection.connect(**connection.get_connection_params(), autocommit=True) as new:
+        return [new.execute(f"SHOW {name}").fetchone()[0] for name in names]
+
+
+def test_commits_are_on_disk_even_where_the_host_says_otherwise():
+    with role_setting("synchronous_commit", "off"):
+        assert show("synchronous_commit") == ["on"]
+
+
+def test_dates_are_iso_even_where_the_host_says_otherwise():
+    with role_setting("datestyle", "'SQL, DMY'"):
+        assert show("datestyle") == ["ISO, DMY"]
+
+
+def test_commands_may_take_as_long_as_they_need():
+    assert show("lock_timeout", "statement_timeout") == ["0", "0"]
+    assert WritingConnection.answer_limit is None
+
+
+def test_requests_have_limits(settings, monkeypatch):
+    monkeypatch.setattr(WritingConnection, "session", WritingConnection.session)
+    monkeypatch.setattr(WritingConnection, "answer_limit", None)
+    settings.LOCK_TIMEOUT, settings.STATEMENT_TIMEOUT = 2, 70
+
+    limit_requests()
+
+    limits = show("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout", "synchronous_commit")
+    assert limits == ["2s", "70s", "15s", "on"]
+    assert WritingConnection.answer_limit == 75
+
+
+def test_a_connection_without_an_answer_is_closed(monkeypatch):
+    with WritingConnection.connect(**connection.get_connection_params(), autocommit=True) as new:
+        monkeypatch.setattr(WritingConnection, "answer_limit", 0.2)
+        with pytest.raises(psycopg.OperationalError, match=r"has not answered for 0\.2 seconds") as raised:
+            new.execute("SELECT pg_sleep(5)")
+
+    assert new.closed
+    assert is_lost(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "lost"),
+    [
+        (psycopg.OperationalError("server closed the connection unexpectedly"), True),
+        (psycopg.DatabaseError("no SQLSTATE"), True),
+        (psycopg.errors.ProtocolViolation("server conn crashed?"), True),  # PgBouncer
+        (psycopg.errors.AdminShutdown(), False),
+        (psycopg.errors.QueryCanceled(), False),
+        (psycopg.DataError("cannot contain NUL"), False),
+        (ValueError(), False),
+        (None, False),
+    ],
+)
+def test_a_connection_is_lost_unless_postgresql_says_what_went_wrong(error, lost):
+    assert is_lost(error) is lost
