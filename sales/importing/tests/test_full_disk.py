@@ -22,4 +22,4 @@ def test_a_full_disk_is_not_reported_as_unreadable_input(monkeypatch):
         pytest.raises(ImportFileError, match=r"cannot be copied to .* while it is read: File too large"),
         open_file("-", "ndjson", ColumnMapping()) as file,
     ):
-        file.identity()
+        file.prefixes()
