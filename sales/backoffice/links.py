@@ -29,6 +29,11 @@ def sales_url(filters: Mapping[str, object]) -> str:
     return f"{reverse('admin:sales_sale_changelist')}?{urlencode(query)}"
 
 
+def order_url(id_order: str) -> str:
+    """Return the URL of the list of the sales of an order."""
+    return sales_url({"id_order": id_order})
+
+
 def trader_url(side: str, trader_id: str) -> str:
     """Return the URL of the page of a trader, whose side is "buyer" or "seller".
 

@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 
 from sales.backoffice.distinct_values import distinct_values
 from sales.backoffice.filters import BrandFilter, CategoryFilter, CountryFilter, IdsFilter, RevenueFilter
-from sales.backoffice.links import sales_url, trader_url
+from sales.backoffice.links import order_url, trader_url
 from sales.backoffice.sale_list import SalesList
 from sales.backoffice.sale_search import with_country_names
 from sales.backoffice.trader_pages import related_sales
@@ -38,7 +38,7 @@ class SaleAdmin(ReadOnly, ModelAdmin[Sale]):
     sortable_by = ("date_payment",)
     fields = (
         *("id", "order", "id_product", "category", "brand", "amount"),
-        *("date_payment", "received_at", "buyer", "seller", "event_id"),
+        *("date_payment", "received_at", "seller", "buyer", "event_id"),
     )
     list_before_template = "admin/sales/sale/list_summary.html"
     change_form_outer_after_template = "admin/sales/sale/related.html"
@@ -87,12 +87,12 @@ class SaleAdmin(ReadOnly, ModelAdmin[Sale]):
 
     @admin.display(description="order")
     def order(self, sale: Sale) -> SafeString:
-        return format_html('<a href="{}">{}</a>', sales_url({"id_order": sale.id_order}), sale.id_order)
+        return format_html('<a href="{}">{}</a>', order_url(sale.id_order), sale.id_order)
 
-    @admin.display(description="buyer → seller")
+    @admin.display(description="seller → buyer")
     def trade(self, sale: Sale) -> str:
         """Give the list this column. The list's template writes the cells."""
-        return f"{sale.id_buyer} → {sale.id_seller}"
+        return f"{sale.id_seller} → {sale.id_buyer}"
 
     @admin.display(description="revenue")
     def amount(self, sale: Sale) -> SafeString:
