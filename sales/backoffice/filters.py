@@ -24,6 +24,7 @@ from countries.models import Country
 from sales.backoffice.distinct_values import country_ids
 from sales.ingest.fields import FILTERS
 from sales.models import Category, Sale
+from salesengine.backoffice.numbers import money_text, money_title
 
 AMOUNT = re.compile(r"[+-]?[0-9]{1,30}(\.[0-9]{1,30})?")
 YES = {"True", "true", "1", "on"}
@@ -45,6 +46,7 @@ LABELS = {
     "revenue_to": "Revenue to",
     "seller_continent": "Seller continent",
     "buyer_continent": "Buyer continent",
+    "q": "Search",
 }
 for field in FILTERS.values():
     exact, isnull, label = f"{field.lookup}__exact", f"{field.lookup}__isnull", str(field.model_field.verbose_name)
@@ -109,6 +111,10 @@ class FormFilter(ListFilter):
         )
         return forms.ChoiceField(label=LABELS[name], required=False, choices=tuple(options.items()), widget=widget)
 
+    def shown_value(self, name: str, text: str) -> tuple[str, str]:
+        """Return how the list shows a value, and its tooltip. A switch has no value to show."""
+        return "" if name.endswith("__isnull") else text, ""
+
     def condition(self, name: str, text: str) -> Q:
         """Return the condition for a value: by default, the parameter's name is a Django lookup.
 
@@ -137,18 +143,25 @@ class RevenueFilter(FormFilter):
     """Revenue in a range, both ends included, compared exactly."""
 
     title = "revenue"
-    template = "unfold/filters/filters_numeric_range.html"
+    template = "admin/range_filter.html"
     parameters = ("revenue_from", "revenue_to")
     strips_spaces = True
 
     def field(self, name: str) -> forms.Field:
-        placeholder = "From" if name == "revenue_from" else "To"
-        attributes = {"aria-label": LABELS[name], "placeholder": placeholder, "inputmode": "decimal"}
-        return forms.CharField(required=False, widget=forms.TextInput({**attributes, "class": " ".join(INPUT_CLASSES)}))
+        widget = forms.TextInput({"inputmode": "decimal", "class": " ".join(INPUT_CLASSES)})
+        return forms.CharField(label=LABELS[name], required=False, widget=widget)
+
+    def shown_value(self, name: str, text: str) -> tuple[str, str]:
+        if not AMOUNT.fullmatch(text):
+            return text, ""
+        return money_text(Decimal(text)), money_title(Decimal(text))
 
     def condition(self, name: str, text: str) -> Q:
         if not AMOUNT.fullmatch(text):
             raise ValueError("must be a number, such as 57.25 or -3")
+        start = self.used_parameters.get("revenue_from", "")
+        if name == "revenue_to" and AMOUNT.fullmatch(start) and Decimal(start) > Decimal(text):
+            raise ValueError("must not be less than Revenue from")
         return Q(**{f"revenue__{'gte' if name == 'revenue_from' else 'lte'}": Decimal(text)})
 
 
@@ -209,6 +222,12 @@ class CountryFilter(FormFilter):
             return self.dropdown(name, self.country_names)
         continents = sorted({country.continent for country in self.countries if country.continent})
         return self.dropdown(name, {continent: continent for continent in continents})
+
+    def shown_value(self, name: str, text: str) -> tuple[str, str]:
+        """Show the name of a country, with its id in the tooltip."""
+        if name.endswith("_continent"):
+            return text, ""
+        return self.country_names.get(text, text), text
 
     def condition(self, name: str, text: str) -> Q:
         """Select a continent by the ids of its countries, which are indexed in sales."""

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from unfold.templatetags.unfold_list import result_headers
 
-from sales.backoffice.filters import AMOUNT, EXPORTED, LABELS, CountryFilter, RevenueFilter
+from sales.backoffice.filters import EXPORTED, LABELS, CountryFilter, FormFilter
 from sales.backoffice.sale_search import (
     NO_MATCHES,
     SCAN_LIMIT,
@@ -26,7 +26,6 @@ from sales.models import Sale
 from sales.totals import country_totals, feedback
 from sales.totals.figures import Figures
 from salesengine.backoffice.base import DayRangeFilter, FilteredList
-from salesengine.backoffice.numbers import money_text, money_title
 from salesengine.operations.statement_timeout import StatementTimedOut
 
 LAST_PAGE = 2_000  # later pages would be slow to reach
@@ -42,7 +41,7 @@ Filter = TypeVar("Filter")
 class ActiveFilter(NamedTuple):
     """A value that the list is filtered by, and the URL of the list without this filter.
 
-    `title` has the exact amount if `value` hides some of its digits.
+    `title` has what `value` hides: the digits of an amount, or the id of a country.
     """
 
     label: str
@@ -55,6 +54,7 @@ class SalesList(FilteredList):
     """Django's change list with its own search for a page, and its own totals."""
 
     page_num: int
+    list_per_page: int
     params: dict[str, Any]
     page: SearchPage = NO_MATCHES
     totals: Figures | None = None  # of all listed sales
@@ -167,6 +167,16 @@ class SalesList(FilteredList):
         return self.page_num == LAST_PAGE
 
     @property
+    def row_limit(self) -> int:
+        """The number of sales on all pages that the list offers."""
+        return LAST_PAGE * self.list_per_page
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether more sales match than the list can show. An estimate decides if the number is not known."""
+        return self.count > self.row_limit or (self.is_last and self.page.has_more)
+
+    @property
     def last_page(self) -> int:
         """The last page with sales if their number is known, or else LAST_PAGE."""
         return min(LAST_PAGE, max(1, -(-self.count // self.list_per_page))) if self.is_exact else LAST_PAGE
@@ -192,20 +202,16 @@ class SalesList(FilteredList):
 
     @property
     def active_filters(self) -> list[ActiveFilter]:
-        return [
-            ActiveFilter(LABELS[name], *_value_and_title(name, str(text)), self._url(**{name: None}))
+        found: list[tuple[str, tuple[str, str]]] = [
+            (name, spec.shown_value(name, text) if isinstance(spec, FormFilter) else (text, ""))
             for spec in self.filter_specs
             for name, text in spec.used_parameters.items()
             if text
         ]
+        if text := self.query.strip():
+            found.append(("q", (text, "")))
+        return [ActiveFilter(LABELS[name], *shown, self._url(**{name: None})) for name, shown in found]
 
     def _url(self, **changes: object) -> str:
         """Return the URL of this list with other query parameters. None removes a parameter."""
         return str(self.get_query_string(changes))
-
-
-def _value_and_title(name: str, text: str) -> tuple[str, str]:
-    """Return how the list shows the value of a filter, and its tooltip."""
-    if name in RevenueFilter.parameters and AMOUNT.fullmatch(text):
-        return money_text(Decimal(text)), money_title(Decimal(text))
-    return "" if name.endswith("__isnull") else text, ""

@@ -14,7 +14,6 @@ from django.utils.html import format_html
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 
 from salesengine.backoffice.base import (
-    MAX_LISTED_ROWS,
     DayRangeFilter,
     FilteredList,
     ModelAdmin,
@@ -114,7 +113,7 @@ class LogEntryAdmin(NewestFirst):
 class LoginAdmin(NewestFirst):
     list_filter = (("attempt_time", DayRangeFilter),)
     search_fields = ("username__exact", "ip_address__exact")
-    search_help_text = f"A complete username or IP address. The list shows the newest {MAX_LISTED_ROWS:,} matches."
+    search_help_text = "A complete username or IP address"
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

@@ -52,6 +52,12 @@ class NewestRowsPaginator(RowPaginator[ModelT]):
         rows: QuerySet[ModelT] = self.object_list  # type: ignore[assignment]
         return RowCount(rows[:MAX_LISTED_ROWS].count())
 
+    @cached_property
+    def is_truncated(self) -> bool:
+        """Whether there are more rows than the list shows."""
+        rows: QuerySet[ModelT] = self.object_list  # type: ignore[assignment]
+        return self.count == MAX_LISTED_ROWS and rows[MAX_LISTED_ROWS:].exists()
+
 
 class FilteredList(ChangeList):  # type: ignore[misc]  # unfold has no types
     """A list that refuses invalid values, and query parameters that none of its filters uses.
@@ -81,6 +87,7 @@ class ModelAdmin(PlainModelAdmin[ModelT]):
     show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
     paginator = RowPaginator
+    list_before_template = "admin/truncated_list.html"
 
     def get_changelist(self, request: HttpRequest, **options: Any) -> type[FilteredList]:
         return FilteredList
@@ -127,13 +134,14 @@ class DayRangeForm(forms.Form):
     def __init__(self, name: str, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         for end, label in (("from", "From"), ("to", "To")):
-            attributes = {"type": "date", "aria-label": f"{label} day", "class": " ".join(INPUT_CLASSES)}
-            self.fields[f"{name}_{end}"] = forms.CharField(required=False, widget=forms.TextInput(attributes))
+            widget = forms.TextInput({"type": "date", "class": " ".join(INPUT_CLASSES)})
+            self.fields[f"{name}_{end}"] = forms.CharField(label=f"{label} day", required=False, widget=widget)
 
 
 class DayRangeFilter(RangeDateFilter):  # type: ignore[misc]  # unfold has no types
     """Filter a field of timestamps by days in UTC, including both. Show nothing if a day is invalid."""
 
+    template = "admin/range_filter.html"
     form_class = DayRangeForm
 
     def __init__(self, field: Any, request: HttpRequest, params: dict[str, Any], *args: Any, **options: Any) -> None:
@@ -157,6 +165,9 @@ class DayRangeFilter(RangeDateFilter):  # type: ignore[misc]  # unfold has no ty
             start, stop = self.days()
         except ValueError:
             messages.error(request, "A filter is not a day such as 2021-01-31, so the list is empty.")
+            return queryset.none()
+        if start and stop and start >= stop:
+            messages.error(request, "The first day is after the last day, so the list is empty. Swap them.")
             return queryset.none()
         midnight = datetime.time(tzinfo=datetime.UTC)
         limits = {"gte": start, "lt": stop}

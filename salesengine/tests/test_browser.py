@@ -71,6 +71,9 @@ IN_THE_README = {
 REJECTED = """{"ID_ORDER": "900", "ID_PRODUCT": "2", "ID_BUYER": "3", "ID_SELLER": "4", "ID_SELLER_COUNTRY": "203", \
 "ID_BUYER_COUNTRY": "170", "DATE_PAYMENT": "2021-01-07", "REVENUE": "much"}
 """
+# Where the focus is: in the filters of a list, on the page as a whole, or on something else.
+FOCUSED = """() => document.activeElement.closest("#changelist-filter") ? "filters"
+    : document.activeElement === document.body ? "page" : document.activeElement.outerHTML"""
 
 pytestmark = [
     pytest.mark.slow,
@@ -298,7 +301,7 @@ def test_a_rejected_event_can_be_edited_and_replayed(page):
     page.get_by_role("button", name="Check").click()
     expect(page.get_by_text("No errors found.")).to_be_visible()
     page.get_by_role("button", name="Replay").click()
-    expect(page.get_by_text("1 stored as new sales")).to_be_visible()
+    expect(page.get_by_text("1 stored as a new sale")).to_be_visible()
 
 
 @pytest.mark.parametrize("may_copy", [True, False])
@@ -335,6 +338,40 @@ def test_the_menu_and_the_theme_work_with_the_keyboard(phone):
     dark.focus()
     phone.keyboard.press("Enter")
     expect(phone.locator("html")).to_have_class(re.compile(r"\bdark\b"))
+
+
+def test_the_filters_keep_the_focus_until_they_are_closed(page):
+    page.goto("/admin/sales/sale/", wait_until="networkidle")
+    button, filters = page.get_by_role("button", name="Filters"), page.get_by_role("dialog", name="Filters")
+    button.focus()
+    page.keyboard.press("Enter")
+    close = page.get_by_role("button", name="Close", exact=True)
+    expect(close).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.get_by_label("From day")).to_be_focused()
+    places = [page.evaluate(FOCUSED) for _ in range(40) if page.keyboard.press("Tab") is None]
+    assert set(places) == {"filters", "page"}  # "page" is the step from the last field to the first one
+    assert places.count("page") < 5
+
+    page.get_by_role("combobox").first.press("Enter")
+    expect(page.get_by_role("option", name="bags")).to_be_visible()
+    page.keyboard.press("Escape")  # closes the list of categories only
+    expect(page.get_by_role("option", name="bags")).to_be_hidden()
+    expect(filters).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(filters).to_be_hidden()
+    expect(button).to_be_focused()
+    button.press("Enter")
+    close.press("Enter")
+    expect(button).to_be_focused()
+
+
+@pytest.mark.parametrize("url", ["/admin/sales/sale/", "/admin/countries/country/"])
+def test_a_row_of_a_list_is_low_on_a_phone(phone, url):
+    phone.goto(url)
+    heights = phone.evaluate("[...document.querySelectorAll('.data-row')].map(row => row.offsetHeight)")
+    assert len(heights) == 50
+    assert sum(heights) / 50 < 110
 
 
 def test_the_second_factor_page_shows_a_qr_code_and_refuses_a_wrong_code(page):

@@ -85,6 +85,14 @@ def test_filters_select_exactly_the_matching_sales(admin_client, query, found):
         ({"brand__isnull": "maybe"}, "Without a brand must be True, not 'maybe'. No sales are shown."),
         ({"brand__exact": "\0"}, "Brand must not contain the character NUL. No sales are shown."),
         ({"date_payment_from": "soon"}, "A filter is not a day such as 2021-01-31, so the list is empty."),
+        (
+            {"date_payment_from": "2021-06-02", "date_payment_to": "2021-06-01"},
+            "The first day is after the last day, so the list is empty.",
+        ),
+        (
+            {"revenue_from": "2", "revenue_to": "1.99"},
+            "Revenue to must not be less than Revenue from. No sales are shown.",
+        ),
     ],
 )
 def test_an_invalid_filter_shows_no_sales_and_says_why(admin_client, query, words):
@@ -135,6 +143,15 @@ def test_each_active_filter_can_be_removed(admin_client):
     first, second = listed(admin_client, category__isnull="True", revenue_from="1", totals="1", p="2").active_filters
     assert (first.label, first.value, first.url_without) == ("Revenue from", "1.00", "?category__isnull=True")
     assert (second.label, second.value, second.url_without) == ("Without a category", "", "?revenue_from=1")
+    (search,) = listed(admin_client, q=" 7 ").active_filters
+    assert (search.label, search.value, search.url_without) == ("Search", "7", "?")
+
+
+def test_an_active_filter_by_country_shows_its_name(admin_client):
+    query = {"seller_country__id_country__exact": "170", "buyer_country__id_country__exact": "nowhere"}
+    shown = page(admin_client, **query)
+    assert 'Seller country: <b title="170">France</b>' in shown
+    assert 'Buyer country: <b title="nowhere">nowhere</b>' in shown
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,32 @@
             element.click();
         }
     });
+    // Keep the focus in the filters of a list while they are open. Then return it to the button that opened them.
+    const holdFocus = () => {
+        const dialog = document.getElementById("changelist-filter");
+        let isOpen = false, opener = null;
+        new MutationObserver(() => {
+            if ((dialog.style.display !== "none") === isOpen) {
+                return;
+            }
+            isOpen = !isOpen;
+            opener = isOpen ? document.activeElement : opener;
+            for (let part = dialog; part !== document.body; part = part.parentElement) {
+                for (const other of part.parentElement.children) {
+                    other.inert = isOpen && other !== part;
+                }
+            }
+            (isOpen ? dialog.querySelector("button") : opener).focus();
+        }).observe(dialog, {attributeFilter: ["style"]});
+    };
+    // Escape in an open list of choices closes that list, and not the filters around it.
+    document.addEventListener("keydown", (event) => {
+        if (event.key === "Escape" && event.defaultPrevented) {
+            event.stopPropagation();
+        }
+    });
+
     document.addEventListener("DOMContentLoaded", makeAccessible);
+    document.addEventListener("DOMContentLoaded", () => document.getElementById("changelist-filter") && holdFocus());
     document.addEventListener("htmx:afterSettle", makeAccessible);
 }
