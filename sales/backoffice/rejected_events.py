@@ -1,11 +1,13 @@
 """Find, edit and replay rejected events in the back office. What the sender sent is never changed."""
 
+from decimal import Decimal
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.utils import flatten, unquote
+from django.contrib.admin.utils import unquote
 from django.db.models import QuerySet
+from django.db.models.functions import Substr
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
@@ -13,27 +15,36 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import DropdownFilter
 
 from sales.backoffice.distinct_values import distinct_values
-from sales.backoffice.rejected_display import current_text, error_sentence
+from sales.backoffice.filters import AMOUNT
+from sales.backoffice.rejected_display import current_text, error_sentence, order_and_revenue
 from sales.models import RejectedEvent
 from sales.rejected.replay import EDITED, ReplayResult, find_errors, replay, save_edit
 from salesengine.accounts.audit_log import new_entry
 from salesengine.backoffice.base import MAX_LISTED_ROWS, DayRangeFilter, ModelAdmin, NewestRowsPaginator, ValuesFilter
+from salesengine.backoffice.numbers import money
 from salesengine.plurals import counted
 
-Fields = tuple[str | tuple[str, ...], ...]
+MAX_LISTED_BYTES = 10_000  # of an event whose order and revenue the list shows: more than any valid event has
 
 FACTS = ("sender", "source", "position", "received_at")
 
 
 class ReplayStateFilter(DropdownFilter):  # type: ignore[misc]  # unfold has no types
+    """Filter by whether events wait or were replayed. Without a choice, show those that wait."""
+
     title = "state"
     parameter_name = "state"
+    all_option = ("all", "All")
+
+    def value(self) -> str:
+        return super().value() or "waiting"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [("waiting", "waiting"), ("replayed", "replayed")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[RejectedEvent]) -> QuerySet[RejectedEvent]:
-        return queryset.filter(replayed_at__isnull=self.value() == "waiting") if self.value() else queryset
+        state = self.value()
+        return queryset if state == "all" else queryset.filter(replayed_at__isnull=state == "waiting")
 
 
 class KnownValuesFilter(ValuesFilter):
@@ -106,7 +117,7 @@ class RejectedEventAdmin(ModelAdmin[RejectedEvent]):
     """Pages that write only the edited text, and only through `sales.rejected.replay`, which locks the row."""
 
     form = RejectedEventForm
-    list_display = ("received_at", "error", "state", "sender", "source", "position")
+    list_display = ("received_at", "error", "order", "amount", "state", "sender", "source", "position")
     list_filter = (
         ReplayStateFilter,
         ReasonFilter,
@@ -114,11 +125,12 @@ class RejectedEventAdmin(ModelAdmin[RejectedEvent]):
         ("received_at", DayRangeFilter),
     )
     search_fields = ("source__exact",)
-    search_help_text = f"A complete request id or file name. The list shows the newest {MAX_LISTED_ROWS:,} matches."
+    search_help_text = "A complete request id or file name"
     ordering = ("-received_at", "-id")
     sortable_by = ("received_at",)
     paginator = NewestRowsPaginator
     actions = ("replay_selected",)
+    empty_text = "No rejected event is waiting. To see those that were replayed, choose another state in the filters."
 
     class Media:
         css = {"all": ["sales/rejected.css"]}
@@ -138,11 +150,22 @@ class RejectedEventAdmin(ModelAdmin[RejectedEvent]):
     # The list
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[RejectedEvent]:
-        return super().get_queryset(request).defer("content", "edited", "errors")  # may be large
+        starts = {name: Substr(name, 1, MAX_LISTED_BYTES) for name in ("content", "edited")}
+        rejected = super().get_queryset(request).defer("content", "edited", "errors")  # may be large
+        return rejected.annotate(**{f"{name}_start": start for name, start in starts.items()})
 
     @admin.display(description="error")
     def error(self, rejected: RejectedEvent) -> str:
         return reason_label(rejected.reason)
+
+    @admin.display(description="order")
+    def order(self, rejected: Any) -> str:
+        return order_and_revenue(rejected.edited_start or bytes(rejected.content_start))[0]
+
+    @admin.display(description="revenue")
+    def amount(self, rejected: Any) -> str:
+        text = order_and_revenue(rejected.edited_start or bytes(rejected.content_start))[1]
+        return money(Decimal(text)) if AMOUNT.fullmatch(text) else text
 
     @admin.display(description="state")
     def state(self, rejected: RejectedEvent) -> str:
@@ -158,16 +181,16 @@ class RejectedEventAdmin(ModelAdmin[RejectedEvent]):
 
     # The page of one event
 
-    def get_fields(self, request: HttpRequest, obj: RejectedEvent | None = None) -> Fields:
+    def get_fields(self, request: HttpRequest, obj: RejectedEvent | None = None) -> tuple[str, ...]:
         may_change = self.has_change_permission(request, obj)
         history = ("original",) if obj and obj.edited is not None else ()
         if obj and obj.replayed_at:
             sale = "sale" if request.user.has_perm("sales.view_sale") else "sale_id"
             return ("event", sale, "replayed_at", "replayed_by", *FACTS, *history)
-        return (("edited" if may_change else "event", "errors_found"), *FACTS, *history)
+        return ("errors_found", "edited" if may_change else "event", *FACTS, *history)
 
     def get_readonly_fields(self, request: HttpRequest, obj: RejectedEvent | None = None) -> list[str]:
-        return [name for name in flatten(self.get_fields(request, obj)) if name != "edited"]
+        return [name for name in self.get_fields(request, obj) if name != "edited"]
 
     @admin.display(description="errors")
     def errors_found(self, rejected: RejectedEvent) -> str:
