@@ -361,8 +361,9 @@ def test_the_filters_keep_the_focus_until_they_are_closed(page):
     page.keyboard.press("Escape")
     expect(filters).to_be_hidden()
     expect(button).to_be_focused()
-    button.press("Enter")
-    close.press("Enter")
+    page.keyboard.press("Enter")
+    expect(close).to_be_focused()
+    page.keyboard.press("Enter")
     expect(button).to_be_focused()
 
 
