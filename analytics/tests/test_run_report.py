@@ -190,7 +190,7 @@ def test_a_described_report_can_be_an_excel_file(write_report, tmp_path):
     write_report("SELECT %(day)s AS day, %(least)s AS least", header=PARAMETERS)
     assert run_report("probe", "--describe", "--output", str(tmp_path / "probe.xlsx")) == ""
     sheet = openpyxl.load_workbook(tmp_path / "probe.xlsx").active
-    assert [cell.value for cell in sheet["A"]] == ["parameter", "day", "least"]
+    assert [cell.value for cell in sheet["A"]] == ["Parameter", "day", "least"]
 
 
 def test_a_dry_run_shows_what_would_run_and_runs_nothing(write_report):

@@ -2,10 +2,10 @@
 
 import pytest
 from django.contrib.auth.models import User
-from django.core import checks
 from django.test import Client
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
+from salesengine.apps import check_required_groups
 from salesengine.tests.clients import PASSWORD, code_of, enrol, is_in, log_in, staff_client, text_of
 
 pytestmark = pytest.mark.django_db
@@ -98,6 +98,4 @@ def test_anonymous_visitors_see_the_login_page():
 def test_a_check_finds_groups_that_do_not_exist(settings, names, ids):
     settings.SECOND_FACTOR_REQUIRED = names
 
-    found = checks.run_checks(databases=["default"])
-
-    assert [message.id for message in found if message.id.startswith("salesengine.E")] == ids
+    assert [message.id for message in check_required_groups(databases=["default"])] == ids
