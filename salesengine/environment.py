@@ -65,7 +65,7 @@ def read_database(name: str) -> dict[str, Any]:
     config: dict[str, Any] = env.db_url_config(env(name))
     if config.get("ENGINE") != "django.db.backends.postgresql":
         raise ImproperlyConfigured(f"{name} must be a PostgreSQL URL: postgres://user:password@host/name")
-    return config | {"OPTIONS": NETWORK_OPTIONS | config.get("OPTIONS", {})}
+    return config | {"ENGINE": "salesengine.postgresql", "OPTIONS": NETWORK_OPTIONS | config.get("OPTIONS", {})}
 
 
 def add_options(database: dict[str, Any], **options: Any) -> dict[str, Any]:

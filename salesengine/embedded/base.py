@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.conf import settings
-from django.db.backends.postgresql import base, client
+from django.db.backends.postgresql import client
 from psycopg import OperationalError
-from psycopg_pool import PoolTimeout
 
 from salesengine.embedded import server as embedded
+from salesengine.postgresql import base
 
 
 class DatabaseClient(client.DatabaseClient):
@@ -22,7 +22,7 @@ class DatabaseClient(client.DatabaseClient):
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Start the server before connecting to it, directly or from a pool. Restart the server once if it has died."""
+    """Start the server before connecting to it, directly or from a pool. Restart the server if it has died."""
 
     client_class = DatabaseClient
 
@@ -33,7 +33,11 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         try:
             return super().get_new_connection(conn_params)
-        except (OperationalError, PoolTimeout):
-            if not embedded.restart_if_dead(settings.LOCAL_DIR):
+        except OperationalError:
+            if self.pool or not embedded.restart_if_dead(settings.LOCAL_DIR):
                 raise
             return super().get_new_connection(conn_params)
+
+    def connect_directly(self, conn_params: dict[str, Any]) -> None:
+        embedded.restart_if_dead(settings.LOCAL_DIR)
+        super().connect_directly(conn_params)

@@ -14,7 +14,7 @@ APPS = [["analytics"], ["sales"], ["countries"], ["salesengine"]]
 PACKAGES = {
     "analytics": [["backoffice", "api"], ["output"], ["running"], ["definitions"], ["models"]],
     "sales": [["backoffice", "api"], ["importing", "rejected"], ["ingest"], ["totals"], ["models"]],
-    "salesengine": [["backoffice"], ["operations"], ["http"], ["accounts"], ["embedded"]],
+    "salesengine": [["backoffice"], ["operations"], ["http"], ["accounts"], ["embedded"], ["postgresql"]],
 }
 # These assemble an app: they import from all of its packages, and no package imports them.
 COMPOSITION = {"admin", "apps", "demo", "gunicorn", "management", "settings", "templatetags", "urls", "wsgi"}
