@@ -1,5 +1,6 @@
 """Log the runs of all channels: one entry for each run, from its start to its end."""
 
+import logging
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -29,6 +30,8 @@ OUTCOMES: dict[type[BaseException], RunOutcome] = {
     GeneratorExit: RunOutcome.CANCELLED,
     BrokenPipeError: RunOutcome.CANCELLED,
 }
+logger = logging.getLogger(__name__)
+
 GRACE = 30  # seconds that a new run may need to open its session
 
 RunWatcher = Callable[[uuid.UUID], AbstractContextManager[object]]
@@ -84,12 +87,12 @@ def logged_run(
     except BaseException as error:
         log.outcome = OUTCOMES.get(type(error), RunOutcome.ERROR)
         log.message = str(error)
+        try:
+            _log_end(log, run, started)
+        except Error:  # the run's own error says more
+            logger.exception("The failure of a run of the report %s could not be logged", report.name)
         raise
-    finally:
-        log.seconds = time.monotonic() - started
-        if run:
-            log.rows, log.bytes = run.result.row_count, run.bytes
-        log.save()
+    _log_end(log, run, started)
 
 
 def _log_start(report: ReportDefinition, bound: BoundParameters, caller: Caller, **fields: Any) -> ReportRun:
@@ -101,6 +104,13 @@ def _log_start(report: ReportDefinition, bound: BoundParameters, caller: Caller,
         sender=caller.name,
         **fields,
     )
+
+
+def _log_end(log: ReportRun, run: Run | None, started: float) -> None:
+    log.seconds = time.monotonic() - started
+    if run:
+        log.rows, log.bytes = run.result.row_count, run.bytes
+    log.save()
 
 
 def _session_name(token: uuid.UUID) -> str:

@@ -13,6 +13,7 @@ from django.utils import timezone
 from analytics.models import Channel, ReportRun, RunOutcome
 from analytics.running.errors import AssertionFailed, ReportFailed, TimedOut
 from analytics.running.run_log import Caller, cancel_run, logged_run, mark_lost_runs
+from sales.tests.helpers import refusing
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 
@@ -79,6 +80,16 @@ def test_a_failure_is_logged_with_its_reason(write_report, sql, header, failure,
     log = ReportRun.objects.get()
     assert log.outcome == outcome
     assert message in log.message
+
+
+def test_a_failure_that_cannot_be_logged_keeps_its_own_reason(write_report, caplog):
+    report = write_report("SELECT 1 / 0 AS x")
+    with (
+        refusing(ReportRun._meta.db_table, "outcome = 'running'"),
+        pytest.raises(ReportFailed, match="division by zero"),
+    ):
+        run_to_the_end(report)
+    assert "The failure of a run of the report probe could not be logged" in caplog.text
 
 
 def test_a_false_assertion_of_severity_warn_is_logged_with_the_outcome_ok(write_report):
