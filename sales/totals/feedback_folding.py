@@ -6,6 +6,8 @@ that stores the sales. After the commit, every 256th entry requests a fold.
 
 import datetime
 import logging
+import math
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
@@ -22,9 +24,12 @@ from salesengine.exact_json import encode_json
 
 FOLD_INTERVAL = 256  # journal entries
 FOLD_LIMIT = 20_000  # journal entries per fold
-LONG_BACKLOG = 10_000  # journal entries: every attempt to fold more, while another session prevents it, logs a warning
+LONG_BACKLOG = 10_000  # journal entries: if another session prevents folds, a warning says so
+WARNING_INTERVAL = 60  # seconds
 
 logger = logging.getLogger(__name__)
+
+_warned_at = -math.inf  # on the monotonic clock, in this process
 
 CategoryTotal = tuple[str | None, None]  # the key of a category's figures of all time, instead of CategoryDay
 
@@ -71,9 +76,13 @@ def fold_if_due(entry_ids: Iterable[int]) -> None:
 
 def fold_all() -> None:
     """Move all journal entries into the totals, unless another session folds or holds folds back."""
+    global _warned_at
     while (moved := fold()) == FOLD_LIMIT:
         pass
-    if not moved and (backlog := JournalEntry.objects.count()) >= LONG_BACKLOG:
+    if moved or time.monotonic() < _warned_at + WARNING_INTERVAL:
+        return
+    if (backlog := JournalEntry.objects.count()) >= LONG_BACKLOG:
+        _warned_at = time.monotonic()
         logger.warning("Folds are held back: feedback slows down, because %s journal entries wait", f"{backlog:,}")
 
 

@@ -1,6 +1,7 @@
 """Writers fold the feedback's journal into totals."""
 
 import datetime
+import math
 from decimal import Decimal
 
 import pytest
@@ -97,6 +98,7 @@ def test_a_fold_that_fails_does_not_fail_the_sale(monkeypatch, api, event, caplo
 def test_a_long_journal_that_cannot_be_folded_is_logged(monkeypatch, caplog):
     monkeypatch.setattr(feedback_folding, "FOLD_INTERVAL", 2)
     monkeypatch.setattr(feedback_folding, "LONG_BACKLOG", 4)
+    monkeypatch.setattr(feedback_folding, "_warned_at", -math.inf)
 
     with session_lock(FOLD_LOCK):
         for _ in range(3):
@@ -105,7 +107,11 @@ def test_a_long_journal_that_cannot_be_folded_is_logged(monkeypatch, caplog):
         for _ in range(3):
             record_sales([sale_event()])
 
+        for _ in range(6):
+            record_sales([sale_event()])
+
     assert "Folds are held back: feedback slows down, because" in caplog.text
+    assert caplog.text.count("Folds are held back") == 1, "one warning a minute, not one for each attempt"
 
 
 @pytest.mark.parametrize("number", [2, COPY_THRESHOLD + 1])
