@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from salesengine.http.problem_types import DATABASE_UNAVAILABLE, INTERNAL_ERROR, REQUEST_IN_PROGRESS
+from salesengine.http.problem_types import DATABASE_UNAVAILABLE, INTERNAL_ERROR, OUTCOME_UNKNOWN, REQUEST_IN_PROGRESS
 from salesengine.tests.servers import connect_database, manage, new_folder, serve
 
 KILLS = 50
@@ -21,7 +21,8 @@ CLIENTS = 12
 WORKERS = 2
 # (number of events, where 0 is a single event outside a list; True for an Idempotency-Key, False for EVENT_IDs)
 REQUEST_KINDS = [(0, True), (0, False), (20, True), (20, False), (500, True), (500, False)]
-RETRYABLE = {problem.uri for problem in (REQUEST_IN_PROGRESS, INTERNAL_ERROR, DATABASE_UNAVAILABLE)}
+# After an unknown outcome too, a retry is safe, because every event has an EVENT_ID or its request a key.
+RETRYABLE = {problem.uri for problem in (REQUEST_IN_PROGRESS, INTERNAL_ERROR, DATABASE_UNAVAILABLE, OUTCOME_UNKNOWN)}
 
 
 class Workers:
