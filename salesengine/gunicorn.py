@@ -62,7 +62,7 @@ worker_class = Worker
 preload_app = True  # load the application once, before forking; nothing connects to the database until a request does
 threads = settings.WEB_THREADS
 keepalive = 75  # seconds; longer than the idle timeout of common proxies, so that the proxy closes first
-timeout = 60
+timeout = 15  # seconds without a sign of life from the main loop of a worker; requests may take longer
 control_socket_disable = True
 forwarder_headers = ""  # ignore the headers SCRIPT_NAME and PATH_INFO, which clients could forge
 
