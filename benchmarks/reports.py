@@ -84,7 +84,7 @@ def use_database(measured: Service) -> None:
 
 def load(measured: Service, sales: int) -> None:
     """Load demo sales in batches, then vacuum, as autovacuum would do later."""
-    measured.manage("load_demo", "--sales", str(sales))
+    measured.manage("load_demo", "--sales", str(sales), "--until", "2021-06-30")
     with measured.connect_database() as database:
         vacuum(database)
 

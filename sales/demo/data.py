@@ -1,12 +1,12 @@
 """Figures that describe the demo marketplace: its countries, categories, brands and seasons."""
 
 import csv
-from datetime import date
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-FIRST_DAY = date(2020, 7, 1)
-LAST_DAY = date(2021, 6, 30)
+DAYS = 365  # of 24 hours
+UNTIL = datetime(2021, 7, 1, tzinfo=UTC)  # the end of the sales, unless another one is given
 
 # Relative sales volume by time. Weekdays start on Monday, hours at midnight (UTC).
 GROWTH = (0.8, 1.2)  # on the first and the last day

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import Enum, auto
 from itertools import accumulate, count, islice
@@ -27,16 +27,17 @@ def countries() -> list[Country]:
     ]
 
 
-def generate_events(sales: int, seed: int) -> Iterator[SaleEvent]:
-    """Yield `sales` valid events, ordered by payment, from 2020-07-01 to 2021-06-30.
+def generate_events(sales: int, seed: int, until: datetime = data.UNTIL) -> Iterator[SaleEvent]:
+    """Yield `sales` valid events, ordered by payment, from the 365 days before `until`, a full hour in UTC.
 
-    The same arguments give the same events. Memory holds the buyers, sellers and products: at most 750,000 in all.
+    The same arguments give the same events. With another `until`, only their payment times differ. Memory holds the
+    buyers, sellers and products: at most 750,000 in all.
     """
     rng = Random(seed)  # noqa: S311  # nothing here is secret
     order_ids = map(str, count(30_000_000))
     order: Order | None = None
     refundable: deque[SaleEvent] = deque(maxlen=1_000)
-    for number, (step, paid_at, buyer, product) in enumerate(_draws(rng, sales)):
+    for number, (step, paid_at, buyer, product) in enumerate(_draws(rng, sales, until)):
         if step is Step.REFUND and refundable:
             order, sold = None, refundable.popleft()
             yield {**sold, "DATE_PAYMENT": paid_at, "REVENUE": -sold["REVENUE"]}
@@ -107,20 +108,20 @@ def _long_tail(size: int, exponent: float, offset: int = 0) -> list[float]:
     return [(rank + offset) ** -exponent for rank in range(1, size + 1)]
 
 
-def _draws(rng: Random, sales: int) -> Iterator[tuple[Step, datetime, Person, Product]]:
+def _draws(rng: Random, sales: int, until: datetime) -> Iterator[tuple[Step, datetime, Person, Product]]:
     """Yield the random choices for each sale, drawn CHUNK at a time for speed."""
     new_order_share = 1 - data.ANOTHER_LINE_SHARE - data.REFUND_SHARE
     draw_steps = _pool(rng, tuple(Step), (new_order_share, data.ANOTHER_LINE_SHARE, data.REFUND_SHARE))
     draw_buyers, draw_products = _market(rng, sales)
-    payment_times = _payment_times(rng, sales)
+    payment_times = _payment_times(rng, sales, until)
     while chunk := list(islice(payment_times, CHUNK)):
         size = len(chunk)
         yield from zip(draw_steps(size), chunk, draw_buyers(size), draw_products(size), strict=True)
 
 
-def _payment_times(rng: Random, sales: int) -> Iterator[datetime]:
+def _payment_times(rng: Random, sales: int, until: datetime) -> Iterator[datetime]:
     """Yield `sales` ascending timestamps, spread over the hours of the year by their volume."""
-    hours = list(_hours(rng))
+    hours = list(_hours(rng, until))
     cumulative = list(accumulate(volume for _, volume in hours))
     done = 0
     for (hour, _), volume_so_far in zip(hours, cumulative, strict=True):
@@ -130,16 +131,16 @@ def _payment_times(rng: Random, sales: int) -> Iterator[datetime]:
         done += due
 
 
-def _hours(rng: Random) -> Iterator[tuple[datetime, float]]:
-    """Yield every hour of the year and its relative sales volume."""
-    days = (data.LAST_DAY - data.FIRST_DAY).days
+def _hours(rng: Random, until: datetime) -> Iterator[tuple[datetime, float]]:
+    """Yield every hour of the year before `until` and its relative sales volume."""
     first_growth, last_growth = data.GROWTH
-    for number in range(days + 1):
-        day = data.FIRST_DAY + timedelta(days=number)
-        growth = first_growth + (last_growth - first_growth) * number / days
-        volume = growth * data.MONTHS[day.month] * data.WEEKDAYS[day.weekday()] * rng.uniform(0.9, 1.1)
-        for hour, share in enumerate(data.HOURS):
-            yield datetime.combine(day, time(hour), UTC), volume * share
+    for day in range(data.DAYS):
+        growth = first_growth + (last_growth - first_growth) * day / (data.DAYS - 1)
+        noise = rng.uniform(0.9, 1.1)
+        for number in range(24):
+            hour = until - timedelta(days=data.DAYS - day, hours=-number)
+            volume = growth * data.MONTHS[hour.month] * data.WEEKDAYS[hour.weekday()] * noise
+            yield hour, volume * data.HOURS[hour.hour]
 
 
 def _market(rng: Random, sales: int) -> tuple[Callable[[int], list[Person]], Callable[[int], list[Product]]]:

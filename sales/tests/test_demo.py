@@ -1,12 +1,13 @@
 import hashlib
 from collections import Counter
-from datetime import UTC, date
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import islice
 from statistics import median
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from countries.models import Country
 from sales import demo
@@ -18,8 +19,8 @@ SMALL = 1_000
 LARGE = 20_000
 
 
-def generate(sales, seed=1):
-    return list(demo.generate_events(sales, seed))
+def generate(sales, seed=1, **until):
+    return list(demo.generate_events(sales, seed, **until))
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def events():
 @pytest.fixture
 def few(db):
     """Load a few demo sales and return their events."""
-    call_command("load_demo", sales=SMALL, seed=7)
+    call_command("load_demo", "--until=2021-06-30", sales=SMALL, seed=7)
     return generate(SMALL, seed=7)
 
 
@@ -92,6 +93,16 @@ def test_events_are_ordered_by_payment_and_fill_the_year(events):
     assert timestamps[0].date() == date(2020, 7, 1)
     assert timestamps[-1].date() == date(2021, 6, 30)
     assert {timestamp.tzinfo for timestamp in timestamps} == {UTC}
+
+
+def test_only_payment_times_depend_on_the_end():
+    until = datetime(2024, 3, 1, 17, tzinfo=UTC)
+    events = generate(SMALL, until=until)
+    timestamps = [event["DATE_PAYMENT"] for event in events]
+    assert until - timedelta(days=365) <= timestamps[0] <= timestamps[-1] < until
+    assert timestamps == sorted(timestamps)
+    others = [event | {"DATE_PAYMENT": timestamp} for event, timestamp in zip(generate(SMALL), timestamps, strict=True)]
+    assert recomputed(events) == recomputed(others)
 
 
 def test_weekends_are_stronger_than_weekdays(events):
@@ -203,6 +214,12 @@ def test_sixty_countries_have_names_and_different_ids():
 # load_demo
 
 
+def test_sales_end_now(db):
+    call_command("load_demo", sales=SMALL)
+    newest = Sale.objects.latest("date_payment").date_payment
+    assert timezone.now() - timedelta(days=1) < newest < timezone.now()
+
+
 def test_feedback_after_a_load_is_the_sum_of_the_events(few):
     figures = recomputed(few)
     assert {total.category: (total.sales_count, total.revenue) for total in Total.objects.all()} == figures
@@ -234,7 +251,7 @@ def test_a_load_into_a_database_with_sales_is_refused(few):
 
 
 def test_append_adds_to_existing_sales(few):
-    call_command("load_demo", "--append", sales=10, seed=8)
+    call_command("load_demo", "--append", "--until=2021-06-30", sales=10, seed=8)
     assert Sale.objects.count() == SMALL + 10
     figures = recomputed(few + generate(10, seed=8))
     assert {total.category: (total.sales_count, total.revenue) for total in Total.objects.all()} == figures

@@ -1,10 +1,12 @@
-import time
 from argparse import ArgumentParser
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import islice
+from time import monotonic
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
+from django.utils import timezone
 
 from countries.loading import store_countries
 from sales import demo
@@ -19,8 +21,8 @@ BATCH = 5_000
 
 class Command(BaseCommand):
     help = (
-        "Load a demo marketplace: its countries, and sales paid from July 2020 to June 2021. The same arguments "
-        "always give the same sales. Example: manage.py load_demo --sales 1000000"
+        "Load a demo marketplace: its countries, and sales paid in the 365 days until now. With --until, the same "
+        "arguments always give the same sales. Example: manage.py load_demo --sales 1000000"
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -28,9 +30,12 @@ class Command(BaseCommand):
             "--sales", type=int, default=50_000, metavar="N", help="number of sales (default: %(default)s)"
         )
         parser.add_argument("--seed", type=int, default=1, help="another seed makes other sales (default: %(default)s)")
+        parser.add_argument(
+            "--until", type=day, metavar="DATE", help="the last day of the sales, such as 2021-06-30 (default: now)"
+        )
         parser.add_argument("--append", action="store_true", help="load even if the database has sales already")
 
-    def handle(self, *, sales: int, seed: int, append: bool, **options: Any) -> None:
+    def handle(self, *, sales: int, seed: int, until: date | None, append: bool, **options: Any) -> None:
         if sales < 1:
             raise CommandError(f"--sales must be at least 1, not {sales}.")
         if Sale.objects.exists() and not append:
@@ -38,19 +43,30 @@ class Command(BaseCommand):
                 "The database has sales already. Demo sales would be mixed with them for good, because sales can never "
                 "be deleted. Use --append to add them anyway."
             )
-        start = time.monotonic()
+        start = monotonic()
         with transaction.atomic():  # all or nothing, because sales cannot be deleted
             store_countries(demo.countries())
-            _load_sales(sales, seed)
-        seconds = time.monotonic() - start
+            _load_sales(sales, seed, _end_of(until))
+        seconds = monotonic() - start
         self.stderr.write(
             f"Loaded {counted(sales, 'demo sale')} in {seconds:,.1f} s: {sales / seconds:,.0f} sales/s.", str
         )
 
 
-def _load_sales(sales: int, seed: int) -> None:
+def day(text: str) -> date:
+    return date.fromisoformat(text)
+
+
+def _end_of(until: date | None) -> datetime:
+    """Return the end of a day, or the last full hour."""
+    if until is None:
+        return timezone.now().replace(minute=0, second=0, microsecond=0)
+    return datetime.combine(until, time(), UTC) + timedelta(days=1)
+
+
+def _load_sales(sales: int, seed: int, until: datetime) -> None:
     """Store the sales and fold all journal entries."""
-    events = demo.generate_events(sales, seed)
+    events = demo.generate_events(sales, seed, until)
     with progress("Loading sales", sales) as advance:
         while batch := list(islice(events, BATCH)):
             record_sales(batch)
