@@ -1,16 +1,14 @@
 """Charts in a real browser: Chart.js draws them, and their tooltips, legends, links and colors work."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from shutil import copy
 
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
+from salesengine.tests.browser import CHROMIUM, FLAGS, MARKS, log_in
 from salesengine.tests.servers import PASSWORD, ROOT, manage, new_folder, serve
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 REPORT = "/admin/analytics/report/daily/?run=1"
 DAILY = """/*
 title = "Daily"
@@ -41,11 +39,7 @@ PIXEL = """({x, y}) => {
     return "#" + [...data].slice(0, 3).map(part => part.toString(16).padStart(2, "0")).join("");
 }"""
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"the browser tests need Debian's Chromium, {CHROMIUM}"),
-]
+pytestmark = MARKS
 
 
 @pytest.fixture(autouse=True)
@@ -67,9 +61,7 @@ def page() -> Iterator[Page]:
             page = browser.new_page(base_url=url, viewport={"width": 1280, "height": 900})
             page.on("pageerror", lambda error: errors.append(str(error)))
             page.goto("/admin/")
-            page.get_by_label("Username").fill("admin")
-            page.get_by_label("Password").fill(PASSWORD)
-            page.get_by_role("button", name="Log in").click()
+            log_in(page, PASSWORD)
             expect(page.get_by_role("heading", name="Home")).to_be_visible()
             yield page
             browser.close()
