@@ -33,7 +33,8 @@ class ErrorText(NamedTuple):
 BAD_REQUEST = ErrorText(
     problems.INVALID_REQUEST,
     "Invalid request",
-    "The URL or the form has a value that is not valid. Nothing was saved. Go back, correct the value and try again.",
+    "The URL or the form has a value that is not valid here, such as a filter that the list does not have. Nothing was"
+    " saved. Go back, correct the value and try again.",
     "The request is invalid.",
 )
 PERMISSION_DENIED = ErrorText(
@@ -52,14 +53,14 @@ CSRF_FAILURE = ErrorText(
 NOT_FOUND = ErrorText(
     problems.NOT_FOUND,
     "Page not found",
-    "Nothing has this URL. It may be mistyped, or what it showed was deleted.",
+    "There is no page at this URL. It may be mistyped, or what it showed was deleted.",
     "This URL does not exist; /docs lists all endpoints.",
 )
 SERVER_ERROR = ErrorText(
     problems.INTERNAL_ERROR,
     "Something went wrong",
-    "The service failed because of an internal error. Try again. If it happens again, tell an administrator the request"
-    " id below: the log explains the error under it.",
+    "The service failed because of an internal error. Try again. If it happens again, send the request id below to an"
+    " administrator, who can find the error in the log with it.",
     "The service failed because of an internal error; see its log.",
 )
 UNAVAILABLE = ErrorText(
