@@ -23,9 +23,9 @@ admin.site.unregister([TOTPDevice, StaticDevice])
 admin.site.unregister([User, Group])
 
 HELP_TEXTS = {
-    "groups": "Viewers see sales and countries, and run reports. Analysts can also export reports. Operators can also "
-    "correct rejected events, change countries, and create API keys. Administrators can also manage users and "
-    "see the audit log.",
+    "groups": "Viewers see sales and countries, and run reports. Analysts can also export reports and see the log of "
+    "runs. Operators can also edit and replay rejected events, send sales to the API, edit countries, and create API "
+    "keys. Administrators can also manage users and groups, delete rejected events, and see the audit log.",
     "user_permissions": "In addition to the permissions of the groups.",
 }
 

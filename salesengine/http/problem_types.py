@@ -55,7 +55,8 @@ NOT_ALLOWED = ProblemType(
     403,
     "Permission denied",
     "The API key or the user is valid, but does not have permission for this request. Nothing was stored.",
-    "Use a key that has the permission, or ask staff for one. Without a change the request will always fail.",
+    "Use a key with the scope that detail names, or ask staff for the permission. Without a change the request will"
+    " always fail.",
 )
 NOT_FOUND = ProblemType(
     "not-found",
@@ -143,8 +144,7 @@ REPORT_FAILED = ProblemType(
     "The report failed",
     "The request is valid, but the database could not run the report with these parameters and the current data, the"
     " report file is invalid, or the result does not fit into the requested format. detail gives the reason, often in"
-    " the words of the database."
-    " No part of the result was returned.",
+    " the words of the database. No part of the result was returned.",
     "If detail names one of your values or the format, change it. Otherwise send detail to staff, who maintain the"
     " report. Without a change the request will probably fail again.",
 )

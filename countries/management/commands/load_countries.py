@@ -24,7 +24,8 @@ Check it first, then load it:
     manage.py load_countries countries.csv
 
 Countries with a new id are added. Countries with a known id get the name and the continent of the file. No country is
-deleted. If any row is invalid, nothing is stored. The continent may be empty.
+deleted. If any row is invalid, nothing is stored. The continent may be empty. Semicolons or tabs may separate the
+values instead of commas.
 """
 
 
