@@ -80,7 +80,7 @@ class Command(BaseCommand):
             "--delimiter",
             default="",
             metavar="CHARACTER",
-            help='of CSV, or "tab" (default: the comma, semicolon or tab that the first line has most)',
+            help='delimiter of CSV, or "tab" (default: the comma, semicolon or tab that the first line has most)',
         )
         parser.add_argument(
             "--on-error",
