@@ -103,9 +103,7 @@ HEADERS = [
         str,
         "the messages of failed assertions of severity warn; percent-encoded except for printable ASCII, cut if long",
     ),
-    _header(
-        "ETag", str, "for If-None-Match; only for reports that depend on nothing but sales and countries", 200, 304
-    ),
+    _header("ETag", str, "for If-None-Match; only for reports whose file declares `depends_on`", 200, 304),
     _header("Content-Disposition", str, "the file name for csv, xlsx and parquet"),
 ]
 
@@ -181,7 +179,7 @@ def _operation(report: ReportDefinition, common: dict[str, Any]) -> dict[str, An
     shared = [parameter for parameter in common["parameters"] if parameter["in"] != "path"]
     description = [
         report.description,
-        f"\n\nA run may take {counted(report.timeout, 'second')}. ",
+        f"\n\nA run may take at most {counted(report.timeout, 'second')}. ",
         common["description"],
     ]
     description += [f" This report also needs the scope `{scope}`." for scope in report.header.requires]

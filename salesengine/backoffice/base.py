@@ -164,7 +164,7 @@ class DayRangeFilter(RangeDateFilter):  # type: ignore[misc]  # unfold has no ty
         try:
             start, stop = self.days()
         except ValueError:
-            messages.error(request, "A filter is not a day such as 2021-01-31, so the list is empty.")
+            messages.error(request, "A filter has an invalid day, so the list is empty. Write it as 2021-01-31.")
             return queryset.none()
         if start and stop and start >= stop:
             messages.error(request, "The first day is after the last day, so the list is empty. Swap them.")

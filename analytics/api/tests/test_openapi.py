@@ -35,7 +35,7 @@ def test_a_new_file_gets_a_path_immediately(api, sql_dir, write_report):
 
 def test_an_operation_has_the_title_and_description_of_its_report(operation):
     assert (operation["operationId"], operation["summary"]) == ("report_probe", "The probe")
-    assert operation["description"].startswith("What <b>probe</b> does.\n\nA run may take 60 seconds.")
+    assert operation["description"].startswith("What <b>probe</b> does.\n\nA run may take at most 60 seconds.")
     assert operation["security"][0] == {"ApiKey": ["reports"]}
     assert "the scope `reports`" in operation["description"]
 

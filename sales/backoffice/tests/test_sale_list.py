@@ -84,7 +84,7 @@ def test_filters_select_exactly_the_matching_sales(admin_client, query, found):
         ),
         ({"brand__isnull": "maybe"}, "Without a brand must be True, not 'maybe'. No sales are shown."),
         ({"brand__exact": "\0"}, "Brand must not contain the character NUL. No sales are shown."),
-        ({"date_payment_from": "soon"}, "A filter is not a day such as 2021-01-31, so the list is empty."),
+        ({"date_payment_from": "soon"}, "A filter has an invalid day, so the list is empty. Write it as 2021-01-31."),
         (
             {"date_payment_from": "2021-06-02", "date_payment_to": "2021-06-01"},
             "The first day is after the last day, so the list is empty.",
