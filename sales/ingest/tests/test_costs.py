@@ -17,7 +17,7 @@ from salesengine.http.errors import ServiceBusy
 from salesengine.tests.clients import post, problem_of
 from salesengine.tests.servers import ROOT
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 GZIP = {"Content-Encoding": "gzip"}
 LONG_NAME = "x" * 9_000_000

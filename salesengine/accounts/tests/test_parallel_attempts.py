@@ -32,6 +32,7 @@ def guess(cookies, url, data):
         connections.close_all()
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 class TestSimultaneousGuesses:
     @pytest.fixture(autouse=True)

@@ -88,6 +88,7 @@ def allow_group(group, *permissions):
 
 
 class TestLinks:
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", [*GROUPS, "nobody"])
     def test_no_group_sees_a_link_that_it_may_not_open(self, one_of_everything, name):
         client = staff_client(group=name if name in GROUPS else None)
