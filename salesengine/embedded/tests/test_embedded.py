@@ -200,6 +200,7 @@ def test_the_folder_may_have_quotes_and_other_characters_that_a_shell_reads(loca
 
 def test_a_project_in_such_a_folder_gets_a_message(local_dir, monkeypatch):
     monkeypatch.setattr(embedded, "BINARIES", Path("/srv/co$t/bin"))
+    monkeypatch.setattr(embedded, "_users_lock", None)  # as in a process that does not use a server yet
 
     with pytest.raises(embedded.EmbeddedServerError, match="Move the project"):
         embedded.start(local_dir)
