@@ -8,10 +8,12 @@ from typing import Any
 
 from django.core.handlers.wsgi import WSGIRequest
 from django.core.wsgi import get_wsgi_application
+from django.http.request import MediaType
 from django.template import TemplateSyntaxError, engines
 from django.template.backends.django import DjangoTemplates
 from django.template.utils import get_app_template_dirs
 from django.urls import get_resolver
+from django.utils.functional import cached_property
 from django.utils.http import parse_header_parameters
 
 from salesengine.database import limit_requests
@@ -20,10 +22,23 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "salesengine.settings")
 
 
 class UTF8Request(WSGIRequest):
-    """Decode every request as UTF-8. Django would try any charset that the client names, and some codecs fail."""
+    """Decode every request as UTF-8. Django would try any charset that the client names, and some codecs fail.
+
+    Django raises ValueError for a parameter of a header in a charset that it does not know, such as a*=unknown''b. Such
+    a header is ignored.
+    """
 
     def _set_content_type_params(self, meta: Mapping[str, Any]) -> None:
-        self.content_type, self.content_params = parse_header_parameters(meta.get("CONTENT_TYPE", ""))
+        self.content_type, self.content_params = "", {}
+        with suppress(ValueError):
+            self.content_type, self.content_params = parse_header_parameters(meta.get("CONTENT_TYPE", ""))
+
+    @cached_property
+    def accepted_types(self) -> list[MediaType]:
+        try:
+            return super().accepted_types
+        except ValueError:
+            return [MediaType("*/*")]
 
 
 def load_everything() -> None:

@@ -111,6 +111,21 @@ def test_the_charset_of_the_content_type_is_ignored(server, charset):
     assert "must be one of" in response.json()["errors"][0]["detail"]
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "header", "status"),
+    [
+        ("GET", "/nothing", "Accept", 404),
+        ("GET", "/", "Accept", 200),
+        ("GET", "/feedback", "Content-Type", 200),
+        ("POST", "/admin/login/", "Content-Type", 403),
+    ],
+)
+def test_a_parameter_of_a_header_in_an_unknown_charset_is_ignored(server, method, path, header, status):
+    response = httpx.request(method, f"{server}{path}", headers={header: "multipart/form-data; a*=bogus''b"})
+
+    assert response.status_code == status
+
+
 def test_a_list_of_five_thousand_events_is_stored(server, event):
     with connect(server) as connection:
         status, content = post(connection, json.dumps([event | {"CATEGORY": "jewellery"}] * 5_000))
