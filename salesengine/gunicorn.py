@@ -37,6 +37,7 @@ The API requires a key. Create one and store it safely, because it cannot be sho
 """
 
 READ_TIMEOUT = 10  # seconds that a client may pause before and within a request
+WRITE_TIMEOUT = 30  # seconds that a client may pause while it reads a response
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -76,9 +77,11 @@ def on_starting(server: Arbiter) -> None:
 
 
 def when_ready(server: Arbiter) -> None:
-    """Set the read timeout of connections, and print the welcome message."""
-    for listener in server.LISTENERS:  # connections inherit it; gunicorn sets none
+    """Set the timeouts of connections, and print the welcome message."""
+    for listener in server.LISTENERS:  # connections inherit them; gunicorn sets none
         listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", READ_TIMEOUT, 0))
+        if sys.platform == "linux":  # SO_SNDTIMEO would not limit sendfile
+            listener.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, WRITE_TIMEOUT * 1000)
 
     gc.freeze()  # exclude the loaded application from garbage collection in the workers
     from sales.ingest.schema import EXAMPLE  # importable only after the application is loaded

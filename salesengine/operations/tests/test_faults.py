@@ -13,6 +13,7 @@ import pytest
 from salesengine.tests.servers import connect_database
 
 pytestmark = pytest.mark.slow
+LARGE_FILE = b"/static/drf_spectacular_sidecar/redoc/bundles/redoc.standalone.js"  # a megabyte
 
 
 @pytest.fixture
@@ -70,6 +71,24 @@ def test_clients_that_stall_within_a_request_do_not_block_others(server):
             connection.sendall(partial_request)
 
         assert httpx.get(f"{server}/healthz", timeout=40).status_code == 200
+    finally:
+        for connection in stalled:
+            connection.close()
+
+
+def test_clients_that_read_nothing_do_not_block_others_for_long(start_server):
+    url = start_server(WEB_CONCURRENCY="1", WEB_THREADS="4")
+    address = ("127.0.0.1", urlsplit(url).port)
+    stalled = [socket.socket() for _ in range(5)]
+    try:
+        for connection in stalled:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)  # small buffers, as on a network
+            connection.connect(address)
+            connection.sendall(b"GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" % LARGE_FILE)
+        time.sleep(1)
+
+        assert httpx.get(f"{url}/healthz", timeout=60).status_code == 200
     finally:
         for connection in stalled:
             connection.close()
