@@ -42,7 +42,11 @@ def store_rejections(rejections: Sequence[Rejection], batch: Batch, sender: str,
             f"The limit is {limit:,} rejected events that wait for staff per sender. This sender has {waiting:,}, and "
             f"{len(rejections):,} more were sent."
         )
-    with connection.cursor() as cursor, cursor.copy(COPY_REJECTED) as copy:
+    with (
+        connection.cursor() as cursor,
+        connection.wrap_database_errors,  # Django wraps no errors of COPY
+        cursor.copy(COPY_REJECTED) as copy,
+    ):
         copy.set_types(["text", "text", "bigint", "bytea", "text", "jsonb"])
         for rejection in rejections:
             errors = rejection.errors

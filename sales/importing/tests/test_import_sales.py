@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import pyarrow as pa
 import pytest
+from django.db import connection
 from pyarrow import parquet
 
 from sales.importing import sources
@@ -164,6 +165,15 @@ def test_a_known_event_of_the_sender_is_a_duplicate_and_a_changed_one_a_conflict
     with failing(3):
         import_sales(path, "--sender", "shop", "--on-error", "skip")
     assert stored_orders() == ["0", "1", "2", "3", "4"]
+
+
+def test_a_database_that_refuses_a_rejected_event_is_one_line(path):
+    path.write_text("{\n")
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE rejected_events ADD CONSTRAINT never CHECK (position < 0)")
+
+    with failing(1, "database error", "never", "Run the command again to continue from there."):
+        import_sales(path, "--on-error", "skip")
 
 
 # Dry runs
