@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 
 from django.db import connection
 
@@ -19,8 +18,10 @@ def request_fold(fold: Callable[[], object]) -> None:
     """Run the fold soon. A fold that is requested already runs once."""
     if fold not in _requested:
         _requested.add(fold)
-        with suppress(RuntimeError):  # the process is ending; another process folds these entries
+        try:
             executor.submit(_run, fold)
+        except RuntimeError:  # the process is ending, or cannot start a thread now; a later request folds these entries
+            _requested.discard(fold)
 
 
 def _run(fold: Callable[[], object]) -> None:

@@ -67,3 +67,16 @@ def test_a_process_that_is_ending_stores_sales_without_folding_them(api, event, 
     monkeypatch.setattr(fold_thread, "_requested", set())
 
     assert post(api, event).status_code == 201
+
+
+def test_a_fold_that_could_not_start_runs_when_it_is_requested_again(api, event, monkeypatch):
+    ended = ThreadPoolExecutor(1)
+    ended.shutdown()
+    with monkeypatch.context() as context:
+        context.setattr(fold_thread, "executor", ended)
+        post(api, event)
+    assert JournalEntry.objects.exists()
+
+    post(api, event)
+    wait_for_folds()
+    assert not JournalEntry.objects.exists()
