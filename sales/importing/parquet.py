@@ -24,6 +24,7 @@ from sales.importing.sources import (
     STDIN,
     Checkpoint,
     ImportFileError,
+    printable,
     translate_read_errors,
 )
 from sales.ingest.batches import Batch
@@ -76,7 +77,8 @@ class ParquetFile:
 
     def __init__(self, name: str, rows: Any, dictionaries: Any, columns: ColumnMapping, fingerprint: bytes) -> None:
         """`rows` and `dictionaries` are the same file; the second reads text as dictionaries."""
-        self.name, self.rows, self.dictionaries, self.fingerprint = name, rows, dictionaries, fingerprint
+        self.name, self.rows, self.dictionaries = printable(name), rows, dictionaries
+        self.fingerprint = fingerprint
         self.total = rows.metadata.num_rows
         self.size = Path(name).stat().st_size
         names = rows.schema_arrow.names

@@ -69,7 +69,12 @@ def open_source(file: str) -> Iterator[Source]:
         if file.lower().endswith(".gz") and not is_gzip:
             raise ImportFileError("is named .gz but is not compressed with gzip")
         content = io.BufferedReader(gzip.GzipFile(fileobj=raw)) if is_gzip else raw
-        yield Source("standard input" if file == STDIN else file, raw, content, total)
+        yield Source("standard input" if file == STDIN else printable(file), raw, content, total)
+
+
+def printable(file: str) -> str:
+    """Return the name of a file with a "?" for each byte that is not UTF-8, because those cannot be stored."""
+    return file.encode(errors="replace").decode()
 
 
 @contextmanager

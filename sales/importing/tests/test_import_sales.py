@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import os
 import sys
 from contextlib import contextmanager
 
@@ -174,6 +175,16 @@ def test_a_database_that_refuses_a_rejected_event_is_one_line(path):
 
     with failing(1, "database error", "never", "Run the command again to continue from there."):
         import_sales(path, "--on-error", "skip")
+
+
+def test_a_file_whose_name_is_not_utf_8_is_imported(tmp_path, capsys):
+    file = tmp_path / os.fsdecode(b"\xff.ndjson")
+    file.write_text(ndjson(events(0, 3)))
+
+    import_sales(file, "--json")
+
+    assert json.loads(capsys.readouterr().out)["accepted"] == 3
+    assert FileImport.objects.get().name == f"{tmp_path}/?.ndjson"
 
 
 # Dry runs
