@@ -17,7 +17,7 @@ from sales.totals.isolation import try_fold_lock
 
 FOLD_INTERVAL = 20_000  # sales: fewer would hardly save rows, more would make the journal slow to read
 FOLD_LIMIT = 100_000  # sales per fold, apart from the rest of the last batch; also the limit of journal entries
-MERGE_LIMIT = 16  # days per fold
+MERGE_LIMIT = 16  # days after each fold
 
 APPEND_TO_JOURNAL = "INSERT INTO country_journal (sale_ids, sales_count)"
 SELECT_SALE_IDS = "SELECT range_agg(int8range(id, id, '[]')), COUNT(*)"  # FROM at most a few hundred sales
@@ -75,9 +75,7 @@ FOLD = f"""
 MERGE = """
     WITH removed AS (
         DELETE FROM country_daily_total
-        WHERE day = ANY(ARRAY(
-            SELECT day FROM country_day WHERE row_count > 4 * merged_count + 1000 ORDER BY day LIMIT %s
-        ))
+        WHERE day = (SELECT day FROM country_day WHERE row_count > 4 * merged_count + 1000 ORDER BY day LIMIT 1)
         RETURNING day, id_seller_country, id_buyer_country, sales_count, revenue
     ), merged AS (
         INSERT INTO country_daily_total (day, id_seller_country, id_buyer_country, sales_count, revenue)
@@ -123,5 +121,19 @@ def fold() -> int:
             return 0
         cursor.execute(FOLD, {"limit": FOLD_LIMIT})
         moved: int = cursor.fetchone()[0]
-        cursor.execute(MERGE, [MERGE_LIMIT])
+    for _ in range(MERGE_LIMIT):
+        if not _merge_day():
+            break
     return moved
+
+
+def _merge_day() -> bool:
+    """Merge the rows of one day that has many. Return whether there was one.
+
+    Each day has a transaction of its own, so that a day with very many rows cannot undo a fold at the time limit.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        if not try_fold_lock(cursor):
+            return False
+        cursor.execute(MERGE)
+        return bool(cursor.rowcount)

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 from django.core.management import call_command
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, OperationalError, connection, transaction
 
 from sales.ingest.writer import COPY_THRESHOLD, record_plain_sales, record_sales
 from sales.models import CountryDailyTotal, CountryDay, CountryJournalEntry, Sale
@@ -169,6 +169,17 @@ def test_a_day_of_many_rows_is_merged_with_the_same_sums():
     assert CountryDailyTotal.objects.filter(day="2021-01-08").count() == 3
     assert sorted(CountryDay.objects.values_list("row_count", "merged_count")) == [(3, 0), (400, 400)]
     assert country_sales() == before
+    assert country_verification.verify() == []
+
+
+def test_a_merge_that_reaches_its_time_limit_does_not_undo_the_fold(monkeypatch):
+    monkeypatch.setattr(country_folding, "MERGE", "SET LOCAL statement_timeout = 50; SELECT pg_sleep(10)")
+    record_sales([trade()])
+
+    with pytest.raises(OperationalError, match="statement timeout"):
+        country_folding.fold()
+
+    assert not CountryJournalEntry.objects.exists()
     assert country_verification.verify() == []
 
 
