@@ -36,7 +36,11 @@ def write_errors() -> list[CheckMessage]:
 def _pooler_errors() -> list[CheckMessage]:
     """Return salesengine.E003 if a connection pooler pools transactions: then sessions share what they have set."""
     backends, others = set(), set()
-    with connection.cursor() as cursor, psycopg.connect(**connection.get_connection_params(), autocommit=True) as other:
+    with (
+        connection.wrap_database_errors,
+        connection.cursor() as cursor,
+        psycopg.connect(**connection.get_connection_params(), autocommit=True) as other,
+    ):
         for _ in range(POOLER_PROBES):
             cursor.execute("SELECT pg_backend_pid()")
             backends.add(cursor.fetchone()[0])
