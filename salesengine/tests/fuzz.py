@@ -9,6 +9,7 @@ A request depends only on the seed and its number, so a failure can be repeated 
 import argparse
 import http.client
 import json
+import math
 import os
 import re
 import socket
@@ -121,6 +122,7 @@ class Fuzzer:
         self.service, self.maker, self.seed, self.slowest = service, maker, seed, slowest
         self.failures: list[str] = []
         self.statuses: Counter[int] = Counter()
+        self.deadline = math.inf
         self.connections = threading.local()
 
     def connection(self) -> http.client.HTTPConnection:
@@ -129,6 +131,8 @@ class Fuzzer:
         return self.connections.own
 
     def request(self, number: int) -> None:
+        if time.monotonic() > self.deadline:
+            return
         if number % RAW_EVERY == 0:
             self.raw(number)
         request = self.maker.request(Random(f"{self.seed} {number}"))
@@ -202,12 +206,16 @@ def fuzz(folder: Path, options: argparse.Namespace) -> list[str]:
         sys.stdout.write(f"{len(maker.urls)} pages, {len(maker.patterns)} patterns, {len(maker.names)} parameters\n")
         fuzzer = Fuzzer(service, maker, options.seed, options.slowest)
         start = time.monotonic()
+        fuzzer.deadline = start + options.seconds
         numbers = options.only or range(1, options.requests + 1)
         with ThreadPoolExecutor(CLIENTS) as clients:
             for _ in clients.map(fuzzer.request, numbers):
                 pass
         seconds = time.monotonic() - start
-    sys.stdout.write(f"{len(numbers)} requests in {seconds:.0f} s: {dict(sorted(fuzzer.statuses.items()))}\n")
+    sent = fuzzer.statuses.total()
+    sys.stdout.write(
+        f"{sent:,} of {len(numbers):,} requests in {seconds:.0f} s: {dict(sorted(fuzzer.statuses.items()))}\n"
+    )
     return [*fuzzer.failures, *tracebacks((folder / "log").read_text())]
 
 
@@ -226,6 +234,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=1_000, metavar="N")
     parser.add_argument("--seed", default="1")
     parser.add_argument("--slowest", type=float, default=2, metavar="SECONDS", help="downloads may take longer")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="stop after this time (default: no limit)")
     parser.add_argument(
         "--only", type=int, nargs="+", metavar="NUMBER", help="send only the requests with these numbers"
     )
