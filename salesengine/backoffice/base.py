@@ -92,6 +92,10 @@ class ModelAdmin(PlainModelAdmin[ModelT]):
     def get_changelist(self, request: HttpRequest, **options: Any) -> type[FilteredList]:
         return FilteredList
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> ModelT | None:
+        """Return the row with this id. An id with a NUL has no row, and PostgreSQL would refuse it."""
+        return None if "\0" in object_id else super().get_object(request, object_id, from_field)
+
     def response_action(self, request: HttpRequest, queryset: QuerySet[ModelT], *arguments: Any) -> Any:
         try:
             for selected in request.POST.getlist(ACTION_CHECKBOX_NAME):
