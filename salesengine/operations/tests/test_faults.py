@@ -101,7 +101,7 @@ def test_clients_that_connect_and_send_nothing_do_not_block_others(server):
         statuses = [httpx.get(f"{server}/healthz", timeout=60).status_code for _ in range(10)]
 
         assert statuses == [200] * 10
-        assert time.monotonic() - start < 2
+        assert time.monotonic() - start < 10  # it was over a minute when idle connections occupied the threads
     finally:
         for connection in idle:
             connection.close()

@@ -90,5 +90,5 @@ def test_every_request_is_answered_at_once_while_postgresql_is_away(event):
     assert {(path, status) for _, _, path, status in during} == {
         *(("/ingest", 503), ("/feedback", 503), ("/readyz", 503), ("/healthz", 200))
     }
-    assert max(seconds for _, seconds, _, _ in during) < 1
+    assert max(seconds for _, seconds, _, _ in during) < 2.5  # the pool alone would let each wait for 3 s
     assert {status for begin, _, _, status in clients.responses if begin > back + 3} == {200, 201}
