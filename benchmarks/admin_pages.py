@@ -32,6 +32,38 @@ def sales(**filters: str) -> str:
     return f"{LIST}?{urlencode(filters)}"
 
 
+PAGES = {
+    "home": "/admin/?until=2021-06-30",
+    "countries": "/admin/countries/country/",
+    "sales list, first page": LIST,
+    "page 1,000": sales(p="1000"),
+    "oldest first": sales(o="0"),
+    "one day": sales(date_payment_from="2020-12-24", date_payment_to="2020-12-24"),
+    "a quarter": sales(date_payment_from="2020-10-01", date_payment_to="2020-12-31"),
+    "category, common": sales(category__exact="clothing"),
+    "category, rare": sales(category__exact="pet accessories"),
+    "no category": sales(category__isnull="True"),
+    "brand, common": sales(brand__exact="Dsquared2"),
+    "brand, rare": sales(brand__exact="Rue Zephyr"),
+    "brand, none of": sales(brand__exact="nobody's"),
+    "no brand": sales(brand__isnull="True"),
+    "seller country, common": sales(seller_country__id_country__exact="170"),
+    "seller country, rare": sales(seller_country__id_country__exact="615"),
+    "buyer country, common": sales(buyer_country__id_country__exact="170"),
+    "buyer country, rare": sales(buyer_country__id_country__exact="519"),
+    "seller continent, common": sales(seller_continent="Europe"),
+    "buyer continent, rare": sales(buyer_continent="Africa"),
+    "revenue, common": sales(revenue_from="50", revenue_to="100"),
+    "revenue, rare": sales(revenue_from="5000"),
+    "revenue, one amount": sales(revenue_from="57.27", revenue_to="57.27"),
+    "category and country": sales(category__exact="bags", buyer_country__id_country__exact="213"),
+    "two rare ones": sales(category__exact="pet accessories", seller_country__id_country__exact="615"),
+    "category, page 1,000": sales(category__exact="clothing", p="1000"),
+    "search: nothing": sales(q="nothing"),
+    "brand autocompletion": f"{LIST}brands/?term=zep",
+}
+
+
 def pages() -> dict[str, str]:
     """Return the URLs of the measured pages by name, with values from the loaded sales."""
     from django.db.models import Count
@@ -43,42 +75,14 @@ def pages() -> dict[str, str]:
         Sale.objects.values_list(column).annotate(number=Count("pk")).order_by("-number")[0][0]
         for column in ("id_buyer", "id_seller")
     )
-    return {
-        "home": "/admin/?until=2021-06-30",
-        "countries": "/admin/countries/country/",
-        "sales list, first page": LIST,
-        "page 1,000": sales(p="1000"),
-        "oldest first": sales(o="0"),
-        "one day": sales(date_payment_from="2020-12-24", date_payment_to="2020-12-24"),
-        "a quarter": sales(date_payment_from="2020-10-01", date_payment_to="2020-12-31"),
-        "category, common": sales(category__exact="clothing"),
-        "category, rare": sales(category__exact="pet accessories"),
-        "no category": sales(category__isnull="True"),
-        "brand, common": sales(brand__exact="Dsquared2"),
-        "brand, rare": sales(brand__exact="Rue Zephyr"),
-        "brand, none of": sales(brand__exact="nobody's"),
-        "no brand": sales(brand__isnull="True"),
-        "seller country, common": sales(seller_country__id_country__exact="170"),
-        "seller country, rare": sales(seller_country__id_country__exact="615"),
-        "buyer country, common": sales(buyer_country__id_country__exact="170"),
-        "buyer country, rare": sales(buyer_country__id_country__exact="519"),
-        "seller continent, common": sales(seller_continent="Europe"),
-        "buyer continent, rare": sales(buyer_continent="Africa"),
-        "revenue, common": sales(revenue_from="50", revenue_to="100"),
-        "revenue, rare": sales(revenue_from="5000"),
-        "revenue, one amount": sales(revenue_from="57.27", revenue_to="57.27"),
-        "category and country": sales(category__exact="bags", buyer_country__id_country__exact="213"),
-        "two rare ones": sales(category__exact="pet accessories", seller_country__id_country__exact="615"),
-        "category, page 1,000": sales(category__exact="clothing", p="1000"),
+    return PAGES | {
         "search: order": sales(q=middle.id_order),
         "search: product": sales(q=middle.id_product),
         "search: largest seller": sales(q=sellers),
-        "search: nothing": sales(q="nothing"),
         "a sale": f"{LIST}{newest.pk}/change/",
         "a buyer": f"/admin/sales/buyer/{newest.id_buyer}/",
         "the largest buyer": f"/admin/sales/buyer/{buyers}/",
         "the largest seller": f"/admin/sales/seller/{sellers}/",
-        "brand autocompletion": f"{LIST}brands/?term=zep",
     }
 
 

@@ -54,7 +54,7 @@ def find_delimiter(header: str) -> str:
 
 
 def explain_csv_error(error: csv.Error) -> str:
-    """Return what is wrong with a row, and what to do."""
+    """Return the error of a row, and its remedy."""
     if "field limit" in str(error):
         limit = f"a value has more than {csv.field_size_limit():,} characters"
         return f"{error}: {limit}; perhaps a quote is never closed, so that it contains all lines that follow"

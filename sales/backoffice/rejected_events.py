@@ -249,7 +249,7 @@ class RejectedEventAdmin(ModelAdmin[RejectedEvent]):
         return HttpResponseRedirect(request.get_full_path())
 
     def replay_and_log(self, request: HttpRequest, ids: list[int]) -> None:
-        """Replay events, show the outcome, and write one entry to the audit log, unless there are no events."""
+        """Replay events and show the outcome. If there are any events, write one entry to the audit log."""
         message = self.message_outcome(request, replay(ids, request.user.get_username()))
         if not ids:
             return

@@ -110,7 +110,7 @@ class TookTooLong(ProblemException, problem=problems.TOOK_TOO_LONG):
 
 
 class ReportCheckFailed(ProblemException, problem=problems.REPORT_CHECK_FAILED):
-    """The result of a report failed an assertion of the report file, so no part of it is returned."""
+    """The result of a report failed an assertion of the report file. Nothing of the result is returned."""
 
 
 class ReportError(ProblemException, problem=problems.REPORT_FAILED):

@@ -150,7 +150,7 @@ class Fuzzer:
                 self.failures.append(f"{number}: {reason}: {request}")
 
     def reason_to_fail(self, request: "FuzzRequest") -> str:
-        """Send a request, and return what is wrong with the response, or nothing."""
+        """Send a request. Return why the response is a failure, or an empty string."""
         start = time.monotonic()
         try:
             response, _ = self.service.send(self.connection(), request)
@@ -164,7 +164,7 @@ class Fuzzer:
         return SLOW if seconds > self.slowest and "Content-Disposition" not in response.headers else ""
 
     def raw(self, number: int) -> None:
-        """Send bytes that are no complete request. The server must respond or close the connection."""
+        """Send an incomplete or invalid request. The server must respond or close the connection."""
         data = RAW[number // RAW_EVERY % len(RAW)]
         host, port = self.service.address.split(":")
         with socket.create_connection((host, int(port)), timeout=HANGING) as connection:
