@@ -22,11 +22,6 @@ pytestmark = pytest.mark.django_db
 ELSEWHERE = {"REMOTE_ADDR": "203.0.113.9"}
 
 
-@pytest.fixture
-def jo():
-    return User.objects.create_user("jo", password=PASSWORD, is_staff=True)
-
-
 def fail(client, times, **changes):
     """Send this number of wrong passwords. Returns the last response."""
     for _ in range(times):

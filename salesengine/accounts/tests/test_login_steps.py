@@ -1,23 +1,12 @@
 """The two steps of a login with a second factor, and what ends them."""
 
 import pytest
-from django.contrib.auth.models import User
 from django.test import Client
 
 from salesengine.accounts.login import PENDING
-from salesengine.tests.clients import LOG_IN, PASSWORD, code_of, enrol, is_in, log_in, text_of
+from salesengine.tests.clients import LOG_IN, PASSWORD, code_of, is_in, log_in, text_of
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def jo():
-    return User.objects.create_user("jo", password=PASSWORD, is_staff=True)
-
-
-@pytest.fixture
-def phone(jo):
-    return enrol(jo)
 
 
 def send_code(client, code):

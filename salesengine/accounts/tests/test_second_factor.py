@@ -17,16 +17,6 @@ pytestmark = pytest.mark.django_db
 PAGE = "/admin/second-factor/"
 
 
-@pytest.fixture
-def jo():
-    return User.objects.create_user("jo", password=PASSWORD, is_staff=True)
-
-
-@pytest.fixture
-def phone(jo):
-    return enrol(jo)
-
-
 def wrong(code):
     """Return another code of six digits."""
     return f"{(int(code) + 1) % 1_000_000:06d}"
