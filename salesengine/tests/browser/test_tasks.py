@@ -147,7 +147,8 @@ def test_the_menu_and_the_theme_work_with_the_keyboard(phone):
 
 def test_the_filters_keep_the_focus_until_they_are_closed(page):
     page.goto("/admin/sales/sale/", wait_until="networkidle")
-    button, filters = page.get_by_role("button", name="Filters"), page.get_by_role("dialog", name="Filters")
+    button = page.get_by_role("button", name="Filters", exact=True)  # not "Apply Filters"
+    filters = page.get_by_role("dialog", name="Filters")
     button.focus()
     page.keyboard.press("Enter")
     close = page.get_by_role("button", name="Close", exact=True)
