@@ -18,7 +18,7 @@ from salesengine.http.middleware import BODY_INCOMPLETE
 from salesengine.plurals import counted
 
 SMALL_BODY = 100_000  # bytes: large requests never keep out smaller ones
-PIECE = 1_000_000  # bytes decompressed at a time
+PIECE = 1_000_000  # bytes read or decompressed at a time
 
 Reserve = Callable[[int], None]
 
@@ -75,8 +75,8 @@ def read_batch(request: Request) -> Iterator[tuple[Batch, bytes]]:
         raise UnsupportedMediaType(
             encoding, f"Send the body uncompressed or with Content-Encoding: gzip, not {encoding}."
         )
-    body = _read(request)
     with budget.share() as reserve:
+        body = _read(request, reserve)
         if encoding == "gzip":
             body = decompress(body, settings.INGEST_MAX_EXPANDED_BYTES, reserve)
         reserve(len(body))
@@ -84,7 +84,8 @@ def read_batch(request: Request) -> Iterator[tuple[Batch, bytes]]:
         yield READERS[media_type](body), body
 
 
-def _read(request: Request) -> bytes:
+def _read(request: Request, reserve: Reserve) -> bytes:
+    """Read the body, and reserve its size as it arrives: a slow client takes no more of the budget than it has sent."""
     limit = settings.INGEST_MAX_BYTES
     content_length = int(request.META.get("CONTENT_LENGTH") or 0)
     # Django would read a chunked body as empty, because it has no Content-Length. The server knows where it ends.
@@ -92,11 +93,7 @@ def _read(request: Request) -> bytes:
     if transfer_encoding not in {"", "chunked"}:
         raise InvalidInput([], f"The only supported Transfer-Encoding is chunked, not {transfer_encoding}.")
     stream = request.META["wsgi.input"] if transfer_encoding else request
-    try:
-        body: bytes = stream.read(limit + 1) if content_length <= limit else b""
-    except Exception:  # each server raises its own exceptions when a body ends early or its chunks are malformed
-        request.META[BODY_INCOMPLETE] = True
-        raise InvalidInput([], "The body ended early. Nothing was stored.") from None
+    body = b"" if content_length > limit else b"".join(_pieces(request, stream.read, limit + 1, reserve))
     if max(content_length, len(body)) > limit:
         raise ContentTooLarge(f"A request may have at most {limit:,} bytes. Send the events in several requests.")
     if len(body) < content_length:
@@ -106,8 +103,24 @@ def _read(request: Request) -> bytes:
     return body
 
 
+def _pieces(request: Request, read: Callable[[int], bytes], limit: int, reserve: Reserve) -> Iterator[bytes]:
+    """Yield at most `limit` bytes of the body, each piece as soon as its size is reserved."""
+    size = 0
+    while size < limit:
+        try:
+            piece = read(min(PIECE, limit - size))
+        except Exception:  # each server raises its own exceptions when a body ends early or its chunks are malformed
+            request.META[BODY_INCOMPLETE] = True
+            raise InvalidInput([], "The body ended early. Nothing was stored.") from None
+        if not piece:
+            return
+        size += len(piece)
+        reserve(size)
+        yield piece
+
+
 def decompress(body: bytes, limit: int, reserve: Reserve) -> bytes:
-    """Decompress a gzip body (RFC 1952), reading at most `limit` + 1 bytes of its content, and reserve its size first.
+    """Decompress a gzip body (RFC 1952), reading at most `limit` + 1 bytes of its content. Reserve the size of both.
 
     Raises InvalidInput when it is not gzip or ends early, ContentTooLarge when the content exceeds the limit, and what
     `reserve` raises.
@@ -116,7 +129,7 @@ def decompress(body: bytes, limit: int, reserve: Reserve) -> bytes:
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(body)) as file:
             while piece := file.read(min(PIECE, limit + 1 - len(content))):
-                reserve(len(content) + len(piece))
+                reserve(len(body) + len(content) + len(piece))
                 content += piece
     except EOFError:
         raise InvalidInput([], "The gzip body ended early. Nothing was stored.") from None

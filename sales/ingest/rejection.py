@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from django.conf import settings
 from django.db import connection
+from django.db.models import Count, Sum
+from django.db.models.functions import Length
 from psycopg.types.json import Jsonb
 
 from sales.ingest.batches import Batch
@@ -17,6 +19,7 @@ from salesengine.http.errors import TooManyRejected
 COPY_REJECTED = "COPY rejected_events (sender, source, position, content, reason, errors) FROM STDIN (FORMAT BINARY)"
 DETAILS = re.compile(r"(?:: |; |, such as ).*", re.DOTALL)
 MAX_REASON_LENGTH = 80
+BYTES_PER_REJECTED = 2_000  # on average; an event has a few hundred, but one that is rejected could have megabytes
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -32,16 +35,15 @@ class Rejection:
 def store_rejections(rejections: Sequence[Rejection], batch: Batch, sender: str, source: str) -> None:
     """Store rejected values in the caller's transaction. `source` is the request's id or the file's name.
 
-    Raises TooManyRejected when the sender would have more than MAX_REJECTED_WAITING. Concurrent requests do not see
-    each other's, so together they may exceed it.
+    Raises TooManyRejected when the sender would have more than MAX_REJECTED_WAITING, or too many bytes. Concurrent
+    requests do not see each other's, so together they may exceed the limits.
     """
     limit = settings.MAX_REJECTED_WAITING
-    waiting = RejectedEvent.objects.filter(sender=sender, replayed_at=None)[:limit].count()
-    if waiting + len(rejections) > limit:
-        raise TooManyRejected(
-            f"The limit is {limit:,} rejected events that wait for staff per sender. This sender has {waiting:,}, and "
-            f"{len(rejections):,} more were sent."
-        )
+    waiting = RejectedEvent.objects.filter(sender=sender, replayed_at=None)[:limit]
+    count, size = waiting.aggregate(count=Count("pk"), size=Sum(Length("content"), default=0)).values()
+    more = sum(len(rejection.text) for rejection in rejections)
+    _check_limit(limit, "rejected events that wait for staff", count, len(rejections))
+    _check_limit(limit * BYTES_PER_REJECTED, "bytes of rejected events that wait for staff", size, more)
     with (
         connection.cursor() as cursor,
         connection.wrap_database_errors,  # Django wraps no errors of COPY
@@ -53,6 +55,13 @@ def store_rejections(rejections: Sequence[Rejection], batch: Batch, sender: str,
             position = rejection.index if batch.lines is None else batch.lines[rejection.index]
             row = (sender, source, position, rejection.text, short_reason(errors), Jsonb(storable_errors(errors)))
             copy.write_row(row)
+
+
+def _check_limit(limit: int, things: str, waiting: int, more: int) -> None:
+    if waiting + more > limit:
+        raise TooManyRejected(
+            f"The limit is {limit:,} {things} per sender. This sender has {waiting:,}, and {more:,} more were sent."
+        )
 
 
 def short_reason(errors: Sequence[EventError]) -> str:

@@ -1,10 +1,12 @@
 """POST /ingest: a small hostile request must not cost much memory, space or bandwidth."""
 
 import gzip
+import io
 import json
 import os
 import subprocess
 import sys
+import tracemalloc
 from contextlib import ExitStack
 
 import pytest
@@ -57,6 +59,18 @@ print(len(body), len(admitted), peak() - before)
 """
 
 
+class Upload(io.RawIOBase):
+    """The body of a request, as the server passes it on: this many spaces."""
+
+    def __init__(self, size):
+        self.left = size
+
+    def read(self, size):
+        piece = b" " * min(size, self.left)
+        self.left -= len(piece)
+        return piece
+
+
 class TestTheResponse:
     @pytest.mark.parametrize("value", [b"1", b"{}"])
     @pytest.mark.parametrize("query", ["", "?on_error=skip", "?on_error=skip&dry_run=true"])
@@ -96,6 +110,17 @@ class TestRejectedEvents:
         assert (RejectedEvent.objects.count(), Sale.objects.count()) == (1, 0)
         assert post(api, [event, 7, 7], query="?on_error=skip").status_code == 207
 
+    def test_the_waiting_ones_may_have_two_kilobytes_each_on_average(self, api, event, settings):
+        settings.MAX_REJECTED_WAITING = 4
+        rejected_event(sender="anonymous", content=b"x" * 5_000)
+
+        problem = problem_of(post(api, [event, "y" * 3_000], query="?on_error=skip"), 422, "too-many-rejected")
+
+        assert "The limit is 8,000 bytes" in problem["detail"]
+        assert "This sender has 5,000, and 3,002 more were sent" in problem["detail"]
+        assert (RejectedEvent.objects.count(), Sale.objects.count()) == (1, 0)
+        assert post(api, [event, "y" * 2_000], query="?on_error=skip").status_code == 207
+
     def test_events_of_others_and_replayed_ones_do_not_count(self, api, settings):
         settings.MAX_REJECTED_WAITING = 1
         rejected_event(sender="shop")
@@ -132,6 +157,23 @@ class TestBytesAtOnce:
             assert post(api, [event, event]).status_code == 201  # small ones are always accepted
 
         assert post(api, large).status_code == 201
+
+    @pytest.mark.parametrize("header", [{"CONTENT_LENGTH": "10000000"}, {"HTTP_TRANSFER_ENCODING": "chunked"}])
+    def test_a_large_body_is_not_kept_in_memory_while_others_fill_the_budget(self, api, settings, header):
+        settings.INGEST_MAX_BYTES_AT_ONCE = 1_000_000
+        body = Upload(10_000_000)
+        with budget.share() as reserve:
+            reserve(900_000)
+            tracemalloc.start()
+            try:
+                response = api.generic("POST", "/ingest", "", "application/json", **header, **{"wsgi.input": body})
+                _, peak = tracemalloc.get_traced_memory()
+            finally:
+                tracemalloc.stop()
+
+        problem_of(response, 503, "service-busy")
+        assert peak < 4_000_000
+        assert not body.left  # the connection can be used again
 
     def test_a_body_may_be_larger_than_the_budget_if_it_is_the_only_one(self, api, event, settings):
         settings.INGEST_MAX_BYTES_AT_ONCE = 0
