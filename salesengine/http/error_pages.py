@@ -3,6 +3,7 @@
 These errors are unknown URLs, disallowed hosts, CSRF failures, and exceptions of pages and of middleware.
 """
 
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -12,7 +13,14 @@ from django.shortcuts import render
 
 from salesengine.exact_json import encode_json
 from salesengine.http import problem_types as problems
-from salesengine.http.errors import CONNECTION_ERRORS, PROBLEM_JSON, problem_details
+from salesengine.http.errors import (
+    CONNECTION_ERRORS,
+    PROBLEM_JSON,
+    DatabaseUnavailable,
+    is_database_unavailable,
+    log_database_unavailable,
+    problem_details,
+)
 from salesengine.http.problem_types import ProblemType
 from salesengine.http.request_ids import current_request_id
 from salesengine.http.security_headers import ADMIN_POLICY, PLAIN_POLICY
@@ -121,4 +129,19 @@ bad_request = _error_view(BAD_REQUEST)
 permission_denied = _error_view(PERMISSION_DENIED)
 csrf_failure = _error_view(CSRF_FAILURE)
 page_not_found = _error_view(NOT_FOUND)
-server_error = _error_view(SERVER_ERROR)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Respond to an exception that no view has handled. It may be one of middleware, which saves the session."""
+    error = sys.exception()
+    if error is not None and is_database_unavailable(error):
+        return unavailable(request, error)
+    return respond(request, SERVER_ERROR, SERVER_ERROR.detail)
+
+
+def unavailable(request: HttpRequest, error: BaseException) -> HttpResponse:
+    """Log an error of an unavailable database, and respond to it."""
+    log_database_unavailable(error)
+    response = respond(request, UNAVAILABLE, UNAVAILABLE.detail)
+    response["Retry-After"] = str(DatabaseUnavailable.wait)
+    return response

@@ -7,14 +7,12 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.utils.deprecation import MiddlewareMixin
 
-from salesengine.http.error_pages import BAD_REQUEST, TOOK_TOO_LONG, UNAVAILABLE, respond
+from salesengine.http.error_pages import BAD_REQUEST, TOOK_TOO_LONG, respond, unavailable
 from salesengine.http.errors import (
     INVALID_REQUEST_ERRORS,
     INVALID_VALUE_ERRORS,
-    DatabaseUnavailable,
     TookTooLong,
     is_database_unavailable,
-    log_database_unavailable,
 )
 
 logger = logging.getLogger(__name__)
@@ -63,10 +61,7 @@ class DatabaseErrorMiddleware(MiddlewareMixin):
         if isinstance(exception, TookTooLong):
             return respond(request, TOOK_TOO_LONG, TOOK_TOO_LONG.detail)
         if is_database_unavailable(exception):
-            log_database_unavailable(exception)
-            response = respond(request, UNAVAILABLE, UNAVAILABLE.detail)
-            response["Retry-After"] = str(DatabaseUnavailable.wait)
-            return response
+            return unavailable(request, exception)
         if isinstance(exception, INVALID_VALUE_ERRORS) and request.method in {"GET", "HEAD"}:
             logger.warning("The query string has an invalid value: %s", exception)
             return respond(request, BAD_REQUEST, BAD_REQUEST.detail)

@@ -4,11 +4,11 @@ import logging
 
 import pytest
 from django.core.exceptions import BadRequest, PermissionDenied
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.test import Client
 
 from salesengine.operations.statement_timeout import StatementTimedOut
-from salesengine.tests.clients import problem_of, staff_client
+from salesengine.tests.clients import PASSWORD, enrol, log_in, problem_of, staff_client
 
 pytestmark = pytest.mark.django_db
 
@@ -113,6 +113,26 @@ def test_the_page_of_a_missing_database_is_shown_although_the_session_cannot_be_
 
     assert "Page not found" in text_of_page(client.get("/nonsense", headers=BROWSER), 404)
     assert "Temporarily unavailable" in text_of_page(client.get("/admin/", headers=BROWSER), 503)
+
+
+def test_a_session_that_cannot_be_saved_gets_the_page_of_an_unavailable_database(caplog):
+    client = staff_client()
+    enrol(client.user)
+    client.logout()
+    client.raise_request_exception = False
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql"
+            " AS 'BEGIN RAISE ''disk full'' USING ERRCODE = ''53100''; END';"
+            "CREATE TRIGGER fail BEFORE INSERT OR UPDATE ON django_session EXECUTE FUNCTION fail()"
+        )
+
+    response = log_in(client, password=PASSWORD)  # the second step needs the session
+
+    assert "Temporarily unavailable" in text_of_page(response, 503)
+    assert response["Retry-After"] == "5"
+    assert "The database is unavailable: disk full" in caplog.text
+    assert "Traceback" not in caplog.text
 
 
 def test_a_wrong_filter_of_an_export_gets_a_page(admin_client):
