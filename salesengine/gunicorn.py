@@ -2,11 +2,14 @@
 
 import gc
 import json
+import re
 import selectors
 import socket
 import struct
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 
 from gunicorn.arbiter import Arbiter
@@ -40,21 +43,42 @@ READ_TIMEOUT = 10  # seconds that a client may pause before and within a request
 WRITE_TIMEOUT = 30  # seconds that a client may pause while it reads a response
 
 
-class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
-    """Wait for the first bytes of a connection in the main loop.
+# A complete health check without a body: the thread that reads it never waits for the client.
+PROBE = re.compile(
+    rb"(?:GET|HEAD) /healthz HTTP/1\.[01]\r\n(?:(?!content-length|transfer-encoding)[^\r\n]+\r\n)*\r\n", re.IGNORECASE
+)
 
-    gunicorn waits for 5 seconds in one of the threads, so a few idle connections would occupy them all.
+
+class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+    """Wait for the first bytes of a connection in the main loop, and give health checks a thread of their own.
+
+    gunicorn waits for 5 seconds in one of the threads, so a few idle connections would occupy them all. While all
+    threads wait for the database, a supervisor would take the process for dead.
     """
+
+    def init_process(self) -> None:
+        self.probe_pool = ThreadPoolExecutor(max_workers=1)
+        super().init_process()
 
     def enqueue_req(self, conn: TConn) -> None:
         """Give a connection to a thread if a request has arrived on it. Called in the main loop."""
-        if conn.initialized or conn.data_ready:
+        if not (conn.initialized or conn.data_ready):
+            conn.timeout = time.monotonic() + READ_TIMEOUT
+            conn.sock.setblocking(False)
+            self.pending_conns.append(conn)
+            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn))
+        elif is_probe(conn.sock):
+            handled = self.probe_pool.submit(self.handle, conn)
+            handled.add_done_callback(lambda future: self.method_queue.defer(self.finish_request, conn, future))
+        else:
             super().enqueue_req(conn)
-            return
-        conn.timeout = time.monotonic() + READ_TIMEOUT
-        conn.sock.setblocking(False)
-        self.pending_conns.append(conn)
-        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn))
+
+
+def is_probe(sock: socket.socket) -> bool:
+    """Return whether the next request on a connection is a PROBE, without reading it."""
+    with suppress(OSError, ValueError):  # nothing has arrived, or the connection has TLS
+        return PROBE.fullmatch(sock.recv(4_096, socket.MSG_PEEK | socket.MSG_DONTWAIT)) is not None
+    return False
 
 
 bind = f"{settings.HOST}:{settings.PORT}"

@@ -76,6 +76,27 @@ def test_clients_that_stall_within_a_request_do_not_block_others(server):
             connection.close()
 
 
+def test_the_process_is_alive_for_its_supervisor_while_all_threads_are_busy(start_server):
+    url = start_server(WEB_CONCURRENCY="1", WEB_THREADS="1")
+    unfinished = (
+        b"POST /ingest HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{",
+        b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\n",
+    )
+    stalled = [socket.create_connection(("127.0.0.1", urlsplit(url).port)) for _ in unfinished]
+    try:
+        for connection, part in zip(stalled, unfinished, strict=True):
+            connection.sendall(part)
+        time.sleep(0.5)  # until they have reached the thread
+        start = time.monotonic()
+
+        assert httpx.get(f"{url}/healthz", timeout=60).status_code == 200
+        assert time.monotonic() - start < 5  # the thread waits for 10 s for each of them
+    finally:
+        for connection in stalled:
+            connection.close()
+
+
 def test_clients_that_read_nothing_do_not_block_others_for_long(start_server):
     url = start_server(WEB_CONCURRENCY="1", WEB_THREADS="4")
     address = ("127.0.0.1", urlsplit(url).port)
