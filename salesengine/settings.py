@@ -317,13 +317,14 @@ LOGGING = {
         "request_id": {"()": "salesengine.http.request_ids.RequestIDFilter"},
         "no_traceback": {"()": "salesengine.http.request_ids.OmitTracebackFilter", "up_to": "ERROR"},
         "no_traceback_in_warnings": {"()": "salesengine.http.request_ids.OmitTracebackFilter", "up_to": "WARNING"},
+        "unavailable": {"()": "salesengine.postgresql.outage.UnavailableFilter"},
     },
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s [%(request_id)s] %(name)s: %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id"]}},
     "root": {"handlers": ["console"], "level": env("LOG_LEVEL", default="WARNING")},
     "loggers": {
         "django": {"handlers": [], "propagate": True},
-        "django.request": {"filters": ["no_traceback_in_warnings"]},  # such as of a 403
+        "django.request": {"filters": ["no_traceback_in_warnings", "unavailable"]},  # such as of a 403
         "django.security.DisallowedHost": {"filters": ["no_traceback"]},  # from scanners; the message says everything
         "salesengine": {"level": "INFO"},
     },

@@ -19,6 +19,7 @@ from salesengine.http import problem_types as problems
 from salesengine.http.problem_types import ProblemType
 from salesengine.http.request_ids import current_request_id
 from salesengine.http.throttling import count_failed_request
+from salesengine.postgresql.outage import OutageContinues
 
 logger = logging.getLogger(__name__)
 
@@ -171,6 +172,8 @@ def log_database_unavailable(exc: BaseException) -> None:
 
     After a restart of the database all pooled connections are dead; without this, each would fail one more request.
     """
+    if isinstance(_database_error(exc), OutageContinues):
+        return
     state = _sqlstate(exc)
     advice = "; give the sequence a higher MAXVALUE (ALTER SEQUENCE)" if state == SEQUENCE_USED_UP else ""
     logger.error("The database is unavailable: %s%s", str(exc).strip(), advice)
