@@ -42,7 +42,6 @@ The API requires a key. Create one and store it safely, because it cannot be sho
 READ_TIMEOUT = 10  # seconds that a client may pause before and within a request
 WRITE_TIMEOUT = 30  # seconds that a client may pause while it reads a response
 
-
 # A complete health check without a body: the thread that reads it never waits for the client.
 PROBE = re.compile(
     rb"(?:GET|HEAD) /healthz HTTP/1\.[01]\r\n(?:(?!content-length|transfer-encoding)[^\r\n]+\r\n)*\r\n", re.IGNORECASE
@@ -67,17 +66,19 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             conn.sock.setblocking(False)
             self.pending_conns.append(conn)
             self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn))
-        elif is_probe(conn.sock):
+        elif is_probe(conn):
             handled = self.probe_pool.submit(self.handle, conn)
             handled.add_done_callback(lambda future: self.method_queue.defer(self.finish_request, conn, future))
         else:
             super().enqueue_req(conn)
 
 
-def is_probe(sock: socket.socket) -> bool:
+def is_probe(conn: TConn) -> bool:
     """Return whether the next request on a connection is a PROBE, without reading it."""
+    if conn.initialized and conn.parser.unreader.buf.getvalue():  # read already, together with the last request
+        return False
     with suppress(OSError, ValueError):  # nothing has arrived, or the connection has TLS
-        return PROBE.fullmatch(sock.recv(4_096, socket.MSG_PEEK | socket.MSG_DONTWAIT)) is not None
+        return PROBE.fullmatch(conn.sock.recv(4_096, socket.MSG_PEEK | socket.MSG_DONTWAIT)) is not None
     return False
 
 
