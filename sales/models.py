@@ -1,5 +1,6 @@
 """The tables of the sales, their journals and totals, and the records that make retries and imports safe."""
 
+from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models.functions import Now
@@ -296,6 +297,7 @@ class FileImport(models.Model):
     size = models.BigIntegerField()  # uncompressed bytes imported so far; for Parquet, of the whole file
     lines = models.BigIntegerField()  # imported so far; for Parquet, rows
     fingerprint = models.BinaryField(db_column="digest")  # of the bytes counted in `size`
+    prefixes = ArrayField(models.BinaryField(), db_default=[])  # fingerprints of the first 1, 2, 4, ... lines of events
     is_again = models.BooleanField(default=False)  # imported again on purpose, with --again
     accepted = models.BigIntegerField(default=0)
     duplicate = models.BigIntegerField(default=0)

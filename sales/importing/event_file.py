@@ -34,6 +34,10 @@ class EventFile(Protocol):
         """Return the last of the checkpoints that fits this file's content; START if none does."""
         ...
 
+    def is_shorter_than(self, size: int) -> bool:
+        """Return whether the file has fewer bytes. Call `latest_checkpoint` with a checkpoint of that size before."""
+        ...
+
     def batches(self, start: Checkpoint) -> Iterator[FileBatch]:
         """Yield the events after `start`, which `latest_checkpoint` returned. Raises ImportFileError."""
         ...

@@ -88,6 +88,11 @@ class TextFile:
             checkpoint, self.hash = latest_checkpoint(self.source.content, checkpoints)
         return checkpoint
 
+    def is_shorter_than(self, size: int) -> bool:
+        with translate_read_errors():
+            self.source.content.seek(size - 1)
+            return not self.source.content.read(1)
+
     def batches(self, start: Checkpoint) -> Iterator[FileBatch]:
         with translate_read_errors():
             lines = LineReader(self.source.content, start, self.hash)

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -120,20 +120,42 @@ def _add_counts(totals: FileImport | ImportSummary, stored: BatchResult) -> None
 
 
 def _resume(file: EventFile, options: ImportOptions) -> tuple[Checkpoint, FileImport]:
-    """Return the checkpoint to start from and the FileImport to update."""
+    """Return the checkpoint to start from and the FileImport to update. Raises ImportFileError."""
+    prefixes = file.prefixes()
     known = FileImport.objects.filter(sender=options.sender, format_and_columns=options.format_and_columns)
     if options.again:
         known = known.filter(is_again=True, finished_at=None)
     imports = {Checkpoint(row.size, row.lines, bytes(row.fingerprint)): row for row in known.order_by("pk")}
     checkpoint = file.latest_checkpoint(imports)
+    if not options.again:
+        alike = [row for row in imports.values() if set(prefixes[-1:]) & set(map(bytes, row.prefixes))]
+        _check_not_cut_off(file, checkpoint, alike)
     if checkpoint != START and imports[checkpoint].finished_at is None and imports[checkpoint].name == file.name:
         return checkpoint, imports[checkpoint]
     # A finished import is never changed, so that a copy of the file as it was then is still recognized.
     new = FileImport(
-        sender=options.sender, format_and_columns=options.format_and_columns, name=file.name, is_again=options.again
+        sender=options.sender,
+        format_and_columns=options.format_and_columns,
+        name=file.name,
+        is_again=options.again,
+        prefixes=prefixes,
     )
     _set_checkpoint(new, checkpoint)
     return checkpoint, new
+
+
+def _check_not_cut_off(file: EventFile, checkpoint: Checkpoint, alike: Sequence[FileImport]) -> None:
+    """Raise ImportFileError if the file ends within what was imported of a file that begins alike.
+
+    A copy of the file as it was at `checkpoint` has nothing to import.
+    """
+    longest = max(alike, key=lambda row: row.size, default=None)
+    if longest and file.is_shorter_than(longest.size) and not file.is_shorter_than(checkpoint.size + 1):
+        raise ImportFileError(
+            f"begins like {longest.name}, of which {counted(longest.lines, file.unit)} were imported, but ends before "
+            "that, so it may be cut off. Import the complete file. If this is the complete file, import it with "
+            f"--again, which stores all its {file.unit}s, even those that were imported before"
+        )
 
 
 def _set_checkpoint(file_import: FileImport, checkpoint: Checkpoint) -> None:

@@ -135,6 +135,9 @@ class ParquetFile:
         known = (checkpoint for checkpoint in checkpoints if checkpoint.fingerprint == self.fingerprint)
         return max(known, key=lambda checkpoint: checkpoint.lines, default=START)
 
+    def is_shorter_than(self, size: int) -> bool:
+        return self.size < size
+
     def batches(self, start: Checkpoint) -> Iterator[FileBatch]:
         row = start.lines
         with translate_read_errors(), _translate_parquet_errors():

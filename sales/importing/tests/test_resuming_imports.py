@@ -183,3 +183,45 @@ def test_files_that_begin_with_the_same_lines_are_imported_at_the_same_time(path
         import_sales(path)
 
     assert Sale.objects.count() == 13
+
+
+@pytest.mark.parametrize(("imported", "bad"), [(10, ""), (9, "{\n")], ids=["finished", "interrupted"])
+@pytest.mark.parametrize("name", ["a.csv", "a.ndjson", "a.ndjson.gz"])
+def test_a_file_that_is_shorter_than_what_was_imported_of_it_is_refused(tmp_path, name, imported, bad):
+    file, text = tmp_path / name, csv_text if name == "a.csv" else ndjson
+    write(file, text(events(0, imported)) + bad)
+    if bad:
+        with failing(1):
+            import_sales(file)
+    else:
+        import_sales(file)
+    stored = stored_orders()
+
+    write(tmp_path / f"cut-{name}", text(events(0, 6)))
+    with failing(1, f"cut-{name} begins like {file}, of which", "so it may be cut off", "--again"):
+        import_sales(tmp_path / f"cut-{name}")
+
+    assert stored_orders() == stored
+    import_sales(tmp_path / f"cut-{name}", "--again")
+    assert stored_orders() == stored + orders(range(6))
+
+
+def test_a_file_without_the_last_line_break_of_its_import_is_refused(path):
+    path.write_text(ndjson(events(0, 3)))
+    import_sales(path)
+    path.write_text(ndjson(events(0, 3)).rstrip())
+
+    with failing(1, "so it may be cut off"):
+        import_sales(path)
+
+
+def test_a_shorter_file_with_other_lines_is_imported(path):
+    path.write_text(ndjson(events(0, 10)))
+    import_sales(path)
+    path.write_text(ndjson(events(20, 23)))
+    import_sales(path)
+    assert Sale.objects.count() == 13
+
+
+def write(file, text):
+    file.write_bytes(gzip.compress(text.encode()) if file.suffix == ".gz" else text.encode())

@@ -34,9 +34,9 @@ columns:
 importing again:
   A file is imported once, even under another name. Run the command again after a failure, and it continues at the last
   checkpoint. When a file has grown, only its new lines are imported. A Parquet file that has changed counts as a new
-  file; so does a CSV or NDJSON file whose imported lines have changed. --again imports a file once more on purpose: its
-  events are stored a second time, except those with an EVENT_ID, which is stored once per sender. --sender names the
-  sender of the events.
+  file; so does a CSV or NDJSON file whose imported lines have changed. A file that begins like an imported one but ends
+  earlier is refused, because it may be cut off. --again imports a file once more on purpose: its events are stored a
+  second time, except those with an EVENT_ID, which is stored once per sender. --sender names the sender of the events.
 
 errors:
   Events are stored 5,000 lines at a time. With --on-error stop, an invalid event stops the import before its 5,000
