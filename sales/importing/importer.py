@@ -71,7 +71,7 @@ def import_file(
         with nullcontext() if options.ingest.dry_run else _exclusive_lock(file, options):
             checkpoint, file_import = _resume(file, options)
             summary.before = checkpoint.lines
-            validated = _validated(file.batches(checkpoint), count_only=not options.ingest.skip)
+            validated = _validated(file.batches(checkpoint), skip=options.ingest.skip)
             with closing(prefetch(validated)) as batches:
                 for batch, checked in batches:
                     _store(batch, checked, options, file_import, summary)
@@ -85,9 +85,16 @@ def import_file(
 # Batches
 
 
-def _validated(batches: Iterable[FileBatch], *, count_only: bool) -> Iterator[tuple[FileBatch, ValidationResult]]:
+def _validated(batches: Iterable[FileBatch], *, skip: bool) -> Iterator[tuple[FileBatch, ValidationResult]]:
+    """Yield the batches with their errors. Unless bad events are skipped, the first batch that has errors is the last.
+
+    Reading on would only delay the failure, for as long as a pipe is idle.
+    """
     for batch in batches:
-        yield batch, validate_events(batch.content.values, count_only=count_only)
+        checked = validate_events(batch.content.values, count_only=not skip)
+        yield batch, checked
+        if checked.errors and not skip:
+            return
 
 
 def prefetch(items: Iterator[Item]) -> Generator[Item, None, None]:
