@@ -53,12 +53,17 @@ def check_payment_date(paid: datetime.datetime) -> datetime.datetime:
 
     Raises PydanticCustomError with a message for API clients when its day in UTC is outside the accepted period.
     """
-    first = settings.EARLIEST_PAYMENT_DATE
-    last_ordinal = datetime.datetime.now(datetime.UTC).toordinal() + settings.MAX_PAYMENT_DAYS_AHEAD
-    last = datetime.date.fromordinal(min(last_ordinal, datetime.date.max.toordinal()))
+    first, last = accepted_period()
     if not first <= paid.date() <= last:
         raise PydanticCustomError("payment_date", f"must be in the accepted period: {first} to {last} (UTC)")
     return paid
+
+
+def accepted_period() -> tuple[datetime.date, datetime.date]:
+    """Return the first and the last day in UTC on which a sale may have been paid."""
+    last_ordinal = datetime.datetime.now(datetime.UTC).toordinal() + settings.MAX_PAYMENT_DAYS_AHEAD
+    last = datetime.date.fromordinal(min(last_ordinal, datetime.date.max.toordinal()))
+    return settings.EARLIEST_PAYMENT_DATE, last
 
 
 def parse_revenue(value: object) -> Decimal:

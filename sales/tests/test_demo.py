@@ -269,6 +269,25 @@ def test_less_than_one_sale_is_an_error(db, sales):
     assert not Country.objects.exists()
 
 
+@pytest.mark.parametrize("until", ["9999-12-31", "0001-01-01", "2000-12-29"])
+def test_a_last_day_outside_of_the_accepted_period_is_an_error(db, until):
+    with pytest.raises(CommandError, match=rf"--until must be from 2000-12-30 to 20\d\d-\d\d-\d\d, not {until}"):
+        call_command("load_demo", "--until", until, sales=SMALL)
+    assert not Sale.objects.exists()
+
+
+def test_the_first_and_the_last_accepted_day_can_be_the_last_of_the_sales(db, settings):
+    call_command("load_demo", "--until=2000-12-30", sales=SMALL)
+    oldest = Sale.objects.earliest("date_payment").date_payment
+    settings.MAX_PAYMENT_DAYS_AHEAD = 10**7
+    call_command("load_demo", "--append", "--until=9999-12-30", sales=SMALL)
+
+    assert oldest.date() == settings.EARLIEST_PAYMENT_DATE
+    assert Sale.objects.latest("date_payment").date_payment.date() == date(9999, 12, 30)
+    with pytest.raises(CommandError, match="to 9999-12-30, not 9999-12-31"):
+        call_command("load_demo", "--append", "--until=9999-12-31", sales=SMALL)
+
+
 def test_progress_is_on_standard_error_and_standard_output_is_empty(db, capsys):
     call_command("load_demo", sales=10_000)
     output = capsys.readouterr()

@@ -10,6 +10,8 @@ from django.utils import timezone
 
 from countries.loading import store_countries
 from sales import demo
+from sales.demo.data import DAYS
+from sales.ingest.fields import accepted_period
 from sales.ingest.writer import record_sales
 from sales.models import Sale
 from sales.totals import country_folding, feedback_folding
@@ -58,9 +60,16 @@ def day(text: str) -> date:
 
 
 def _end_of(until: date | None) -> datetime:
-    """Return the end of a day, or the last full hour."""
+    """Return the end of a day, or the last full hour. Raises CommandError unless the year is in the accepted period."""
     if until is None:
         return timezone.now().replace(minute=0, second=0, microsecond=0)
+    first, last = accepted_period()
+    first, last = first + timedelta(days=DAYS - 1), min(last, date.max - timedelta(days=1))
+    if not first <= until <= last:
+        raise CommandError(
+            f"--until must be from {first} to {last}, not {until}. EARLIEST_PAYMENT_DATE and MAX_PAYMENT_DAYS_AHEAD "
+            "set this period, in which all sales must be paid."
+        )
     return datetime.combine(until, time(), UTC) + timedelta(days=1)
 
 
