@@ -51,7 +51,7 @@ def repair(advance: Callable[[int], object] = lambda sales: None) -> None:
 
 def _compare(advance: Callable[[int], object]) -> dict[FigureKey, tuple[Figures, Figures]]:
     """Return the stored and the expected figures where they differ, by category and day, and by category."""
-    with snapshot(read_only=True):
+    with snapshot():
         daily = add_up(row for model in (DailyTotal, JournalEntry) for row in daily_figures(model.objects.all()))
         overall = add_up(row for model in (Total, JournalEntry) for row in overall_figures(model.objects.all()))
         expected_daily = add_up(_every_sale(advance))

@@ -32,9 +32,9 @@ def session_lock(key: int) -> Iterator[None]:
 
 
 @contextmanager
-def snapshot(*, read_only: bool = False) -> Iterator[None]:
-    """Open a transaction in which every statement sees the same committed data."""
+def snapshot() -> Iterator[None]:
+    """Open a read-only transaction in which every statement sees the same committed data."""
     with transaction.atomic(durable=True):
         with connection.cursor() as cursor:
-            cursor.execute(f"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ {'ONLY' if read_only else 'WRITE'}")
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         yield

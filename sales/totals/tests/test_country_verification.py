@@ -1,17 +1,19 @@
 """A verification finds wrong totals by country, and a repair corrects them."""
 
-from contextlib import contextmanager
+from contextlib import ExitStack
 from decimal import Decimal
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection, transaction
 
 from sales.ingest.writer import record_sales
-from sales.models import CountryDailyTotal, CountryDay, CountryJournalEntry, CountryTotal, Sale
+from sales.models import CountryDailyTotal, CountryDay, CountryJournalEntry, CountryTotal
 from sales.totals import country_folding, country_verification
-from sales.totals.isolation import snapshot
+from sales.totals.isolation import FOLD_LOCK, session_lock
 from sales.totals.tests.helpers import trade
-from sales.totals.tests.threads import in_another_thread
+from sales.totals.tests.threads import together
+from salesengine.tests.servers import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -70,16 +72,47 @@ def test_a_repair_corrects_every_figure():
     country_verification.repair()
 
     assert country_verification.verify() == []
-    assert CountryDailyTotal.objects.count() == 3
-    assert list(CountryDay.objects.order_by("day").values_list("row_count", "merged_count")) == [(2, 2), (1, 1)]
+    assert CountryDailyTotal.objects.count() == 2
+    assert list(CountryDay.objects.values_list("row_count", "merged_count")) == [(2, 2)]
 
 
-def test_a_sale_stored_during_a_repair_is_counted_once(monkeypatch):
-    monkeypatch.setattr(country_verification, "snapshot", snapshot_before_a_sale)
+def test_a_repair_removes_totals_without_sales_and_counts_the_rows_of_their_day():
+    CountryDailyTotal.objects.create(
+        day="2020-01-01", id_seller_country="1", id_buyer_country="2", sales_count=1, revenue=1
+    )
+    CountryDay.objects.create(day="2020-01-01", row_count=5_000, merged_count=0)
 
     country_verification.repair()
 
-    assert Sale.objects.count() == 4
+    assert country_verification.verify() == []
+    assert not CountryDailyTotal.objects.filter(day="2020-01-01").exists()
+    assert not CountryDay.objects.filter(day="2020-01-01").exists()
+
+
+def test_folds_run_while_a_repair_adds_up_all_sales():
+    CountryDailyTotal.objects.update(revenue=2)
+
+    with ExitStack() as repairing, transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("LOCK TABLE sales")  # the repair waits here before it reads sales
+        repairing.enter_context(together((country_verification.repair,)))
+        wait_until(lambda: is_waiting(cursor, "relation"))
+        folded = country_folding.fold()
+
+    assert folded == 1
+    assert country_verification.verify() == []
+
+
+def test_sales_stored_and_folded_during_a_repair_are_counted_once():
+    CountryDailyTotal.objects.update(revenue=2)
+
+    with ExitStack() as repairing, session_lock(FOLD_LOCK), connection.cursor() as cursor:
+        repairing.enter_context(together((country_verification.repair,)))
+        wait_until(lambda: is_waiting(cursor, "advisory"))  # the repair has compared
+        record_sales([trade(), trade("5", "6")])
+        folded = country_folding.fold()
+        record_sales([trade("5", "6")])
+
+    assert folded == 3
     assert country_verification.verify() == []
 
 
@@ -101,9 +134,7 @@ def test_the_command_prints_wrong_totals_and_repairs_them(capsys):
     call_command("verify_feedback", "--repair")
 
 
-@contextmanager
-def snapshot_before_a_sale():
-    with snapshot():
-        Sale.objects.exists()  # the first statement takes the snapshot
-        in_another_thread(record_sales, [trade()])
-        yield
+def is_waiting(cursor, kind):
+    """Return whether a session waits for a lock of this kind."""
+    cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND locktype = %s)", [kind])
+    return cursor.fetchone()[0]

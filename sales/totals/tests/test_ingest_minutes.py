@@ -6,7 +6,7 @@ import threading
 
 import pytest
 from django.core.management import call_command
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from sales.ingest.writer import COPY_THRESHOLD, record_plain_sales, record_sales
@@ -15,7 +15,7 @@ from sales.rejected.replay import find_errors
 from sales.tests.helpers import refusing, rejected_event, sale_event
 from sales.totals import feedback_folding, feedback_verification, ingest_minutes
 from sales.totals.ingest_minutes import RETENTION, counts_since
-from sales.totals.isolation import snapshot, try_fold_lock
+from sales.totals.isolation import try_fold_lock
 from sales.totals.tests.threads import in_another_thread, together
 from salesengine.tests.clients import post
 from salesengine.tests.servers import waiting_at_most
@@ -207,7 +207,7 @@ def test_writers_do_not_wait_for_a_fold_to_record_duplicates(only_tests_fold):
         with waiting_at_most("1s"):
             return record_sales([sale_event(EVENT_ID="e-1")]).duplicates
 
-    with snapshot(), connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:
         assert try_fold_lock(cursor)
         ingest_minutes.fold([])
         assert in_another_thread(send) == {0}
