@@ -16,7 +16,7 @@ IDLE_TRANSACTION = 15  # seconds; a request never pauses that long within a tran
 
 
 class UnansweredCommit(psycopg.OperationalError):
-    """The connection was lost before PostgreSQL answered COMMIT, so nobody knows whether it has committed."""
+    """The connection was lost between COMMIT and PostgreSQL's answer, so nobody knows whether it has committed."""
 
 
 class WritingConnection(psycopg.Connection[Any]):
@@ -54,14 +54,21 @@ class WritingConnection(psycopg.Connection[Any]):
             raise psycopg.OperationalError(f"PostgreSQL has not answered for {self.answer_limit:g} seconds") from None
 
     def commit(self) -> None:
-        """Commit. Raises UnansweredCommit if the connection is lost before PostgreSQL answers."""
-        was_closed = self.closed
+        """Commit. Raises UnansweredCommit if the connection is lost before PostgreSQL answers what was sent."""
+        self.check_open()
         try:
             super().commit()
         except psycopg.Error as error:
-            if was_closed or not is_lost(error):
+            if not is_lost(error):
                 raise
             raise UnansweredCommit(*error.args) from error
+
+    def check_open(self) -> None:
+        """Raise OperationalError if this connection is lost already, so that nothing that is sent can be stored.
+
+        Without a check, an error in sending looks like one that comes after PostgreSQL has received everything.
+        """
+        self.pgconn.consume_input()
 
 
 def is_lost(error: BaseException | None) -> bool:
@@ -79,10 +86,15 @@ def is_lost(error: BaseException | None) -> bool:
 @contextmanager
 def committing(connection: BaseDatabaseWrapper) -> Iterator[None]:
     """Run one statement. Outside of a transaction it commits itself, so raise as `WritingConnection.commit` does."""
+    if connection.in_atomic_block:
+        yield
+        return
+    with connection.wrap_database_errors:
+        connection.connection.check_open()
     try:
         yield
     except Error as error:
-        if connection.in_atomic_block or not is_lost(error.__cause__):
+        if not is_lost(error.__cause__):
             raise
         with connection.wrap_database_errors:
             raise UnansweredCommit(*error.args) from error

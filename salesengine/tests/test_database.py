@@ -1,12 +1,18 @@
 """What the connections that write set in PostgreSQL."""
 
+import os
+import socket
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import psycopg
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection, transaction
+from psycopg.pq import TransactionStatus
 
-from salesengine.database import WritingConnection, is_lost, limit_requests
+from salesengine.database import UnansweredCommit, WritingConnection, committing, is_lost, limit_requests
+from salesengine.http.errors import is_database_unavailable
+from salesengine.tests.servers import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -63,6 +69,55 @@ def test_a_connection_without_an_answer_is_closed(monkeypatch):
 
     assert new.closed
     assert is_lost(raised.value)
+
+
+@pytest.fixture
+def closed():
+    """Close Django's connection after the test."""
+    yield
+    connection.close()
+
+
+def cut(lost):
+    """End a connection as a crash of PostgreSQL does: without a message."""
+    with socket.socket(fileno=os.dup(lost.fileno())) as same:
+        same.shutdown(socket.SHUT_RDWR)
+
+
+def test_nothing_is_stored_on_a_connection_that_was_lost_before_the_statement(closed):
+    with connection.cursor() as cursor:
+        cut(connection.connection)
+        with pytest.raises(OperationalError) as raised, committing(connection):
+            cursor.execute("SELECT 1")
+
+    assert not isinstance(raised.value.__cause__, UnansweredCommit)
+    assert is_database_unavailable(raised.value)
+
+
+def test_nothing_is_stored_on_a_connection_that_was_lost_before_the_commit(closed):
+    @transaction.atomic
+    def lose_the_connection():
+        connection.cursor().execute("SELECT 1")
+        cut(connection.connection)
+
+    with pytest.raises(OperationalError) as raised:
+        lose_the_connection()
+
+    assert not isinstance(raised.value.__cause__, UnansweredCommit)
+    assert is_database_unavailable(raised.value)
+
+
+def test_nobody_knows_what_is_stored_when_a_connection_is_lost_during_the_statement(closed):
+    def cut_when_busy(busy):
+        wait_until(lambda: busy.info.transaction_status == TransactionStatus.ACTIVE)
+        cut(busy)
+
+    with ThreadPoolExecutor(1) as pool, connection.cursor() as cursor:
+        pool.submit(cut_when_busy, connection.connection)
+        with pytest.raises(OperationalError) as raised, committing(connection):
+            cursor.execute("SELECT pg_sleep(3)")
+
+    assert isinstance(raised.value.__cause__, UnansweredCommit)
 
 
 @pytest.mark.parametrize(
