@@ -1,5 +1,6 @@
 """manage.py prepare: what bin/start runs before it serves."""
 
+import io
 import json
 import os
 import re
@@ -8,12 +9,15 @@ import sys
 import time
 from datetime import timedelta
 
+import psycopg
 import pytest
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.utils import timezone
 
+from analytics.management.commands import prepare as prepare_command
 from analytics.management.commands.prepare import DEMO_SALES
 from sales.ingest.writer import record_sales
 from sales.models import Sale
@@ -95,6 +99,43 @@ def test_it_says_how_to_create_a_key_if_keys_are_required_and_missing(capsys, se
 
     assert ("create one with manage.py create_api_key" in first) is required
     assert capsys.readouterr().err == ""
+
+
+@pytest.fixture
+def preparing_elsewhere():
+    """Hold the lock of `prepare` in another session. Yields the session."""
+    with psycopg.connect(**connection.get_connection_params()) as other:
+        other.execute("SELECT pg_advisory_lock(%s)", [prepare_command.LOCK])
+        yield other
+
+
+def test_it_waits_for_another_prepare_and_keeps_saying_what_that_one_does(preparing_elsewhere, monkeypatch):
+    monkeypatch.setattr(prepare_command, "MESSAGE_INTERVAL", 0)
+    waits_for = f"waiting for database session {preparing_elsewhere.info.backend_pid}, idle in transaction for "
+
+    class EndingAfterThreeLines(io.StringIO):
+        def write(self, text):
+            if self.getvalue().count("\n") == 3:
+                preparing_elsewhere.close()
+            return super().write(text)
+
+    output = EndingAfterThreeLines()
+    call_command("prepare", stderr=output)
+
+    for line in output.getvalue().splitlines()[:3]:
+        assert waits_for in line
+        assert line.endswith(f" s: SELECT pg_advisory_lock({prepare_command.LOCK})")
+    assert User.objects.exists()
+
+
+def test_it_does_not_wait_for_ever_for_another_prepare(preparing_elsewhere, monkeypatch):
+    monkeypatch.setattr(prepare_command, "WAIT_LIMIT", 0)
+    pid = preparing_elsewhere.info.backend_pid
+
+    with pytest.raises(CommandError, match=rf"(?s)database session {pid}, .*SELECT pg_terminate_backend\({pid}\)"):
+        call_command("prepare")
+
+    assert not User.objects.exists()
 
 
 def test_an_unavailable_database_gives_a_message():

@@ -4,7 +4,6 @@ import time
 from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import count
 from typing import Any
 
 from django.conf import settings
@@ -26,6 +25,14 @@ from salesengine.operations.database_checks import check_database
 
 DEMO_SALES = 50_000
 LOCK = 0x50524550  # id of this command's advisory lock in PostgreSQL
+WAIT_LIMIT = 600  # seconds to wait for another process, whose migrations may take minutes
+MESSAGE_INTERVAL = 10  # seconds
+FIND_HOLDER = """
+    SELECT pid, left(query, 200),
+        coalesce(state || ' for ' || extract(epoch FROM now() - state_change)::bigint || ' s', 'of another user')
+    FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE locktype = 'advisory' AND classid = 0 AND objid = %s AND granted AND datname = current_database()
+    """
 
 
 class Command(BaseCommand):
@@ -62,24 +69,38 @@ class Command(BaseCommand):
 
     @contextmanager
     def _one_at_a_time(self) -> Iterator[None]:
-        """Wait while another process prepares the same database.
+        """Wait while another process prepares the same database. Raises CommandError after WAIT_LIMIT seconds.
 
         This polls instead of waiting in PostgreSQL, because CREATE INDEX CONCURRENTLY in the other process waits for
         all older statements to end, so both processes would wait forever.
         """
-        with connection.cursor() as cursor:
-            for attempt in count():
-                cursor.execute("SELECT pg_try_advisory_lock(%s)", [LOCK])
-                if cursor.fetchone() == (True,):
-                    break
-                if attempt == 0:
-                    self.stderr.write("Another process is preparing this database; waiting for it.")
-                time.sleep(0.2)
+        start = next_message = time.monotonic()
+        while not _try_lock():
+            if time.monotonic() >= next_message:
+                self._report_wait(time.monotonic() - start)
+                next_message += MESSAGE_INTERVAL
+            time.sleep(0.2)
         try:
             yield
         finally:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
+
+    def _report_wait(self, seconds: float) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(FIND_HOLDER, [LOCK])
+            holder = cursor.fetchone()
+        if holder is None:  # it has just ended
+            return
+        pid, query, state = holder
+        session = f"database session {pid}, {state}: {' '.join(query.split())}"
+        if seconds < WAIT_LIMIT:
+            self.stderr.write(f"Another process is preparing this database; waiting for {session}")
+            return
+        raise CommandError(
+            f"Another process has been preparing this database for {WAIT_LIMIT // 60} minutes: {session}\nRun prepare "
+            f"again when it has ended. If it hangs, end it with: SELECT pg_terminate_backend({pid})"
+        )
 
     def _migrate(self) -> None:
         executor = MigrationExecutor(connection)
@@ -109,6 +130,13 @@ class Command(BaseCommand):
             record_command(admin, "Added as the first administrator.", ADDITION)
         shown = "the one in DJANGO_SUPERUSER_PASSWORD" if chosen else f"{password}   (shown only now: save it)"
         self.stderr.write(f"Created the user admin; its password is {shown}")
+
+
+def _try_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [LOCK])
+        is_locked: bool = cursor.fetchone()[0]
+    return is_locked
 
 
 def _drop_unfinished_indexes(migrations: Sequence[Migration]) -> None:
