@@ -14,8 +14,8 @@ import yaml
 from django.conf import settings
 
 from salesengine.embedded.server import SERVER_OPTIONS
+from salesengine.tests.environments import PRODUCTION, documented
 from salesengine.tests.servers import ROOT, free_port
-from salesengine.tests.test_settings import PRODUCTION, documented
 
 BIN = Path(sys.executable).parent
 COMPOSE = (ROOT / "docker-compose.yml").read_text()

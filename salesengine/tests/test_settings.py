@@ -2,7 +2,6 @@
 
 import ast
 import os
-import re
 import runpy
 import stat
 import subprocess
@@ -13,24 +12,11 @@ from unittest.mock import patch
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-ROOT = Path(__file__).resolve().parents[2]
+from salesengine.tests.environments import ENV_EXAMPLE, PRODUCTION, SECRET, documented
+from salesengine.tests.servers import ROOT
+
 SETTINGS = ROOT / "salesengine" / "settings.py"
-ENV_EXAMPLE = ROOT / ".env.example"
-
-SECRET = "a-secret-key-for-tests-that-is-long-enough-for-the-checks-1234567890"
-PRODUCTION = {
-    "DATABASE_URL": "postgres://salesengine:secret@db.example.com/salesengine",
-    "SECRET_KEY": SECRET,
-    "ALLOWED_HOSTS": "sales.example.com",
-}
 FOLLOW_THE_MODE = {*PRODUCTION, "API_KEY_REQUIRED"}
-
-
-def documented(section: str = "") -> dict[str, str]:
-    """Return the names and defaults in .env.example, from the sections whose heading starts with `section`."""
-    sections = re.split(r"^## ", ENV_EXAMPLE.read_text(), flags=re.MULTILINE)[1:]
-    lines = "".join(text for text in sections if text.startswith(section))
-    return dict(re.findall(r"^(?:# )?([A-Z][A-Z0-9_]*)=(.*)$", lines, flags=re.MULTILINE))
 
 
 def read_by_settings() -> set[str]:

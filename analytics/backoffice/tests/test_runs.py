@@ -12,6 +12,7 @@ from django.utils import timezone
 from analytics.backoffice.tests.pages import CANCEL, LOG, PAGE, RESULT, link_of, plain, query_of
 from analytics.models import ReportRun
 from salesengine.tests.clients import allow, text_of
+from salesengine.tests.servers import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 
@@ -174,12 +175,6 @@ def sleeping(write_report):
             return token, response
 
         yield start
-
-
-def wait_until(condition):
-    deadline = timezone.now() + timedelta(seconds=10)
-    while not condition():
-        assert timezone.now() < deadline, "the condition was not met within 10 seconds"
 
 
 def other_client_of(client):

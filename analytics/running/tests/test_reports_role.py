@@ -9,7 +9,7 @@ from django.db import connection, connections
 
 from analytics.definitions.reports import load_reports
 from analytics.running import runner
-from analytics.running.tests.test_runner import WRITES
+from analytics.running.tests.statements import WRITES
 from analytics.tests.helpers import documentation
 from countries.models import Country
 from sales.ingest.writer import record_sales

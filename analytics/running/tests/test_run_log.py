@@ -1,6 +1,5 @@
 """Each run is logged from its start to its end."""
 
-import time
 import uuid
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -14,6 +13,7 @@ from analytics.models import Channel, ReportRun, RunOutcome
 from analytics.running.errors import AssertionFailed, ReportFailed, TimedOut
 from analytics.running.run_log import Caller, cancel_run, logged_run, mark_lost_runs
 from sales.tests.helpers import refusing
+from salesengine.tests.servers import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 
@@ -131,13 +131,6 @@ def test_a_run_whose_reader_stops_is_cancelled(write_report):
     reading.close()
     assert ReportRun.objects.get().outcome == RunOutcome.CANCELLED
     wait_until(lambda: active_queries() == 0)  # the server reads the cancel request a moment after it was sent
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def active_queries():

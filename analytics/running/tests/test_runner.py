@@ -11,6 +11,7 @@ from django.db import connection, connections
 from analytics.running.errors import ReportFailed, TimedOut
 from analytics.running.rows import RowRange
 from analytics.running.runner import explain, run
+from analytics.running.tests.statements import WRITES
 from countries.models import Country
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
@@ -61,17 +62,6 @@ def test_a_semicolon_and_a_comment_may_end_the_sql(write_report):
 
 def test_all_of_many_rows_are_returned(write_report):
     assert rows_of(write_report("SELECT generate_series(1, 10000) AS n")) == [(n,) for n in range(1, 10_001)]
-
-
-WRITES = {
-    "DELETE": "DELETE FROM country",
-    "UPDATE": "UPDATE country SET country_name = 'x' RETURNING *",
-    "INSERT": "INSERT INTO country VALUES ('1', 'x', NULL) RETURNING *",
-    "a DELETE in a WITH": "WITH gone AS (DELETE FROM country RETURNING *) SELECT * FROM gone",
-    "a sequence": "SELECT nextval(pg_get_serial_sequence('sales', 'id')) AS number",
-    "switching the guard off": "SELECT set_config('transaction_read_only', 'off', true) AS off",
-    "DROP": "DROP TABLE country",
-}
 
 
 @pytest.mark.parametrize("sql", WRITES.values(), ids=WRITES)

@@ -13,7 +13,7 @@ from sales.models import RejectedEvent
 from sales.tests.helpers import EVENT, rejected_event
 from salesengine.accounts.api_keys import create_key
 from salesengine.accounts.models import APIKey
-from salesengine.backoffice.tests.test_rights import COUNTRIES, GROUP_PAGES, KEYS, LOG, REJECTED, USERS, form_of
+from salesengine.backoffice.tests.helpers import COUNTRIES, GROUP_PAGES, KEYS, LOG, REJECTED, USERS, form_of
 from salesengine.tests.clients import PASSWORD, staff_client, text_of
 
 pytestmark = pytest.mark.django_db

@@ -4,7 +4,7 @@ import pytest
 from django.contrib.auth.models import Group, User
 from django.test import Client
 
-from salesengine.backoffice.tests.test_rights import GROUP_PAGES, USERS, allow_group, form_of
+from salesengine.backoffice.tests.helpers import GROUP_PAGES, USERS, allow_group, form_of
 from salesengine.tests.clients import PASSWORD, allow, is_in, log_in, staff_client
 
 pytestmark = pytest.mark.django_db

@@ -17,15 +17,24 @@ from sales.models import RejectedEvent, Sale
 from sales.tests.helpers import rejected_event, sale_event
 from salesengine.accounts.api_keys import create_key
 from salesengine.accounts.models import APIKey
-from salesengine.tests.clients import allow, links_of, staff_client, text_of
+from salesengine.backoffice.tests.helpers import (
+    COUNTRIES,
+    FAILED,
+    GROUP_PAGES,
+    GROUPS,
+    KEYS,
+    LOG,
+    LOGINS,
+    REJECTED,
+    REPORTS,
+    RUNS,
+    SALES,
+    USERS,
+    allow_group,
+    form_of,
+)
+from salesengine.tests.clients import links_of, staff_client, text_of
 
-GROUPS = {**import_module("salesengine.migrations.0002_make_groups").GROUPS}
-GROUPS["Operator"] = [*GROUPS["Operator"], "sales.ingest_sale"]
-SALES, REJECTED = "/admin/sales/sale/", "/admin/sales/rejectedevent/"
-COUNTRIES, KEYS = "/admin/countries/country/", "/admin/salesengine/apikey/"
-REPORTS, RUNS = "/admin/analytics/report/", "/admin/analytics/reportrun/"
-USERS, GROUP_PAGES = "/admin/auth/user/", "/admin/auth/group/"
-LOG, LOGINS, FAILED = "/admin/admin/logentry/", "/admin/axes/accesslog/", "/admin/axes/accessfailurelog/"
 VISITS = 2  # of each page, with different parameters
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
@@ -79,12 +88,6 @@ class TestGroups:
             call_command("migrate", verbosity=0)
 
         assert {group.name for group in Group.objects.all()} == set(GROUPS)
-
-
-def allow_group(group, *permissions):
-    holder = User.objects.create_user("holder")
-    allow(holder, *permissions)
-    group.permissions.add(*holder.user_permissions.all())
 
 
 class TestLinks:
@@ -266,14 +269,3 @@ class TestAdministrators:
 
         assert User.objects.filter(username="jo").exists()
         assert LogEntry.objects.filter(user__username="jo").exists()
-
-
-def form_of(user):
-    """Return the unchanged fields of a user's page."""
-    joined = user.date_joined
-    return {
-        "username": user.username,
-        "is_active": "on",
-        "date_joined_0": f"{joined:%Y-%m-%d}",
-        "date_joined_1": f"{joined:%H:%M:%S}",
-    }

@@ -3,45 +3,22 @@
 import os
 import subprocess
 import sys
-import time
-from contextlib import contextmanager
 
 import httpx
 import pytest
 
 from salesengine.embedded import server as embedded
+from salesengine.operations.tests.helpers import server_setting
 from salesengine.tests.proxy import production
-from salesengine.tests.servers import ROOT, connect_database, new_folder, serve
+from salesengine.tests.servers import ROOT, serve
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def folder():
-    with new_folder() as folder:
-        yield folder
 
 
 @pytest.fixture(scope="module")
 def address(folder):
     with serve(folder) as address:
         yield address
-
-
-@contextmanager
-def server_setting(folder, name, value):
-    """Change a setting of the running PostgreSQL, and restore it."""
-    with connect_database(folder) as database:
-        database.execute(f"ALTER SYSTEM SET {name} = {value}")
-        database.execute("SELECT pg_reload_conf()")
-        time.sleep(0.5)
-        try:
-            yield
-        finally:
-            database.execute("SET transaction_read_only = off")
-            database.execute(f"ALTER SYSTEM RESET {name}")
-            database.execute("SELECT pg_reload_conf()")
-            time.sleep(0.5)
 
 
 def run(folder, *command):

@@ -1,62 +1,25 @@
 """Clients that retry while workers of the service are killed have every event stored exactly once."""
 
 import json
-import os
 import random
 import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from urllib.parse import urlsplit
 
 import httpx
-import psutil
 import pytest
 
 from salesengine.http.problem_types import DATABASE_UNAVAILABLE, INTERNAL_ERROR, OUTCOME_UNKNOWN, REQUEST_IN_PROGRESS
-from salesengine.tests.servers import connect_database, manage, new_folder, serve
+from salesengine.operations.tests.helpers import WORKERS, Workers
+from salesengine.tests.servers import connect_database, manage, serve
 
 KILLS = 50
 CLIENTS = 12
-WORKERS = 2
 # (number of events, where 0 is a single event outside a list; True for an Idempotency-Key, False for EVENT_IDs)
 REQUEST_KINDS = [(0, True), (0, False), (20, True), (20, False), (500, True), (500, False)]
 # After an unknown outcome too, a retry is safe, because every event has an EVENT_ID or its request a key.
 RETRYABLE = {problem.uri for problem in (REQUEST_IN_PROGRESS, INTERNAL_ERROR, DATABASE_UNAVAILABLE, OUTCOME_UNKNOWN)}
-
-
-class Workers:
-    """The workers of the gunicorn at this URL, which must be a child of this process."""
-
-    def __init__(self, url: str) -> None:
-        port = urlsplit(url).port
-        [self.master] = [child for child in psutil.Process().children() if listens(child, port)]
-
-    def pids(self) -> set[int]:
-        """Return the ids of the running workers, without PostgreSQL and dead processes."""
-        command = self.master.cmdline()
-        return {child.pid for child in self.master.children() if is_running(child, command)}
-
-    def kill_one(self) -> None:
-        """Kill a random worker, and wait until it has been replaced."""
-        victim = random.choice(sorted(self.pids()))
-        os.kill(victim, 9)
-        deadline = time.monotonic() + 30
-        while victim in (pids := self.pids()) or len(pids) < WORKERS:
-            assert time.monotonic() < deadline, "a worker was not replaced"
-            time.sleep(0.01)
-
-
-def listens(process: psutil.Process, port: int | None) -> bool:
-    connections = process.net_connections("tcp")
-    return any(connection.status == psutil.CONN_LISTEN and connection.laddr.port == port for connection in connections)
-
-
-def is_running(process: psutil.Process, command: list[str]) -> bool:
-    try:
-        return process.status() != psutil.STATUS_ZOMBIE and process.cmdline() == command
-    except psutil.NoSuchProcess:
-        return False
 
 
 class Client:
@@ -101,12 +64,6 @@ class Client:
             except httpx.TransportError:
                 self.broken += 1
             time.sleep(random.random() / 50)
-
-
-@pytest.fixture
-def folder():
-    with new_folder() as folder:
-        yield folder
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import httpx
 import psutil
 import pytest
 
-from salesengine.operations.tests.test_kills import Workers
+from salesengine.operations.tests.helpers import Workers
 from salesengine.tests.servers import new_folder, serve
 
 pytestmark = pytest.mark.slow

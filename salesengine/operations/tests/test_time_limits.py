@@ -7,17 +7,11 @@ import httpx
 import pytest
 
 from salesengine.embedded import server as embedded
-from salesengine.operations.tests.test_database_checks import server_setting
+from salesengine.operations.tests.helpers import server_setting
 from salesengine.tests.proxy import serve_through_proxy
-from salesengine.tests.servers import connect_database, manage, new_folder, serve
+from salesengine.tests.servers import connect_database, manage, serve
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def folder():
-    with new_folder() as folder:
-        yield folder
 
 
 @pytest.fixture(scope="module")
