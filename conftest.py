@@ -12,6 +12,14 @@ from rest_framework.test import APIClient
 
 from salesengine.tests.servers import new_folder, serve
 
+# With `--dist loadfile --no-loadscope-reorder`, they would otherwise run last, and one of them alone.
+LONGEST_FILES = (
+    *("test_docs.py", "test_openapi_document.py", "test_killed_imports.py", "test_pages.py", "test_random_filters.py"),
+    *("test_rights.py", "test_invalid_addresses.py", "test_stopped_workers.py", "test_kills.py", "test_faults.py"),
+    *("test_outages.py", "test_broken_connections.py", "test_time_limits.py", "test_every_problem.py"),
+    *("test_run_report_process.py", "test_new_field.py", "test_histories.py", "test_docker.py", "test_deployment.py"),
+)
+
 hypothesis.settings.register_profile("quick", max_examples=30)
 hypothesis.settings.register_profile("thorough", max_examples=200)  # a separate step of .ci/run
 hypothesis.settings.load_profile("quick")
@@ -26,8 +34,9 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before pytest selects tests by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests that run the service as separate processes as slow, and start the longest test first."""
-    items.sort(key=lambda item: item.path.name != "test_docs.py")  # otherwise it would run last, and alone
+    """Mark tests that run the service as separate processes as slow, and start the longest files first."""
+    order = {name: number for number, name in enumerate(LONGEST_FILES)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
     for item in items:
         if {"server", "start_server"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)

@@ -100,7 +100,7 @@ def test_a_closed_pipe_exits_with_0(manage, write_report):
     assert process.stdout.readline() == b"n\n"
     process.stdout.close()
     assert process.stderr.read() == b""
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=60) == 0
 
 
 def test_an_unwritable_file_exits_with_1(manage, write_report):
@@ -113,12 +113,12 @@ def test_an_unwritable_file_exits_with_1(manage, write_report):
 def test_ctrl_c_ends_the_report_and_leaves_no_file(manage, write_report, tmp_path):
     write_report(ENDLESS)
     process = manage("probe", "--format", "csv", "--output", tmp_path / "out.csv")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not any(draft.stat().st_size for draft in tmp_path.glob(".out.csv.*")):
         assert time.monotonic() < deadline, "nothing was written"
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=60)
     assert (process.returncode, b"Traceback" in err) == (130, False)
     assert [path.name for path in tmp_path.iterdir()] == ["sql"]
 
@@ -143,14 +143,14 @@ def test_a_closed_standard_output_exits_with_2(manage, write_report):
 
 
 def test_ctrl_c_leaves_no_query(manage, running_queries, write_report, tmp_path):
-    write_report("SELECT pg_sleep(60) AS nap")
+    write_report("SELECT pg_sleep(300) AS nap")
     process = manage("probe")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not any("pg_sleep" in query for (query,) in running_queries()):
         assert time.monotonic() < deadline, "the query did not start"
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=20)
+    process.communicate(timeout=60)
     assert process.returncode == 130
     assert not any("pg_sleep" in query for (query,) in running_queries())
 
@@ -162,12 +162,12 @@ def test_a_signal_midway_keeps_the_old_file_and_leaves_nothing_else(manage, writ
     write_report(ENDLESS)
     (tmp_path / "out.csv").write_text("old")
     process = manage("probe", "--output", str(tmp_path / "out.csv"), "--manifest")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not any(draft.stat().st_size > 100_000 for draft in tmp_path.glob(".out.csv.*")):
         assert time.monotonic() < deadline, "nothing was written"
         time.sleep(0.05)
     process.send_signal(number)
-    process.communicate(timeout=20)
+    process.communicate(timeout=60)
     assert process.returncode == code
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.csv", "sql"]
     assert (tmp_path / "out.csv").read_text() == "old"
@@ -175,35 +175,36 @@ def test_a_signal_midway_keeps_the_old_file_and_leaves_nothing_else(manage, writ
 
 def test_ctrl_c_during_the_start_exits_with_130_and_no_traceback(manage, write_report, monkeypatch):
     monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")  # writes each imported module to stderr
-    write_report("SELECT pg_sleep(60) AS nap")
+    write_report("SELECT pg_sleep(300) AS nap")
     process = manage("probe")
     for line in process.stderr:
         if b" django." in line:  # Django is loading, and the report has not started
             break
     process.send_signal(signal.SIGINT)
-    err = process.communicate(timeout=20)[1]
+    err = process.communicate(timeout=60)[1]
     assert process.returncode == 130
     assert b"Traceback" not in err
 
 
 def test_the_query_of_a_killed_process_ends_within_seconds(manage, running_queries, write_report, tmp_path):
-    write_report("SELECT pg_sleep(60) AS nap")
+    write_report("SELECT pg_sleep(300) AS nap")
     process = manage("probe")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not any("pg_sleep" in query for (query,) in running_queries()):
         assert time.monotonic() < deadline, "the query did not start"
         time.sleep(0.05)
     process.kill()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while any("pg_sleep" in query for (query,) in running_queries()):
         assert time.monotonic() < deadline, "the query did not end"
         time.sleep(0.2)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("format_name", "rows"), [("csv", 50_000_000), ("ndjson", 1_000_000)])
-def test_millions_of_rows_do_not_need_more_memory(manage, write_report, format_name, rows):
-    write_report("SELECT generate_series(1, %(rows)s) AS n, 'x' AS text", header=ROWS)
+@pytest.mark.parametrize(("format_name", "rows"), [("csv", 5_000_000), ("ndjson", 500_000)])
+def test_half_a_gigabyte_of_rows_does_not_need_more_memory(manage, write_report, format_name, rows):
+    text = f"repeat('x', {500_000_000 // rows})"
+    write_report(f"SELECT generate_series(1, %(rows)s) AS n, {text} AS text", header=ROWS)
     process = manage(
         "probe",
         "--format",

@@ -77,8 +77,6 @@ def code_of(device, steps=0):
 
 def text_of(response):
     """Return the page of a response, or "" for a stream."""
-    if hasattr(response, "rendered_content"):
-        return response.rendered_content
     return "" if response.streaming else response.content.decode(errors="replace")
 
 

@@ -65,17 +65,22 @@ def serve(folder: Path, **settings: str) -> Iterator[str]:
         process = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=log, stderr=log)
     url = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(100):
-            with suppress(httpx.TransportError):
-                httpx.get(f"{url}/healthz")
-                break
+        deadline = time.monotonic() + 90
+        while not _answers(url):
+            if process.poll() is not None or time.monotonic() > deadline:
+                pytest.fail((folder / "log").read_text())
             time.sleep(0.1)
-        else:
-            pytest.fail((folder / "log").read_text())
         yield url
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=60)
+
+
+def _answers(url: str) -> bool:
+    with suppress(httpx.TransportError):
+        httpx.get(f"{url}/healthz")
+        return True
+    return False
 
 
 def manage(folder: Path, *command: str) -> str:

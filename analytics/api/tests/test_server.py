@@ -33,7 +33,7 @@ def service():
             yield url, database
 
 
-def wait_for(database, query, expected, seconds=10):
+def wait_for(database, query, expected, seconds=60):
     """Wait until the query returns this value. Fail after `seconds`."""
     deadline = time.monotonic() + seconds
     while (row := database.execute(query).fetchone()) != (expected,):

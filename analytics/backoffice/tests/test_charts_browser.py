@@ -83,12 +83,17 @@ def click(page: Page, point: dict[str, float]) -> None:
 
 
 def test_the_bars_are_drawn_in_the_colors_of_the_theme(chart):
-    def colors() -> list[str]:
-        return [chart.evaluate(PIXEL, chart.evaluate(BAR, [series, 0])) for series in (0, 1)]
+    def wait_for_colors(*expected: str) -> None:
+        for _ in range(100):
+            colors = tuple(chart.evaluate(PIXEL, chart.evaluate(BAR, [series, 0])) for series in (0, 1))
+            if colors == expected:
+                return
+            chart.wait_for_timeout(100)
+        pytest.fail(f"{colors} instead of {expected}")
 
-    assert colors() == ["#a5001e", "#c3870f"]
+    wait_for_colors("#a5001e", "#c3870f")
     chart.evaluate("document.documentElement.classList.add('dark')")
-    assert colors() == ["#c33c1e", "#ffe178"]
+    wait_for_colors("#c33c1e", "#ffe178")
 
 
 def test_pointing_at_a_bar_shows_the_exact_amounts(chart):
@@ -140,6 +145,7 @@ def test_the_headings_of_a_long_table_stay_in_view(page):
 @pytest.mark.parametrize("url", ["/admin/?until=2021-06-30", "/admin/sales/buyer/9000042/"])
 def test_other_pages_have_a_chart_too(page, url):
     page.goto(url)
+    page.wait_for_function(f"{CHART} !== undefined")
     assert page.evaluate(f"{CHART}.data.labels.length") > 5
     assert page.evaluate(f"{CHART}.data.datasets[0].urls[5]").startswith("/admin/sales/sale/?")
 

@@ -138,7 +138,7 @@ def test_a_slow_report_is_ended(write_report, settings):
     began = time.monotonic()
     with pytest.raises(ReportFailed, match=r"statement timeout\. The limit is 0\.2 seconds"):
         rows_of(write_report("SELECT pg_sleep(30) AS nap"))
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
 
 
 def test_a_report_with_slow_rows_is_ended(settings, write_report):
@@ -187,7 +187,7 @@ def test_the_first_of_a_billion_rows_is_streamed_immediately(write_report):
     began = time.monotonic()
     with run_report(write_report("SELECT generate_series(1, 1000000000) AS n")) as result:
         assert next(result.rows) == (1,)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
 
 
 def test_rows_are_not_all_in_memory(write_report):

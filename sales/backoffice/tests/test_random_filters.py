@@ -21,7 +21,7 @@ from sales.tests.helpers import sale_event
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 
 LIST = "/admin/sales/sale/"
-SALES = 3_000
+SALES = 1_000
 SIZE = 50  # of a page
 IS_NULL = "True"
 IDS = ("ID_ORDER", "ID_PRODUCT", "ID_BUYER", "ID_SELLER")

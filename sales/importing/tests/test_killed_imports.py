@@ -17,7 +17,7 @@ from salesengine.tests.servers import ROOT, connect_database
 pytestmark = pytest.mark.slow
 
 # File, number of kills, number of events. The files are large enough that no import ends before it is killed.
-FILES = [("killed.ndjson", 20, 400_000), ("killed.csv.gz", 5, 160_000), ("killed.parquet", 5, 160_000)]
+FILES = [("killed.ndjson", 20, 220_000), ("killed.csv.gz", 5, 90_000), ("killed.parquet", 5, 90_000)]
 NAMES = ("ID_ORDER", "ID_PRODUCT", "ID_BUYER", "ID_SELLER", "ID_SELLER_COUNTRY", "ID_BUYER_COUNTRY")
 
 
@@ -67,7 +67,7 @@ def kill_at_random(process, database, rng):
     deadline = time.monotonic() + rng.choice((0.5, 30, 30, 30))
     while imported_lines(database) == lines_before and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.002)
-    time.sleep(rng.uniform(0, 0.15))
+    time.sleep(rng.uniform(0, 0.05))
     process.kill()
     return process.wait() != 0
 

@@ -111,7 +111,7 @@ class StuckWriter(Writer):
 
     def __call__(self, items):
         self.started.release()
-        assert self.proceed.acquire(timeout=10)
+        assert self.proceed.acquire(timeout=60)
         return super().__call__(items)
 
 

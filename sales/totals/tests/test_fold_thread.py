@@ -41,7 +41,7 @@ def test_a_response_does_not_wait_for_a_fold(api, body):
     with ThreadPoolExecutor(1) as client, transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("LOCK TABLE feedback_total, country_total")
         responses = [client.submit(send) for _ in range(3)]
-        assert {response.result(timeout=5) for response in responses} <= {200, 201}
+        assert {response.result(timeout=30) for response in responses} <= {200, 201}
         assert JournalEntry.objects.exists()
 
     wait_for_folds()

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "repo
 
 MODELS = [model for model in admin.site._registry if model._meta.model_name != "report"]  # reports are files
 VALUES = ("x", "0", "9" * 30, "\0", "\N{SUPERSCRIPT TWO}")
-LOOKUPS = ("", "__in", "__regex", "__year", "__nope")
+LOOKUPS = {"": ("[", "0"), "__in": ("[", "0"), "__regex": ("[",), "__year": ("0",), "__nope": ("0",)}
 SECRETS = ("password", "hashed_key", "session_key", "session_data", "key", "token", "content")
 each_model = pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.model_name)
 
@@ -36,7 +36,7 @@ def statuses(client, address, queries):
     """Return the statuses of the address with each query. A server error raises its exception here."""
     found = {}
     for query in queries:
-        response = client.get(address, query)
+        response = client.get(address, query, headers={"Accept": "application/json"})  # instead of a page for an error
         found[tuple(query.items())] = response.status_code
         response.close()
     return found
@@ -49,7 +49,8 @@ def names_of(model):
 @pytest.mark.slow
 @each_model
 def test_no_value_of_any_field_makes_a_list_fail(admin_client, model):
-    queries = [{f"{name}{lookup}": value} for name in names_of(model) for lookup in LOOKUPS for value in ("[", "0")]
+    lookups = [(lookup, value) for lookup, values in LOOKUPS.items() for value in values]
+    queries = [{f"{name}{lookup}": value} for name in names_of(model) for lookup, value in lookups]
 
     found = statuses(admin_client, page(model), queries)
 

@@ -166,7 +166,7 @@ class TestUnavailableRedis:
             start = time.monotonic()
 
             assert get_statuses(api, 20) == [200] * 20
-            assert time.monotonic() - start < 3
+            assert time.monotonic() - start < 9  # of 10 that 20 delays take
 
     def test_redis_is_tried_again_after_a_delay(self, api, settings, monkeypatch):
         settings.CACHES = {"default": cache_config("redis://127.0.0.1:1/0")}

@@ -54,9 +54,9 @@ def test_connections_that_go_silent_are_replaced(proxied, event):
         statuses = list(clients.map(lambda _: post(address, [event]).status_code, range(2 * THREADS)))
 
     assert set(statuses) <= {201, 503}
-    assert time.monotonic() - start < 30
-    assert seconds_until_stored(address, event) < 15
-    assert httpx.get(f"{address}/healthz", timeout=5).status_code == 200
+    assert time.monotonic() - start < 60
+    assert seconds_until_stored(address, event) < 30
+    assert httpx.get(f"{address}/healthz", timeout=30).status_code == 200
 
 
 def test_the_service_is_back_soon_after_a_silent_network(proxied, event):
@@ -69,7 +69,7 @@ def test_the_service_is_back_soon_after_a_silent_network(proxied, event):
         responses = [clients.submit(post, address, event) for _ in range(THREADS)]
         time.sleep(15)
         proxy.is_silent = False
-        assert seconds_until_stored(address, event) < 15
+        assert seconds_until_stored(address, event) < 30
         assert {response.result().status_code for response in responses} <= {201, 503}
 
 

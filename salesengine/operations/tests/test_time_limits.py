@@ -43,7 +43,7 @@ def test_requests_that_wait_for_a_lock_get_503_and_store_nothing(address, databa
     assert [response.status_code for response in responses] == [503] * 5
     assert {response.json()["type"] for response in responses} == {"/docs/problems#database-unavailable"}
     assert {response.headers["Retry-After"] for response in responses} == {"5"}
-    assert seconds < 10
+    assert seconds < 20
     assert database.execute("SELECT count(*) FROM sales").fetchone() == (0,)
 
 
@@ -55,7 +55,7 @@ def test_statements_that_take_too_long_get_503(address, database, event):
     try:
         start = time.monotonic()
         assert post(address, event).status_code == post(address, [event]).status_code == 503
-        assert time.monotonic() - start < 15
+        assert time.monotonic() - start < 25  # of the 60 that both inserts would take
     finally:
         database.execute("DROP FUNCTION slowly CASCADE")
     assert post(address, event).status_code == 201
@@ -74,7 +74,7 @@ def test_the_event_ids_of_a_vanished_client_are_free_again_soon(folder, address,
 
         assert statuses.count(503) > 1, "the claim should block others for a while"
         assert statuses[-1] == 201
-        assert time.monotonic() - start < 25
+        assert time.monotonic() - start < 45
         assert vanished.result().status_code == 503
 
 

@@ -26,12 +26,12 @@ def test_a_wrong_password_shows_an_error(browser, site):
 
 def test_sales_can_be_filtered_and_the_export_has_the_same_filters(page):
     page.goto("/admin/sales/sale/")
-    page.get_by_role("button", name="Filters").click()
+    page.get_by_role("button", name="Filters", exact=True).click()
     page.get_by_label("From day").fill("2021-06-01")
     page.get_by_label("Revenue from").fill("100")
     page.get_by_role("combobox").first.click()
     page.get_by_role("option", name="bags").click()
-    page.get_by_role("button", name="Apply Filters").click()
+    page.get_by_role("button", name="Apply Filters", exact=True).click()
     page.wait_for_url(re.compile("category__exact=bags"))
     cells = page.locator("#result_list td[data-label=Category]").all_inner_texts()
     assert len(cells) == 50
@@ -59,7 +59,8 @@ def test_the_search_box_finds_an_order(page):
     page.goto("/admin/")
     page.keyboard.press("Control+k")
     page.get_by_role("searchbox").press_sequentially("30040549")
-    page.locator("#command-results-list a").first.click()
+    # Not merely the first link: the list may still show what the first digits found.
+    page.locator("#command-results-list a", has_text="30040549").first.click()
     expect(page.locator("#result_list tbody tr").first).to_contain_text("30040549")
 
 
@@ -74,23 +75,22 @@ def test_a_report_runs_with_its_parameters_and_has_a_link_to_share(page):
     page.goto("/admin/analytics/report/top_country_relationships/")
     page.get_by_label("From", exact=True).fill("2021-01-01")
     page.get_by_label("Pairs").fill("3")
-    page.get_by_role("button", name="Run").click()
+    page.get_by_role("button", name="Run", exact=True).click()
     expect(page.locator(".report-result tbody tr")).to_have_count(3)
-    assert "start=2021-01-01" in page.url
-    assert "pairs=3" in page.url
+    expect(page).to_have_url(re.compile("start=2021-01-01.*pairs=3"))
     expect(page.locator("figure.chart-figure")).to_be_visible()
     with page.expect_download() as download:
-        page.get_by_role("button", name="csv").click()
+        page.get_by_role("button", name="csv", exact=True).click()
     assert len(download.value.path().read_text().splitlines()) == 4
 
 
 def test_a_slow_run_shows_its_progress_and_can_be_cancelled(page):
     page.goto("/admin/analytics/report/nap/?run=1")
     expect(page.get_by_text("Running for")).to_be_visible()
-    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Cancel", exact=True).click()
     expect(page.locator("#report-outcome").get_by_text("Cancelled after")).to_be_visible()
     page.goto("/admin/analytics/reportrun/?report=nap")
-    for _ in range(20):  # until the server has cancelled the run
+    for _ in range(100):  # until the server has cancelled the run
         if "cancelled" in page.locator("#result_list").inner_text():
             break
         page.wait_for_timeout(250)
@@ -103,9 +103,9 @@ def test_a_rejected_event_can_be_edited_and_replayed(page):
     page.locator("#result_list tbody a").first.click()
     text = page.get_by_label("Event")
     text.fill(text.input_value().replace('"much"', "12.50"))
-    page.get_by_role("button", name="Check").click()
+    page.get_by_role("button", name="Check", exact=True).click()
     expect(page.get_by_text("No errors found.")).to_be_visible()
-    page.get_by_role("button", name="Replay").click()
+    page.get_by_role("button", name="Replay", exact=True).click()
     expect(page.get_by_text("1 stored as a new sale")).to_be_visible()
 
 
@@ -121,7 +121,7 @@ def test_a_new_api_key_can_be_copied(page, may_copy):
     page.get_by_role("button", name="Save", exact=True).click()
     assert violations(page, rules=None) == []
     key = page.locator("#new-key").inner_text()
-    page.get_by_role("button", name="Copy").click()
+    page.get_by_role("button", name="Copy", exact=True).click()
     if may_copy:
         expect(page.get_by_role("status")).to_have_text("Copied.")
         assert page.evaluate("navigator.clipboard.readText()") == key
@@ -176,7 +176,7 @@ def test_the_filters_keep_the_focus_until_they_are_closed(page):
 def test_the_second_factor_page_shows_a_qr_code_and_refuses_a_wrong_code(page):
     page.goto("/admin/second-factor/")
     page.get_by_label("Your password").fill(PASSWORD)
-    page.get_by_role("button", name="Start").click()
+    page.get_by_role("button", name="Start", exact=True).click()
     expect(page.locator("svg").first).to_be_visible()
     page.get_by_role("textbox", name="Code").fill("000000")
     page.locator("#content button[type=submit]").first.click()
@@ -202,6 +202,6 @@ def test_staff_try_the_api_in_the_documentation(contexts, site):
     with contexts["desktop"].new_page() as page, no_errors(page, site):
         page.goto("/docs", wait_until="networkidle")
         page.get_by_text("/ingest").first.click()
-        page.get_by_role("button", name="Try it out").click()
-        page.get_by_role("button", name="Execute").click()
+        page.get_by_role("button", name="Try it out", exact=True).click()
+        page.get_by_role("button", name="Execute", exact=True).click()
         expect(page.locator(".live-responses-table tbody .response-col_status").first).to_contain_text("201")
