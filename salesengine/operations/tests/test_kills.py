@@ -102,7 +102,7 @@ def test_clients_that_retry_through_fifty_kills_of_workers_have_every_event_stor
 
 def wait_for_responses(clients):
     """Wait until the clients have completed some more requests, so that the next kill hits busy workers."""
-    goal = sum(client.completed for client in clients) + random.randrange(10, 60)
+    goal = sum(client.completed for client in clients) + random.randrange(5, 30)
     deadline = time.monotonic() + 60
     while sum(client.completed for client in clients) < goal:
         assert time.monotonic() < deadline, "no responses"

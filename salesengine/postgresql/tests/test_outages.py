@@ -52,7 +52,7 @@ class Clients:
                 path = ("/ingest", "/ingest", "/feedback", "/readyz")[number % 4]
                 body = [self.event] if number % 8 else self.event
                 self.send(path, partial(http.post, path, json=body) if path == "/ingest" else partial(http.get, path))
-                time.sleep(0.5)
+                time.sleep(1)
 
     def probe(self):
         """Ask whether the service lives, as the supervisor of a container does: on a new connection each time."""
