@@ -1,6 +1,8 @@
-"""Send random requests to a running service. Fail on a 5xx, a traceback, a slow response or a hanging connection.
+"""Send random requests and damaged bytes to a running service, as every kind of caller.
 
-    python -m salesengine.tests.fuzz --requests 50000 --seed 1
+Fail on a 5xx, a traceback, a slow response, a hanging connection, a worker that ends, or workers whose memory grows.
+
+    python -m salesengine.tests.fuzz --requests 100000 --seed 1
     python -m salesengine.tests.fuzz --only 4711
 
 A request depends only on the seed and its number, so a failure can be repeated with --only.
@@ -22,106 +24,35 @@ from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
+import psutil
+
+from salesengine.operations.tests.test_kills import Workers
+from salesengine.tests.fuzz_raw import UNFINISHED, damaged
 from salesengine.tests.servers import manage, new_folder, serve
 
-if TYPE_CHECKING:  # it needs Django's settings
-    from salesengine.tests.fuzz_requests import FuzzRequest, RequestMaker
+if TYPE_CHECKING:  # they need Django's settings
+    from salesengine.tests.fuzz_callers import Service
+    from salesengine.tests.fuzz_requests import RequestMaker
 
 HANGING = 20  # seconds; the server waits 10 s for the rest of a request
 CLIENTS = 6
-USER = "fuzz"
-RAW_EVERY = 500
+STALLED = 4  # clients that send unfinished requests beside the others
+WARM_UP = 0.3  # the part of the requests after which the memory of the workers should be level
+GROWTH = 1.2  # how many times as much they may then have at the end
+LEVEL = 10_000  # requests; after fewer, the memory still grows
+RAW = 0.3  # the part of the requests that are damaged
 SLOW = "a slow response, also when it was sent alone"
-RAW = (
-    *(
-        b"\r\n\r\n",
-        b"GET\r\n\r\n",
-        b"GET / HTTP/9.9\r\n\r\n",
-        b"\x16\x03\x01\x02\x00\x01\x00",
-        b"PRI * HTTP/2.0\r\n\r\n",
-    ),
-    *(b"GET /feedback\r\n\r\n", b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", b"CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n"),
-    b"GET http://elsewhere.example/feedback HTTP/1.1\r\nHost: localhost\r\n\r\n",
-    b"GET /\xff\x00 HTTP/1.1\r\nHost: localhost\r\n\r\n",
-    b"GET / HTTP/1.1\r\nHost: localhost\r\n no colon\r\n\r\n",
-    b"GET / HTTP/1.1\r\nHost: localhost\r\nA: " + b"a" * 100_000 + b"\r\n\r\n",
-    b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 5_000 + b"\r\n",
-    b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\n\r\n",
-    *(
-        b"POST /ingest HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n" + end
-        for end in (
-            *(b"Content-Length: 100\r\n\r\n{", b"Content-Length: -1\r\n\r\n", b"Content-Length: x\r\n\r\n"),
-            *(b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n{}", b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"),
-            *(b"Transfer-Encoding: chunked\r\n\r\n5\r\n{", b"Transfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n{"),
-            *(b"Transfer-Encoding: gzip\r\n\r\n{}", b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n"),
-            *(
-                b"Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n0\r\n\r\n",
-                b"Content-Length: 9999999999999\r\n\r\n",
-            ),
-        )
-    ),
-)
-
-
-class Service:
-    """A running service, and a session of a superuser, which is renewed whenever a random request ends it."""
-
-    def __init__(self, url: str) -> None:
-        self.address = urlsplit(url).netloc
-        self.lock = threading.Lock()
-        self.cookie = ""
-        self.renew("")
-
-    def renew(self, ended: str) -> None:
-        """Replace the session with this cookie, unless another thread did."""
-        from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
-        from django.contrib.auth.models import User
-        from django.contrib.sessions.backends.db import SessionStore
-
-        from salesengine.tests.fuzz_requests import CSRF_TOKEN
-
-        with self.lock:
-            if self.cookie != ended:
-                return
-            rights = {"is_superuser": True, "is_staff": True, "is_active": True}
-            user, _ = User.objects.update_or_create(username=USER, defaults=rights)
-            session = SessionStore()
-            session[SESSION_KEY] = str(user.pk)
-            session[BACKEND_SESSION_KEY] = "salesengine.accounts.login.StaffBackend"
-            session[HASH_SESSION_KEY] = user.get_session_auth_hash()
-            session.save()
-            self.cookie = f"sessionid={session.session_key}; csrftoken={CSRF_TOKEN}"
-
-    def send(
-        self, connection: http.client.HTTPConnection, request: "FuzzRequest"
-    ) -> tuple[http.client.HTTPResponse, bytes]:
-        """Send a request on a connection, and read the whole response."""
-        connection.putrequest(request.method, request.target, skip_host="Host" in request.headers)
-        cookie = self.cookie
-        headers = dict(request.headers)
-        if request.is_staff:
-            headers["Cookie"] = cookie.encode()
-        if request.body:
-            headers["Content-Length"] = str(len(request.body)).encode()
-        for name, value in headers.items():
-            connection.putheader(name, value)
-        connection.endheaders(request.body or None)
-        response = connection.getresponse()
-        body = response.read()
-        if request.is_staff and "/admin/login/" in response.headers.get("Location", ""):
-            self.renew(cookie)
-        return response, body
+NOT_IMPLEMENTED = 501  # gunicorn's response to an unknown transfer encoding
 
 
 class Fuzzer:
     """Send numbered requests, and note every failure."""
 
-    def __init__(self, service: Service, maker: "RequestMaker", seed: str, slowest: float) -> None:
+    def __init__(self, service: "Service", maker: "RequestMaker", seed: str, slowest: float) -> None:
         self.service, self.maker, self.seed, self.slowest = service, maker, seed, slowest
         self.failures: list[str] = []
-        self.slow: dict[int, FuzzRequest] = {}
+        self.slow: list[int] = []
         self.statuses: Counter[int] = Counter()
         self.deadline = math.inf
         self.connections = threading.local()
@@ -134,52 +65,61 @@ class Fuzzer:
     def request(self, number: int) -> None:
         if time.monotonic() > self.deadline:
             return
-        if number % RAW_EVERY == 0:
-            self.raw(number)
-        request = self.maker.request(Random(f"{self.seed} {number}"))
-        reason = self.reason_to_fail(request)
+        reason = self.reason_to_fail(number)
         if reason == SLOW:
-            self.slow[number] = request
+            self.slow.append(number)
         elif reason:
-            self.failures.append(f"{number}: {reason}: {request}")
+            self.failures.append(reason)
 
     def repeat_slow_requests(self) -> None:
         """Send the slow requests again, one at a time, because the machine may have been busy with the others."""
-        for number, request in self.slow.items():
-            if reason := self.reason_to_fail(request):
-                self.failures.append(f"{number}: {reason}: {request}")
+        self.failures += filter(None, map(self.reason_to_fail, self.slow))
 
-    def reason_to_fail(self, request: "FuzzRequest") -> str:
+    def reason_to_fail(self, number: int) -> str:
         """Send a request. Return why the response is a failure, or an empty string."""
+        random = Random(f"{self.seed} {number}")
+        request = self.maker.request(random)
         start = time.monotonic()
         try:
-            response, _ = self.service.send(self.connection(), request)
+            if random.random() < RAW:
+                request = damaged(random, request, self.service.headers(request))
+                status, is_download = self.send_raw(request), False
+            else:
+                response, _ = self.service.send(self.connection(), request)
+                status, is_download = response.status, "Content-Disposition" in response.headers
         except (OSError, http.client.HTTPException) as error:
             self.connection().close()
-            return f"{type(error).__name__}: {error}"
-        seconds = time.monotonic() - start
-        self.statuses[response.status] += 1
-        if response.status >= 500:
-            return f"{response.status}, {response.headers['X-Request-ID']}"
-        return SLOW if seconds > self.slowest and "Content-Disposition" not in response.headers else ""
+            return f"{number}: {type(error).__name__}: {error}: {request}"
+        self.statuses[status] += 1
+        if status >= 500 and status != NOT_IMPLEMENTED:
+            return f"{number}: {status}: {request}"
+        return SLOW if time.monotonic() - start > self.slowest and not is_download else ""
 
-    def raw(self, number: int) -> None:
-        """Send an incomplete or invalid request. The server must respond or close the connection."""
-        data = RAW[number // RAW_EVERY % len(RAW)]
+    def send_raw(self, data: bytes, *, is_whole: bool = True) -> int:
+        """Send bytes, and read until the server closes the connection, or once. Return the status, 0 without any."""
         host, port = self.service.address.split(":")
-        with socket.create_connection((host, int(port)), timeout=HANGING) as connection:
-            with suppress(ConnectionError):
-                connection.sendall(data)
-            try:
-                connection.recv(65_536)
-            except TimeoutError:
-                self.failures.append(f"{number}: a connection hangs after {data[:200]!r}")
-            except ConnectionError:
-                pass  # closed
+        response = b""
+        with socket.create_connection((host, int(port)), timeout=HANGING) as connection, suppress(ConnectionError):
+            connection.sendall(data)
+            if is_whole:
+                connection.shutdown(socket.SHUT_WR)
+            response = connection.recv(65_536)
+            while is_whole and connection.recv(65_536):
+                pass
+        status = re.match(rb"HTTP/1\.[01] (\d{3})", response)
+        return int(status[1]) if status else 0
+
+    def stall(self, data: bytes) -> None:
+        """Send a request that does not end. The server must respond or close the connection."""
+        try:
+            self.statuses[self.send_raw(data, is_whole=False)] += 1
+        except TimeoutError:
+            self.failures.append(f"a connection hangs after {data[:200]!r}")
 
 
-def crawl(service: Service, start: tuple[str, ...], limit: int = 400) -> dict:
+def crawl(service: "Service", start: tuple[str, ...], limit: int = 400) -> dict:
     """Read pages as a superuser, starting from these, and return each one's links and fields by its URL."""
+    from salesengine.tests.fuzz_callers import SUPERUSER
     from salesengine.tests.fuzz_requests import FuzzRequest, own_links, read_page
 
     connection = http.client.HTTPConnection(service.address, timeout=HANGING)
@@ -191,7 +131,7 @@ def crawl(service: Service, start: tuple[str, ...], limit: int = 400) -> dict:
         shapes[shape] += 1
         if url in pages or shapes[shape] > 3 or len(pages) >= limit or "logout" in url:
             continue
-        response, body = service.send(connection, FuzzRequest("GET", url, {}, b"", is_staff=True))
+        response, body = service.send(connection, FuzzRequest("GET", url, {}, b"", SUPERUSER))
         is_html = response.headers.get("Content-Type", "").startswith("text/html")
         pages[url] = read_page(body.decode() if is_html else "")
         queue += sorted(own_links(url, pages[url]))
@@ -202,12 +142,13 @@ def fuzz(folder: Path, options: argparse.Namespace) -> list[str]:
     """Run the requests against a new service with demo data, and return the failures."""
     import django
 
-    with serve(folder) as url:
+    with serve(folder, API_KEY_REQUIRED="true") as url:
         django.setup()
+        from salesengine.tests.fuzz_callers import SUPERUSER, Service
         from salesengine.tests.fuzz_requests import FuzzRequest, RequestMaker
 
-        service = Service(url)
-        openapi = FuzzRequest("GET", "/openapi.json", {}, b"", is_staff=True)
+        service, workers = Service(url), Workers(url)
+        openapi = FuzzRequest("GET", "/openapi.json", {}, b"", SUPERUSER)
         document = json.loads(service.send(http.client.HTTPConnection(service.address), openapi)[1])
         maker = RequestMaker(crawl(service, ("/admin/", "/docs/problems")), document)
         sys.stdout.write(f"{len(maker.urls)} pages, {len(maker.patterns)} patterns, {len(maker.names)} parameters\n")
@@ -215,16 +156,28 @@ def fuzz(folder: Path, options: argparse.Namespace) -> list[str]:
         start = time.monotonic()
         fuzzer.deadline = start + options.seconds
         numbers = options.only or range(1, options.requests + 1)
-        with ThreadPoolExecutor(CLIENTS) as clients:
-            for _ in clients.map(fuzzer.request, numbers):
-                pass
+        with ThreadPoolExecutor(STALLED) as stalled, ThreadPoolExecutor(CLIENTS) as clients:
+            stalled.map(fuzzer.stall, [] if options.only else UNFINISHED)
+            warm_up = int(len(numbers) * WARM_UP)
+            list(clients.map(fuzzer.request, numbers[:warm_up]))
+            before = memory(workers)
+            list(clients.map(fuzzer.request, numbers[warm_up:]))
         fuzzer.repeat_slow_requests()
-        seconds = time.monotonic() - start
+        after, seconds = memory(workers), time.monotonic() - start
     sent = fuzzer.statuses.total()
-    sys.stdout.write(
-        f"{sent:,} of {len(numbers):,} requests in {seconds:.0f} s: {dict(sorted(fuzzer.statuses.items()))}\n"
-    )
+    statuses = dict(sorted(fuzzer.statuses.items()))  # 0 is a connection that was closed without a response
+    sys.stdout.write(f"{sent:,} of {len(numbers):,} requests in {seconds:.0f} s: {statuses}\n")
+    sys.stdout.write(f"memory of each worker in MB: {before} after the warm-up, {after} at the end\n")
+    if before.keys() != after.keys():
+        fuzzer.failures.append("a worker ended")
+    elif len(numbers) >= LEVEL and sum(after.values()) > GROWTH * sum(before.values()):
+        fuzzer.failures.append("the memory of the workers grows")
     return [*fuzzer.failures, *tracebacks((folder / "log").read_text())]
+
+
+def memory(workers: Workers) -> dict[int, int]:
+    """Return the resident memory of each worker in megabytes, by the id of the process."""
+    return {pid: psutil.Process(pid).memory_info().rss // 1_000_000 for pid in sorted(workers.pids())}
 
 
 def tracebacks(log: str) -> list[str]:

@@ -20,8 +20,8 @@ from django.db.models import Model
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from sales.ingest.schema import EXAMPLE
+from salesengine.tests.fuzz_callers import ANONYMOUS, CSRF_TOKEN, GROUPS, KEYS, STAFF, SUPERUSER, WITHOUT_GROUP
 
-CSRF_TOKEN = "f" * 32
 METHODS = ("HEAD", "OPTIONS", "PUT", "PATCH", "DELETE", "TRACE", "QUERY", "get", "PROPFIND")
 TEXTS = (
     *("", "0", "1", "-1", "2", "99999999999999999999", "1e400", "NaN", "Infinity", "-0.0", "0x10", "1_000", "٣", "²"),
@@ -86,7 +86,7 @@ class FuzzRequest:
     target: str
     headers: dict[str, bytes]
     body: bytes
-    is_staff: bool  # whether it is sent with the session of a superuser
+    caller: str  # one of those in fuzz_callers.py
 
 
 @dataclass
@@ -184,7 +184,6 @@ class RequestMaker:
 
     def request(self, random: Random) -> FuzzRequest:
         path = self._path(random)
-        is_page = path.startswith("/admin/")
         method = "GET" if random.random() < 0.7 else "POST" if random.random() < 0.6 else random.choice(METHODS)
         if path == "/ingest" and random.random() < 0.9:
             method = "POST"
@@ -192,11 +191,20 @@ class RequestMaker:
         headers = {
             name: self._header(random, name) for name in random.sample(sorted(HEADERS), random.choice((0, 0, 1, 2, 5)))
         }
+        if random.random() < 0.6:  # the page of an error takes ten times as long
+            headers = {"Accept": b"application/json"} | headers
         body = b""
         if method not in ("GET", "HEAD", "OPTIONS") or random.random() < 0.02:
             body, content_type = self._body(random, path)
             headers = {"Content-Type": content_type.encode(), "X-CSRFToken": CSRF_TOKEN.encode()} | headers
-        return FuzzRequest(method, target, headers, body, is_staff=random.random() < (0.97 if is_page else 0.2))
+        return FuzzRequest(method, target, headers, body, self._caller(random, path))
+
+    def _caller(self, random: Random, path: str) -> str:
+        if random.random() < 0.1:
+            return ANONYMOUS
+        if path.startswith("/admin/") and random.random() < 0.95:
+            return random.choice((*(SUPERUSER,) * 4, WITHOUT_GROUP, *GROUPS))
+        return random.choice((*KEYS, *KEYS, *STAFF))
 
     def _path(self, random: Random) -> str:
         chance = random.random()
