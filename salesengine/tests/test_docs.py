@@ -103,7 +103,7 @@ def run():
     yield run_command
     for server in servers:
         server.send_signal(signal.SIGINT)
-        server.communicate(timeout=60)
+        server.communicate(timeout=120)
     shutil.rmtree(folder, ignore_errors=True)
 
 

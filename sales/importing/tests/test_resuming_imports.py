@@ -144,10 +144,10 @@ def importing_elsewhere(path, sender="files"):
         options = importer.ImportOptions(sender, "", IngestOptions())
         with open_file(str(path), "ndjson", ColumnMapping(), ",") as file, importer._exclusive_lock(file, options):
             locked.set()
-            assert ended.wait(30)
+            assert ended.wait(60)
 
     with together((import_slowly,)):
-        assert locked.wait(10)
+        assert locked.wait(60)
         try:
             yield
         finally:

@@ -101,7 +101,7 @@ def first_request(transactional_db):
 
     def work():
         claimed.set()
-        assert end.wait(10)
+        assert end.wait(60)
         if "error" in outcome:
             raise outcome["error"]
         return idempotency.IngestResponse(201, b"first\n")
@@ -122,7 +122,7 @@ def first_request(transactional_db):
 
     runner = threading.Thread(target=run)
     runner.start()
-    assert claimed.wait(10)
+    assert claimed.wait(60)
     yield finish
     finish()
 

@@ -71,7 +71,7 @@ def run_user(local_dir, then=""):
 
 def exit_user(user):
     user.stdin.close()
-    assert user.wait(timeout=30) == 0
+    assert user.wait(timeout=60) == 0
 
 
 def servers(local_dir):

@@ -363,7 +363,7 @@ def slow_inserts(service: Service, seconds: int) -> Iterator[None]:
 
 def wait_for_process(service: Service, reason: str) -> int:
     """Wait for a database process that waits for `reason` (as in pg_stat_activity), and return its id."""
-    for _ in range(500):
+    for _ in range(3_000):
         query = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = %(reason)s OR wait_event = %(reason)s"
         if row := service.database.execute(query, {"reason": reason}).fetchone():
             return row[0]

@@ -49,14 +49,14 @@ def redis_port():
         stdout=subprocess.DEVNULL,
     )
     with closing(redis.Redis(port=port)) as client:
-        for _ in range(100):
+        for _ in range(600):
             with suppress(redis.ConnectionError):
                 client.ping()
                 break
             time.sleep(0.05)
         yield port
     process.terminate()
-    process.wait(timeout=10)
+    process.wait(timeout=60)
 
 
 def get_statuses(api, times, **headers):
