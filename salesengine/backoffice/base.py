@@ -93,8 +93,11 @@ class ModelAdmin(PlainModelAdmin[ModelT]):
         return FilteredList
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> ModelT | None:
-        """Return the row with this id. An id with a NUL has no row, and PostgreSQL would refuse it."""
-        return None if "\0" in object_id else super().get_object(request, object_id, from_field)
+        """Return the row with this id. An id with a NUL has no row, and PostgreSQL would refuse it.
+
+        Django passes an empty _to_field on, and then fails because no field has this name.
+        """
+        return None if "\0" in object_id else super().get_object(request, object_id, from_field or None)
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[ModelT], *arguments: Any) -> Any:
         try:

@@ -119,6 +119,12 @@ def test_an_invalid_id_does_not_make_a_page_fail(admin_client, model, name, valu
         assert send(page(model, name, value)).status_code in {302, 400, 403, 404}
 
 
+@each_model
+@pytest.mark.parametrize("name", ["change", "delete"])
+def test_an_empty_name_of_the_field_with_the_id_does_not_make_a_page_fail(admin_client, model, name):
+    assert admin_client.get(page(model, name, "0"), {"_to_field": ""}).status_code in {302, 403, 404}
+
+
 @pytest.mark.slow
 @each_model
 def test_no_initial_value_makes_a_form_fail(admin_client, model):
