@@ -15,7 +15,7 @@ from salesengine.backoffice.base import ModelAdmin
 
 class CountryForm(forms.ModelForm[Country]):
     id_country = forms.CharField(
-        label="id",
+        label="ID",
         max_length=MAX_ID_LENGTH,
         widget=UnfoldAdminTextInputWidget,
         help_text="The same id as in sale events. You cannot change it later.",

@@ -171,6 +171,9 @@ def test_the_first_steps_depend_on_permissions_and_countries(viewer, settings):
     settings.API_KEY_REQUIRED = True
     assert "ask an administrator for one" in page_of(viewer)
     assert "load_countries" in page_of(viewer)
+    assert "upload the file" not in page_of(viewer)
+    allow(viewer, "add_country", "change_country")
+    assert link_of(page_of(viewer), "upload the file here") == "/admin/countries/country/import/"
     Country.objects.create(id_country="1", country_name="One")
     allow(viewer, "add_apikey")
 

@@ -7,13 +7,17 @@ import pytest
 from salesengine.tests.clients import staff_client, text_of
 
 pytestmark = pytest.mark.django_db
-STOCK = ("Authentication and Authorization", "quality time", "for security", "Axes", "Bad Request")
+STOCK = (
+    *("Authentication and Authorization", "quality time", "for security", "Axes", "Bad Request"),
+    *("apps and models", "admin site"),
+)
 PAGES = [
     "auth/user/",
     "auth/",
     "axes/accesslog/",
     "axes/",
     "admin/",
+    "auth/group/1/history/",
     "search/?s=user",
     "password_change/",
     "password_change/done/",
@@ -34,6 +38,23 @@ def test_the_page_after_the_log_out_says_so_and_leads_back(admin_client):
     assert "You are logged out" in text
     assert re.search(r'href="/admin/"[^>]*>\s*Log in again', text)
     assert "quality time" not in text
+
+
+def test_a_wrong_password_is_the_only_error_on_the_page(client):
+    text = text_of(client.post("/admin/login/", {"username": "nobody", "password": "wrong"}))
+
+    assert "Please enter the correct username and password" in text
+    assert "below" not in text
+
+
+def test_a_form_with_errors_points_to_them(admin_client):
+    assert "Please correct the error below." in text_of(admin_client.post("/admin/auth/group/add/", {}))
+
+
+def test_the_page_that_adds_a_row_says_so_in_its_heading(admin_client):
+    page = text_of(admin_client.get("/admin/auth/group/add/"))
+
+    assert re.search(r"<h1[^>]*>.*Add group.*</h1>", page, re.DOTALL)
 
 
 def test_an_invalid_address_has_a_page_that_leads_back():

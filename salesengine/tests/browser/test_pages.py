@@ -101,8 +101,10 @@ def test_the_page_of_an_error_fits_the_screen_and_leads_back(contexts, width):
 
 
 @pytest.mark.parametrize("url", ["/admin/sales/sale/", "/admin/countries/country/"])
-def test_a_row_of_a_list_is_low_on_a_phone(phone, url):
+def test_a_row_of_a_list_has_two_lines_on_a_phone(phone, url):
     phone.goto(url)
     heights = phone.evaluate("[...document.querySelectorAll('.data-row')].map(row => row.offsetHeight)")
     assert len(heights) == 50
-    assert sum(heights) / 50 < 110
+    assert sorted(heights)[45] < 70  # a few countries have large numbers, and a third line
+    if "sale" in url:
+        assert max(heights) < 70
