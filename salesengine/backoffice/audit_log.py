@@ -1,6 +1,5 @@
 """The audit log, the logins and the failed logins: read-only lists of the newest MAX_LISTED_ROWS entries."""
 
-from datetime import datetime
 from ipaddress import ip_address
 from typing import Any, ClassVar
 
@@ -9,7 +8,9 @@ from django.contrib import admin
 from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.formats import localize
 from django.utils.html import format_html
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 
@@ -65,6 +66,13 @@ class NewestFirst(ReadOnly, ModelAdmin[Any]):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         return super().changelist_view(request, {"title": self.heading, "crumbs": []} | (extra_context or {}))
 
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        url = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
+        context = {"title": "Entry", "crumbs": [{"title": self.heading, "url": url}]} | (extra_context or {})
+        return super().change_view(request, object_id, form_url, context)
+
 
 @admin.register(LogEntry)
 class LogEntryAdmin(NewestFirst):
@@ -85,8 +93,8 @@ class LogEntryAdmin(NewestFirst):
         return AuditLogList
 
     @admin.display(description="when (UTC)")
-    def when(self, entry: LogEntry) -> datetime:
-        return entry.action_time
+    def when(self, entry: LogEntry) -> str:
+        return localize(entry.action_time)
 
     @admin.display(description="user")
     def username(self, entry: LogEntry) -> str:
@@ -128,8 +136,8 @@ class LoginAdmin(NewestFirst):
             return queryset.filter(username=text), False
 
     @admin.display(description="when (UTC)")
-    def when(self, login: AccessBase) -> datetime:
-        return login.attempt_time  # type: ignore[no-any-return]  # axes has no types
+    def when(self, login: AccessBase) -> str:
+        return localize(login.attempt_time)
 
     @admin.display(description="address")
     def address(self, login: AccessBase) -> str:
@@ -137,17 +145,17 @@ class LoginAdmin(NewestFirst):
 
     @admin.display(description="browser")
     def browser(self, login: AccessBase) -> str:
-        return login.user_agent  # type: ignore[no-any-return]
+        return login.user_agent  # type: ignore[no-any-return]  # axes has no types
 
 
 @admin.register(AccessLog)
 class AccessLogAdmin(LoginAdmin):
     heading = "Logins"
-    list_display = fields = ("when", "username", "address", "logout_time", "browser")
+    list_display = fields = ("when", "username", "address", "logged_out", "browser")
 
-    @admin.display(description="logged out (UTC)", empty_value="not yet, or expired")
-    def logout_time(self, login: AccessLog) -> datetime | None:
-        return login.logout_time  # type: ignore[no-any-return]
+    @admin.display(description="logged out (UTC)")
+    def logged_out(self, login: AccessLog) -> str:
+        return localize(login.logout_time) if login.logout_time else "not yet, or expired"
 
 
 @admin.register(AccessFailureLog)

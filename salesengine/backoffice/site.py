@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from django.apps import apps
 from django.contrib.admin import AdminSite
 from django.contrib.auth.models import User
 from django.contrib.auth.views import PasswordChangeView
@@ -11,6 +12,7 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.text import capfirst
 from unfold.sites import UnfoldAdminSite
 
 from salesengine.accounts.audit_log import record_change
@@ -41,6 +43,13 @@ class BackOfficeSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no ty
             context = self.each_context(request) | {"title": "Welcome"}
             return TemplateResponse(request, "admin/no_rights.html", context)
         response: HttpResponse = super().index(request, extra_context)
+        return response
+
+    def app_index(
+        self, request: HttpRequest, app_label: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        title = {"title": capfirst(apps.get_app_config(app_label).verbose_name)}
+        response: HttpResponse = super().app_index(request, app_label, title | (extra_context or {}))
         return response
 
     def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:

@@ -7,6 +7,7 @@ from axes.utils import reset
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.forms import ReadOnlyPasswordHashWidget
 from django.contrib.auth.models import Group, Permission, User
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.forms import CheckboxSelectMultiple
@@ -27,7 +28,22 @@ HELP_TEXTS = {
     "runs. Operators can also edit and replay rejected events, send sales to the API, edit countries, and create API "
     "keys. Administrators can also manage users and groups, delete rejected events, and see the audit log.",
     "user_permissions": "In addition to the permissions of the groups.",
+    "is_active": "Clear this to lock the user out without deleting anything.",
+    "is_staff": "Users with a group or a permission can log in here.",
+    "is_superuser": "The user has all permissions.",
 }
+
+
+class PasswordState(ReadOnlyPasswordHashWidget):
+    """Shows whether a user has a password. unfold's own widget shows parts of the hash."""
+
+    template_name = "admin/password_state.html"
+
+
+class UserForm(UserChangeForm):  # type: ignore[misc]  # unfold has no types
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fields["password"].widget = PasswordState()
 
 
 class NoMoreThanOwn:
@@ -63,7 +79,7 @@ class UserAdmin(NoMoreThanOwn, DjangoUserAdmin[User], ModelAdmin[User]):
     Users with a group or a permission are staff, which means that they can log in.
     """
 
-    form = UserChangeForm
+    form = UserForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
     fieldsets = (
@@ -72,6 +88,8 @@ class UserAdmin(NoMoreThanOwn, DjangoUserAdmin[User], ModelAdmin[User]):
         ("Access", {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")}),
         ("Dates", {"fields": ("last_login", "date_joined")}),
     )
+    add_fieldsets = ((None, {"fields": ("username", "password1", "password2")}),)  # everybody has a password
+    empty_value_display = ""
     list_display = ("username", "first_name", "last_name", "group_names", "is_active", "is_staff", "has_second_factor")
     list_filter = ("is_active", "is_staff", "is_superuser", "groups")
     actions = ("unlock", "remove_second_factors")
@@ -83,6 +101,9 @@ class UserAdmin(NoMoreThanOwn, DjangoUserAdmin[User], ModelAdmin[User]):
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
         fields = ("last_login", "date_joined", "has_second_factor", "is_staff")
         return fields if request.user.is_superuser else (*fields, "is_superuser")
+
+    def get_form(self, request: HttpRequest, obj: User | None = None, change: bool = False, **options: Any) -> Any:
+        return super().get_form(request, obj, change=change, help_texts=HELP_TEXTS, **options)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)

@@ -38,7 +38,7 @@ class TestMessages:
     def test_an_addition_lists_the_values(self, admin_client):
         admin_client.post(f"{COUNTRIES}add/", {"id_country": "170", "country_name": "France"})
 
-        assert last_message() == "Added. With id: nothing → “170”; name: nothing → “France”."
+        assert last_message() == "Added. With ID: nothing → “170”; name: nothing → “France”."
 
     def test_saving_without_a_change_is_not_recorded(self, admin_client, france):
         admin_client.post(f"{COUNTRIES}170/change/", {"country_name": "France"})

@@ -3,16 +3,18 @@
 import re
 
 import pytest
+from axes.models import AccessLog
 
-from salesengine.tests.clients import staff_client, text_of
+from salesengine.tests.clients import log_in, staff_client, text_of
 
 pytestmark = pytest.mark.django_db
 STOCK = (
     *("Authentication and Authorization", "quality time", "for security", "Axes", "Bad Request"),
-    *("apps and models", "admin site"),
+    *("apps and models", "admin site", "Single Sign-On", "pbkdf2", "Logout Time", "administration"),
 )
 PAGES = [
     "auth/user/",
+    "auth/user/add/",
     "auth/",
     "axes/accesslog/",
     "axes/",
@@ -22,6 +24,30 @@ PAGES = [
     "password_change/",
     "password_change/done/",
 ]
+
+
+def test_the_page_of_a_user_has_our_words_and_no_part_of_the_password(admin_client, admin_user):
+    text = text_of(admin_client.get(f"/admin/auth/user/{admin_user.pk}/change/"))
+
+    assert "The user has a password." in text
+    assert "Users with a group or a permission can log in here." in text
+    assert [words for words in STOCK if words in text] == []
+
+
+def test_the_list_of_logins_says_who_has_not_logged_out(client, admin_user):
+    log_in(client, "admin", "password")
+
+    assert "not yet, or expired" in text_of(client.get("/admin/axes/accesslog/"))
+
+
+def test_the_page_of_a_login_has_the_heading_and_the_times_of_its_list(client, admin_user):
+    log_in(client, "admin", "password")
+    login = AccessLog.objects.get()
+
+    text = text_of(client.get(f"/admin/axes/accesslog/{login.pk}/change/"))
+
+    assert re.search(r'href="/admin/axes/accesslog/">Logins</a>', text)
+    assert f">{login.attempt_time:%Y-%m-%d %H:%M:%S}<" in text
 
 
 @pytest.mark.parametrize("page", PAGES)
