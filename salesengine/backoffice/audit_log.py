@@ -137,7 +137,7 @@ class LoginAdmin(NewestFirst):
 
     @admin.display(description="when (UTC)")
     def when(self, login: AccessBase) -> str:
-        return localize(login.attempt_time)
+        return localize(login.attempt_time)  # type: ignore[no-any-return]  # axes has no types
 
     @admin.display(description="address")
     def address(self, login: AccessBase) -> str:
@@ -145,7 +145,7 @@ class LoginAdmin(NewestFirst):
 
     @admin.display(description="browser")
     def browser(self, login: AccessBase) -> str:
-        return login.user_agent  # type: ignore[no-any-return]  # axes has no types
+        return login.user_agent  # type: ignore[no-any-return]
 
 
 @admin.register(AccessLog)
