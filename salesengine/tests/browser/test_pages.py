@@ -103,11 +103,11 @@ def test_the_page_of_an_error_fits_the_screen_and_leads_back(contexts, width):
         expect(page.get_by_role("heading", name="Home")).to_be_visible()
 
 
-@pytest.mark.parametrize("url", ["/admin/sales/sale/", "/admin/countries/country/"])
-def test_a_row_of_a_list_has_two_lines_on_a_phone(phone, url):
-    phone.goto(url)
+# At this width, the numbers of some countries need a third line.
+@pytest.mark.parametrize(("url", "mean", "highest"), [("sales/sale/", 70, 70), ("countries/country/", 80, 90)])
+def test_a_row_of_a_list_has_two_lines_on_a_phone(phone, url, mean, highest):
+    phone.goto(f"/admin/{url}")
     heights = phone.evaluate("[...document.querySelectorAll('.data-row')].map(row => row.offsetHeight)")
     assert len(heights) == 50
-    assert sorted(heights)[45] < 70  # a few countries have large numbers, and a third line
-    if "sale" in url:
-        assert max(heights) < 70
+    assert sum(heights) / 50 < mean
+    assert max(heights) < highest
