@@ -92,6 +92,8 @@ def _read(request: Request, reserve: Reserve) -> bytes:
     transfer_encoding = request.headers.get("Transfer-Encoding", "").strip().lower()
     if transfer_encoding not in {"", "chunked"}:
         raise InvalidInput([], f"The only supported Transfer-Encoding is chunked, not {transfer_encoding}.")
+    if getattr(request.META["wsgi.input"], "was_refused", False):  # set in salesengine/http/worker.py
+        raise ServiceBusy
     stream = request.META["wsgi.input"] if transfer_encoding else request
     body = b"" if content_length > limit else b"".join(_pieces(request, stream.read, limit + 1, reserve))
     if max(content_length, len(body)) > limit:
