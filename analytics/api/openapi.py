@@ -150,6 +150,7 @@ report = extend_schema(
             types.NOT_FOUND,
             types.REPORT_CHECK_FAILED,
             types.REPORT_FAILED,
+            types.SERVICE_BUSY,
             types.TOOK_TOO_LONG,
             types.RUN_CANCELLED,
         ),

@@ -10,7 +10,7 @@ from tempfile import SpooledTemporaryFile
 from urllib.parse import quote
 from wsgiref.util import FileWrapper
 
-from django.http import HttpResponseBase, StreamingHttpResponse
+from django.http import FileResponse, HttpResponseBase, StreamingHttpResponse
 from django.utils.cache import patch_vary_headers
 from django.utils.http import content_disposition_header
 from rest_framework.exceptions import APIException
@@ -19,10 +19,18 @@ from analytics.api.etags import make_etag, matches
 from analytics.api.parameters import ReportQuery
 from analytics.output.formats import CannotEncode
 from analytics.running.data_versions import data_version
-from analytics.running.errors import AssertionFailed, Cancelled, ReportDatabaseUnavailable, ReportFailed, TimedOut
+from analytics.running.errors import (
+    AssertionFailed,
+    Cancelled,
+    ReportDatabaseUnavailable,
+    ReportFailed,
+    TimedOut,
+    TooManyRuns,
+)
 from analytics.running.rows import RowRange
 from analytics.running.run_log import Caller, Run, RunWatcher, logged_run
 from analytics.running.runner import current_data_version
+from analytics.running.slots import slot
 from salesengine.http import errors
 
 MAX_IN_MEMORY = 1_000_000  # bytes; a larger response is stored in a temporary file on disk
@@ -35,6 +43,7 @@ API_EXCEPTIONS: dict[type[Exception], type[APIException]] = {
     AssertionFailed: errors.ReportCheckFailed,
     TimedOut: errors.TookTooLong,
     Cancelled: errors.RunCancelled,
+    TooManyRuns: errors.ServiceBusy,
 }
 
 
@@ -49,14 +58,17 @@ def run_report(query: ReportQuery, caller: Caller, watcher: RunWatcher, if_none_
                 return _without_body(query, etag, status=304)
     with ExitStack() as on_error, _translated_errors():
         file = on_error.enter_context(SpooledTemporaryFile(MAX_IN_MEMORY))
-        with logged_run(
-            query.report,
-            query.bound,
-            caller,
-            format=query.format.name,
-            row_range=RowRange(limit=query.limit),
-            watcher=watcher,
-        ) as run:
+        with (
+            slot(),
+            logged_run(
+                query.report,
+                query.bound,
+                caller,
+                format=query.format.name,
+                row_range=RowRange(limit=query.limit),
+                watcher=watcher,
+            ) as run,
+        ):
             etag = make_etag(query, data_version(query.report, query.bound, run.result.watermark))
             for chunk in query.format.encode(run.result, title=query.report.title):
                 file.write(chunk)
@@ -95,7 +107,11 @@ def _translated_errors() -> Iterator[None]:
 def _with_rows(query: ReportQuery, run: Run, file: SpooledTemporaryFile[bytes], etag: str | None) -> HttpResponseBase:
     result = run.result
     file.seek(0)
-    response = StreamingHttpResponse(FileWrapper(file, CHUNK_BYTES))  # closing it closes the file, which deletes it
+    response: StreamingHttpResponse  # closing it closes the file, which deletes it
+    if (run.bytes or 0) > MAX_IN_MEMORY:
+        response = FileResponse(file)  # the server sends it without a thread
+    else:
+        response = StreamingHttpResponse(FileWrapper(file, CHUNK_BYTES))
     response["Content-Length"] = str(run.bytes)
     response["Report-Rows"] = str(result.row_count)
     response["Report-Row-Limit"] = str(query.limit)

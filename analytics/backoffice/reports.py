@@ -6,7 +6,7 @@ The URL of a page describes the whole run, so that users can share it: the repor
 
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -45,11 +45,13 @@ from analytics.running.errors import (
     ReportDatabaseUnavailable,
     ReportFailed,
     TimedOut,
+    TooManyRuns,
     UnknownSortColumn,
 )
 from analytics.running.last_runs import reports_by_topic
 from analytics.running.run_log import Caller, Run, cancel_run, logged_run
 from analytics.running.runner import explain
+from analytics.running.slots import slot
 from salesengine.backoffice.base import ModelAdmin, ReadOnly
 
 # Values of `run` in a URL: "1" shows a page that fetches the result with a token as its `run`, and "whole" shows a
@@ -63,6 +65,7 @@ FAILURES: dict[type[Exception], tuple[str, HTTPStatus]] = {
     Cancelled: ("The run was cancelled.", HTTPStatus.CONFLICT),
     AssertionFailed: ("The result failed an assertion, so it is not shown.", HTTPStatus.CONFLICT),
     ReportDatabaseUnavailable: ("The database is unavailable.", HTTPStatus.SERVICE_UNAVAILABLE),
+    TooManyRuns: ("Too many reports are running at the moment.", HTTPStatus.SERVICE_UNAVAILABLE),
     UnknownSortColumn: ("The result cannot be sorted like this.", HTTPStatus.BAD_REQUEST),
     ReportFailed: ("The report failed.", HTTPStatus.UNPROCESSABLE_ENTITY),
     CannotEncode: ("The result does not fit into this format.", HTTPStatus.UNPROCESSABLE_ENTITY),
@@ -255,11 +258,13 @@ def _download(request: HttpRequest, form: ReportForm, file_format: Format) -> It
             yield piece
 
 
-def _run(request: HttpRequest, form: ReportForm, **options: Any) -> AbstractContextManager[Run]:
+@contextmanager
+def _run(request: HttpRequest, form: ReportForm, **options: Any) -> Iterator[Run]:
     """Run the report of a valid form, until the browser disconnects. `options` are those of `logged_run`."""
     caller = Caller(Channel.ADMIN, request.user.get_username())
     watcher = cancel_on_disconnect(request)
-    return logged_run(form.report, form.bound_parameters, caller, watcher=watcher, **options)
+    with slot(), logged_run(form.report, form.bound_parameters, caller, watcher=watcher, **options) as run:
+        yield run
 
 
 def _failure(error: Exception) -> dict[str, Any]:

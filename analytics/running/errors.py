@@ -27,6 +27,10 @@ class ReportDatabaseUnavailable(ReportFailed):
     """The database did not respond. A later run may succeed."""
 
 
+class TooManyRuns(ReportFailed):
+    """The process already runs as many reports as it may, so the run did not start. A later one may succeed."""
+
+
 class UnknownSortColumn(ReportFailed):
     """The rows cannot be sorted, because the result has no column with this name."""
 

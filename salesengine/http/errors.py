@@ -89,7 +89,7 @@ class TooManyRejected(ProblemException, problem=problems.TOO_MANY_REJECTED):
 
 
 class ServiceBusy(ProblemException, problem=problems.SERVICE_BUSY):
-    """The process is working on too many bytes at the moment, so the client should retry."""
+    """The process is working on too many bytes or reports at the moment, so the client should retry."""
 
     wait = 2  # seconds, sent as Retry-After
 

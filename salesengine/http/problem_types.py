@@ -187,8 +187,9 @@ OUTCOME_UNKNOWN = ProblemType(
 SERVICE_BUSY = ProblemType(
     "service-busy",
     503,
-    "Too many large requests at the same time",
-    "The service is working on as many bytes of large requests as its memory allows. Nothing was stored.",
+    "Too many large requests or reports at the same time",
+    "The service is working on as many bytes of large requests, or on as many reports, as it can at once. Nothing was"
+    " stored.",
     "Wait for the number of seconds in Retry-After, then send the same request again. Smaller requests, or fewer at the"
     " same time, avoid this.",
 )
