@@ -2,6 +2,7 @@
 
 import gc
 import json
+import resource
 import sys
 
 from gunicorn.arbiter import Arbiter
@@ -30,6 +31,8 @@ The API requires a key. Create one and store it safely, because it cannot be sho
 
 """
 
+OPEN_FILES = 4_096  # of each worker; many systems allow 1,024, which 1,000 connections of clients nearly use up
+
 bind = f"{settings.HOST}:{settings.PORT}"
 workers = settings.WEB_CONCURRENCY
 worker_class = Worker
@@ -50,7 +53,9 @@ def on_starting(server: Arbiter) -> None:
 
 
 def when_ready(server: Arbiter) -> None:
-    """Print the welcome message."""
+    """Raise the limit of open files above worker_connections, and print the welcome message."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, OPEN_FILES)), hard))
     gc.freeze()  # exclude the loaded application from garbage collection in the workers
     from sales.ingest.schema import EXAMPLE  # importable only after the application is loaded
 

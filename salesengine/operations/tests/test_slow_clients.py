@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import resource
 import socket
 import time
 from contextlib import ExitStack
@@ -55,6 +56,21 @@ def test_stalled_clients_do_not_delay_others(server, address, event, kinds):
             assert (health.status_code, stored.status_code) == (200, 201)
 
     assert median(seconds) < 5  # each kind could occupy all threads for 10 seconds and more
+
+
+def test_a_low_limit_of_open_files_is_raised(start_server):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        url = start_server(WEB_CONCURRENCY="1")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    with ExitStack() as stack:
+        clients = [stack.enter_context(connect(("127.0.0.1", urlsplit(url).port))) for _ in range(300)]
+        assert httpx.get(f"{url}/healthz", timeout=60).status_code == 200
+        clients[0].setblocking(False)
+        with pytest.raises(BlockingIOError):  # it is still open, so its worker has not died
+            clients[0].recv(1)
 
 
 def test_a_client_may_send_its_request_a_while_after_it_connects(address):
