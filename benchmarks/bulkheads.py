@@ -49,7 +49,7 @@ Times = dict[tuple[str, str], list[float]]  # seconds, by case and request
 def main() -> None:
     parser = ArgumentParser(prog="python -m benchmarks.bulkheads")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--at-once", default="4", help="REPORTS_AT_ONCE (default: %(default)s)")
+    parser.add_argument("--at-once", default="2", help="REPORTS_AT_ONCE (default: %(default)s)")
     options = parser.parse_args()
     print(f"{os.cpu_count()} processors, load before: {os.getloadavg()[0]:.2f}")
     medians: Times = defaultdict(list)
@@ -61,6 +61,7 @@ def main() -> None:
         measured.environment["SQL_DIR"] = str(folder)
         event = measured.write_events(1)
         with measured.serving():
+            list(requests(measured, event))  # warm-up
             for _ in range(options.rounds):
                 for case, crowd in crowds(measured):
                     with crowd:

@@ -70,7 +70,7 @@ CACHES = {"default": cache_config(env("CACHE_URL", default=""))}  # counts reque
 # Reports
 
 REPORTS_TIMEOUT = read_int("REPORTS_TIMEOUT", default=60, minimum=1)
-REPORTS_AT_ONCE = read_int("REPORTS_AT_ONCE", default=4, minimum=1)
+REPORTS_AT_ONCE = read_int("REPORTS_AT_ONCE", default=2, minimum=1)
 SQL_DIR = Path(env("SQL_DIR", default="") or BASE_DIR / "sql").resolve()
 
 # Database
