@@ -16,9 +16,9 @@ register_converter(AnyText, "any_text")
 
 urlpatterns = [
     path("ingest", views.IngestView.as_view(), name="ingest"),
-    path("feedback", views.FeedbackView.as_view()),
-    path("sales", views.SalesView.as_view()),
-    path("sales/<any_text:id_order>", views.OrderView.as_view()),
+    path("feedback", views.FeedbackView.as_view(), name="feedback"),
+    path("sales", views.SalesView.as_view(), name="sales"),
+    path("sales/<any_text:id_order>", views.OrderView.as_view(), name="order"),
     # Pages of the back office that belong to no model.
     path("admin/sales/buyer/<any_text:trader_id>/", admin.site.admin_view(trader_pages.buyer_page), name="sales_buyer"),
     path(

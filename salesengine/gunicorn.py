@@ -2,8 +2,12 @@
 
 import gc
 import json
+import os
 import resource
+import shutil
 import sys
+import tempfile
+import time
 
 from gunicorn.arbiter import Arbiter
 
@@ -32,10 +36,36 @@ The API requires a key. Create one and store it safely, because it cannot be sho
 """
 
 OPEN_FILES = 4_096  # of each worker; many systems allow 1,024, which 1,000 connections of clients nearly use up
+SAMPLE_INTERVAL = 1  # seconds
+
+# The workers' counts: see salesengine.operations.metrics. Memory, if possible, because files on a disk would be written
+# to it constantly. A process that replaces a running one (SIGUSR2) continues the counts in the same folder.
+METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+SHARED_MEMORY = "/dev/shm"  # noqa: S108  # Linux only
+if "GUNICORN_PID" not in os.environ or METRICS_FOLDER not in os.environ:
+    os.environ[METRICS_FOLDER] = tempfile.mkdtemp(
+        prefix="salesengine-metrics-", dir=SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else None
+    )
+
+
+class MeasuredWorker(Worker):
+    """Measure the process once a second."""
+
+    next_sample = 0.0  # on the monotonic clock
+
+    def notify(self) -> None:
+        """Tell gunicorn that this process lives. Called in each round of the main loop, at least once a second."""
+        super().notify()
+        if (now := time.monotonic()) >= self.next_sample:
+            from salesengine.operations.metrics import sample_process
+
+            self.next_sample = now + SAMPLE_INTERVAL
+            sample_process()
+
 
 bind = f"{settings.HOST}:{settings.PORT}"
 workers = settings.WEB_CONCURRENCY
-worker_class = Worker
+worker_class = MeasuredWorker
 preload_app = True  # load the application once, before forking; nothing connects to the database until a request does
 threads = settings.WEB_THREADS
 keepalive = 75  # seconds; longer than the idle timeout of common proxies, so that the proxy closes first
@@ -65,3 +95,21 @@ def when_ready(server: Arbiter) -> None:
     create_key = CREATE_KEY.format(python=sys.executable) if settings.API_KEY_REQUIRED else ""
     sys.stdout.write(WELCOME.format(url=url, create_key=create_key, key=key, event=json.dumps(EXAMPLE)))
     sys.stdout.flush()
+
+
+def post_fork(server: Arbiter, worker: Worker) -> None:
+    """Let a new worker continue the counts of one that has ended."""
+    from salesengine.operations.metrics import claim_slot
+
+    claim_slot()
+
+
+def pre_exec(server: Arbiter) -> None:
+    """Hand the counts to the process that replaces this one."""
+    server.cfg.env_orig[METRICS_FOLDER] = os.environ[METRICS_FOLDER]
+
+
+def on_exit(server: Arbiter) -> None:
+    """Delete the counts, unless another process uses them: one that replaces this one, or one that it replaces."""
+    if not server.reexec_pid and not server.master_pid:
+        shutil.rmtree(os.environ[METRICS_FOLDER], ignore_errors=True)

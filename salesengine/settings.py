@@ -141,6 +141,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "salesengine.http.request_ids.RequestIDMiddleware",
+    "salesengine.operations.requests.RequestMiddleware",
     "salesengine.http.security_headers.SecurityHeadersMiddleware",
     "salesengine.http.middleware.UnreadBodyMiddleware",
     "django.middleware.security.SecurityMiddleware",

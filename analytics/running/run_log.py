@@ -19,6 +19,7 @@ from analytics.running import runner
 from analytics.running.errors import AssertionFailed, Cancelled, TimedOut
 from analytics.running.query import DATABASE_ALIAS
 from analytics.running.rows import ALL_ROWS, RowRange
+from salesengine.operations import metrics
 
 OUTCOMES: dict[type[BaseException], RunOutcome] = {
     AssertionFailed: RunOutcome.FAILED_ASSERTION,
@@ -108,8 +109,11 @@ def _log_start(report: ReportDefinition, bound: BoundParameters, caller: Caller,
 
 def _log_end(log: ReportRun, run: Run | None, started: float) -> None:
     log.seconds = time.monotonic() - started
+    metrics.REPORT_RUNS.labels(log.report, log.outcome).inc()
+    metrics.REPORT_SECONDS.labels(log.report).observe(log.seconds)
     if run:
         log.rows, log.bytes = run.result.row_count, run.bytes
+        metrics.REPORT_ROWS.labels(log.report).inc(log.rows)
     log.save()
 
 

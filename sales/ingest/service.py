@@ -19,7 +19,8 @@ from sales.ingest.rejection import Rejection, store_rejections
 from sales.ingest.schema import MAX_LISTED_ERRORS, EventError, ValidationResult, stored_sale, validate_events
 from sales.ingest.writer import COPY_THRESHOLD, WriteResult, record_plain_sales, record_sales
 from salesengine.exact_json import encode_json
-from salesengine.http.errors import EventConflict
+from salesengine.http.errors import EventConflict, InvalidInput
+from salesengine.operations import metrics
 
 CONFLICT: EventError = {"pointer": "/EVENT_ID", "detail": "was sent before with other content"}
 CONFLICTS = "An event that was stored before cannot be sent again with other content. Nothing was stored."
@@ -71,6 +72,17 @@ def ingest_batch(batch: Batch, body: bytes, context: BatchContext, key: str | No
 
     Raises InvalidEvents and EventConflict, unless the options say to skip such events, and what `respond_once` raises.
     """
+    if context.options.dry_run:
+        return _ingest(batch, body, context, key)
+    metrics.REQUEST_EVENTS.observe(len(batch.values))
+    try:
+        return _ingest(batch, body, context, key)
+    except InvalidInput:
+        metrics.count_events(_form(batch), rejected=len(batch.values))
+        raise
+
+
+def _ingest(batch: Batch, body: bytes, context: BatchContext, key: str | None) -> IngestResponse:
     options = context.options
     result = validate_events(batch.values, count_only=not options.skip)
     if result.errors and not options.skip:
@@ -81,13 +93,17 @@ def ingest_batch(batch: Batch, body: bytes, context: BatchContext, key: str | No
     # A group may be written by the thread of another request, outside of a transaction that the caller has open.
     can_share_commit = _returns_sale(batch, options) and not connection.in_atomic_block
     if can_share_commit and not result.events[0].get("EVENT_ID"):
-        return _sale_response(singles.submit(result.events[0]), result.events[0], is_new=True)
+        sale_id = singles.submit(result.events[0])
+        metrics.count_events("single", accepted=1)
+        return _sale_response(sale_id, result.events[0], is_new=True)
     return _store_and_respond(batch, result, context)
 
 
 def _store_and_respond(batch: Batch, result: ValidationResult, context: BatchContext) -> IngestResponse:
     options = context.options
     stored = store_batch(batch, result, context)
+    if not options.dry_run:  # the caller may have a transaction open
+        transaction.on_commit(partial(metrics.count_events, _form(batch), **stored.counts()), robust=True)
     if _returns_sale(batch, options):
         return _sale_response(stored.written.ids[0], stored.events[0], is_new=bool(stored.written.accepted))
     body: dict[str, Any] = stored.counts()
@@ -97,6 +113,10 @@ def _store_and_respond(batch: Batch, result: ValidationResult, context: BatchCon
             for rejection in stored.rejections[:MAX_LISTED_ERRORS]
         ]
     return IngestResponse(_status(stored, options), encode_json(body) + b"\n")
+
+
+def _form(batch: Batch) -> str:
+    return "batch" if batch.is_list else "single"
 
 
 def _returns_sale(batch: Batch, options: IngestOptions) -> bool:

@@ -14,6 +14,7 @@ from sales.totals import country_folding, feedback_folding, ingest_minutes
 from sales.totals.figures import EXACT, add_up
 from salesengine.database import committing
 from salesengine.exact_json import encode_json
+from salesengine.operations.metrics import COMMIT_EVENTS
 
 COLUMN_TYPES = {name: field.column_type for name, field in FIELDS.items()}
 COLUMNS = ", ".join(FIELDS)  # unquoted, so PostgreSQL reads them in lower case
@@ -81,7 +82,9 @@ def record_plain_sales(events: Sequence[SaleEvent]) -> Sequence[int]:
     Uses a connection of its own, so the sales are committed when this returns, even inside a transaction of the caller.
     """
     try:
-        return _store(events, using=SINGLES)
+        ids = _store(events, using=SINGLES)
+        COMMIT_EVENTS.observe(len(events))
+        return ids
     finally:
         connections[SINGLES].close()  # return it to the pool now, for the next group, not at the end of the request
 

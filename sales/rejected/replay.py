@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from django.db import connection, transaction
 from psycopg.types.json import Jsonb
@@ -15,6 +16,7 @@ from sales.ingest.schema import EventError, validate_event
 from sales.ingest.service import CONFLICT
 from sales.ingest.writer import record_sales
 from sales.models import RejectedEvent
+from salesengine.operations.metrics import count_events
 
 BATCH_SIZE = 1_000  # events in one transaction: a failure undoes few, and many share the cost of a commit
 FETCH_SIZE = 50  # events in memory at once, because each may be as large as a request
@@ -41,7 +43,10 @@ def replay(ids: Iterable[int], user: str) -> ReplayResult:
     outcomes: Counter[str] = Counter()
     ordered = sorted(set(ids))
     for start in range(0, len(ordered), BATCH_SIZE):
-        outcomes.update(_replay_batch(ordered[start : start + BATCH_SIZE], user))
+        batch = _replay_batch(ordered[start : start + BATCH_SIZE], user)
+        counts = {"accepted": batch["stored"], "duplicate": batch["duplicates"], "rejected": batch["invalid"]}
+        transaction.on_commit(partial(count_events, "replay", **counts), robust=True)
+        outcomes.update(batch)
     return ReplayResult(**outcomes)
 
 

@@ -14,6 +14,7 @@ from django.db import connection, transaction
 
 from sales.totals.fold_thread import request_fold
 from sales.totals.isolation import try_fold_lock
+from salesengine.operations.metrics import FOLD_SECONDS
 
 FOLD_INTERVAL = 20_000  # sales: fewer would hardly save rows, more would make the journal slow to read
 FOLD_LIMIT = 100_000  # sales per fold, apart from the rest of the last batch; also the limit of journal entries
@@ -111,6 +112,7 @@ def fold_all() -> None:
         pass
 
 
+@FOLD_SECONDS.labels("country").time()
 def fold() -> int:
     """Move about FOLD_LIMIT sales from the journal into the totals and return their number.
 

@@ -21,6 +21,7 @@ from sales.totals.figures import CategoryDay, Figures, Key, add_up
 from sales.totals.fold_thread import request_fold
 from sales.totals.isolation import try_fold_lock
 from salesengine.exact_json import encode_json
+from salesengine.operations.metrics import FOLD_SECONDS
 
 FOLD_INTERVAL = 256  # journal entries
 FOLD_LIMIT = 20_000  # journal entries per fold
@@ -86,6 +87,7 @@ def fold_all() -> None:
         logger.warning("Folds are held back: feedback slows down, because %s journal entries wait", f"{backlog:,}")
 
 
+@FOLD_SECONDS.labels("feedback").time()
 def fold() -> int:
     """Move up to FOLD_LIMIT journal entries into the totals and return their number.
 

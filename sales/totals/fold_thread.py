@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from django.db import connection
 
+from salesengine.operations.metrics import FOLD_FAILURES
+
 logger = logging.getLogger(__name__)
 
 # Starts its thread at the first fold, so after the fork of a worker. At the end of the process, Python waits for the
@@ -29,6 +31,7 @@ def _run(fold: Callable[[], object]) -> None:
     try:
         fold()
     except Exception:
+        FOLD_FAILURES.inc()
         logger.exception("A fold failed. The journals keep their entries, and the next fold moves them")
     finally:
         connection.close()  # return it to the pool

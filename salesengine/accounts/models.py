@@ -19,11 +19,17 @@ class Scope(models.TextChoices):
     INGEST = "ingest", "ingest: send sales"
     READ = "read", "read: get feedback and sales"
     REPORTS = "reports", "reports: run reports"
+    METRICS = "metrics", "metrics: monitor the service"
 
     @property
     def permission(self) -> str:
         """The permission that staff need in place of this scope."""
-        return {"ingest": "sales.ingest_sale", "read": "sales.view_sale", "reports": "analytics.view_report"}[self]
+        return {
+            "ingest": "sales.ingest_sale",
+            "read": "sales.view_sale",
+            "reports": "analytics.view_report",
+            "metrics": "analytics.view_reportrun",  # who sees the log of runs may see figures too
+        }[self]
 
 
 class TooManyKeysError(ValidationError):

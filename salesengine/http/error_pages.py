@@ -96,6 +96,7 @@ def respond(request: HttpRequest, error: ErrorText, detail: str) -> HttpResponse
         body = encode_json(problem_details(error.problem, detail)) + b"\n"
         response = HttpResponse(body, status=error.problem.status, content_type=PROBLEM_JSON)
     response["Vary"] = "Accept, Cookie"
+    response.problem = error.problem  # type: ignore[attr-defined]  # for salesengine.operations.requests
     return response
 
 

@@ -135,6 +135,7 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpRespons
     if isinstance(exception, InvalidInput):
         body |= {"error_count": exception.error_count, "errors": exception.errors}
     response = Response(body, status=problem.status, content_type=PROBLEM_JSON)  # DRF adds the header Allow
+    response.problem = problem  # type: ignore[attr-defined]  # for salesengine.operations.requests
     if header := getattr(exception, "auth_header", None):
         response["WWW-Authenticate"] = header
     if wait := getattr(exception, "wait", None):

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.backends.postgresql import base
 from psycopg import OperationalError
-from psycopg_pool import PoolTimeout
+from psycopg_pool import ConnectionPool, PoolTimeout
 
 from salesengine.postgresql.outage import outage
 
@@ -30,3 +30,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def connect_directly(self, conn_params: dict[str, Any]) -> None:
         """Connect without the pool, which waits longer and longer between its attempts."""
         self.Database.connect(**conn_params).close()
+
+
+def pool_stats() -> dict[str, dict[str, int]]:
+    """Return the statistics of this process's pools, by alias. psycopg_pool documents their names."""
+    pools: dict[str, ConnectionPool] = DatabaseWrapper._connection_pools  # type: ignore[attr-defined]
+    return {alias: pool.get_stats() for alias, pool in list(pools.items())}

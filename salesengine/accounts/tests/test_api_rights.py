@@ -14,7 +14,10 @@ from salesengine.tests.clients import allow, enrol, staff_client
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "singles", "reports"])
 
 GROUPS = ("Viewer", "Analyst", "Operator", "Administrator")
-KEYS = {f"key: {'+'.join(scopes)}": scopes for scopes in (["ingest"], ["read"], ["reports"], ["read", "reports"])}
+KEYS = {
+    f"key: {'+'.join(scopes)}": scopes
+    for scopes in (["ingest"], ["read"], ["reports"], ["read", "reports"], ["metrics"])
+}
 UNKNOWN = ("anonymous", "superuser without the second factor")
 CALLERS = (*UNKNOWN, *KEYS, *GROUPS, "no group", "not staff", "superuser")
 
@@ -23,6 +26,7 @@ READERS = {"key: read", "key: read+reports", *GROUPS, "superuser"}
 SENDERS = {"key: ingest", "Operator", "Administrator", "superuser"}
 RUNNERS = {"key: reports", "key: read+reports", *GROUPS, "superuser"}
 STAFF = {"no group", *GROUPS, "superuser"}
+WATCHERS = {"key: metrics", "Analyst", "Operator", "Administrator", "superuser"}
 
 # Each route with a request, and who may make it.
 MATRIX = [
@@ -41,6 +45,7 @@ MATRIX = [
     ("reports/<str:name>", "GET", "/reports/sales?limit=100", RUNNERS - {"key: reports"}),
     ("reports/<str:name>", "HEAD", "/reports/sales?limit=100", RUNNERS - {"key: reports"}),
     ("reports/<str:name>", "GET", "/reports/sales?format=csv", RUNNERS - {"key: reports", "Viewer"}),
+    ("metrics", "GET", "/metrics", WATCHERS),
     ("openapi.json", "GET", "/openapi.json", {*KEYS, *STAFF}),
     ("docs", "GET", "/docs", STAFF),
     ("redoc", "GET", "/redoc", STAFF),
