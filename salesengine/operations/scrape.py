@@ -21,7 +21,6 @@ DEADLINE = 2.5  # seconds for all answers of the databases
 STATEMENT_TIMEOUT = "2s"
 CONNECT_TIMEOUT = 2  # seconds, the shortest that libpq accepts
 LAST_BACKUP = "last_backup.json"  # in LOCAL_DIR
-ALIASES = ("default", "reports")
 
 # The limits keep the statement short when very many rows wait.
 STATE = """
@@ -63,8 +62,11 @@ def collect() -> Iterator[Metric]:
 
 def has_own_reports_database() -> bool:
     """Return whether reports read another server or database than the one that stores sales."""
-    names = [{key: connections[alias].settings_dict[key] for key in ("HOST", "PORT", "NAME")} for alias in ALIASES]
-    return names[0] != names[1]
+    configs = [connections[alias].settings_dict for alias in ("default", "reports")]
+    first, second = (
+        [config[key] or config["OPTIONS"].get(key.lower()) for key in ("HOST", "PORT", "NAME")] for config in configs
+    )
+    return first != second
 
 
 def ask(alias: str, statement: str) -> State:

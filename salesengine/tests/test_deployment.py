@@ -1,6 +1,7 @@
 """A new release replaces the running one while clients send requests, and two releases are never mixed."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -63,6 +64,12 @@ def answers(address):
         return httpx.get(f"{address}/healthz").status_code == 200
 
 
+def health_checks(address):
+    """Return the number of requests to /healthz that /metrics has counted."""
+    text = httpx.get(f"{address}/metrics").text
+    return float(re.search(r'duration_seconds_count{.*route="healthz".*} (.+)', text)[1])
+
+
 def pid(release):
     return int((release / "gunicorn.pid").read_text())
 
@@ -102,6 +109,8 @@ class Client:
 def test_a_new_release_replaces_the_old_one_without_a_failed_request(release, running):
     client = Client(running)
     try:
+        wait_for(lambda: len(client.answers) > 20)
+        counted = health_checks(running)
         change(release)
         os.kill(old := pid(release), signal.SIGUSR2)
         wait_for((release / "gunicorn.pid.2").exists)
@@ -116,6 +125,7 @@ def test_a_new_release_replaces_the_old_one_without_a_failed_request(release, ru
     assert client.failures == []
     assert client.answers[0] == (200, "ok")
     assert set(client.answers[seen + 12 :]) == {(200, "new")}
+    assert health_checks(running) >= counted + 100  # the new release continues the counts
 
 
 def test_a_worker_that_restarts_after_files_have_changed_serves_the_old_release(release, running):

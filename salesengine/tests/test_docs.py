@@ -21,7 +21,7 @@ from salesengine.tests.test_imports import PACKAGES as RULES
 
 ROOT = Path(__file__).resolve().parents[2]
 # The commands of these pages run on one server in this order, so a page may rely on the pages before it.
-RUN = ["README.md", "docs/api.md", "docs/imports.md", "docs/reports.md", "docs/operations.md"]
+RUN = ["README.md", "docs/api.md", "docs/imports.md", "docs/reports.md", "docs/operations.md", "docs/metrics.md"]
 PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", *(f"docs/{path.name}" for path in ROOT.glob("docs/*.md"))]
 TEXTS = {page: (ROOT / page).read_text() for page in PAGES}
 PORT = "8000"
@@ -34,7 +34,7 @@ PACKAGES = sorted(
     for path in [ROOT / app / "__init__.py", *ROOT.glob(f"{app}/*/__init__.py")]
     if path.parent.name not in {"management", "migrations", "templatetags", "tests"}
 )
-FOLDERS = "|".join(("analytics", "benchmarks", "bin", "countries", "docs", "sales", "salesengine", "sql"))
+FOLDERS = "|".join(("analytics", "benchmarks", "bin", "countries", "deploy", "docs", "sales", "salesengine", "sql"))
 
 
 def commands(page):
