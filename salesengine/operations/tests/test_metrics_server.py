@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
