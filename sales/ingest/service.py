@@ -74,7 +74,8 @@ def ingest_batch(batch: Batch, body: bytes, context: BatchContext, key: str | No
     """
     if context.options.dry_run:
         return _ingest(batch, body, context, key)
-    metrics.REQUEST_EVENTS.observe(len(batch.values))
+    if batch.is_list:
+        metrics.BATCH_EVENTS.observe(len(batch.values))
     try:
         return _ingest(batch, body, context, key)
     except InvalidInput:

@@ -35,8 +35,8 @@ FORMS = ("single", "batch", "replay")
 OUTCOMES = ("accepted", "duplicate", "rejected")
 
 EVENTS = Counter("salesengine_events", "Events received", ("form", "outcome"), registry=registry)
-REQUEST_EVENTS = Histogram(
-    "salesengine_ingest_request_events", "Events in a request to POST /ingest", buckets=EVENT_COUNTS, registry=registry
+BATCH_EVENTS = Histogram(
+    "salesengine_batch_events", "Events in a batch sent to POST /ingest", buckets=EVENT_COUNTS, registry=registry
 )
 COMMIT_EVENTS = Histogram(
     "salesengine_single_commit_events",

@@ -63,8 +63,8 @@ def test_events_are_counted_by_form_and_outcome(api, event):
     assert growth.of("events_total", form="batch", outcome="accepted") == 2 + 1 + 1
     assert growth.of("events_total", form="batch", outcome="duplicate") == 1
     assert growth.of("events_total", form="batch", outcome="rejected") == 3 + 1
-    assert growth.of("ingest_request_events_count") == 6
-    assert growth.of("ingest_request_events_sum") == 1 + 2 + 2 + 1 + 3 + 2
+    assert growth.of("batch_events_count") == 4
+    assert growth.of("batch_events_sum") == 2 + 2 + 3 + 2
     assert growth.of("single_commit_events_sum") == 1
 
 
