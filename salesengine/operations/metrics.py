@@ -5,7 +5,6 @@ files are named by slot. A new worker claims the first free slot and continues i
 nothing away and the number of files does not grow.
 """
 
-import fcntl
 import itertools
 import os
 from collections.abc import Iterable, Iterator
@@ -112,6 +111,8 @@ def claim_slot() -> None:
 
     The kernel frees the slot when the process ends, however it ends.
     """
+    import fcntl  # not on Windows, where gunicorn does not run
+
     global _slot, _claim
     assert FOLDER
     for number in itertools.count():
@@ -156,6 +157,8 @@ def _files(folder: Path) -> Iterator[str]:
 
 
 def _is_claimed(path: Path) -> bool:
+    import fcntl
+
     with path.open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

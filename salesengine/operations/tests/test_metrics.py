@@ -219,7 +219,7 @@ def test_a_database_that_accepts_no_connection_in_time_counts_as_away(api, monke
     assert scraped(api)["salesengine_database_up",] == 0
 
 
-def test_a_locked_table_is_no_outage_but_its_series_are_missing(api, monkeypatch):
+def test_a_statement_that_fails_is_no_outage_but_its_series_are_missing(api, monkeypatch):
     monkeypatch.setattr(scrape, "STATE", "SELECT * FROM no_such_table")
 
     series = scraped(api)
