@@ -84,10 +84,11 @@ class MetricsView(APIView):
         description=(
             "What the service counts and measures, for Prometheus: in its text format, or in OpenMetrics if the header "
             "`Accept` prefers that. docs/metrics.md explains each series. While the database is away, the response is "
-            "200 with `salesengine_database_up 0`."
+            "200 with `salesengine_database_up 0`. An API key needs the scope `metrics`."
         ),
         tags=["metrics"],
         operation_id="metrics",
+        auth=[{"ApiKey": [str(Scope.METRICS)]}, {"StaffSession": []}],  # the same as of other views
         responses={(200, TEXT): str, (200, OPENMETRICS): str, **problem_responses()},
     )
     def get(self, request: Request) -> HttpResponse:

@@ -84,7 +84,7 @@ FILES = {
     "add a problem type": lambda: code("salesengine.http.problem_types.ProblemType"),
     "change how requests are counted for `RATE_LIMIT`": lambda: sources_with("= settings.RATE_LIMIT", "salesengine"),
     "add a health check": lambda: {view("/healthz"), view("/readyz")},
-    "add a metric": lambda: code("salesengine.operations.metrics.sample_process") | {view("/metrics")},
+    "add a metric": lambda: {code("salesengine.operations.metrics.sample_process"), view("/metrics")},
     "change the settings of the private PostgreSQL": lambda: code("salesengine.embedded.server.start"),
 }
 
