@@ -88,7 +88,7 @@ class MetricsView(APIView):
         ),
         tags=["metrics"],
         operation_id="metrics",
-        auth=[{"ApiKey": [str(Scope.METRICS)]}, {"StaffSession": []}],  # the same as of other views
+        auth=[{"ApiKey": [str(Scope.METRICS)]}, {"StaffSession": []}],  # type: ignore[list-item]  # its type is wrong
         responses={(200, TEXT): str, (200, OPENMETRICS): str, **problem_responses()},
     )
     def get(self, request: Request) -> HttpResponse:
