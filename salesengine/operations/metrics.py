@@ -17,7 +17,8 @@ from django.dispatch import receiver
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, values
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-from salesengine.postgresql.base import outage, pool_stats
+from salesengine.postgresql.base import pool_stats
+from salesengine.postgresql.outage import outage
 
 FOLDER = os.environ.get("PROMETHEUS_MULTIPROC_DIR")  # set by salesengine/gunicorn.py
 

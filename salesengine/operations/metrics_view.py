@@ -18,7 +18,7 @@ from salesengine.accounts.models import APIKey, KeyState, Scope
 from salesengine.http.openapi import problem_responses
 from salesengine.http.renderers import ExactJSONRenderer
 from salesengine.operations import metrics, scrape
-from salesengine.postgresql.base import outage
+from salesengine.postgresql.outage import outage
 
 TEXT, OPENMETRICS = "text/plain", "application/openmetrics-text"
 
