@@ -42,6 +42,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
+    """Create the role of reports too, as `manage.py prepare` does after the migrations."""
+    from django.db import IntegrityError, connections
+
+    from analytics.running.reports_role import prepare_reports_role
+
+    with django_db_blocker.unblock():
+        try:
+            prepare_reports_role()
+        except IntegrityError:  # another process of the tests has just created it
+            prepare_reports_role()
+        connections["reports"].close()
+
+
 @pytest.fixture(autouse=True, scope="session")
 def quick_flush() -> Iterator[None]:
     """Empty the tables after a transactional test in 2 ms. TRUNCATE takes 50 ms, and new permissions another 50 ms."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.crypto import salted_hmac
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -71,6 +72,15 @@ def read_database(name: str) -> dict[str, Any]:
 def add_options(database: dict[str, Any], **options: Any) -> dict[str, Any]:
     """Return an entry of DATABASES with these options and those of its URL, such as sslmode."""
     return database | {"OPTIONS": database.get("OPTIONS", {}) | options}
+
+
+def as_reports_role(database: dict[str, Any], secret_key: str) -> dict[str, Any]:
+    """Return an entry of DATABASES for the role of reports, which `manage.py prepare` creates.
+
+    A role belongs to all databases of a server, so its name contains that of the database.
+    """
+    password = salted_hmac("salesengine.reports_role", database["NAME"], secret=secret_key, algorithm="sha256")
+    return database | {"USER": f"{database['NAME']}_reports", "PASSWORD": password.hexdigest()}
 
 
 SECONDS = {"second": 1, "minute": 60, "hour": 60 * 60, "day": 24 * 60 * 60}

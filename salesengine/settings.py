@@ -17,6 +17,7 @@ from salesengine.database import WritingConnection
 from salesengine.environment import (
     BASE_DIR,
     add_options,
+    as_reports_role,
     cache_config,
     env,
     parse_rate,
@@ -92,8 +93,11 @@ else:
 LOCK_TIMEOUT = read_int("LOCK_TIMEOUT", default=5)
 STATEMENT_TIMEOUT = read_int("STATEMENT_TIMEOUT", default=20)
 
-# REPORTS_DATABASE_URL is a replica, or the same database with a read-only user.
-reports_database = read_database("REPORTS_DATABASE_URL") if env("REPORTS_DATABASE_URL", default="") else database
+# A replica, or the same database with another user. Empty: the role of analytics/running/reports_role.py.
+REPORTS_DATABASE_URL = env("REPORTS_DATABASE_URL", default="")
+reports_database = (
+    read_database("REPORTS_DATABASE_URL") if REPORTS_DATABASE_URL else as_reports_role(database, SECRET_KEY)
+)
 # A short reconnect_timeout, so that each request tries to connect. The pool would otherwise wait longer and longer.
 pool_options = {"timeout": 3, "reconnect_timeout": 3, "connection_class": WritingConnection}
 DATABASES = {

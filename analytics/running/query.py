@@ -12,6 +12,7 @@ from django.db.backends.utils import CursorWrapper
 from analytics.definitions.headers import Assertion
 from analytics.definitions.parameters import BoundParameters
 from analytics.definitions.reports import ReportDefinition
+from analytics.running.deadline import client_deadline
 from analytics.running.errors import AssertionFailed, ReportFailed, translate_error
 from analytics.running.rows import ResultColumn, Row
 
@@ -33,8 +34,15 @@ class Query:
 
     @contextmanager
     def transaction(self, session_name: str = DEFAULT_SESSION_NAME) -> Iterator[None]:
-        """Open a read-only transaction with one snapshot and the run's timeout. Raises ReportFailed."""
-        with self.translated_errors(), transaction.atomic(using=DATABASE_ALIAS, durable=True):
+        """Open a read-only transaction with one snapshot and the run's timeout. Raises ReportFailed.
+
+        The SQL may lift the timeouts of PostgreSQL, so the client keeps the deadline too.
+        """
+        with (
+            self.translated_errors(),
+            client_deadline(DATABASE_ALIAS, self.timeout),
+            transaction.atomic(using=DATABASE_ALIAS, durable=True),
+        ):
             self._restrict_transaction(session_name)
             yield
 

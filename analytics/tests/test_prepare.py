@@ -25,7 +25,7 @@ from sales.tests.helpers import sale_event
 from salesengine.accounts.api_keys import create_key
 from salesengine.tests.servers import connect_database, empty_folder, manage, new_folder, serve
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(databases=["default", "reports"])
 
 
 def test_it_creates_an_admin_and_shows_the_password_once(capsys):

@@ -201,6 +201,13 @@ def test_options_of_the_database_url_apply_to_reports_too():
     assert [databases[alias]["OPTIONS"].get("sslmode") for alias in ("default", "reports")] == ["verify-full"] * 2
 
 
+def test_reports_have_a_user_whose_password_follows_from_the_secret_key():
+    first, second = (load(**PRODUCTION | {"SECRET_KEY": key * 50})["DATABASES"]["reports"] for key in ("a", "b"))
+
+    assert first["USER"] == second["USER"] == f"{first['NAME']}_reports"
+    assert len({first["PASSWORD"], second["PASSWORD"], load(**PRODUCTION)["DATABASES"]["default"]["PASSWORD"]}) == 3
+
+
 def test_reports_may_use_another_database():
     url = "postgres://reports:secret@replica.example.com/salesengine"
 

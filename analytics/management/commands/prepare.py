@@ -14,10 +14,12 @@ from django.contrib.postgres.operations import AddIndexConcurrently
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DEFAULT_DB_ALIAS, OperationalError, connection, transaction
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, OperationalError, connection, transaction
 from django.db.migrations import Migration
 from django.db.migrations.executor import MigrationExecutor
 
+from analytics.running.query import DATABASE_ALIAS
+from analytics.running.reports_role import prepare_reports_role, role_warnings
 from sales.models import Sale
 from salesengine.accounts.audit_log import record_command
 from salesengine.accounts.models import APIKey
@@ -37,9 +39,9 @@ FIND_HOLDER = """
 
 class Command(BaseCommand):
     help = (
-        "Prepare the service for its start: migrate the database, and create the user 'admin' unless an administrator "
-        "exists. Its password is DJANGO_SUPERUSER_PASSWORD, or else a generated one that is shown once. It is safe to "
-        "run this again."
+        "Prepare the service for its start: migrate the database, create the database role of reports, and create the "
+        "user 'admin' unless an administrator exists. Its password is DJANGO_SUPERUSER_PASSWORD, or else a generated "
+        "one that is shown once. It is safe to run this again."
     )
 
     requires_system_checks = ()  # an invalid report file must not prevent the start
@@ -58,6 +60,7 @@ class Command(BaseCommand):
         for error in check_database([DEFAULT_DB_ALIAS]):
             raise CommandError(f"{error.msg[0].upper()}{error.msg[1:]} ({error.id}). {error.hint}")
         self._migrate()
+        self._prepare_reports()
         call_command("clearsessions")
         self._create_admin()
         if settings.API_KEY_REQUIRED and not APIKey.objects.exists():
@@ -112,6 +115,16 @@ class Command(BaseCommand):
                 "The tables of sales have changed. If processes of the version before were still writing, run "
                 "manage.py verify_feedback --repair after they have stopped."
             )
+
+    def _prepare_reports(self) -> None:
+        """Prepare the role of reports. Without it, everything but reports works, so a failure is only a warning."""
+        try:
+            with transaction.atomic():
+                prepare_reports_role()
+        except DatabaseError as error:
+            self.stderr.write(f"The role of reports could not be prepared: {error}")
+        for warning in role_warnings([DATABASE_ALIAS]):
+            self.stderr.write(f"Warning: {warning.msg} ({warning.id}). {warning.hint}")
 
     def _create_admin(self) -> None:
         users = get_user_model()._default_manager

@@ -123,12 +123,12 @@ def test_depends_on_may_cover_more_than_the_report_reads(sql_dir, depends_on, sq
     ("sql", "tables"),
     [
         ("SELECT country_name FROM country", "country"),
-        ("SELECT COUNT(*) AS n FROM api_key", "api_key"),
+        ("SELECT COUNT(*) AS n FROM country_day", "country_day"),
         ("SELECT brand FROM sales WHERE id IN (SELECT id FROM feedback_journal)", "feedback_journal"),
         ("SELECT (SELECT MAX(sales_count) FROM feedback_total) AS n FROM sales", "feedback_total"),
         ("SELECT day FROM country_sales_in_journal()", "country_sales_in_journal"),
-        ("WITH runs AS MATERIALIZED (SELECT id FROM report_runs) SELECT id FROM runs", "report_runs"),
-        ("SELECT id FROM sales WHERE brand <> '%' AND brand IN (SELECT report FROM report_runs)", "report_runs"),
+        ("WITH days AS MATERIALIZED (SELECT day FROM country_day) SELECT day FROM days", "country_day"),
+        ("SELECT id FROM sales WHERE brand <> '%' AND brand IN (SELECT day::text FROM country_day)", "country_day"),
     ],
 )
 def test_a_table_that_depends_on_does_not_cover_is_an_error(sql_dir, sql, tables):
@@ -146,21 +146,21 @@ def test_a_table_that_is_only_read_for_some_parameters_is_an_error(sql_dir):
 
 
 def test_a_table_that_an_assertion_reads_must_be_declared(sql_dir):
-    assertion = '[[assertions]]\nexpression = "(SELECT COUNT(*) FROM report_runs) > 0"\n'
+    assertion = '[[assertions]]\nexpression = "(SELECT COUNT(*) FROM country_day) > 0"\n'
     output = check_output(sql_dir, f'/*\n{HEADER}depends_on = ["sales"]\n{assertion}*/\nSELECT id FROM sales')
-    assert "(analytics.E004) the report reads report_runs" in output
+    assert "(analytics.E004) the report reads country_day" in output
 
 
 @pytest.mark.parametrize("has_database", [True, False])
 def test_a_volatile_report_must_not_declare_depends_on(sql_dir, monkeypatch, has_database):
-    monkeypatch.setattr("analytics.management.commands.check._is_database_available", lambda: has_database)
+    monkeypatch.setattr("analytics.management.commands.check._available_databases", lambda: ["reports"] * has_database)
     sql = "SELECT id FROM sales WHERE date_payment > CURRENT_DATE"
     output = check_output(sql_dir, f'/*\n{HEADER}depends_on = ["sales"]\n*/\n{sql}')
     assert output.count(f"{sql_dir}/probe.sql:4: (analytics.E004) depends_on is declared, but the SQL depends on") == 1
 
 
-def test_a_report_without_depends_on_may_read_anything(sql_dir):
-    (sql_dir / "probe.sql").write_text(f"/*\n{HEADER}*/\nSELECT now() AS n, id FROM report_runs")
+def test_a_report_without_depends_on_may_read_any_table_of_sales(sql_dir):
+    (sql_dir / "probe.sql").write_text(f"/*\n{HEADER}*/\nSELECT now() AS n, day FROM country_day")
     call_command("check")
 
 
@@ -227,7 +227,7 @@ def test_a_database_that_is_gone_is_no_error_of_a_report(sql_dir, monkeypatch):
 
 
 def test_only_files_are_checked_without_a_database(sql_dir, monkeypatch):
-    monkeypatch.setattr("analytics.management.commands.check._is_database_available", lambda: False)
+    monkeypatch.setattr("analytics.management.commands.check._available_databases", list)
     (sql_dir / "probe.sql").write_text(f"/*\n{HEADER}*/\nSELECT 1 AS one FROM nowhere")
     call_command("check")
 

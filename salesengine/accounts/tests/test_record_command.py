@@ -8,6 +8,7 @@ import pytest
 from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
+from django.db import connections
 from django.utils import timezone
 
 from analytics.models import ReportRun
@@ -21,7 +22,16 @@ from salesengine.accounts.models import APIKey
 from salesengine.operations import purging
 from salesengine.tests.clients import PASSWORD, is_in, log_in, text_of
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(databases=["default", "reports"])
+
+
+@pytest.fixture(autouse=True)
+def closed_reports_connection():
+    """Close the connection of reports, so that the test database can be dropped."""
+    yield
+    connections["reports"].close()
+
+
 LONG_AGO = timezone.now() - timedelta(days=100)
 CSV = "ID_COUNTRY,COUNTRY_NAME,CONTINENT\n170,France,Europe\n203,Spain,Europe\n"
 

@@ -1,0 +1,122 @@
+"""The database role of reports: it reads the tables of sales and countries, and nothing else."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import psycopg
+from django.conf import settings
+from django.core.checks import CheckMessage, Warning  # noqa: A004
+from django.db import DatabaseError, OperationalError, connection, connections
+from psycopg import sql
+
+from analytics.running.query import DATABASE_ALIAS
+from countries.models import Country
+from sales import models as sales
+from salesengine.plurals import counted
+
+MODELS = (
+    Country,
+    sales.Sale,
+    sales.Total,
+    sales.DailyTotal,
+    sales.JournalEntry,
+    sales.CountryTotal,
+    sales.CountryDailyTotal,
+    sales.CountryDay,
+    sales.CountryJournalEntry,
+)
+READABLE = [*(model._meta.db_table for model in MODELS), "country_sales", "country_figures"]  # tables and views
+DOCS = 'See "Restrict the reports" in docs/deployment.md.'
+
+
+def prepare_reports_role() -> None:
+    """Let the role of reports log in, and read READABLE. Raises DatabaseError if the database does not permit that.
+
+    A role that REPORTS_DATABASE_URL names belongs to the operator: it only gets the right to read.
+    """
+    role = connections[DATABASE_ALIAS].settings_dict
+    if not settings.REPORTS_DATABASE_URL and _login_error():
+        _set_login(role["USER"], role["PASSWORD"])
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT name FROM unnest(%s::text[]) AS name, pg_roles"
+            " WHERE rolname = %s AND NOT has_table_privilege(rolname, name, 'SELECT')",
+            [READABLE, role["USER"]],
+        )
+        for (table,) in cursor.fetchall():
+            grant = sql.SQL("GRANT SELECT ON {} TO {}")
+            cursor.execute(grant.format(sql.Identifier(table), sql.Identifier(role["USER"])))
+
+
+def role_warnings(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """Return analytics.W002 if reports cannot log in, and W003 if they can reach more than READABLE."""
+    if not databases:
+        return []
+    if error := _login_error():
+        return [Warning(f"reports cannot run: {error}", hint=_login_hint(), id="analytics.W002")]
+    others = _other_tables()
+    if not others:
+        return []
+    user = connections[DATABASE_ALIAS].settings_dict["USER"]
+    count = counted(len(others), "other table")
+    message = f"reports connect as {user}, which can read or change {count}, such as {others[0]}"
+    return [Warning(message, hint=f"Name another user in REPORTS_DATABASE_URL. {DOCS}", id="analytics.W003")]
+
+
+def _login_error() -> str:
+    """Return why the role cannot log in, or an empty text if it can."""
+    try:
+        connections[DATABASE_ALIAS].ensure_connection()
+    except OperationalError as error:
+        return str(error).strip()
+    return ""
+
+
+def _set_login(role: str, password: str) -> None:
+    """Create the role, or set its password."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role])
+        statement = sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(
+            sql.SQL("ALTER" if cursor.fetchone() else "CREATE"), sql.Identifier(role), _verifier(role, password)
+        )
+        cursor.execute(statement)
+
+
+def _verifier(role: str, password: str) -> sql.Literal:
+    """Return what PostgreSQL stores in place of the password, so that its log does not contain the password."""
+    connection.ensure_connection()
+    pgconn: psycopg.pq.abc.PGconn = connection.connection.pgconn
+    return sql.Literal(pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode())
+
+
+def _login_hint() -> str:
+    """Say what the operator can do."""
+    role = connections[DATABASE_ALIAS].settings_dict
+    if settings.REPORTS_DATABASE_URL:
+        return f"REPORTS_DATABASE_URL must name a database and a user that can log in. {DOCS}"
+    with suppress(DatabaseError):
+        create = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(
+            sql.Identifier(role["USER"]), _verifier(role["USER"], role["PASSWORD"])
+        )
+        return (
+            "Let an administrator of the database run this statement, and then run manage.py prepare:\n"
+            f"    {create.as_string()};\nOr set REPORTS_DATABASE_URL. {DOCS}"
+        )
+    return DOCS
+
+
+def _other_tables() -> list[str]:
+    """Return the tables and views that the role may read although they are not READABLE, or may change."""
+    with connections[DATABASE_ALIAS].cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT relname FROM pg_class
+            WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f')
+                AND (has_table_privilege(oid, 'INSERT, UPDATE, DELETE, TRUNCATE')
+                    OR has_table_privilege(oid, 'SELECT') AND relname <> ALL (%s))
+            ORDER BY relname
+            """,
+            [READABLE],
+        )
+        return [name for (name,) in cursor.fetchall()]
