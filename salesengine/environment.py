@@ -12,10 +12,12 @@ from typing import Any
 import environ
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.crypto import salted_hmac
+from environ.fileaware_mapping import FileAwareMapping
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = environ.Env()
+env.ENVIRON = FileAwareMapping(cache=False)  # NAME_FILE names a file that contains the value of NAME
 
 # How a dead network is noticed. A database's URL can override these.
 NETWORK_OPTIONS: dict[str, Any] = {

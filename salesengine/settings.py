@@ -40,7 +40,7 @@ LOCAL_DIR = Path(env("LOCAL_DIR", default=str(BASE_DIR / ".local"))).resolve()
 IS_LOCAL = not DATABASE_URL
 DEBUG = read_bool("DEBUG", default=False)
 
-SECRET_KEY = env("SECRET_KEY", default="") or (secret_key(LOCAL_DIR) if IS_LOCAL else "")
+SECRET_KEY = env("SECRET_KEY", default="").strip() or (secret_key(LOCAL_DIR) if IS_LOCAL else "")
 ALLOWED_HOSTS = read_list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if IS_LOCAL else [])
 for name, value in (("SECRET_KEY", SECRET_KEY), ("ALLOWED_HOSTS", ALLOWED_HOSTS)):
     if not IS_LOCAL and not value:
@@ -88,6 +88,8 @@ if IS_LOCAL:
     }
 else:
     database = read_database("DATABASE_URL")
+    if password := env("DATABASE_PASSWORD", default="").strip():
+        database["PASSWORD"] = password
 
 # The limits of a request's statements. salesengine.wsgi applies them, so that they do not limit commands.
 LOCK_TIMEOUT = read_int("LOCK_TIMEOUT", default=5)

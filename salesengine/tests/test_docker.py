@@ -19,7 +19,9 @@ from salesengine.tests.servers import ROOT, free_port
 
 BIN = Path(sys.executable).parent
 COMPOSE = (ROOT / "docker-compose.yml").read_text()
-SERVICES = yaml.safe_load(COMPOSE)["services"]
+DOCUMENT = yaml.safe_load(COMPOSE)
+SERVICES = DOCUMENT["services"]
+CADDYFILE = (ROOT / "deploy" / "Caddyfile").read_text()
 DOCKERFILE = re.sub(r"\\\n", "", (ROOT / "Dockerfile").read_text())
 # ${NAME:-default} or ${NAME:?error message if it is missing}
 VARIABLES = re.findall(r"\$\{(\w+):([-?])([^}]*)\}", COMPOSE)
@@ -48,14 +50,51 @@ def test_env_example_lists_every_variable_of_the_compose_file():
 def test_the_compose_file_and_env_example_have_the_same_defaults():
     defaults = {name: text for name, kind, text in VARIABLES if kind == "-"}
 
-    assert defaults == {name: documented()[name] for name in ("ALLOWED_HOSTS", "PORT", "PGADMIN_PORT")}
+    assert defaults == {name: documented()[name] for name in defaults}
+    assert {"ALLOWED_HOSTS", "PORT", "SITE_HOST", "HTTPS_PORT", "PGADMIN_PORT"} == set(defaults)
 
 
-def test_a_missing_secret_is_an_error_that_says_where_to_set_it():
-    messages = {name: text for name, kind, text in VARIABLES if kind == "?"}
+def test_secrets_are_files_that_one_command_creates(tmp_path):
+    (tmp_path / "bin").mkdir()
+    shutil.copy(ROOT / "bin" / "make-secrets", tmp_path / "bin")
+    files = [ROOT / secret["file"] for secret in DOCUMENT["secrets"].values()]
 
-    assert set(messages) == {"SECRET_KEY", "POSTGRES_PASSWORD"}
-    assert all(".env.example" in text for text in messages.values())
+    first, second = (read_secrets(tmp_path) for _ in range(2))
+
+    assert sorted(first) == sorted(file.name for file in files)
+    assert all(re.fullmatch(r"[0-9a-f]{64}\n", text) for text in first.values())
+    assert len(set(first.values())) == len(first)
+    assert first == second
+    assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o700
+
+
+def read_secrets(folder: Path) -> dict[str, str]:
+    """Create the secrets, and return them by name."""
+    subprocess.run([folder / "bin" / "make-secrets"], check=True)
+    return {path.name: path.read_text() for path in (folder / "secrets").iterdir()}
+
+
+def test_each_service_knows_only_its_own_secrets():
+    assert {name: service.get("secrets", []) for name, service in SERVICES.items()} == {
+        "proxy": [],
+        "db": ["database_password", "postgres_password"],
+        "migrate": ["database_password", "secret_key"],
+        "web": ["database_password", "secret_key"],
+        "pgadmin": ["pgadmin_password"],
+    }
+    files = [value for service in SERVICES.values() for value in service["environment"].values() if "/run/" in value]
+    assert {file.removeprefix("/run/secrets/") for file in files} == set(DOCUMENT["secrets"])
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_each_container_is_restricted(name):
+    service = SERVICES[name]
+
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert {"pids_limit", "mem_limit", "cpu_shares"} <= set(service)
+    assert service.get("read_only", False) is (name != "pgadmin")
+    assert "cap_add" not in SERVICES["web"]
 
 
 def test_the_service_waits_for_the_database_and_the_migrations():
@@ -69,7 +108,7 @@ def test_the_service_waits_for_the_database_and_the_migrations():
 
 def test_the_volume_of_the_database_is_where_its_image_stores_data():
     assert SERVICES["db"]["image"] == "postgres:18"
-    assert SERVICES["db"]["volumes"] == ["db:/var/lib/postgresql"]
+    assert "db:/var/lib/postgresql" in SERVICES["db"]["volumes"]
 
 
 def test_the_database_has_the_same_options_as_the_private_one():
@@ -79,19 +118,34 @@ def test_the_database_has_the_same_options_as_the_private_one():
     assert options == {name: value for name, value in SERVER_OPTIONS.items() if name not in socket_options}
 
 
-def test_every_port_is_open_to_this_machine_only():
+def test_every_port_is_open_to_this_machine_only_by_default():
     ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
 
-    assert len(ports) == 2
-    assert all(port.startswith("127.0.0.1:") for port in ports)
+    assert len(ports) == 3
+    assert all(re.match(r"(\$\{\w+:-)?127\.0\.0\.1:", port) for port in ports)
 
 
 def test_the_service_listens_on_all_addresses_of_its_container_whatever_env_says():
     environment = SERVICES["web"]["environment"]
 
     assert environment["HOST"] == "0.0.0.0"
-    assert SERVICES["web"]["ports"] == [f"127.0.0.1:${{PORT:-8000}}:{environment['PORT']}"]
     assert instructions("EXPOSE") == [environment["PORT"]]
+    assert f"web:{environment['PORT']}" in CADDYFILE
+
+
+def test_clients_reach_the_service_through_the_proxy_only():
+    assert "ports" not in SERVICES["web"]
+    assert SERVICES["web"]["environment"]["TRUSTED_PROXY_COUNT"] == "1"
+    assert set(re.findall(r"^\S*:(?=\d|//)", CADDYFILE, re.MULTILINE)) == {":", "https:"}
+    assert f"request_buffers {settings.INGEST_MAX_BYTES // 1_000_000}MB" in CADDYFILE
+
+
+def test_the_files_that_containers_use_exist():
+    sources = [volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])]
+    files = [source for source in sources if source.startswith(".")]
+
+    assert len(files) == 2
+    assert all((ROOT / file).is_file() for file in files)
 
 
 # The image

@@ -117,6 +117,18 @@ def test_production_mode_requires_a_secret_key(secret_key):
     assert "DATABASE_URL is set, so SECRET_KEY must be set too" in failure(**environment)
 
 
+def test_secrets_can_come_from_files(tmp_path):
+    (tmp_path / "key").write_text("k" * 50 + "\n")
+    (tmp_path / "password").write_text("a/secret\n")
+    url = "postgres://salesengine@db.example.com/salesengine"
+    files = {"SECRET_KEY_FILE": str(tmp_path / "key"), "DATABASE_PASSWORD_FILE": str(tmp_path / "password")}
+
+    settings = load(DATABASE_URL=url, ALLOWED_HOSTS="sales.example.com", **files)
+
+    assert settings["SECRET_KEY"] == "k" * 50
+    assert [settings["DATABASES"][alias]["PASSWORD"] for alias in ("default", "singles")] == ["a/secret"] * 2
+
+
 @pytest.mark.parametrize("hosts", [{}, {"ALLOWED_HOSTS": ""}], ids=["missing", "empty"])
 def test_production_mode_requires_allowed_hosts(hosts):
     environment = {name: value for name, value in PRODUCTION.items() if name != "ALLOWED_HOSTS"} | hosts

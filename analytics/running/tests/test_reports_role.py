@@ -157,10 +157,13 @@ def test_reports_with_the_rights_of_the_service_are_a_warning(monkeypatch):
     assert re.search(r"as salesengine, which can read or change \d+ other tables, such as api_key", warning.msg)
 
 
-def test_reports_that_cannot_log_in_are_a_warning(monkeypatch):
+def test_reports_that_cannot_log_in_are_a_warning(monkeypatch, capsys):
     monkeypatch.setitem(connections["reports"].settings_dict, "USER", "nobody")
 
+    call_command("check")
     [warning] = role_warnings(["reports"])
+
+    assert "(analytics.W002) reports cannot run" in capsys.readouterr().err
 
     assert warning.id == "analytics.W002"
     assert 'role "nobody" does not exist' in warning.msg
