@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,12 @@ def quick_passwords(settings: Any) -> None:
 def quick_clients(settings: Any) -> None:
     """Find static files on request. Finding all of them takes 0.1 s per client."""
     settings.WHITENOISE_AUTOREFRESH = True
+
+
+@pytest.fixture(autouse=True)
+def no_old_backups(settings: Any) -> None:
+    """Let no backup of the developer's own database be too old."""
+    settings.BACKUP_MAX_AGE = timedelta.max
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.crypto import salted_hmac
 from environ.fileaware_mapping import FileAwareMapping
 
+from salesengine.operations.durations import InvalidDurationError, parse_duration
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = environ.Env()
@@ -56,6 +58,14 @@ def read_date(name: str, default: str) -> datetime.date:
         return datetime.date.fromisoformat(text)
     except ValueError:
         raise ImproperlyConfigured(f"{name} is {text!r}, but must be a date such as 2000-01-01") from None
+
+
+def read_duration(name: str, default: str) -> datetime.timedelta:
+    """Read a duration such as 1d or 12h."""
+    try:
+        return parse_duration(env(name, default=default))
+    except InvalidDurationError as error:
+        raise ImproperlyConfigured(f"{name}: {error}") from None
 
 
 def read_list(name: str, default: list[str]) -> list[str]:

@@ -79,7 +79,7 @@ def on_starting(server: Arbiter) -> None:
     if settings.IS_LOCAL:
         from salesengine.embedded import server as embedded
 
-        embedded.start(settings.LOCAL_DIR)
+        embedded.start(settings.LOCAL_DIR, settings.WAL_ARCHIVE)
 
 
 def when_ready(server: Arbiter) -> None:

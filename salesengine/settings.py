@@ -24,6 +24,7 @@ from salesengine.environment import (
     read_bool,
     read_database,
     read_date,
+    read_duration,
     read_int,
     read_list,
     secret_key,
@@ -74,10 +75,17 @@ REPORTS_TIMEOUT = read_int("REPORTS_TIMEOUT", default=60, minimum=1)
 REPORTS_AT_ONCE = read_int("REPORTS_AT_ONCE", default=2, minimum=1)
 SQL_DIR = Path(env("SQL_DIR", default="") or BASE_DIR / "sql").resolve()
 
+# Backup
+
+BACKUP_DIR = Path(env("BACKUP_DIR")).resolve() if env("BACKUP_DIR", default="") else None
+BACKUP_MAX_AGE = read_duration("BACKUP_MAX_AGE", default="1d")
+WAL_ARCHIVE_TIMEOUT = read_int("WAL_ARCHIVE_TIMEOUT", default=60, minimum=1)
+
 # Database
 
 if IS_LOCAL:
     from salesengine.embedded import server as embedded  # not installed in the Docker image
+    from salesengine.embedded.archiving import WalArchive
 
     database: dict[str, Any] = {
         "ENGINE": "salesengine.embedded",
@@ -86,6 +94,7 @@ if IS_LOCAL:
         "HOST": str(embedded.socket_dir(LOCAL_DIR)),
         "PORT": embedded.PORT,
     }
+    WAL_ARCHIVE = WalArchive(BACKUP_DIR / "wal", WAL_ARCHIVE_TIMEOUT) if BACKUP_DIR else None
 else:
     database = read_database("DATABASE_URL")
     if password := env("DATABASE_PASSWORD", default="").strip():

@@ -30,6 +30,7 @@ from sales.totals.country_totals import TradeFigures, top_countries
 from sales.totals.ingest_minutes import REJECTED_LIMIT, counts_since, current_minute
 from sales.totals.overview import DAY, Period, category_sales, latest_sales
 from salesengine.backoffice.numbers import count
+from salesengine.backups.last_backup import backup_warnings
 from salesengine.plurals import counted
 
 CHART_DAYS = 30
@@ -157,6 +158,8 @@ def _attention(request: HttpRequest) -> dict[str, Any]:
     if request.user.has_perm("analytics.view_report") and (invalid := invalid_reports()):
         found["invalid"] = counted(len(invalid), "report file")
     if request.user.has_perm("analytics.view_reportrun"):
+        if (warnings := backup_warnings()) and Sale.objects.exists():
+            found["backups"] = warnings
         mark_lost_runs()
         if runs := failed_runs(timezone.now() - FAILED_WITHIN, FAILED_RUNS + 1):
             found["runs"] = [(run, find_report(run.report)) for run in runs[:FAILED_RUNS]]

@@ -63,6 +63,14 @@ def figures_of_categories(start: datetime.date | None, stop: datetime.date | Non
     return add_up((None, *row) for row in totals.union(journal, all=True)).get(None, ZERO)
 
 
+def figures_by_category() -> dict[str, Figures]:
+    """Return the figures of all sales by category, from one snapshot. "" stands for no category."""
+    totals, journal = (
+        model.objects.values_list("category", "sales_count", "revenue") for model in (Total, JournalEntry)
+    )
+    return add_up((category or "", count, revenue) for category, count, revenue in totals.union(journal, all=True))
+
+
 class Watermark(NamedTuple):
     """The number of all sales, and when the newest of them was received (None: there are no sales)."""
 

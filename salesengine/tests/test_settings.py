@@ -27,7 +27,7 @@ def read_by_settings() -> set[str]:
         for call in calls
         if call.args
         and isinstance(call.args[0], ast.Constant)
-        and ast.unparse(call.func) in {"env", "read_bool", "read_date", "read_int", "read_list"}
+        and ast.unparse(call.func) in {"env", "read_bool", "read_date", "read_duration", "read_int", "read_list"}
     }
 
 

@@ -85,6 +85,7 @@ FILES = {
     "change how requests are counted for `RATE_LIMIT`": lambda: sources_with("= settings.RATE_LIMIT", "salesengine"),
     "add a health check": lambda: {view("/healthz"), view("/readyz")},
     "add a metric": lambda: {code("salesengine.operations.metrics.sample_process"), view("/metrics")},
+    "change what a restore checks": lambda: code("salesengine.backups.restoring.restore"),
     "change the settings of the private PostgreSQL": lambda: code("salesengine.embedded.server.start"),
 }
 

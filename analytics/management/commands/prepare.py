@@ -23,6 +23,7 @@ from analytics.running.reports_role import prepare_reports_role, role_warnings
 from sales.models import Sale
 from salesengine.accounts.audit_log import record_command
 from salesengine.accounts.models import APIKey
+from salesengine.backups.last_backup import backup_warnings
 from salesengine.operations.database_checks import check_database
 
 DEMO_SALES = 50_000
@@ -69,6 +70,9 @@ class Command(BaseCommand):
             self.stderr.write("The database has sales already; no demo data was loaded.")
         elif demo:
             call_command("load_demo", sales=DEMO_SALES)
+        if (warnings := backup_warnings()) and Sale.objects.exists():
+            for warning in warnings:
+                self.stderr.write(f"Warning: {warning}")
 
     @contextmanager
     def _one_at_a_time(self) -> Iterator[None]:

@@ -1,11 +1,14 @@
 from argparse import ArgumentParser
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
 from sales.models import Total
 from sales.totals import country_verification, feedback, feedback_verification
+from sales.totals.figures import ZERO, Difference
 from salesengine.accounts.audit_log import record_command
+from salesengine.backups.manifests import Backup, read_manifest
 from salesengine.operations.progress import progress
 from salesengine.plurals import counted
 
@@ -19,8 +22,11 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--repair", action="store_true", help="rebuild the totals from the sales, then verify")
+        parser.add_argument(
+            "--backup", type=Path, metavar="MANIFEST", help="also compare the totals with those in a backup's manifest"
+        )
 
-    def handle(self, *args: Any, repair: bool, **options: Any) -> None:
+    def handle(self, *args: Any, repair: bool, backup: Path | None, **options: Any) -> None:
         sales = feedback.watermark().sales
         if repair:
             with progress("Rebuilding", sales) as advance:
@@ -30,9 +36,23 @@ class Command(BaseCommand):
         with progress("Verifying", sales) as advance:
             differences = feedback_verification.verify(advance)
         differences += country_verification.verify()
+        if backup:
+            differences += _differences_from(read_manifest(backup))
         for difference in differences:
             self.stdout.write(str(difference))
         if number := len(differences):
             differ = f"{counted(number, 'figure')} {'differs' if number == 1 else 'differ'} from the sales"
             raise CommandError(f"{differ}. Run verify_feedback --repair to rebuild the totals.")
         self.stderr.write(f"Feedback agrees with all {counted(feedback.watermark().sales, 'sale')}.")
+
+
+def _differences_from(backup: Backup) -> list[Difference]:
+    """Return the figures that differ from those of the backup, unless sales arrived while it was taken."""
+    expected, restored = backup.figures_at_start, feedback.figures_by_category()
+    if backup.figures_at_end != expected:
+        return []
+    return [
+        Difference(f"{category or 'no category'}, backup {backup.name}", *pair)
+        for category in sorted(expected | restored)
+        if (pair := (restored.get(category, ZERO), expected.get(category, ZERO)))[0] != pair[1]
+    ]

@@ -1,0 +1,43 @@
+import os
+import subprocess
+import sys
+import tempfile
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+
+from salesengine.backups.exit_codes import EXIT_CODES, exit_codes
+from salesengine.backups.manifests import MANIFEST, DamagedBackupError
+from salesengine.backups.restoring import restore
+
+
+class Command(BaseCommand):
+    help = (
+        "Restore the newest backup in a folder into a temporary database, and run verify_feedback there. It also "
+        "compares the figures with those that the service had when the backup was taken. TMPDIR chooses the place."
+    )
+    requires_system_checks = ()  # it does not use the database of the service
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.formatter_class = RawDescriptionHelpFormatter
+        parser.epilog = EXIT_CODES
+        parser.add_argument("folder", type=Path, metavar="DIR", help="the folder of the backups")
+
+    def handle(self, *args: Any, folder: Path, **options: Any) -> None:
+        with exit_codes(), tempfile.TemporaryDirectory(prefix="salesengine-", ignore_cleanup_errors=True) as scratch:
+            local_dir = Path(scratch).resolve() / "local"
+            backup = restore(folder, local_dir, replay=False)
+            _manage(local_dir, "migrate", "--verbosity", "0")  # if the backup is older than this version
+            if _manage(local_dir, "verify_feedback", "--backup", str(folder.resolve() / backup.name / MANIFEST)):
+                raise DamagedBackupError(f"The backup {backup.name} restores to other figures.")
+        self.stderr.write(f"The backup {backup.name} is complete, and its figures are right.", str)
+
+
+def _manage(local_dir: Path, *command: str) -> int:
+    """Run a command on the private database in `local_dir`. Return its exit code."""
+    environment = os.environ | {"LOCAL_DIR": str(local_dir)}
+    environment |= dict.fromkeys(("DATABASE_URL", "REPORTS_DATABASE_URL", "BACKUP_DIR"), "")
+    return subprocess.run([sys.executable, settings.BASE_DIR / "manage.py", *command], env=environment).returncode

@@ -1,0 +1,63 @@
+"""Remember when the last backup was finished, and warn when it is old or the log is not archived."""
+
+import datetime
+import json
+
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone
+
+FILE = "last_backup.json"
+
+
+def record_backup(finished_at: datetime.datetime, to: str) -> None:
+    """Write LOCAL_DIR/last_backup.json."""
+    draft = settings.LOCAL_DIR / f".{FILE}"
+    draft.write_text(json.dumps({"finished_at": f"{finished_at:%Y-%m-%dT%H:%M:%SZ}", "to": to}) + "\n")
+    draft.replace(settings.LOCAL_DIR / FILE)
+
+
+def backup_warnings() -> list[str]:
+    """Return what is wrong with the backups of the private database, for a database that has sales.
+
+    A database without a backup gets as much time as one after a backup. With DATABASE_URL, the list is empty.
+    """
+    if not settings.IS_LOCAL:
+        return []
+    return [*_age_warnings(), *_archive_warnings()]
+
+
+def _age_warnings() -> list[str]:
+    finished_at = last_backup_at()
+    if finished_at:
+        text = f"The newest backup is from {finished_at:%Y-%m-%d %H:%M} UTC. Run manage.py backup."
+    else:
+        created = (settings.LOCAL_DIR / "postgres" / "PG_VERSION").stat().st_mtime
+        finished_at = datetime.datetime.fromtimestamp(created, datetime.UTC)
+        text = "The database has no backup. Set BACKUP_DIR, and run manage.py backup."
+    return [text] if timezone.now() - finished_at > settings.BACKUP_MAX_AGE else []
+
+
+def last_backup_at() -> datetime.datetime | None:
+    """Return when the last backup of the private database was finished, or None if there is none."""
+    try:
+        text = json.loads((settings.LOCAL_DIR / FILE).read_text())["finished_at"]
+        return datetime.datetime.fromisoformat(text)
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _archive_warnings() -> list[str]:
+    """Warn while the log is not archived: PostgreSQL keeps it until then, and the disk fills."""
+    if not settings.WAL_ARCHIVE:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT last_failed_time FROM pg_stat_archiver"
+            " WHERE last_failed_time > coalesce(last_archived_time, '-infinity')"
+        )
+        row = cursor.fetchone()
+    if row is None:
+        return []
+    since = f"{row[0].astimezone(datetime.UTC):%Y-%m-%d %H:%M}"
+    return [f"The database's log is not archived ({since} UTC) and fills the disk. Its own log in LOCAL_DIR says why."]
