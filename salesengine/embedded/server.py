@@ -33,6 +33,8 @@ from salesengine.embedded.programs import BINARIES, EmbeddedServerError, give_to
 
 DATABASE = "salesengine"
 PORT = 5432
+VERSION = "18"  # the major version of BINARIES
+UPGRADED = "postgres.upgraded"  # the folder of an upgraded data directory, until it takes the place of the old one
 START_TIMEOUT = 120  # seconds; after a crash the server replays its write-ahead log first
 UNUSED_PID = 2**30  # above the highest process id of any kernel
 # Messages of PostgreSQL while an earlier server is still shutting down.
@@ -88,8 +90,8 @@ def start(local_dir: Path, archive: WalArchive | None = None) -> None:
             return
         local_dir = local_dir.resolve()
         local_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
-        with _start_stop_lock(local_dir):
-            users_lock = _open_lock(local_dir / "postgres.users")
+        with start_stop_lock(local_dir):
+            users_lock = open_lock(local_dir / "postgres.users")
             fcntl.flock(users_lock, fcntl.LOCK_SH)
             try:
                 _make_cluster(local_dir)
@@ -107,7 +109,7 @@ def restart_if_dead(local_dir: Path, archive: WalArchive | None = None) -> bool:
     Raises EmbeddedServerError if it cannot be started.
     """
     local_dir = local_dir.resolve()
-    with _thread_lock, _start_stop_lock(local_dir):
+    with _thread_lock, start_stop_lock(local_dir):
         if _is_ready(local_dir):
             return False
         _start_server(local_dir, archive)
@@ -119,10 +121,10 @@ def _stop_using(local_dir: Path) -> None:
     global _users_lock
     if _users_lock is None or not local_dir.exists():
         return
-    with _start_stop_lock(local_dir):
+    with start_stop_lock(local_dir):
         os.close(_users_lock)  # forks of this process share the lock until they exit
         _users_lock = None
-        users_lock = _open_lock(local_dir / "postgres.users")
+        users_lock = open_lock(local_dir / "postgres.users")
         try:
             fcntl.flock(users_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -133,9 +135,9 @@ def _stop_using(local_dir: Path) -> None:
 
 
 @contextlib.contextmanager
-def _start_stop_lock(local_dir: Path) -> Iterator[None]:
+def start_stop_lock(local_dir: Path) -> Iterator[None]:
     """Hold the lock that lets one process at a time start or stop the server."""
-    lock = _open_lock(local_dir / "postgres.turn")
+    lock = open_lock(local_dir / "postgres.turn")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -143,7 +145,7 @@ def _start_stop_lock(local_dir: Path) -> Iterator[None]:
         os.close(lock)
 
 
-def _open_lock(path: Path) -> int:
+def open_lock(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 
 
@@ -157,18 +159,11 @@ def _make_cluster(local_dir: Path) -> None:
         )
     if os.geteuid() == 0:
         grant_access(local_dir)
+    check_version(local_dir)
     if data_dir.exists():
         return
     say(f"Creating a private PostgreSQL database in {data_dir}")
-    new_dir = local_dir / "postgres.new"
-    shutil.rmtree(new_dir, ignore_errors=True)  # left over from a killed process
-    new_dir.mkdir(mode=0o700)
-    give_to_system_user(new_dir)
-    run(
-        local_dir,
-        *(BINARIES / "initdb", "-D", new_dir.name, "--username", DATABASE, "--auth", "trust", "--encoding", "UTF8"),
-        *("--locale", "C", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8", "--no-instructions"),
-    )
+    new_dir = init_cluster(local_dir)
     run(
         local_dir,
         BINARIES / "postgres",
@@ -179,6 +174,34 @@ def _make_cluster(local_dir: Path) -> None:
         stdin=f"CREATE DATABASE {DATABASE}\n",
     )
     new_dir.rename(data_dir)
+
+
+def check_version(local_dir: Path) -> None:
+    """Raise EmbeddedServerError if the data directory must be upgraded first, or if an upgrade has not ended."""
+    version_file = local_dir / "postgres" / "PG_VERSION"
+    version = version_file.read_text().strip() if version_file.exists() else VERSION
+    if version != VERSION:
+        reason = f"The database in {local_dir} is of PostgreSQL {version}"
+    elif (local_dir / UPGRADED).exists():
+        reason = f"The upgrade of the database in {local_dir} was interrupted"
+    else:
+        return
+    raise EmbeddedServerError(f"{reason}. Stop the service, and run manage.py upgrade_database.")
+
+
+def init_cluster(local_dir: Path, *options: str) -> Path:
+    """Create a data directory without a database of the service, and return it."""
+    new_dir = local_dir / "postgres.new"
+    shutil.rmtree(new_dir, ignore_errors=True)  # left over from a killed process
+    new_dir.mkdir(mode=0o700)
+    give_to_system_user(new_dir)
+    run(
+        local_dir,
+        *(BINARIES / "initdb", "-D", new_dir.name, "--username", DATABASE, "--auth", "trust", "--encoding", "UTF8"),
+        *("--locale", "C", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8", "--no-instructions"),
+        *options,
+    )
+    return new_dir
 
 
 def _start_server(local_dir: Path, archive: WalArchive | None = None) -> None:
