@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 from salesengine.backups.exit_codes import EXIT_CODES, exit_codes
 from salesengine.backups.manifests import MANIFEST, DamagedBackupError
-from salesengine.backups.restoring import restore
 
 
 class Command(BaseCommand):
@@ -27,6 +26,11 @@ class Command(BaseCommand):
         parser.add_argument("folder", type=Path, metavar="DIR", help="the folder of the backups")
 
     def handle(self, *args: Any, folder: Path, **options: Any) -> None:
+        if not settings.IS_LOCAL:
+            raise CommandError("Restore the dump into an empty DATABASE_URL and run verify_feedback.", returncode=2)
+        # Its programs are not installed where DATABASE_URL is set, such as in the Docker image.
+        from salesengine.backups.restoring import restore
+
         with exit_codes(), tempfile.TemporaryDirectory(prefix="salesengine-", ignore_cleanup_errors=True) as scratch:
             local_dir = Path(scratch).resolve() / "local"
             backup = restore(folder, local_dir, replay=False)

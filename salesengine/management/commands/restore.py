@@ -4,16 +4,19 @@ from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormat
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand
 
+from salesengine.backups.dumps import restore_dump
 from salesengine.backups.exit_codes import EXIT_CODES, exit_codes
-from salesengine.backups.restoring import restore
+from salesengine.backups.manifests import BackupUsageError
 
 
 class Command(BaseCommand):
     help = (
         "Restore a backup into a new LOCAL_DIR. The database of the service is not touched. The archived log is "
-        "replayed completely, or up to a time."
+        "replayed completely, or up to a time. With DATABASE_URL, which must name an empty database, the newest dump is "
+        "restored there."
     )
     requires_system_checks = ()  # it does not use the database of the service
 
@@ -21,13 +24,24 @@ class Command(BaseCommand):
         parser.formatter_class = RawDescriptionHelpFormatter
         parser.epilog = EXIT_CODES
         parser.add_argument("--from", dest="folder", type=Path, required=True, metavar="DIR", help="the backups")
-        parser.add_argument("--to", type=Path, required=True, metavar="NEW_LOCAL_DIR", help="an empty or new folder")
+        parser.add_argument("--to", type=Path, metavar="NEW_LOCAL_DIR", help="an empty or new folder")
         parser.add_argument(
             "--at", type=_time, metavar="TIME", help="such as 2021-01-07T12:04:59Z; UTC, unless it has an offset"
         )
 
-    def handle(self, *args: Any, folder: Path, to: Path, at: datetime.datetime | None, **options: Any) -> None:
+    def handle(self, *args: Any, folder: Path, to: Path | None, at: datetime.datetime | None, **options: Any) -> None:
         with exit_codes():
+            if not settings.IS_LOCAL:
+                if to or at:
+                    raise BackupUsageError("With DATABASE_URL, a dump is restored there, without --to and --at.")
+                dump = restore_dump(folder)
+                self.stderr.write(f"Restored the database of DATABASE_URL from {dump}.", str)
+                return
+            if to is None:
+                raise BackupUsageError("Name a new folder with --to.")
+            # Its programs are not installed where DATABASE_URL is set, such as in the Docker image.
+            from salesengine.backups.restoring import restore
+
             backup = restore(folder, to, at)
         self.stderr.write(f"Restored {to} from the backup {backup.name}. To serve it:", str)
         self.stdout.write(f"LOCAL_DIR={shlex.quote(str(to.resolve()))} bin/start")

@@ -3,9 +3,6 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from salesengine.embedded.programs import EmbeddedServerError
-from salesengine.embedded.upgrading import upgrade
-
 
 class Command(BaseCommand):
     help = (
@@ -17,6 +14,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.IS_LOCAL:
             raise CommandError("DATABASE_URL names a server, and its operator upgrades it.", returncode=2)
+        # Not installed where DATABASE_URL is set, such as in the Docker image.
+        from salesengine.embedded.programs import EmbeddedServerError
+        from salesengine.embedded.upgrading import upgrade
+
         try:
             old = upgrade(settings.LOCAL_DIR)
         except EmbeddedServerError as error:
