@@ -15,8 +15,8 @@ from salesengine.backups.manifests import BackupUsageError
 class Command(BaseCommand):
     help = (
         "Restore a backup into a new LOCAL_DIR. The database of the service is not touched. The archived log is "
-        "replayed completely, or up to a time. With DATABASE_URL, which must name an empty database, the newest dump is "
-        "restored there."
+        "replayed completely, or up to a time. With DATABASE_URL, which must name an empty database, the newest dump "
+        "is restored there."
     )
     requires_system_checks = ()  # it does not use the database of the service
 
