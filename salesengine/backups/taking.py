@@ -12,7 +12,6 @@ from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
-from salesengine.backups.last_backup import record_backup
 from salesengine.backups.manifests import (
     DATA,
     MANIFEST,
@@ -67,7 +66,6 @@ def take_backup(folder: Path, figures: Callable[[], CategoryFigures], *, increme
         finally:
             shutil.rmtree(draft, ignore_errors=True)
         _sync(folder)
-    record_backup(backup.finished_at, str(folder))
     return backup
 
 

@@ -1,4 +1,5 @@
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,9 @@ from django.core.management.base import BaseCommand, CommandError
 from sales.totals.feedback import figures_by_category
 from salesengine.backups.dumps import take_dump
 from salesengine.backups.exit_codes import EXIT_CODES, exit_codes
-from salesengine.backups.manifests import BackupUsageError
+from salesengine.backups.last_backup import record_backup
+from salesengine.backups.manifests import Backup, BackupUsageError
+from salesengine.backups.object_storage import delete_old_uploads, folder_or_url, temporary_folder, upload
 from salesengine.plurals import counted
 
 
@@ -21,30 +24,50 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.formatter_class = RawDescriptionHelpFormatter
         parser.epilog = EXIT_CODES
-        parser.add_argument("--to", type=Path, metavar="DIR", help="the folder of the backups; default: BACKUP_DIR")
+        parser.add_argument(
+            "--to", type=folder_or_url, metavar="DIR", help="a folder, or s3://, gs:// or az://; default: BACKUP_DIR"
+        )
         parser.add_argument("--incremental", action="store_true", help="copy only what the newest backup lacks")
         parser.add_argument(
             "--keep", type=_positive, metavar="N", help="keep the newest N full backups, and delete what is older"
         )
 
-    def handle(self, *args: Any, to: Path | None, incremental: bool, keep: int | None, **options: Any) -> None:
+    def handle(self, *args: Any, to: Path | str | None, incremental: bool, keep: int | None, **options: Any) -> None:
         folder = to or settings.BACKUP_DIR
         if folder is None:
             raise CommandError("Name a folder with --to, or set BACKUP_DIR.", returncode=2)
         with exit_codes():
-            if not settings.IS_LOCAL:
+            if isinstance(folder, str) and (incremental or not settings.IS_LOCAL):
+                raise BackupUsageError("An object store takes only full backups of the private database.")
+            if isinstance(folder, Path) and not settings.IS_LOCAL:
                 self._dump(folder, incremental, keep)
                 return
-            # Its programs are not installed where DATABASE_URL is set, such as in the Docker image.
-            from salesengine.backups.taking import delete_old_backups, take_backup
-
-            backup = take_backup(folder, figures_by_category, incremental=incremental)
+            place = nullcontext(folder) if isinstance(folder, Path) else temporary_folder()
+            with place as local:
+                backup = self._take(local, incremental)
+                if isinstance(folder, str):
+                    upload(local, backup, folder)
+            record_backup(backup.finished_at, str(folder))
             self.stdout.write(backup.name)
             sales = counted(sum(count for count, _ in backup.figures_at_end.values()), "sale")
             self.stderr.write(f"Backed up {sales} to {folder} ({backup.kind}, {backup.bytes / 1e6:,.0f} MB).", str)
             if keep:
-                deleted = delete_old_backups(folder, keep)
-                self.stderr.write(f"Deleted {counted(len(deleted), 'older backup')}.", str)
+                self._delete_old(folder, keep)
+
+    def _take(self, folder: Path, incremental: bool) -> Backup:
+        # Its programs are not installed where DATABASE_URL is set, such as in the Docker image.
+        from salesengine.backups.taking import take_backup
+
+        return take_backup(folder, figures_by_category, incremental=incremental)
+
+    def _delete_old(self, folder: Path | str, keep: int) -> None:
+        from salesengine.backups.taking import delete_old_backups
+
+        if isinstance(folder, str):
+            number = len(delete_old_uploads(folder, keep))
+        else:
+            number = len(delete_old_backups(folder, keep))
+        self.stderr.write(f"Deleted {counted(number, 'older backup')}.", str)
 
     def _dump(self, folder: Path, incremental: bool, keep: int | None) -> None:
         if incremental:

@@ -1,7 +1,6 @@
 import os
 import subprocess
 import sys
-import tempfile
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from salesengine.backups.exit_codes import EXIT_CODES, exit_codes
 from salesengine.backups.manifests import MANIFEST, DamagedBackupError
+from salesengine.backups.object_storage import folder_or_url, local_folder, temporary_folder
 
 
 class Command(BaseCommand):
@@ -23,19 +23,19 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.formatter_class = RawDescriptionHelpFormatter
         parser.epilog = EXIT_CODES
-        parser.add_argument("folder", type=Path, metavar="DIR", help="the folder of the backups")
+        parser.add_argument("folder", type=folder_or_url, metavar="DIR", help="the folder of the backups, or its URL")
 
-    def handle(self, *args: Any, folder: Path, **options: Any) -> None:
+    def handle(self, *args: Any, folder: Path | str, **options: Any) -> None:
         if not settings.IS_LOCAL:
             raise CommandError("Restore the dump into an empty DATABASE_URL and run verify_feedback.", returncode=2)
         # Its programs are not installed where DATABASE_URL is set, such as in the Docker image.
         from salesengine.backups.restoring import restore
 
-        with exit_codes(), tempfile.TemporaryDirectory(prefix="salesengine-", ignore_cleanup_errors=True) as scratch:
-            local_dir = Path(scratch).resolve() / "local"
-            backup = restore(folder, local_dir, replay=False)
+        with exit_codes(), local_folder(folder) as backups, temporary_folder() as scratch:
+            local_dir = scratch.resolve() / "local"
+            backup = restore(backups, local_dir, replay=False)
             _manage(local_dir, "migrate", "--verbosity", "0")  # if the backup is older than this version
-            if _manage(local_dir, "verify_feedback", "--backup", str(folder.resolve() / backup.name / MANIFEST)):
+            if _manage(local_dir, "verify_feedback", "--backup", str(backups.resolve() / backup.name / MANIFEST)):
                 raise DamagedBackupError(f"The backup {backup.name} restores to other figures.")
         self.stderr.write(f"The backup {backup.name} is complete, and its figures are right.", str)
 

@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand
 from salesengine.backups.dumps import restore_dump
 from salesengine.backups.exit_codes import EXIT_CODES, exit_codes
 from salesengine.backups.manifests import BackupUsageError
+from salesengine.backups.object_storage import folder_or_url, local_folder
 
 
 class Command(BaseCommand):
@@ -23,17 +24,21 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.formatter_class = RawDescriptionHelpFormatter
         parser.epilog = EXIT_CODES
-        parser.add_argument("--from", dest="folder", type=Path, required=True, metavar="DIR", help="the backups")
+        parser.add_argument(
+            "--from", dest="folder", type=folder_or_url, required=True, metavar="DIR", help="the backups"
+        )
         parser.add_argument("--to", type=Path, metavar="NEW_LOCAL_DIR", help="an empty or new folder")
         parser.add_argument(
             "--at", type=_time, metavar="TIME", help="such as 2021-01-07T12:04:59Z; UTC, unless it has an offset"
         )
 
-    def handle(self, *args: Any, folder: Path, to: Path | None, at: datetime.datetime | None, **options: Any) -> None:
+    def handle(
+        self, *args: Any, folder: Path | str, to: Path | None, at: datetime.datetime | None, **options: Any
+    ) -> None:
         with exit_codes():
             if not settings.IS_LOCAL:
-                if to or at:
-                    raise BackupUsageError("With DATABASE_URL, a dump is restored there, without --to and --at.")
+                if to or at or isinstance(folder, str):
+                    raise BackupUsageError("With DATABASE_URL, --from names a folder, and --to and --at do not work.")
                 dump = restore_dump(folder)
                 self.stderr.write(f"Restored the database of DATABASE_URL from {dump}.", str)
                 return
@@ -42,7 +47,8 @@ class Command(BaseCommand):
             # Its programs are not installed where DATABASE_URL is set, such as in the Docker image.
             from salesengine.backups.restoring import restore
 
-            backup = restore(folder, to, at)
+            with local_folder(folder) as backups:
+                backup = restore(backups, to, at)
         self.stderr.write(f"Restored {to} from the backup {backup.name}. To serve it:", str)
         self.stdout.write(f"LOCAL_DIR={shlex.quote(str(to.resolve()))} bin/start")
 
