@@ -86,6 +86,7 @@ FILES = {
     "add a health check": lambda: {view("/healthz"), view("/readyz")},
     "add a metric": lambda: {code("salesengine.operations.metrics.sample_process"), view("/metrics")},
     "change what a restore checks": lambda: code("salesengine.backups.restoring.restore"),
+    "add a check to the doctor": lambda: code("salesengine.operations.doctor.diagnosis.diagnose"),
     "change the settings of the private PostgreSQL": lambda: code("salesengine.embedded.server.start"),
 }
 

@@ -1,0 +1,1 @@
+"""Say what is wrong with the service and what to do, for the command `doctor`."""
