@@ -86,8 +86,10 @@ def test_a_report_file_that_is_invalid_is_found(settings, tmp_path):
     assert (code, "bad.sql:1: " in output, "(analytics.E001)" in output) == (2, True, True)
 
 
-def test_pending_migrations_are_one_finding_and_not_an_error_in_each_check_of_their_tables():
+def test_pending_migrations_are_one_finding_and_the_tables_are_not_checked():
+    create_key("web shop", ["ingest"])
     with connection.cursor() as cursor:
+        cursor.execute("UPDATE api_key SET created = now() - interval '1 year'")
         cursor.execute("DELETE FROM django_migrations WHERE app = 'sales' RETURNING app, name, applied")
         rows = cursor.fetchall()
         try:
