@@ -30,7 +30,7 @@ from sales.totals.country_totals import TradeFigures, top_countries
 from sales.totals.ingest_minutes import REJECTED_LIMIT, counts_since, current_minute
 from sales.totals.overview import DAY, Period, category_sales, latest_sales
 from salesengine.backoffice.numbers import count
-from salesengine.backups.last_backup import backup_warnings
+from salesengine.operations.last_backup import backup_warnings
 from salesengine.plurals import counted
 
 CHART_DAYS = 30

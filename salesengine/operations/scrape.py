@@ -1,12 +1,9 @@
 """What is measured at the time of a scrape: the database, the disk, the last backup and the version."""
 
-import json
 import platform
 import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
-from datetime import datetime
 from importlib.metadata import version
 from typing import Any
 
@@ -17,10 +14,11 @@ from prometheus_client import Metric
 from prometheus_client.metrics_core import GaugeMetricFamily, InfoMetricFamily
 from psycopg.rows import dict_row
 
+from salesengine.operations.last_backup import last_backup_at
+
 DEADLINE = 2.5  # seconds for all answers of the databases
 STATEMENT_TIMEOUT = "2s"
 CONNECT_TIMEOUT = 2  # seconds, the shortest that libpq accepts
-LAST_BACKUP = "last_backup.json"  # in LOCAL_DIR
 
 # The limits keep the statement short when very many rows wait.
 STATE = """
@@ -115,10 +113,8 @@ def _disk() -> Iterator[Metric]:
 
 
 def _last_backup() -> Iterator[Metric]:
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        finished = json.loads((settings.LOCAL_DIR / LAST_BACKUP).read_text())["finished_at"]
-        timestamp = datetime.fromisoformat(finished).timestamp()
-        yield _gauge("last_backup_timestamp_seconds", "When the last backup finished", timestamp)
+    if finished_at := last_backup_at():
+        yield _gauge("last_backup_timestamp_seconds", "When the last backup finished", finished_at.timestamp())
 
 
 def _database(state: State | None) -> Iterator[Metric]:

@@ -71,6 +71,7 @@ FILES = {
     "add a report": lambda: set(settings.SQL_DIR.glob("*.sql")),
     "add a report parameter type": lambda: code("analytics.definitions.parameters.Parameter"),
     "change what a report run may do in the database": lambda: code("analytics.running.runner.run"),
+    "let reports read another table": lambda: sources_with("READABLE = ", "analytics"),
     "add an export format": lambda: {inspect.getsourcefile(each.encode) for each in FORMATS.values()},
     "change which columns a chart draws": lambda: import_module("analytics.output.charts").__file__,
     "change the response headers of `GET /reports/{name}`": lambda: view("/reports/sales"),

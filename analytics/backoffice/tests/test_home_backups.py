@@ -10,7 +10,7 @@ from django.utils import timezone
 from analytics.backoffice.tests.home_pages import block_of, page_of
 from sales.ingest.writer import record_sales
 from sales.tests.helpers import sale_event
-from salesengine.backups.last_backup import record_backup
+from salesengine.operations.last_backup import record_backup
 from salesengine.tests.clients import allow
 
 pytestmark = pytest.mark.django_db(databases=["default", "reports"])

@@ -23,8 +23,8 @@ from analytics.running.reports_role import prepare_reports_role, role_warnings
 from sales.models import Sale
 from salesengine.accounts.audit_log import record_command
 from salesengine.accounts.models import APIKey
-from salesengine.backups.last_backup import backup_warnings
 from salesengine.operations.database_checks import check_database
+from salesengine.operations.last_backup import backup_warnings
 
 DEMO_SALES = 50_000
 LOCK = 0x50524550  # id of this command's advisory lock in PostgreSQL

@@ -1,16 +1,13 @@
 """Find what takes space or time in the database for nothing, and what endangers the data: indexes, disk, backup."""
 
-import datetime
-import json
 import shutil
 from collections.abc import Iterator
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning  # noqa: A004
-from django.utils import timezone
 
 from salesengine.operations.doctor.server_checks import query
-from salesengine.operations.scrape import LAST_BACKUP
+from salesengine.operations.last_backup import age_warnings
 from salesengine.plurals import counted
 
 MEGABYTE = 1_000_000
@@ -18,7 +15,6 @@ MIN_WASTE = 100 * MEGABYTE  # of an index
 MIN_DEAD_ROWS = 100_000
 LOW_DISK = 0.1  # of the disk is free
 FULL_DISK = 1_000 * MEGABYTE
-MAX_BACKUP_AGE = datetime.timedelta(days=1)
 
 # Without those that are being built.
 INVALID_INDEXES = """
@@ -97,22 +93,6 @@ def check_backup() -> Iterator[CheckMessage]:
     """Yield salesengine.W215 if the private database has no new backup."""
     if not settings.IS_LOCAL:
         return
-    limit = getattr(settings, "BACKUP_MAX_AGE", MAX_BACKUP_AGE)
-    finished_at = _last_backup_at()
-    if finished_at is None:
-        created = (settings.LOCAL_DIR / "postgres" / "PG_VERSION").stat().st_mtime
-        finished_at = datetime.datetime.fromtimestamp(created, datetime.UTC)
-        message = "the private database has no backup"
-    else:
-        message = f"the newest backup is from {finished_at:%Y-%m-%d %H:%M} UTC"
-    if timezone.now() - finished_at > limit:
+    for warning in age_warnings():
         hint = "Back up the database every day. docs/operations.md says how."
-        yield Warning(message, hint=hint, id="salesengine.W215")
-
-
-def _last_backup_at() -> datetime.datetime | None:
-    try:
-        text = json.loads((settings.LOCAL_DIR / LAST_BACKUP).read_text())["finished_at"]
-        return datetime.datetime.fromisoformat(text)
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return None
+        yield Warning(warning.rstrip("."), hint=hint, id="salesengine.W215")

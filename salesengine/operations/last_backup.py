@@ -24,10 +24,11 @@ def backup_warnings() -> list[str]:
     """
     if not settings.IS_LOCAL:
         return []
-    return [*_age_warnings(), *_archive_warnings()]
+    return [*age_warnings(), *_archive_warnings()]
 
 
-def _age_warnings() -> list[str]:
+def age_warnings() -> list[str]:
+    """Return a text if the private database has no backup that is newer than BACKUP_MAX_AGE."""
     finished_at = last_backup_at()
     if finished_at:
         text = f"The newest backup is from {finished_at:%Y-%m-%d %H:%M} UTC. Run manage.py backup."
