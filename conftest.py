@@ -1,5 +1,6 @@
 """Fixtures and settings for all tests."""
 
+import logging
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -94,6 +95,13 @@ def quick_clients(settings: Any) -> None:
 def no_old_backups(settings: Any) -> None:
     """Let no backup of the developer's own database be too old."""
     settings.BACKUP_MAX_AGE = timedelta.max
+
+
+@pytest.fixture(autouse=True)
+def no_request_log(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+    """Log no requests, so that tests find only the messages that they expect."""
+    monkeypatch.setattr(logging.getLogger("salesengine.operations.requests"), "disabled", True)
+    settings.SLOW_SECONDS = 0
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,7 @@ from django.core import checks
 from django.db import DatabaseError
 
 from salesengine.environment import MEMORY_CACHE
+from salesengine.operations import error_reports, tracing
 from salesengine.operations.database_checks import check_database
 
 checks.register(check_database, checks.Tags.database)
@@ -17,6 +18,10 @@ checks.register(check_database, checks.Tags.database)
 class SalesEngineConfig(AppConfig):
     name = "salesengine"
     verbose_name = "Access"
+
+    def ready(self) -> None:
+        tracing.start()
+        error_reports.start()
 
 
 @checks.register

@@ -71,6 +71,7 @@ threads = settings.WEB_THREADS
 keepalive = 75  # seconds; longer than the idle timeout of common proxies, so that the proxy closes first
 timeout = 15  # seconds without a sign of life from the main loop of a worker; requests may take longer
 control_socket_disable = True
+logconfig_dict = settings.LOGGING
 forwarder_headers = ""  # ignore the headers SCRIPT_NAME and PATH_INFO, which clients could forge
 
 

@@ -29,6 +29,7 @@ from salesengine.environment import (
     read_list,
     secret_key,
 )
+from salesengine.logs import LOG_FORMATS, log_config
 
 django_stubs_ext.monkeypatch()  # allow type arguments at run time, such as ModelAdmin[Sale]
 
@@ -325,24 +326,12 @@ SPECTACULAR_SETTINGS = {
     "DEFAULT_GENERATOR_CLASS": "analytics.api.openapi.DocumentGenerator",
 }
 
-# Logging: one line per event on standard error, where terminals, systemd and Docker expect it.
+# Logs, on standard error, where terminals, systemd and Docker expect them; traces and error reports.
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "filters": {
-        "request_id": {"()": "salesengine.http.request_ids.RequestIDFilter"},
-        "no_traceback": {"()": "salesengine.http.request_ids.OmitTracebackFilter", "up_to": "ERROR"},
-        "no_traceback_in_warnings": {"()": "salesengine.http.request_ids.OmitTracebackFilter", "up_to": "WARNING"},
-        "unavailable": {"()": "salesengine.postgresql.outage.UnavailableFilter"},
-    },
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s [%(request_id)s] %(name)s: %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id"]}},
-    "root": {"handlers": ["console"], "level": env("LOG_LEVEL", default="WARNING")},
-    "loggers": {
-        "django": {"handlers": [], "propagate": True},
-        "django.request": {"filters": ["no_traceback_in_warnings", "unavailable"]},  # such as of a 403
-        "django.security.DisallowedHost": {"filters": ["no_traceback"]},  # from scanners; the message says everything
-        "salesengine": {"level": "INFO"},
-    },
-}
+LOG_FORMAT = env("LOG_FORMAT", default="") or "text"
+if LOG_FORMAT not in LOG_FORMATS:
+    raise ImproperlyConfigured(f"LOG_FORMAT is {LOG_FORMAT!r}, but must be text or json")
+LOGGING = log_config(LOG_FORMAT, level=env("LOG_LEVEL", default=""))
+SLOW_SECONDS = read_int("SLOW_SECONDS", default=1)
+OTEL_EXPORTER_OTLP_ENDPOINT = env("OTEL_EXPORTER_OTLP_ENDPOINT", default="")
+SENTRY_DSN = env("SENTRY_DSN", default="")

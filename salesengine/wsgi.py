@@ -17,6 +17,7 @@ from django.utils.functional import cached_property
 from django.utils.http import parse_header_parameters
 
 from salesengine.database import limit_requests
+from salesengine.postgresql.base import DatabaseWrapper
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "salesengine.settings")
 
@@ -57,6 +58,7 @@ def load_everything() -> None:
 
 
 limit_requests()
+DatabaseWrapper.logs_slow_statements = True
 application = get_wsgi_application()
 application.request_class = UTF8Request
 load_everything()

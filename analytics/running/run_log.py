@@ -20,6 +20,7 @@ from analytics.running.errors import AssertionFailed, Cancelled, TimedOut
 from analytics.running.query import DATABASE_ALIAS
 from analytics.running.rows import ALL_ROWS, RowRange
 from salesengine.operations import metrics
+from salesengine.operations.tracing import span
 
 OUTCOMES: dict[type[BaseException], RunOutcome] = {
     AssertionFailed: RunOutcome.FAILED_ASSERTION,
@@ -76,6 +77,7 @@ def logged_run(
     run = None
     try:
         with (
+            span("report", report=report.name),
             watcher(log.token),
             runner.run(
                 report, bound, row_range=row_range, timeout=timeout, session_name=_session_name(log.token)

@@ -21,6 +21,7 @@ from sales.ingest.service import BatchContext, ingest_batch
 from sales.totals import feedback
 from salesengine.accounts.api_keys import get_sender
 from salesengine.accounts.models import Scope
+from salesengine.http.middleware import EVENT_COUNT
 from salesengine.http.request_ids import current_request_id
 
 
@@ -36,6 +37,7 @@ class IngestView(APIView):
         key = None if header is None else parse_key(header)
         context = BatchContext(get_sender(request), current_request_id(), options)
         with read_batch(request) as (batch, body):
+            request.META[EVENT_COUNT] = len(batch.values)
             result = ingest_batch(batch, body, context, key)
         response = HttpResponse(result.body, status=result.status, content_type="application/json")
         if result.is_replayed:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from django.db import connection
 
 from salesengine.operations.metrics import FOLD_FAILURES
+from salesengine.operations.tracing import span
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +30,8 @@ def request_fold(fold: Callable[[], object]) -> None:
 def _run(fold: Callable[[], object]) -> None:
     _requested.discard(fold)  # before the fold, because it does not see what is committed from here on
     try:
-        fold()
+        with span("fold", fold=fold.__module__):
+            fold()
     except Exception:
         FOLD_FAILURES.inc()
         logger.exception("A fold failed. The journals keep their entries, and the next fold moves them")

@@ -1,31 +1,46 @@
-"""Measure each request, on its way out of the service."""
+"""Measure each request on its way out of the service, and log it in one line."""
 
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from django.http import HttpRequest, HttpResponse
+from django.conf import settings
+from django.http import HttpRequest, HttpResponseBase
+from django.http.response import HttpResponse, StreamingHttpResponse
+from django.utils.encoding import escape_uri_path
 
+from salesengine.accounts.models import APIKey
+from salesengine.http.middleware import EVENT_COUNT
 from salesengine.operations.metrics import REQUEST_SECONDS, REQUESTS_REFUSED
+from salesengine.postgresql.slow_queries import is_slow
 
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 OTHER = "other"  # clients choose the rest, and each value would be a series of its own
 TOO_MANY_REQUESTS, UNAVAILABLE = 429, 503
+PROBES = {"healthz", "readyz", "metrics"}  # routes that machines ask all the time
+LINE = "%s %s %d, %s ms, %d bytes, %s"
+SLOW_LINE = f"slow: {LINE}"
+EVENTS = ", events: %d"
+
+logger = logging.getLogger(__name__)
 
 
 class RequestMiddleware:
     """Measure the time of each request, and count the refused ones. Only the request's id comes before this."""
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
-    def __call__(self, request: HttpRequest) -> HttpResponse:
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
         started = time.perf_counter()
         response = self.get_response(request)
         seconds = time.perf_counter() - started
         method = request.method if request.method in METHODS else OTHER
-        REQUEST_SECONDS.labels(route_of(request), method, f"{response.status_code // 100}xx").observe(seconds)
+        route = route_of(request)
+        REQUEST_SECONDS.labels(route, method, f"{response.status_code // 100}xx").observe(seconds)
         if reason := reason_of_refusal(response):
             REQUESTS_REFUSED.labels(reason).inc()
+        log_when_sent(request, response, started)
         return response
 
 
@@ -34,10 +49,64 @@ def route_of(request: HttpRequest) -> str:
     return request.resolver_match.view_name if request.resolver_match else OTHER
 
 
-def reason_of_refusal(response: HttpResponse) -> str:
+def reason_of_refusal(response: HttpResponseBase) -> str:
     """Return the problem type of a response with 429 or 503, and "" for any other response."""
     if response.status_code not in {TOO_MANY_REQUESTS, UNAVAILABLE}:
         return ""
     if problem := getattr(response, "problem", None):
         return str(problem.slug)
     return "login-locked" if response.status_code == TOO_MANY_REQUESTS else ""
+
+
+def log_when_sent(request: HttpRequest, response: HttpResponseBase, started: float) -> None:
+    """Log the request, as soon as the last byte of a streaming response has been handed to the server."""
+    if isinstance(response, HttpResponse):
+        log_request(request, response, started, len(response.content))
+        return
+    assert isinstance(response, StreamingHttpResponse)
+    size = int(response.get("Content-Length", "0"))
+
+    def counted(pieces: Iterator[bytes]) -> Iterator[bytes]:
+        nonlocal size
+        for piece in pieces:
+            size += len(piece)
+            yield piece
+
+    if not size:  # otherwise the server may send a file without reading it here
+        response.streaming_content = counted(response.streaming_content)  # type: ignore[arg-type]  # WSGI is not async
+    # Django closes a response before it clears the request's id.
+    response._resource_closers.append(lambda: log_request(request, response, started, size))  # type: ignore[attr-defined]
+
+
+def log_request(request: HttpRequest, response: HttpResponseBase, started: float, size: int) -> None:
+    """Log a request whose response has a body of `size` bytes: never its query string, its body or its headers."""
+    ms = round((time.perf_counter() - started) * 1000, 1)
+    route = route_of(request)
+    if route in PROBES or (route == OTHER and request.path.startswith(settings.STATIC_URL)):
+        level = logging.DEBUG
+    else:
+        level = logging.WARNING if is_slow(ms / 1000) else logging.INFO
+    if not logger.isEnabledFor(level):
+        return
+    fields = {
+        "method": request.method,
+        "path": escape_uri_path(request.path),
+        "status": response.status_code,
+        "ms": ms,
+        "bytes": 0 if request.method == "HEAD" else size,
+        "client": client_of(request),
+    }
+    text = SLOW_LINE if level == logging.WARNING else LINE
+    if EVENT_COUNT in request.META:
+        fields["events"] = request.META[EVENT_COUNT]
+        text += EVENTS
+    logger.log(level, text, *fields.values(), extra=fields | {"route": route})
+
+
+def client_of(request: HttpRequest) -> str:
+    """Return the sender, as `get_sender` does. A user who was not needed for the response is not read for the log."""
+    key = getattr(request, "auth", None)
+    if isinstance(key, APIKey):
+        return key.name
+    user = getattr(request, "_cached_user", None)
+    return f"user:{user.get_username()}" if user and user.is_authenticated else "anonymous"

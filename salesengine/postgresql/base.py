@@ -3,17 +3,28 @@
 A pool lets each thread wait for some seconds. Threads that wait cannot serve other requests, such as health checks.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db.backends.postgresql import base
 from psycopg import OperationalError
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from salesengine.postgresql.outage import outage
+from salesengine.postgresql.slow_queries import log_if_slow
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Refuse connections from pools at once during an outage. One thread a second tries whether it is over."""
+    """Refuse connections from pools at once during an outage. One thread a second tries whether it is over.
+
+    `logs_slow_statements` is for processes that serve requests. Commands may take as long as they need.
+    """
+
+    logs_slow_statements: ClassVar[bool] = False
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if self.logs_slow_statements:
+            self.execute_wrappers.append(log_if_slow)
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         if self.pool is None:

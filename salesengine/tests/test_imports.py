@@ -96,6 +96,8 @@ def test_settings_import_no_app_code():
         "salesengine.database.WritingConnection",
         "salesengine.embedded.archiving.WalArchive",
         "salesengine.embedded.server",
+        "salesengine.logs.LOG_FORMATS",
+        "salesengine.logs.log_config",
     }
 
 
