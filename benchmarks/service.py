@@ -57,9 +57,10 @@ class Service:
 
     @contextmanager
     def serving(self) -> Iterator[psutil.Process]:
-        """Run gunicorn, which also keeps the database running. Yield its main process."""
+        """Run gunicorn, which also keeps the database running. Yield its main process. Its log goes to a file."""
         command = [sys.executable, GUNICORN, "--config", "python:salesengine.gunicorn", "salesengine.wsgi"]
-        gunicorn = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=subprocess.DEVNULL)
+        with (self.folder / "log").open("a") as log:
+            gunicorn = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=log)
         try:
             self._wait_until_ready()
             yield psutil.Process(gunicorn.pid)

@@ -15,10 +15,13 @@ def start() -> None:
     if not settings.SENTRY_DSN:
         return
     import sentry_sdk
+    from sentry_sdk.integrations.django import DjangoIntegration
 
     sentry_sdk.init(
         settings.SENTRY_DSN,
         release=f"salesengine@{settings.SPECTACULAR_SETTINGS['VERSION']}",
+        integrations=[DjangoIntegration()],
+        auto_enabling_integrations=False,  # they import every library that they know
         before_send=prepare,
         send_default_pii=False,
         max_request_body_size="never",

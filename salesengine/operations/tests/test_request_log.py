@@ -1,0 +1,188 @@
+"""The log has one line for each request, as text or JSON, and nothing secret."""
+
+import io
+import json
+import logging
+import re
+from logging.config import DictConfigurator
+
+import pytest
+from django.contrib.auth.models import User
+from django.http import StreamingHttpResponse
+from django.urls import reverse
+
+from salesengine.accounts.api_keys import create_key
+from salesengine.logs import LOG_FORMATS
+from salesengine.operations.requests import RequestMiddleware, logger
+from salesengine.tests.servers import ROOT
+
+pytestmark = pytest.mark.django_db
+
+FIELDS = {
+    "time",
+    "level",
+    "logger",
+    "message",
+    "request_id",
+    "method",
+    "route",
+    "path",
+    "status",
+    "ms",
+    "bytes",
+    "client",
+}
+
+
+@pytest.fixture
+def log(monkeypatch):
+    """Return a function that returns what the project's handler has written, and the handler."""
+    [handler] = [handler for handler in logging.root.handlers if type(handler) is logging.StreamHandler]
+    stream = io.StringIO()
+    monkeypatch.setattr(handler, "stream", stream)
+    monkeypatch.setattr(logger, "disabled", False)
+    return stream.getvalue
+
+
+@pytest.fixture
+def records(log, monkeypatch):
+    """Return a function that returns the lines of the log in JSON as dictionaries."""
+    [handler] = [handler for handler in logging.root.handlers if type(handler) is logging.StreamHandler]
+    configurator = DictConfigurator({"formats": LOG_FORMATS})
+    monkeypatch.setattr(handler, "formatter", configurator.configure_formatter(configurator.config["formats"]["json"]))
+    return lambda: [json.loads(line) for line in log().splitlines()]
+
+
+@pytest.fixture
+def debugging():
+    """Yield a function that lets the log contain what is for debugging."""
+    yield lambda: logger.setLevel(logging.DEBUG)
+    logger.setLevel(logging.NOTSET)
+
+
+def without_times(text):
+    return re.sub(r"\d{4}-\d\d-\d\d[ T][\d:.,]+|[\d.]+(?= ms)|(?<=\"ms\":)[\d.]+", "…", text).strip()
+
+
+def examples(language):
+    """Return the lines of the code blocks in this language under "Logs" of the page on operations."""
+    section = (ROOT / "docs" / "operations.md").read_text().partition("\n## Logs\n")[2].partition("\n## ")[0]
+    return [without_times(block) for block in re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)]
+
+
+def post_example(api, event):
+    key = create_key("web shop", ["ingest"])
+    headers = {"Authorization": f"Api-Key {key}", "X-Request-ID": "order-4711"}
+    assert api.post("/ingest", [event, event], format="json", headers=headers).status_code == 201
+
+
+def test_a_request_is_one_line_of_text_as_the_documentation_shows(api, event, log):
+    post_example(api, event)
+
+    assert [without_times(log())] == examples("text")
+
+
+def test_a_request_is_one_line_of_json_as_the_documentation_shows(api, event, records, log):
+    post_example(api, event)
+
+    assert [without_times(log())] == examples("json")
+    assert records()[0].keys() == FIELDS | {"events"}
+
+
+def test_the_log_says_which_member_of_staff_asked(client, records):
+    client.force_login(User.objects.create_superuser("alice"))
+    client.get("/admin/")
+
+    [record] = records()
+    assert (record["client"], record["route"], record["status"]) == ("user:alice", "admin:index", 200)
+
+
+def test_no_query_string_body_or_header_is_logged(api, event, records, log):
+    key = create_key("web shop", ["read"])
+    headers = {"Authorization": f"Api-Key {key}", "Cookie": "sessionid=hidden"}
+    api.post("/ingest?a=hidden", [event | {"BRAND": "hidden"}], format="json", headers=headers)
+    api.get("/feedback?start_date=1999-12-31", headers=headers)
+    api.get("/nowhere?x=hidden", headers=headers)
+
+    assert [record["status"] for record in records()] == [403, 200, 404]
+    assert "hidden" not in log()
+    assert "1999" not in log()
+    assert key.partition(".")[2] not in log()
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/static/salesengine/colors.css", "/static/nothing.css"])
+def test_probes_and_static_files_are_logged_for_debugging_only(api, path, log, debugging):
+    api.get(path)
+    assert log() == ""
+
+    debugging()
+    api.get(path)
+    assert f"salesengine.operations.requests: GET {path} " in log()
+
+
+def test_a_path_cannot_begin_a_new_line(api, log):
+    api.get("/no%0Awhere%1B[31m\u2028")
+
+    assert len(log().splitlines()) == 1
+    assert "/no%0Awhere%1B" in log()
+
+
+def test_a_request_that_takes_long_is_a_warning(api, records, settings):
+    settings.SLOW_SECONDS = 1e-9
+    api.get("/docs")
+
+    [record] = records()
+    assert (record["level"], record["message"].split()[0]) == ("WARNING", "slow:")
+
+
+def test_a_slow_request_is_logged_even_if_others_are_not(api, log, settings, monkeypatch):
+    monkeypatch.setattr(logger, "isEnabledFor", lambda level: level >= logging.WARNING)
+    api.get("/docs")
+    assert log() == ""
+
+    settings.SLOW_SECONDS = 1e-9
+    api.get("/docs")
+    assert "slow: GET /docs 200" in log()
+
+
+def test_a_streamed_response_is_logged_when_its_last_byte_is_sent(rf, records):
+    response = RequestMiddleware(lambda request: StreamingHttpResponse([b"abc", b"de"]))(rf.get("/anything"))
+    pieces = iter(response)
+    assert next(pieces) == b"abc"
+    assert records() == []
+
+    assert list(pieces) == [b"de"]
+    response.close()
+    assert [record["bytes"] for record in records()] == [5]
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "reports"])
+def test_a_streamed_response_has_its_request_id(client, records):
+    client.force_login(User.objects.create_superuser("alice"))
+    response = client.get(
+        reverse("admin:analytics_report_download", args=["top_brands", "csv"]),
+        headers={"X-Request-ID": "of-the-client"},
+    )
+    content = b"".join(response)
+    response.close()
+
+    [record] = [record for record in records() if record.get("status") == 200]
+    assert (record["request_id"], record["bytes"]) == ("of-the-client", len(content))
+
+
+def test_a_traceback_is_one_field_of_json(api, monkeypatch, records):
+    def fail(*arguments):
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr("sales.totals.feedback.top_categories", fail)
+    api.get("/feedback")
+
+    [failure] = [record for record in records() if "traceback" in record]
+    assert failure["traceback"].startswith("Traceback (most recent call last):\n")
+    assert failure["traceback"].endswith("RuntimeError: broken")
+
+
+def test_a_rejected_request_is_logged_once(api, records):
+    api.get("/feedback?colour=red")
+
+    assert [record["status"] for record in records()] == [400]
