@@ -85,6 +85,7 @@ FILES = {
     "add a problem type": lambda: code("salesengine.http.problem_types.ProblemType"),
     "change how requests are counted for `RATE_LIMIT`": lambda: sources_with("= settings.RATE_LIMIT", "salesengine"),
     "add a health check": lambda: {view("/healthz"), view("/readyz")},
+    "change what the log says about a request": lambda: {code("salesengine.operations.requests.log_request")},
     "add a metric": lambda: {code("salesengine.operations.metrics.sample_process"), view("/metrics")},
     "change what a restore checks": lambda: code("salesengine.backups.restoring.restore"),
     "add a check to the doctor": lambda: code("salesengine.operations.doctor.diagnosis.diagnose"),

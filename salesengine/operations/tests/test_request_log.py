@@ -170,16 +170,17 @@ def test_a_streamed_response_has_its_request_id(client, records):
     assert (record["request_id"], record["bytes"]) == ("of-the-client", len(content))
 
 
-def test_a_traceback_is_one_field_of_json(api, monkeypatch, records):
+def test_a_traceback_is_one_field_of_json_and_the_query_string_is_in_none(api, monkeypatch, records, log):
     def fail(*arguments):
         raise RuntimeError("broken")
 
     monkeypatch.setattr("sales.totals.feedback.top_categories", fail)
-    api.get("/feedback")
+    api.get("/feedback?start_date=1999-12-31")
 
     [failure] = [record for record in records() if "traceback" in record]
     assert failure["traceback"].startswith("Traceback (most recent call last):\n")
     assert failure["traceback"].endswith("RuntimeError: broken")
+    assert "1999" not in log()
 
 
 def test_a_rejected_request_is_logged_once(api, records):
