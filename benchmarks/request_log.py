@@ -1,81 +1,83 @@
-"""Measure how much the log of requests slows down ingest: two services with one database, one of them without this log.
+"""Measure how much the log of requests slows down ingest: POST /ingest with the log as text, as JSON, and without it.
 
     .venv/bin/python -m benchmarks.request_log [--rounds N]
 
-The services take turns, and the results are medians of the rounds. Both count their metrics. Single events need the
-load generator `wrk`.
+One client waits for each response, so longer times mean more work. How a request is logged is random, so that other
+load on the machine affects all ways alike. All requests are counted in the metrics.
 """
 
+import logging
 import os
+import time
 from argparse import ArgumentParser
-from collections import defaultdict
+from random import Random
 from statistics import median
 
-from benchmarks.batches import BATCH, BatchesBench
-from benchmarks.service import Service, note, service
-from benchmarks.singles import MAXIMUM, START, USUAL, SinglesBench
+import django
 
-WAYS = {"text": {}, "json": {"LOG_FORMAT": "json"}, "off": {"LOG_LEVEL": "WARNING"}}
-TARGET = 0.95
-SECONDS = 4
+from benchmarks.service import note, service
+from benchmarks.totals_cost import START, Kind, requests
+
+KINDS = {"single events": Kind(1, 4_000), "batches of 5,000": Kind(5_000, 30)}
+OFF = "off"
 
 
 def main() -> None:
     parser = ArgumentParser(prog="python -m benchmarks.request_log")
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
-    print(f"{os.cpu_count()} processors, load before: {os.getloadavg()[0]:.2f}")
-    with service(API_KEY_REQUIRED="true", WEB_CONCURRENCY="2") as measured:
+    with service() as measured:
         measured.manage("load_demo", "--sales", str(START))
-        services = {way: Service(str(measured.folder), measured_settings(measured, way)) for way in WAYS}
-        text, json, off = services.values()
-        with text.serving() as first, json.serving() as second, off.serving() as third:
-            processes = dict(zip(WAYS, (first, second, third), strict=True))
-            report("single events", measure_singles(services, processes, rounds))
-            report(f"batches of {BATCH:,}", measure_batches(services, rounds))
-        measured.manage("verify_feedback")
+        os.environ.update(measured.environment)
+        django.setup()
+        from django.db import connection
+
+        connection.ensure_connection()  # keeps the database running
+        handlers = log_handlers(measured.folder / "requests.log")
+        for name, kind in KINDS.items():
+            bodies = requests(measured, kind)
+            results = [throughput(bodies, handlers, seed) for seed in range(rounds)]
+            for way in handlers:
+                ratios = [result[way] for result in results]
+                note(f"{name}, {way}: {', '.join(f'{ratio:.3f}' for ratio in ratios)}")
+                print(f"{name:<18}{way:<6}{median(ratios):>7.3f} of the throughput without    target: at least 0.95")
 
 
-def measured_settings(measured: Service, way: str) -> dict[str, str]:
-    return {name: measured.environment[name] for name in ("API_KEY_REQUIRED", "WEB_CONCURRENCY")} | WAYS[way]
+def log_handlers(path: os.PathLike[str]) -> dict[str, logging.Handler]:
+    """Return a handler that writes to a file for each format of the log."""
+    from logging.config import DictConfigurator
+
+    from salesengine.http.request_ids import RequestIDFilter
+    from salesengine.logs import LOG_FORMATS
+
+    configurator = DictConfigurator({"formats": LOG_FORMATS})
+    handlers: dict[str, logging.Handler] = {}
+    for way in LOG_FORMATS:
+        handlers[way] = logging.FileHandler(path)
+        handlers[way].setFormatter(configurator.configure_formatter(configurator.config["formats"][way]))
+        handlers[way].addFilter(RequestIDFilter())
+    return handlers
 
 
-def measure_singles(services: dict[str, Service], processes: dict, rounds: int) -> dict[str, list[float]]:
-    bench = SinglesBench(services["off"], processes["off"])
-    rates: dict[str, list[float]] = defaultdict(list)
-    for number in range(-1, rounds):  # the first round warms up
-        for way in in_turns(number):
-            bench.gunicorn, bench.wrk.origin = processes[way], f"http://127.0.0.1:{services[way].port}"
-            run = bench.run("/ingest", USUAL if number >= 0 else MAXIMUM, SECONDS)
-            if number >= 0:
-                rates[way].append(run.rate)
-                note(f"round {number + 1}: {way}: {run.rate:,.0f} single events/s")
-    return rates
+def throughput(bodies: list[bytes], handlers: dict[str, logging.Handler], seed: int) -> dict[str, float]:
+    """Return how many requests a second each way allows, as a fraction of those without the log."""
+    from django.test import Client
 
+    from salesengine.operations.requests import logger
 
-def measure_batches(services: dict[str, Service], rounds: int) -> dict[str, list[float]]:
-    bench = BatchesBench(services["off"])
-    rates: dict[str, list[float]] = defaultdict(list)
-    for number in range(rounds):
-        for way in in_turns(number):
-            bench.measured = services[way]
-            rates[way].append(bench.run(bench.post_to("/ingest")))
-            note(f"round {number + 1}: {way}: {rates[way][-1]:,.0f} events/s")
-    return rates
-
-
-def in_turns(number: int) -> list[str]:
-    """Return the ways, beginning with another one in each round."""
-    ways = list(WAYS)
-    return ways[number % len(ways) :] + ways[: number % len(ways)]
-
-
-def report(title: str, rates: dict[str, list[float]]) -> None:
-    medians = {way: median(rates[way]) for way in WAYS}
-    print(title)
-    for way, rate in medians.items():
-        ratio = median(mine / without for mine, without in zip(rates[way], rates["off"], strict=True))
-        print(f"log {way:<8}{rate:>12,.0f} events/s    {ratio:.3f} of without    target: at least {TARGET}")
+    client, rng, ways = Client(SERVER_NAME="localhost"), Random(seed), [*handlers, OFF]
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    logger.propagate = False
+    for body in bodies:
+        way = rng.choice(ways)
+        logger.handlers, logger.disabled = [handlers[way]] if way != OFF else [], way == OFF
+        content = body if body.count(b"ID_ORDER") > 1 else body[1:-1]
+        start = time.perf_counter()
+        response = client.post("/ingest", content, content_type="application/json")
+        seconds[way].append(time.perf_counter() - start)
+        if response.status_code != 201:
+            raise RuntimeError("not stored")
+    return {way: median(seconds[OFF]) / median(seconds[way]) for way in handlers}
 
 
 if __name__ == "__main__":

@@ -92,7 +92,7 @@ def run():
         options = {"cwd": folder / "clone", "env": environment, "text": True, "shell": True}
         if command.startswith("bin/start"):
             server = subprocess.Popen(
-                f"exec {line}", stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, **options
+                f"exec {line}", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True, **options
             )
             servers.append(server)
             output = "".join(iter(server.stdout.readline, "Ctrl-C stops it.\n"))
