@@ -2,7 +2,9 @@
 
 import select
 import socket
+import struct
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -12,16 +14,19 @@ from salesengine.tests.servers import empty_folder, serve
 
 
 class Proxy:
-    """Pass connections on to a Unix socket. its other methods break them."""
+    """Pass connections on to a Unix socket. Its other methods break them."""
 
     def __init__(self, target: Path) -> None:
         self._target = str(target / f".s.PGSQL.{embedded.PORT}")
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self._servers: dict[int, socket.socket] = {}  # the connections that exist now
         self._silent: set[int] = set()
+        self._reset: set[int] = set()
         self._marker: bytes | None = None
-        self._cuts = True
+        self._action = "cut"
         self._number = 0
         self.is_silent = False  # also towards new connections
+        self.delay = 0.0  # seconds before anything is passed on
         self.cuts = 0
         self.url = f"postgres://{embedded.DATABASE}@127.0.0.1:{self._listener.getsockname()[1]}/{embedded.DATABASE}"
         threading.Thread(target=self._accept, daemon=True).start()
@@ -30,13 +35,24 @@ class Proxy:
         """Pass nothing on any more on the connections that exist now, and do not close them."""
         self._silent = set(range(self._number + 1))
 
+    def reset(self) -> None:
+        """End the connections that exist now with a TCP reset."""
+        for number, server in list(self._servers.items()):
+            self._reset.add(number)
+            with suppress(OSError):
+                server.shutdown(socket.SHUT_RDWR)  # wakes its thread
+
     def cut_after(self, marker: bytes) -> None:
         """Close the next connection on which a client sends `marker`, instead of passing on the response."""
-        self._marker, self._cuts = marker, True
+        self._marker, self._action = marker, "cut"
+
+    def truncate_after(self, marker: bytes) -> None:
+        """Close the next connection on which a client sends `marker`, in the middle of the response."""
+        self._marker, self._action = marker, "truncate"
 
     def silence_after(self, marker: bytes) -> None:
         """Pass nothing on any more on the next connection on which a client sends `marker`."""
-        self._marker, self._cuts = marker, False
+        self._marker, self._action = marker, "silence"
 
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)  # ends accept()
@@ -52,21 +68,36 @@ class Proxy:
     def _serve(self, client: socket.socket, number: int) -> None:
         with client, socket.socket(socket.AF_UNIX) as server, suppress(OSError):
             server.connect(self._target)
-            is_cut = False
-            while True:
-                for source in select.select([client, server], [], [])[0]:
-                    data = source.recv(65_536)
-                    if not data:
-                        return
-                    if source is server and is_cut:
-                        self.cuts += 1
-                        return
-                    if not self.is_silent and number not in self._silent:
-                        (server if source is client else client).sendall(data)
-                    if source is client and self._marker is not None and self._marker in data:
-                        self._marker, is_cut = None, self._cuts
-                        if not is_cut:
-                            self._silent.add(number)
+            self._servers[number] = server
+            try:
+                self._pass_on(client, server, number)
+            finally:
+                del self._servers[number]
+                if number in self._reset:
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    def _pass_on(self, client: socket.socket, server: socket.socket, number: int) -> None:
+        action = ""
+        while True:
+            for source in select.select([client, server], [], [])[0]:
+                data = source.recv(65_536)
+                if not data:
+                    return
+                if source is server and action in {"cut", "truncate"}:
+                    self.cuts += 1
+                    if action == "truncate":
+                        client.sendall(data[: len(data) // 2])
+                    return
+                if self.delay:
+                    time.sleep(self.delay)
+                if self.is_silent:  # what is dropped leaves a gap, so nothing may follow it
+                    self._silent.add(number)
+                if number not in self._silent:
+                    (server if source is client else client).sendall(data)
+                if source is client and self._marker is not None and self._marker in data:
+                    self._marker, action = None, self._action
+                    if action == "silence":
+                        self._silent.add(number)
 
 
 def production(url: str) -> dict[str, str]:

@@ -9,16 +9,10 @@ from django.db import connection
 
 from analytics.models import Channel, ReportRun
 from sales.models import IdempotencyKey
+from salesengine.tests.release import RELEASE
 
 FOLDER = Path(__file__).parent
 APPS = ("analytics", "countries", "sales", "salesengine")
-# The last migrations of the last release.
-RELEASE = {
-    "analytics": "0004_export",
-    "countries": "0001_create_tables",
-    "sales": "0011_index_buyers",
-    "salesengine": "0003_index_staff_log",
-}
 ADDED = ["column file_imports.prefixes ARRAY NO '{}'::bytea[]"]  # to the schema since then
 SCHEMA = """
     SELECT 'column ' || table_name || '.' || column_name || ' ' || data_type || ' ' || is_nullable || ' '
