@@ -1,6 +1,6 @@
 """A TCP proxy in front of PostgreSQL, which breaks connections in ways that a network can."""
 
-import select
+import selectors
 import socket
 import struct
 import threading
@@ -78,26 +78,34 @@ class Proxy:
 
     def _pass_on(self, client: socket.socket, server: socket.socket, number: int) -> None:
         action = ""
-        while True:
-            for source in select.select([client, server], [], [])[0]:
-                data = source.recv(65_536)
-                if not data:
-                    return
-                if source is server and action in {"cut", "truncate"}:
-                    self.cuts += 1
-                    if action == "truncate":
-                        client.sendall(data[: len(data) // 2])
-                    return
-                if self.delay:
-                    time.sleep(self.delay)
-                if self.is_silent:  # what is dropped leaves a gap, so nothing may follow it
+        for source, other in self._readable(client, server):
+            data = source.recv(65_536)
+            if not data:
+                return
+            if source is server and action in {"cut", "truncate"}:
+                self.cuts += 1
+                if action == "truncate":
+                    client.sendall(data[: len(data) // 2])
+                return
+            if self.delay:
+                time.sleep(self.delay)
+            if self.is_silent:  # what is dropped leaves a gap, so nothing may follow it
+                self._silent.add(number)
+            if number not in self._silent:
+                other.sendall(data)
+            if source is client and self._marker is not None and self._marker in data:
+                self._marker, action = None, self._action
+                if action == "silence":
                     self._silent.add(number)
-                if number not in self._silent:
-                    (server if source is client else client).sendall(data)
-                if source is client and self._marker is not None and self._marker in data:
-                    self._marker, action = None, self._action
-                    if action == "silence":
-                        self._silent.add(number)
+
+    @staticmethod
+    def _readable(client: socket.socket, server: socket.socket) -> Iterator[tuple[socket.socket, socket.socket]]:
+        """Yield, without end, the side that has sent something, and the other side."""
+        with selectors.DefaultSelector() as selector:  # not select(), which fails from file descriptor 1024 on
+            selector.register(client, selectors.EVENT_READ, (client, server))
+            selector.register(server, selectors.EVENT_READ, (server, client))
+            while True:
+                yield from (key.data for key, _ in selector.select())
 
 
 def production(url: str) -> dict[str, str]:

@@ -16,6 +16,7 @@ import pytest
 from django.core.management import get_commands
 from django.urls import Resolver404, resolve
 
+from salesengine.tests.faults.rounds import INJECTIONS
 from salesengine.tests.test_imports import APPS
 from salesengine.tests.test_imports import PACKAGES as RULES
 
@@ -169,6 +170,17 @@ def test_every_label_of_the_back_office_exists():
     labels = re.findall(r"(?<!\*)\*(\w[^*]*)\*(?!\*)", one_line(prose("docs/backoffice.md")))
     assert len(labels) > 10
     assert [label for label in labels if label not in code] == []
+
+
+def test_every_test_that_the_promises_name_exists():
+    promises = re.findall(r"\[`(test_\w+)`\]\(\.\./([\w/]+\.py)\) \|$", TEXTS["docs/reliability.md"], re.MULTILINE)
+    assert len(promises) > 10
+    assert [name for name, file in promises if f"def {name}(" not in (ROOT / file).read_text()] == []
+
+
+def test_every_fault_that_is_injected_is_described():
+    described = re.findall(r"^\| `(\w+)` \| (\D.*) \|$", TEXTS["docs/reliability.md"], re.MULTILINE)
+    assert dict(described) == {name: inject.__doc__ for name, inject in INJECTIONS.items()}
 
 
 # Size and contents

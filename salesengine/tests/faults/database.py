@@ -1,7 +1,6 @@
 """A PostgreSQL of a round, which only the round starts, stops and kills."""
 
 import os
-import pwd
 import shutil
 import signal
 import subprocess
@@ -39,13 +38,12 @@ def small_disk() -> Iterator[Path]:
     """Yield a folder on a disk of its own that a fault can fill. Only root can mount one; otherwise a plain folder."""
     with empty_folder() as folder:
         folder.chmod(0o755)
-        is_mounted = os.geteuid() == 0
-        if is_mounted:
-            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK},mode=755", "tmpfs", folder], check=True)
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK},mode=755", "tmpfs", folder]
+        subprocess.run(mount, check=False, stderr=subprocess.DEVNULL)
         try:
             yield folder
         finally:
-            if is_mounted:
+            if folder.is_mount():
                 subprocess.run(["umount", "--lazy", folder], check=True)
 
 
@@ -104,6 +102,26 @@ class Postgres:
         assert self.process is not None
         self.process.wait(timeout=60)
 
+    @contextmanager
+    def replica(self, folder: Path) -> Iterator["Postgres"]:
+        """Run a streaming replica in this folder, and remove it at the end."""
+        folder.mkdir()
+        try:
+            if USER:
+                shutil.chown(folder, USER, USER)
+            command = [embedded.BINARIES / "pg_basebackup", "-D", folder / "postgres", "-h", self.data]
+            command += ["-U", embedded.DATABASE, "--checkpoint=fast", "--write-recovery-conf"]
+            subprocess.run(command, check=True, user=USER, group=USER, extra_groups=[] if USER else None)
+            replica = Postgres(folder, Path())
+            (replica.data / f".s.PGSQL.{embedded.PORT}.lock").unlink()  # of the socket of the primary
+            replica.start()
+            try:
+                yield replica
+            finally:
+                replica.stop()
+        finally:
+            shutil.rmtree(folder)
+
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
             self.signal(signal.SIGCONT)
@@ -125,8 +143,3 @@ class Postgres:
     def log(self) -> str:
         path = self.folder / "postgres.log"
         return path.read_text(errors="replace") if path.exists() else ""
-
-    def give(self, path: Path) -> None:
-        """Make the user of the server the owner of a folder."""
-        if USER:
-            shutil.chown(path, USER, pwd.getpwnam(USER).pw_gid)

@@ -7,7 +7,7 @@ from contextlib import ExitStack, suppress
 import psycopg
 
 from sales.totals.isolation import FOLD_LOCK
-from salesengine.tests.faults.lane import Lane, injection, rare
+from salesengine.tests.faults.lane import Lane, injection, needs_disk, rare
 
 
 def fill_disk(lane: Lane, stack: ExitStack) -> None:
@@ -22,6 +22,7 @@ def fill_disk(lane: Lane, stack: ExitStack) -> None:
                     os.posix_fallocate(file.fileno(), file.seek(0, os.SEEK_END), max(size, free - free % size))
 
 
+@needs_disk
 @injection
 def disk_full(lane: Lane) -> None:
     """No free byte on the disk of PostgreSQL for some seconds. It may crash, when it needs more log."""
@@ -31,6 +32,7 @@ def disk_full(lane: Lane) -> None:
     lane.database.start()
 
 
+@needs_disk
 @injection
 def disk_full_and_crash(lane: Lane) -> None:
     """No free byte, also for the log: PostgreSQL panics and cannot recover before there is space."""
@@ -115,7 +117,7 @@ def event_ids_held(lane: Lane) -> None:
 
 @injection
 def folds_held_back(lane: Lane) -> None:
-    """A repair of the totals, as long as which no fold runs."""
+    """A repair of the totals, during which no fold runs."""
     with lane.database.connect() as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", [FOLD_LOCK])
         lane.hold()

@@ -5,16 +5,17 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
+
+import httpx
 
 from salesengine.embedded import server as embedded
 from salesengine.tests.faults.database import USER
-from salesengine.tests.faults.lane import Lane, injection, lossless
+from salesengine.tests.faults.lane import Lane, injection, lossless, rare
 from salesengine.tests.faults.service import Service, wait_for
 from salesengine.tests.proxy import production
-from salesengine.tests.servers import ROOT, free_port
 from salesengine.tests.release import RELEASE
+from salesengine.tests.servers import ROOT, free_port
 
 POOLER = """
 [databases]
@@ -32,15 +33,17 @@ default_pool_size = 40
 @lossless
 @injection
 def reload(lane: Lane) -> None:
-    """SIGHUP: all workers are replaced."""
-    lane.service.reload()
+    """SIGHUP: all workers are replaced, five times in a row."""
+    for _ in range(5):
+        lane.service.reload()
 
 
 @lossless
 @injection
 def new_release(lane: Lane) -> None:
-    """SIGUSR2 and SIGTERM: master and workers are replaced."""
-    lane.service.replace()
+    """SIGUSR2 and SIGTERM: master and workers are replaced, twice in a row."""
+    for _ in range(2):
+        lane.service.replace()
 
 
 @injection
@@ -53,11 +56,10 @@ def second_server_dies(lane: Lane) -> None:
 @injection
 def session_pooler(lane: Lane) -> None:
     """A second application server reaches the database through PgBouncer (pool_mode = session), which is killed."""
-    with pooler(lane, "session") as (url, process):
-        with second_service(lane, url):
-            lane.hold()
-            process.kill()
-            lane.hold()
+    with pooler(lane, "session") as (url, process), second_service(lane, url):
+        lane.hold()
+        process.kill()
+        lane.hold()
 
 
 @injection
@@ -69,51 +71,54 @@ def transaction_pooler(lane: Lane) -> None:
     assert "pools transactions" in finished.stderr, finished.stderr
 
 
+@rare
 @injection
 def migration(lane: Lane) -> None:
     """The database goes back to the last release, and is migrated again."""
-    url = lane.proxy.url
-    for app, name in RELEASE.items():
-        finished = manage(url, "migrate", app, name)
-        assert finished.returncode == 0, finished.stderr
-    finished = manage(url, "prepare")
+    calls = [f"call_command('migrate', {app!r}, {name!r}, verbosity=0)" for app, name in RELEASE.items()]
+    script = ["import django; django.setup()", "from django.core.management import call_command", *calls]
+    finished = run(lane.proxy.url, "-c", "\n".join([*script, "call_command('prepare')"]))
     assert finished.returncode == 0, finished.stderr
 
 
 def manage(url: str, *command: str) -> subprocess.CompletedProcess[str]:
+    return run(url, "manage.py", *command)
+
+
+def run(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python with the settings of a service on this database."""
     environment = os.environ | production(url) | {"ENV_FILE": os.devnull}
-    command = (sys.executable, "manage.py", *command)
-    return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, *arguments], env=environment, cwd=ROOT, capture_output=True, text=True, check=False
+    )
 
 
 @contextmanager
-def second_service(lane: Lane, url: str) -> Iterator[None]:
+def second_service(lane: Lane, url: str, **settings: str) -> Iterator[Service]:
     """Run a second service that gets half of the requests, and kill it at the end."""
     folder = lane.service.folder / "second"
     folder.mkdir(exist_ok=True)
-    service = Service(folder, url)
+    service = Service(folder, url, **settings)
     service.start()
     address = f"127.0.0.1:{service.port}"
     lane.load.addresses.append(address)
     try:
-        yield
+        yield service
     finally:
         lane.load.addresses.remove(address)
-        service.stop()
+        service.kill()
 
 
 @contextmanager
 def pooler(lane: Lane, mode: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Run PgBouncer in this mode. Yields the URL of the database, and the process."""
     port = free_port()
-    folder: Path = lane.service.folder / "pgbouncer"
-    folder.mkdir(exist_ok=True)
-    lane.database.give(folder)
+    configuration = lane.folder / "pgbouncer.ini"
     name = embedded.DATABASE
-    (folder / "ini").write_text(
+    configuration.write_text(
         POOLER.format(socket=lane.database.data, server_port=embedded.PORT, user=name, port=port, mode=mode)
     )
-    command = ["pgbouncer", "--quiet", str(folder / "ini")]
+    command = ["pgbouncer", "--quiet", str(configuration)]
     process = subprocess.Popen(command, user=USER, group=USER, extra_groups=[] if USER else None)
     url = f"postgres://{name}@127.0.0.1:{port}/{name}"
     try:
@@ -127,3 +132,22 @@ def pooler(lane: Lane, mode: str) -> Iterator[tuple[str, subprocess.Popen[bytes]
 def is_open(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@rare
+@injection
+def lagging_replica(lane: Lane) -> None:
+    """Reports run on a replica that stands still; it must not slow down the sales, nor fail the reports."""
+    folder = lane.folder / "replica"
+    with ExitStack() as stack:
+        replica = stack.enter_context(lane.database.replica(folder))
+        replica.execute("SELECT pg_wal_replay_pause()")
+        name = embedded.DATABASE
+        url = f"postgres://{name}@/{replica.data}/{name}"
+        service = stack.enter_context(second_service(lane, lane.proxy.url, REPORTS_DATABASE_URL=url))
+        lane.hold()
+        before = httpx.get(f"{service.url}/reports/top_brands", timeout=30)
+        lane.hold()
+        after = httpx.get(f"{service.url}/reports/top_brands", timeout=30)
+    assert (before.status_code, after.status_code) == (200, 200), after.text
+    assert before.text == after.text, "the replica does not stand still"

@@ -32,6 +32,7 @@ Injection = Callable[[Lane], None]
 INJECTIONS: dict[str, Injection] = {}
 LOSSLESS: set[str] = set()  # during these, every request must be stored at the first attempt
 RARE: set[str] = set()  # these take half a minute
+NEEDS_DISK: set[str] = set()  # these fill the disk of PostgreSQL, so it must be one of its own
 
 
 def injection(inject: Injection) -> Injection:
@@ -47,4 +48,9 @@ def lossless(inject: Injection) -> Injection:
 
 def rare(inject: Injection) -> Injection:
     RARE.add(inject.__name__)
+    return inject
+
+
+def needs_disk(inject: Injection) -> Injection:
+    NEEDS_DISK.add(inject.__name__)
     return inject

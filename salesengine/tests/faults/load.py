@@ -4,6 +4,7 @@ import http.client
 import json
 import threading
 import time
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -130,8 +131,9 @@ class Load:
     def wait_until_stored(self, since: float, number: int = 1, seconds: float = 60) -> float | None:
         """Wait for acknowledgements after `since`. Return the seconds until they came; None if they did not come."""
         while time.monotonic() < since + seconds:
-            if len(later := [moment for moment in self.stored_at[-2 * number - CLIENTS :] if moment >= since]) >= number:
-                return later[0] - since
+            first = bisect_left(self.stored_at, since)
+            if len(self.stored_at) >= first + number:
+                return self.stored_at[first] - since
             time.sleep(0.005)
         return None
 

@@ -6,7 +6,17 @@ from collections.abc import Sequence
 
 from salesengine.tests.faults.rounds import Result
 
-HEADER = ("fault", "times", "events acknowledged", "lost", "doubled", "wrong", "wrong totals", "500", "back after (median, max)")
+HEADER = (
+    "fault",
+    "times",
+    "events acknowledged",
+    "lost",
+    "doubled",
+    "wrong",
+    "wrong totals",
+    "500",
+    "back after (median, max)",
+)
 
 
 def table(results: Sequence[Result]) -> str:

@@ -18,8 +18,8 @@ from salesengine.tests.faults import (  # noqa: F401  # each module registers it
     kinds_processes,
 )
 from salesengine.tests.faults.checker import check
-from salesengine.tests.faults.kinds_deployments import manage
 from salesengine.tests.faults.database import Postgres, small_disk
+from salesengine.tests.faults.kinds_deployments import manage
 from salesengine.tests.faults.lane import INJECTIONS, LOSSLESS, Lane
 from salesengine.tests.faults.load import Load, Outcome, SentRequest
 from salesengine.tests.faults.service import Service
@@ -76,7 +76,9 @@ def run_round(plan: Round) -> list[Result]:
             results.append(result)
             sys.stderr.write(f"{line(result)}\n")
             if result.violations:
-                sys.stderr.write("\n".join([*result.violations[:20], service.log()[-6000:], database.log()[-3000:], ""]))
+                sys.stderr.write(
+                    "\n".join([*result.violations[:20], service.log()[-6000:], database.log()[-3000:], ""])
+                )
                 return results
         results += final_checks(plan, proxy, service)
     return results
@@ -94,7 +96,7 @@ def running(source: Path) -> Iterator[tuple[Postgres, Proxy, Service]]:
             service.start()
             yield database, proxy, service
         finally:
-            service.stop()
+            service.kill()
             proxy.close()
             database.stop()
 

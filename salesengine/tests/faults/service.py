@@ -56,10 +56,11 @@ class Service:
         return [child for child in self.master().children() if child.status() != psutil.STATUS_ZOMBIE]
 
     def kill_master(self) -> None:
-        """Kill the master, and start a new one as a supervisor does."""
-        self.master().kill()
-        with suppress(subprocess.TimeoutExpired):
-            self.process.wait(timeout=1)  # unless an earlier master was replaced
+        """Kill the master, and start a new one as a supervisor does: after it has killed the workers that remain."""
+        master = self.master()
+        master.kill()
+        wait_for(lambda: not is_alive(master), "the master does not die")
+        self.kill()
         self.pid_file.unlink()
         self.launch()
 
@@ -79,11 +80,13 @@ class Service:
         wait_for(lambda: not is_alive(old), "the old release does not end")
         wait_for(lambda: self.pid_file.exists() and self.master() != old, "the new release has no pid file")
 
-    def stop(self) -> None:
+    def kill(self) -> None:
+        """Kill all processes that this service has started."""
         for group in self.groups:
             with suppress(ProcessLookupError):
                 os.killpg(group, signal.SIGKILL)
         self.process.wait(timeout=10)
+        self.groups.clear()
 
     def log(self) -> str:
         return (self.folder / "log").read_text(errors="replace")
