@@ -108,7 +108,7 @@ class JournalEntry(CategoryFigures):
     """The figures that one batch added to one category and payment day (UTC). Folding moves them into the totals."""
 
     day = models.DateField()
-    received_at = models.DateTimeField(db_default=Now())  # equal to that of its sales: they share a transaction
+    received_at = models.DateTimeField(db_default=Now())  # that of its sales; in a large batch a moment later
 
     class Meta:
         db_table = "feedback_journal"

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from django.db import connection
 
+from salesengine.http.errors import is_database_unavailable
 from salesengine.operations.metrics import FOLD_FAILURES
 from salesengine.operations.tracing import span
 
@@ -32,8 +33,19 @@ def _run(fold: Callable[[], object]) -> None:
     try:
         with span("fold", fold=fold.__module__):
             fold()
-    except Exception:
+    except Exception as error:
         FOLD_FAILURES.inc()
-        logger.exception("A fold failed. The journals keep their entries, and the next fold moves them")
+        log_failure(error)
     finally:
         connection.close()  # return it to the pool
+
+
+def log_failure(error: Exception) -> None:
+    """Log that a fold failed, with a traceback unless the database was the reason."""
+    is_expected = is_database_unavailable(error)
+    reason = f": {str(error).strip()}" if is_expected else ""
+    logger.error(
+        "A fold failed. The journals keep their entries, and the next fold moves them%s",
+        reason,
+        exc_info=None if is_expected else error,
+    )

@@ -80,3 +80,25 @@ def test_a_fold_that_could_not_start_runs_when_it_is_requested_again(api, event,
     post(api, event)
     wait_for_folds()
     assert not JournalEntry.objects.exists()
+
+
+def test_a_fold_that_the_database_stops_is_logged_in_one_line(caplog):
+    def stopped_fold():
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL statement_timeout = '1ms'")
+            cursor.execute("SELECT pg_sleep(5)")
+
+    fold_thread.request_fold(stopped_fold)
+    wait_for_folds()
+
+    [record] = caplog.records
+    assert "statement timeout" in record.getMessage()
+    assert not record.exc_info
+
+
+def test_a_fold_that_fails_by_itself_is_logged_with_its_traceback(caplog):
+    fold_thread.request_fold(lambda: 1 // 0)
+    wait_for_folds()
+
+    [record] = caplog.records
+    assert record.exc_info
