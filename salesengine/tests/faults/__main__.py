@@ -36,7 +36,7 @@ def main() -> None:
     ]
     with ProcessPoolExecutor(options.lanes) as pool:
         results = [result for done in pool.map(run_round, plans) for result in done]
-    sys.stdout.write(f"{table(results)}\n\n{len(results)} faults in {time.monotonic() - start:.0f} s\n")
+    sys.stdout.write(f"{table(results)}\n\n{len(results)} of {len(kinds)} faults in {time.monotonic() - start:.0f} s\n")
     violations = [(result, text) for result in results for text in result.violations]
     for result, text in violations:
         sys.stdout.write(f"seed {options.seed}, round {result.round}, {result.kind}: {text}\n")

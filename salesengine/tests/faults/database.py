@@ -111,7 +111,8 @@ class Postgres:
                 shutil.chown(folder, USER, USER)
             command = [embedded.BINARIES / "pg_basebackup", "-D", folder / "postgres", "-h", self.data]
             command += ["-U", embedded.DATABASE, "--checkpoint=fast", "--write-recovery-conf"]
-            subprocess.run(command, check=True, user=USER, group=USER, extra_groups=[] if USER else None)
+            extra_groups: list[str] | None = [] if USER else None
+            subprocess.run(command, check=True, capture_output=True, user=USER, group=USER, extra_groups=extra_groups)
             replica = Postgres(folder, Path())
             (replica.data / f".s.PGSQL.{embedded.PORT}.lock").unlink()  # of the socket of the primary
             replica.start()
