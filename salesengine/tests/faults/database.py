@@ -14,6 +14,7 @@ import psutil
 import psycopg
 
 from salesengine.embedded import server as embedded
+from salesengine.embedded.programs import BINARIES, SYSTEM_USER
 from salesengine.tests.servers import empty_folder
 
 DISK = "600m"
@@ -29,7 +30,7 @@ OPTIONS = {
     "log_checkpoints": "off",
     "autovacuum_naptime": "10s",
 }
-USER = embedded.SYSTEM_USER if os.geteuid() == 0 else None
+USER = SYSTEM_USER if os.geteuid() == 0 else None
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
 
 
@@ -70,7 +71,7 @@ class Postgres:
         options = OPTIONS | {"unix_socket_directories": str(self.data)}
         arguments = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         log = (self.folder / "postgres.log").open("ab")
-        command = [embedded.BINARIES / "postgres", "-D", self.data, *arguments]
+        command = [BINARIES / "postgres", "-D", self.data, *arguments]
         self.process = subprocess.Popen(
             command, stdout=log, stderr=log, user=USER, group=USER, extra_groups=[] if USER else None, env=ENVIRONMENT
         )
@@ -109,7 +110,7 @@ class Postgres:
         try:
             if USER:
                 shutil.chown(folder, USER, USER)
-            command = [embedded.BINARIES / "pg_basebackup", "-D", folder / "postgres", "-h", self.data]
+            command = [BINARIES / "pg_basebackup", "-D", folder / "postgres", "-h", self.data]
             command += ["-U", embedded.DATABASE, "--checkpoint=fast", "--write-recovery-conf"]
             extra_groups: list[str] | None = [] if USER else None
             subprocess.run(command, check=True, capture_output=True, user=USER, group=USER, extra_groups=extra_groups)
