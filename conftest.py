@@ -3,7 +3,7 @@
 import logging
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -46,10 +46,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
-    """Create the role of reports too, as `manage.py prepare` does after the migrations."""
-    from django.db import IntegrityError, connections
+    """Create the role of reports too, as `manage.py prepare` does after each migration."""
+    from django.apps import apps
+    from django.db import IntegrityError, ProgrammingError, connections
+    from django.db.models.signals import post_migrate
 
-    from analytics.running.reports_role import prepare_reports_role
+    from analytics.running.reports_role import grant_reading, prepare_reports_role
+
+    def grant_again(**_: Any) -> None:
+        with suppress(ProgrammingError):  # some tables do not exist at the moment
+            grant_reading(connections["reports"].settings_dict["USER"])
 
     with django_db_blocker.unblock():
         try:
@@ -57,6 +63,7 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
         except IntegrityError:  # another process of the tests has just created it
             prepare_reports_role()
         connections["reports"].close()
+    post_migrate.connect(grant_again, sender=apps.get_app_config("analytics"), weak=False)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -38,15 +38,20 @@ def prepare_reports_role() -> None:
     role = connections[DATABASE_ALIAS].settings_dict
     if not settings.REPORTS_DATABASE_URL and _login_error():
         _set_login(role["USER"], role["PASSWORD"])
+    grant_reading(role["USER"])
+
+
+def grant_reading(role: str) -> None:
+    """Let a role read READABLE."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT name FROM unnest(%s::text[]) AS name, pg_roles"
             " WHERE rolname = %s AND NOT has_table_privilege(rolname, name, 'SELECT')",
-            [READABLE, role["USER"]],
+            [READABLE, role],
         )
         for (table,) in cursor.fetchall():
             grant = sql.SQL("GRANT SELECT ON {} TO {}")
-            cursor.execute(grant.format(sql.Identifier(table), sql.Identifier(role["USER"])))
+            cursor.execute(grant.format(sql.Identifier(table), sql.Identifier(role)))
 
 
 def role_warnings(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:

@@ -179,31 +179,35 @@ def test_an_index_whose_build_failed_is_found_until_it_is_rebuilt(table):
     assert ids(storage_checks.check_invalid_indexes) == []
 
 
+def about_the_table(check):
+    """Return the ids of what the check finds about the fixture's table. Other tests leave findings about others."""
+    return [finding.id for finding in check() if "doctor_probe" in finding.msg]
+
+
 def test_an_index_that_is_much_larger_than_its_entries_is_found_until_it_is_rebuilt(table, monkeypatch):
     monkeypatch.setattr(storage_checks, "MIN_WASTE", 200_000)
     execute("CREATE INDEX doctor_probe_id ON doctor_probe (id)", "VACUUM ANALYZE doctor_probe")
-    assert ids(storage_checks.check_bloated_indexes) == []
+    assert about_the_table(storage_checks.check_bloated_indexes) == []
 
     execute("DELETE FROM doctor_probe WHERE id % 100 > 0", "VACUUM ANALYZE doctor_probe")
     execute("SELECT pg_stat_force_next_flush()")
-    [finding] = storage_checks.check_bloated_indexes()
-    assert (finding.id, "doctor_probe_id" in finding.msg) == ("salesengine.W212", True)
+    assert about_the_table(storage_checks.check_bloated_indexes) == ["salesengine.W212"]
 
     execute("REINDEX INDEX CONCURRENTLY doctor_probe_id")
-    assert ids(storage_checks.check_bloated_indexes) == []
+    assert about_the_table(storage_checks.check_bloated_indexes) == []
 
 
 def test_dead_rows_are_found_until_they_are_removed(table, monkeypatch):
     monkeypatch.setattr(storage_checks, "MIN_DEAD_ROWS", 10_000)
     execute("SELECT pg_stat_force_next_flush()")
-    assert ids(storage_checks.check_dead_rows) == []
+    assert about_the_table(storage_checks.check_dead_rows) == []
 
     execute("UPDATE doctor_probe SET id = id + 1", "SELECT pg_stat_force_next_flush()")
-    wait_until(lambda: ids(storage_checks.check_dead_rows) == ["salesengine.W213"])
+    wait_until(lambda: about_the_table(storage_checks.check_dead_rows) == ["salesengine.W213"])
 
     def is_vacuumed():  # not as long as another transaction may still see the rows
         execute("VACUUM doctor_probe", "SELECT pg_stat_force_next_flush()")
-        return ids(storage_checks.check_dead_rows) == []
+        return about_the_table(storage_checks.check_dead_rows) == []
 
     wait_until(is_vacuumed)
 
