@@ -4,6 +4,7 @@ import datetime
 import os
 import re
 import secrets
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -49,6 +50,14 @@ def read_int(name: str, default: int, minimum: int = 0) -> int:
     if int(text) < minimum:
         raise ImproperlyConfigured(f"{name} is {text}, but must be at least {minimum}")
     return int(text)
+
+
+def read_choice(name: str, choices: Collection[str]) -> str:
+    """Read one of the choices. Return the first one if nothing is set."""
+    text = env(name, default="").strip() or next(iter(choices))
+    if text not in choices:
+        raise ImproperlyConfigured(f"{name} is {text!r}, but must be one of {', '.join(filter(None, choices))}")
+    return text
 
 
 def read_date(name: str, default: str) -> datetime.date:

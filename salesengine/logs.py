@@ -20,6 +20,8 @@ LOG_FORMATS: dict[str, dict[str, Any]] = {
     },
 }
 
+LOG_LEVELS = ("", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
 
 def log_config(log_format: str, level: str) -> dict[str, Any]:
     """Return the configuration for the formatter `log_format`. Without a level, it is INFO for the service's own log.

@@ -22,6 +22,7 @@ from salesengine.environment import (
     env,
     parse_rate,
     read_bool,
+    read_choice,
     read_database,
     read_date,
     read_duration,
@@ -29,7 +30,7 @@ from salesengine.environment import (
     read_list,
     secret_key,
 )
-from salesengine.logs import LOG_FORMATS, log_config
+from salesengine.logs import LOG_FORMATS, LOG_LEVELS, log_config
 
 django_stubs_ext.monkeypatch()  # allow type arguments at run time, such as ModelAdmin[Sale]
 
@@ -328,10 +329,8 @@ SPECTACULAR_SETTINGS = {
 
 # Logs, on standard error, where terminals, systemd and Docker expect them; traces and error reports.
 
-LOG_FORMAT = env("LOG_FORMAT", default="") or "text"
-if LOG_FORMAT not in LOG_FORMATS:
-    raise ImproperlyConfigured(f"LOG_FORMAT is {LOG_FORMAT!r}, but must be text or json")
-LOGGING = log_config(LOG_FORMAT, level=env("LOG_LEVEL", default=""))
+LOG_FORMAT = read_choice("LOG_FORMAT", LOG_FORMATS)
+LOGGING = log_config(LOG_FORMAT, level=read_choice("LOG_LEVEL", LOG_LEVELS))
 SLOW_SECONDS = read_int("SLOW_SECONDS", default=1)
 OTEL_EXPORTER_OTLP_ENDPOINT = env("OTEL_EXPORTER_OTLP_ENDPOINT", default="")
 SENTRY_DSN = env("SENTRY_DSN", default="")

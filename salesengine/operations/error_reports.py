@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 
 from salesengine.http.request_ids import current_request_id
 
@@ -11,12 +12,17 @@ if TYPE_CHECKING:
 
 
 def start() -> None:
-    """Report exceptions from here on, if SENTRY_DSN is set. Raises BadDsn if it is invalid."""
+    """Report exceptions from here on, if SENTRY_DSN is set."""
     if not settings.SENTRY_DSN:
         return
     import sentry_sdk
     from sentry_sdk.integrations.django import DjangoIntegration
+    from sentry_sdk.utils import BadDsn, Dsn
 
+    try:
+        Dsn(settings.SENTRY_DSN)
+    except BadDsn as error:
+        raise ImproperlyConfigured(f"SENTRY_DSN is invalid: {error}") from None
     sentry_sdk.init(
         settings.SENTRY_DSN,
         release=f"salesengine@{settings.SPECTACULAR_SETTINGS['VERSION']}",

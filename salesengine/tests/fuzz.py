@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from salesengine.operations.tests.test_kills import Workers
+from salesengine.operations.tests.helpers import Workers
 from salesengine.tests.fuzz_raw import UNFINISHED, damaged
 from salesengine.tests.servers import manage, new_folder, serve
 

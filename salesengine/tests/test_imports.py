@@ -97,6 +97,7 @@ def test_settings_import_no_app_code():
         "salesengine.embedded.archiving.WalArchive",
         "salesengine.embedded.server",
         "salesengine.logs.LOG_FORMATS",
+        "salesengine.logs.LOG_LEVELS",
         "salesengine.logs.log_config",
     }
 

@@ -27,7 +27,8 @@ def read_by_settings() -> set[str]:
         for call in calls
         if call.args
         and isinstance(call.args[0], ast.Constant)
-        and ast.unparse(call.func) in {"env", "read_bool", "read_date", "read_duration", "read_int", "read_list"}
+        and ast.unparse(call.func)
+        in {"env", "read_bool", "read_choice", "read_date", "read_duration", "read_int", "read_list"}
     }
 
 
@@ -134,6 +135,14 @@ def test_production_mode_requires_allowed_hosts(hosts):
     environment = {name: value for name, value in PRODUCTION.items() if name != "ALLOWED_HOSTS"} | hosts
 
     assert "DATABASE_URL is set, so ALLOWED_HOSTS must be set too" in failure(**environment)
+
+
+@pytest.mark.parametrize(
+    ("name", "choices"),
+    [("LOG_FORMAT", "text, json"), ("LOG_LEVEL", "DEBUG, INFO, WARNING, ERROR, CRITICAL")],
+)
+def test_an_unknown_choice_is_an_error_that_lists_the_choices(name, choices):
+    assert f"{name} is 'loud', but must be one of {choices}" in failure(**PRODUCTION, **{name: "loud"})
 
 
 @pytest.mark.parametrize("name", ["DEBUG", "API_KEY_REQUIRED", "SECURE_SSL_REDIRECT"])

@@ -52,6 +52,9 @@ def planted(folder):
         "CSRF_TRUSTED_ORIGINS": f"https://{SECRETS['CSRF_TRUSTED_ORIGINS']}",
         "CACHE_URL": f"redis://:{SECRETS['CACHE_URL']}@cache.example.com/0",
         "RATE_LIMIT": "600/minute",
+        "LOG_LEVEL": "WARNING",
+        "SENTRY_DSN": f"https://{SECRETS['SENTRY_DSN']}@127.0.0.1/1",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:1/{SECRETS['OTEL_EXPORTER_OTLP_ENDPOINT']}",
         "SOME_TOKEN": SECRETS["SECRET_KEY"],
     }
 

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from sales.ingest.schema import EXAMPLE
 from salesengine.embedded import server as embedded
-from salesengine.operations.tests.test_kills import Workers
+from salesengine.operations.tests.helpers import Workers
 from salesengine.operations.tests.test_metrics import table
 from salesengine.tests.servers import new_folder, new_key, serve
 
