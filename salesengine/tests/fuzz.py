@@ -35,7 +35,7 @@ if TYPE_CHECKING:  # they need Django's settings
     from salesengine.tests.fuzz_callers import Service
     from salesengine.tests.fuzz_requests import RequestMaker
 
-HANGING = 20  # seconds; the server waits 10 s for the rest of a request
+HANGING = 40  # seconds; the server waits 30 s for the rest of a request
 CLIENTS = 6
 STALLED = 4  # clients that send unfinished requests beside the others
 WARM_UP = 0.3  # the part of the requests after which the memory of the workers should be level
@@ -142,7 +142,7 @@ def fuzz(folder: Path, options: argparse.Namespace) -> list[str]:
     """Run the requests against a new service with demo data, and return the failures."""
     import django
 
-    with serve(folder, API_KEY_REQUIRED="true") as url:
+    with serve(folder, API_KEY_REQUIRED="true", REPORTS_AT_ONCE=str(CLIENTS)) as url:
         django.setup()
         from salesengine.tests.fuzz_callers import SUPERUSER, Service
         from salesengine.tests.fuzz_requests import FuzzRequest, RequestMaker
