@@ -38,10 +38,10 @@ if TYPE_CHECKING:  # they need Django's settings
 HANGING = 40  # seconds; the server waits 30 s for the rest of a request
 CLIENTS = 6
 STALLED = 4  # clients that send unfinished requests beside the others
-WARM_UP = 0.3  # the part of the requests after which the memory of the workers should be level
+WARM_UP = 0.6  # the part of the requests after which the memory of the workers should be level
 GROWTH = 1.2  # how many times as much they may then have at the end
 LEVEL = 10_000  # requests; after fewer, the memory still grows
-RAW = 0.3  # the part of the requests that are damaged
+RAW = 0.5  # the part of the requests that are damaged
 SLOW = "a slow response, also when it was sent alone"
 NOT_IMPLEMENTED = 501  # gunicorn's response to an unknown transfer encoding
 
