@@ -1,8 +1,9 @@
 """End a run at its deadline from outside the SQL, which can lift the timeouts that PostgreSQL keeps."""
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from threading import TIMEOUT_MAX, Event, Thread
 from typing import Any
 
@@ -16,9 +17,15 @@ GRACE = 2  # seconds that PostgreSQL has to end a run at its own timeouts, and t
 def client_deadline(alias: str, seconds: float) -> Iterator[None]:
     """Cancel what runs on this connection after `seconds` and GRACE. Break the connection if PostgreSQL hangs."""
     connections[alias].ensure_connection()
+    with watched(partial(_end_when_late, connections[alias].connection, seconds + GRACE)):
+        yield
+
+
+@contextmanager
+def watched(watch: Callable[[Event], None]) -> Iterator[None]:
+    """Run `watch` in a thread beside the block. It must return soon after its event, the end of the block."""
     has_ended = Event()
-    arguments = (connections[alias].connection, seconds + GRACE, has_ended)
-    watcher = Thread(target=_end_when_late, args=arguments, daemon=True)
+    watcher = Thread(target=watch, args=[has_ended], daemon=True)
     watcher.start()
     try:
         yield

@@ -4,11 +4,13 @@ import socket
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Event, Thread
+from functools import partial
+from threading import Event
 
 from django.db import connections
 from django.http import HttpRequest
 
+from analytics.running.deadline import watched
 from analytics.running.query import DATABASE_ALIAS
 from analytics.running.run_log import RunWatcher, cancel_run
 
@@ -27,14 +29,8 @@ def cancel_on_disconnect(request: HttpRequest) -> RunWatcher:
         if not isinstance(client, socket.socket):
             yield
             return
-        has_ended = Event()
-        watcher = Thread(target=_cancel_when_closed, args=(client, token, has_ended), daemon=True)
-        watcher.start()
-        try:
+        with watched(partial(_cancel_when_closed, client, token)):
             yield
-        finally:
-            has_ended.set()
-            watcher.join()
 
     return watch
 

@@ -1,4 +1,4 @@
-"""`manage.py doctor` says what is wrong and what to do, and its support bundle has no secrets."""
+"""`manage.py doctor` lists problems and what to do, and its support bundle has no secrets."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""The service on a database whose server asks for passwords, and whose owner is no superuser."""
+"""The service runs with a database owner who is not a superuser, on a server that asks for passwords."""
 
 import os
 import subprocess

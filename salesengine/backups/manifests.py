@@ -128,7 +128,7 @@ def check_files(folder: Path, backup: Backup) -> None:
 
 
 def _sha256(path: Path) -> str | None:
-    """Return the SHA-256 of a file, or None if there is no such file."""
+    """Return the SHA-256 of a file, or None if the file does not exist."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

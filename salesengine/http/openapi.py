@@ -57,7 +57,7 @@ PROBLEM_PROPERTIES: dict[str, Any] = {
     "type": {"type": "string", "format": "uri-reference", "description": "identifies the problem; never changes"},
     "title": {"type": "string"},
     "status": {"type": "integer"},
-    "detail": {"type": "string", "description": "what is wrong with this request, for people"},
+    "detail": {"type": "string", "description": "the error in this request, for people"},
     "request_id": {"type": "string", "description": "as in the header X-Request-ID and in the log"},
     "error_count": {"type": "integer", "description": "the total number of errors, even if not all are listed"},
     "errors": {"type": "array", "items": ERROR_SCHEMA},

@@ -124,7 +124,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self.wait(conn, selectors.EVENT_READ, until - time.monotonic(), partial(self.linger, conn, until))
 
     def wait(self, conn: TConn, event: int, seconds: float, then: Callable[[], None]) -> None:
-        """Continue with `then` when the client is ready, or drop the connection after so many seconds."""
+        """Call `then` when the client is ready. Drop the connection if it is not ready within `seconds`."""
         conn.timeout = time.monotonic() + seconds
         conn.on_deadline = partial(self.drop, conn)
         self.pending_conns.append(conn)

@@ -18,13 +18,13 @@ def record_backup(finished_at: datetime.datetime, to: str) -> None:
 
 
 def backup_warnings() -> list[str]:
-    """Return what is wrong with the backups of the private database, for a database that has sales.
+    """Return warnings about the backups of the private database. Call this for a database that has sales.
 
     A database without a backup gets as much time as one after a backup. With DATABASE_URL, the list is empty.
     """
     if not settings.IS_LOCAL:
         return []
-    return [*age_warnings(), *_archive_warnings()]
+    return [*age_warnings(), *archive_warnings()]
 
 
 def age_warnings() -> list[str]:
@@ -48,17 +48,15 @@ def last_backup_at() -> datetime.datetime | None:
         return None
 
 
-def _archive_warnings() -> list[str]:
-    """Warn while the log is not archived: PostgreSQL keeps it until then, and the disk fills."""
-    if not settings.WAL_ARCHIVE:
-        return []
+def archive_warnings() -> list[str]:
+    """Return a text while PostgreSQL cannot archive its log: it keeps the log until then, and the disk fills."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT last_failed_time FROM pg_stat_archiver"
-            " WHERE last_failed_time > coalesce(last_archived_time, '-infinity')"
+            "SELECT last_failed_time FROM pg_stat_archiver WHERE current_setting('archive_mode') <> 'off'"
+            " AND last_failed_time > coalesce(last_archived_time, '-infinity')"
         )
         row = cursor.fetchone()
     if row is None:
         return []
     since = f"{row[0].astimezone(datetime.UTC):%Y-%m-%d %H:%M}"
-    return [f"The database's log is not archived ({since} UTC) and fills the disk. Its own log in LOCAL_DIR says why."]
+    return [f"The database's log is not archived ({since} UTC) and fills the disk. PostgreSQL's own log says why."]

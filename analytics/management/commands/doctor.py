@@ -28,7 +28,7 @@ examples:
   manage.py doctor --json | jq -r '.findings[].id'
   manage.py doctor --bundle support.zip
 
-docs/operations.md explains the ids. The bundle is for those who help you: it has no sales, no names of clients, no
+docs/operations.md explains the ids. The bundle is for the people who help you: it has no sales, no names of clients, no
 keys and no passwords. Look into it before you send it.
 
 exit codes: 0 nothing found, 1 warnings only, 2 problems, or invalid arguments, 3 the bundle cannot be written
@@ -65,7 +65,7 @@ TABLE_CHECKS = (
 
 
 class Command(BaseCommand):
-    help = "Find what is wrong with the settings, the database, the reports and the API keys, and say what to do."
+    help = "Check the settings, the database, the reports and the API keys. Say for each problem what to do."
     requires_system_checks = ()  # it runs them itself
 
     def add_arguments(self, parser: ArgumentParser) -> None:

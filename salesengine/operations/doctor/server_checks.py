@@ -1,4 +1,4 @@
-"""Find what is wrong with the database server: its version, settings, clock, migrations, archive and replica."""
+"""Check the database server: its version, settings, clock, migrations, archive and replica."""
 
 import datetime
 import time
@@ -11,6 +11,7 @@ from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db.migrations.executor import MigrationExecutor
 
 from salesengine.operations.doctor.diagnosis import PENDING_MIGRATIONS
+from salesengine.operations.last_backup import archive_warnings
 from salesengine.operations.scrape import REPLICATION
 from salesengine.plurals import counted
 
@@ -29,11 +30,6 @@ LONG_TRANSACTIONS = """
     FROM pg_stat_activity
     WHERE datname = current_database() AND backend_type = 'client backend' AND xact_start < now() - %s
     ORDER BY xact_start LIMIT 10
-    """
-FAILING_ARCHIVE = """
-    SELECT failed_count, last_failed_time FROM pg_stat_archiver
-    WHERE last_failed_time > coalesce(last_archived_time, '-infinity')
-        AND current_setting('archive_mode') <> 'off'
     """
 
 
@@ -93,11 +89,9 @@ def check_clock() -> Iterator[CheckMessage]:
 
 def check_archive() -> Iterator[CheckMessage]:
     """Yield salesengine.W205 if the write-ahead log cannot be archived."""
-    for count, failed_at in query(FAILING_ARCHIVE):
-        since = f"{failed_at.astimezone(datetime.UTC):%Y-%m-%d %H:%M} UTC"
-        message = f"the database's log is not archived and fills the disk: {counted(count, 'failure')}, last {since}"
-        hint = "PostgreSQL's own log has the reason. Correct archive_command, or make room where it writes."
-        yield Warning(message, hint=hint, id="salesengine.W205")
+    for warning in archive_warnings():
+        hint = "Correct archive_command, or make room where it writes."
+        yield Warning(warning.rstrip("."), hint=hint, id="salesengine.W205")
 
 
 def check_long_transactions() -> Iterator[CheckMessage]:

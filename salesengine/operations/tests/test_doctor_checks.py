@@ -1,4 +1,4 @@
-"""The doctor finds what is wrong with settings, the server and its storage. Each test provokes one finding."""
+"""The doctor finds problems of settings, the server and its storage. Each test provokes one finding."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""The log of an outage says what is wrong, but not once per request."""
+"""The log of an outage has the reason, but not once per request."""
 
 import time
 
