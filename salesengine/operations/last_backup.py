@@ -24,7 +24,7 @@ def backup_warnings() -> list[str]:
     """
     if not settings.IS_LOCAL:
         return []
-    return [*age_warnings(), *archive_warnings()]
+    return [*age_warnings(), *(archive_warnings() if settings.WAL_ARCHIVE else [])]
 
 
 def age_warnings() -> list[str]:
