@@ -35,6 +35,7 @@ OUTCOMES: dict[type[BaseException], RunOutcome] = {
 logger = logging.getLogger(__name__)
 
 GRACE = 30  # seconds that a new run may need to open its session
+CANCEL_SECONDS = 5  # seconds that a cancelled run may need to end
 
 RunWatcher = Callable[[uuid.UUID], AbstractContextManager[object]]
 
@@ -125,7 +126,21 @@ def _session_name(token: uuid.UUID) -> str:
 
 
 def cancel_run(token: uuid.UUID) -> bool:
-    """End a run on the database's server. Return whether its session was found."""
+    """End a run on the database's server. Return whether its session was found.
+
+    A session that is between two statements ignores the cancellation, so it is sent until the run has ended.
+    """
+    gives_up_at = time.monotonic() + CANCEL_SECONDS
+    if not _cancel_statement(token):
+        return False
+    while time.monotonic() < gives_up_at:
+        time.sleep(0.05)
+        if not _cancel_statement(token):
+            break
+    return True
+
+
+def _cancel_statement(token: uuid.UUID) -> bool:
     with connections[DATABASE_ALIAS].cursor() as cursor:
         cursor.execute(
             "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = %s",

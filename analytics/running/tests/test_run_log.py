@@ -1,6 +1,8 @@
 """Each run is logged from its start to its end."""
 
+import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from threading import Thread
@@ -10,13 +12,14 @@ from django.db import connection, connections
 from django.utils import timezone
 
 from analytics.models import Channel, ReportRun, RunOutcome
-from analytics.running.errors import AssertionFailed, ReportFailed, TimedOut
+from analytics.running.errors import AssertionFailed, Cancelled, ReportFailed, TimedOut
 from analytics.running.run_log import Caller, cancel_run, logged_run, mark_lost_runs
 from sales.tests.helpers import refusing
 from salesengine.tests.servers import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 
+SLOW = "SELECT pg_sleep(60) AS nap"
 CALLER = Caller(Channel.API, "web shop")
 
 
@@ -160,7 +163,7 @@ def run_in_a_thread(report, token):
 
 def test_cancelling_a_run_ends_its_query(write_report):
     token = uuid.uuid4()
-    thread, ended = run_in_a_thread(write_report("SELECT pg_sleep(60) AS nap"), token)
+    thread, ended = run_in_a_thread(write_report(SLOW), token)
     wait_until(active_queries)
     assert cancel_run(token)
     thread.join(timeout=60)
@@ -169,6 +172,23 @@ def test_cancelling_a_run_ends_its_query(write_report):
     wait_until(lambda: active_queries() == 0)
     log = ReportRun.objects.get()
     assert (log.outcome, log.message) == (RunOutcome.CANCELLED, "probe.sql: the run was cancelled.")
+
+
+def test_a_run_that_is_cancelled_between_two_statements_ends_at_its_next_one(write_report):
+    token = uuid.uuid4()
+    with ThreadPoolExecutor() as pool, suppress(Cancelled), run(write_report(SLOW), token=token) as running:
+        cancelling = pool.submit(cancel_run_of_another_thread, token)
+        time.sleep(0.5)  # the run's transaction is open, and no statement is active
+        list(running.result.rows)
+    assert cancelling.result()
+    assert ReportRun.objects.get().outcome == RunOutcome.CANCELLED
+
+
+def cancel_run_of_another_thread(token):
+    try:
+        return cancel_run(token)
+    finally:
+        connections["reports"].close()
 
 
 def test_cancelling_a_run_does_not_affect_others(write_report):
