@@ -230,7 +230,7 @@ UNFOLD = {
     "SITE_TITLE": "Sales Engine",
     "SITE_HEADER": "Sales Engine",
     "SITE_URL": None,
-    "SITE_SYMBOL": "storefront",
+    "SITE_ICON": dict.fromkeys(("light", "dark"), "salesengine.backoffice.navigation.icon"),
     "SITE_FAVICONS": [{"rel": "icon", "href": "salesengine.backoffice.navigation.icon", "type": "image/svg+xml"}],
     "STYLES": ["salesengine.backoffice.navigation.stylesheet"],
     "SCRIPTS": ["salesengine.backoffice.navigation.script"],

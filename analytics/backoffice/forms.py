@@ -64,6 +64,11 @@ class ReportForm(forms.Form):
         return super().clean()
 
     @property
+    def labeled_texts(self) -> list[tuple[str, str]]:
+        """Return the label and the text of each bound parameter."""
+        return labeled(self.report, self.bound_parameters.texts)
+
+    @property
     def countries(self) -> list[Country]:
         """Return the countries to choose from, if the report has a parameter for one."""
         has_country = any(parameter.type == "country" for parameter in self.report.parameters.values())
@@ -87,14 +92,27 @@ def parse_row_range(query: Mapping[str, str], page_size: int) -> RowRange:
     return RowRange(name or None, descending=sort != name, limit=page_size, offset=(int(page) - 1) * page_size)
 
 
+def labeled(report: ReportDefinition | None, texts: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the labels and the texts of a run's parameters, in the order of the report.
+
+    A parameter that the report does not have, because its file has changed or is missing, has its name as label.
+    """
+    labels = {name: _label(name, parameter) for name, parameter in report.parameters.items()} if report else {}
+    names = [*(name for name in labels if name in texts), *sorted(texts.keys() - labels.keys())]
+    return [(labels.get(name, name), texts[name]) for name in names]
+
+
+def _label(name: str, parameter: Parameter) -> str:
+    return parameter.label or readable(name)
+
+
 def _field(name: str, parameter: Parameter, text: str) -> forms.Field:
     """Return a field that accepts any text, since the parameter validates it in `clean`."""
     widget = _widget(parameter, text)
     if parameter.required:
         widget.attrs["required"] = True
     help_text = f"{parameter.help} UTC." if parameter.type == "datetime" else parameter.help
-    label = parameter.label or readable(name)
-    return forms.Field(label=label, help_text=help_text.strip(), widget=widget, required=False)
+    return forms.Field(label=_label(name, parameter), help_text=help_text.strip(), widget=widget, required=False)
 
 
 def _widget(parameter: Parameter, text: str) -> forms.Widget:

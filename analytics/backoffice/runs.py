@@ -12,11 +12,12 @@ from django.template.defaultfilters import filesizeformat
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
 from django.utils.decorators import method_decorator
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
+from analytics.backoffice.forms import labeled
 from analytics.definitions.reports import (
     InvalidReportError,
     ReportDefinition,
@@ -51,13 +52,13 @@ class ReportFilter(ValuesFilter):
 
 
 class RunList(FilteredList):
-    """Give each run the title of its report, reading all titles once."""
+    """Give each run its report, reading all reports once."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        titles = {report.name: report.title for report in load_reports()}
+        reports = {report.name: report for report in load_reports()}
         for run in self.result_list:
-            run.title = titles.get(run.report, run.report)
+            run.definition = reports.get(run.report)
 
 
 class ReportRunAdmin(ReadOnly, ModelAdmin[ReportRun]):
@@ -126,11 +127,13 @@ class ReportRunAdmin(ReadOnly, ModelAdmin[ReportRun]):
 
     @admin.display(description="report")
     def report_title(self, run: ReportRun) -> str:
-        return run.title  # type: ignore[attr-defined, no-any-return]  # RunList sets it
+        report: ReportDefinition | None = run.definition  # type: ignore[attr-defined]  # RunList sets it
+        return report.title if report else run.report
 
     @admin.display(description="parameters")
     def short_parameters(self, run: ReportRun) -> str:
-        text = ", ".join(f"{name}={value}" for name, value in sorted(run.parameters.items()) if value)
+        pairs = labeled(run.definition, run.parameters)  # type: ignore[attr-defined]
+        text = ", ".join(f"{label}: {value}" for label, value in pairs if value)
         return text if len(text) <= PARAMETERS_LENGTH else f"{text[: PARAMETERS_LENGTH - 1]}…"
 
     @admin.display(description="duration")
@@ -162,8 +165,9 @@ class ReportRunAdmin(ReadOnly, ModelAdmin[ReportRun]):
 
     @admin.display(description="parameters")
     def parameters_shown(self, run: ReportRun) -> SafeString | str:
-        lines = "\n".join(f"{name} = {value or NONE}" for name, value in sorted(run.parameters.items()))
-        return format_html('<pre class="run-parameters">{}</pre>', lines) if lines else NONE
+        rows = [(label, text or NONE) for label, text in labeled(find_report(run.report), run.parameters)]
+        lines = format_html_join("", "<dt>{}</dt><dd>{}</dd>", rows)
+        return format_html('<dl class="report-parameters">{}</dl>', lines) if rows else NONE
 
     @admin.display(description="SQL")
     def sql_since(self, run: ReportRun) -> str:

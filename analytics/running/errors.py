@@ -49,8 +49,7 @@ def translate_error(error: Exception, file_name: str, timeout: float, started: f
     # A run that ends between two statements, or while it sends rows, may only show as a broken connection.
     is_late = time.monotonic() - started >= timeout
     if is_late and isinstance(cause, psycopg.OperationalError | psycopg.errors.TransactionTimeout):
-        limit = f"The limit is {counted(timeout, 'second')} (--timeout, the timeout of the report, or REPORTS_TIMEOUT)."
-        return TimedOut(f"{message}. {limit}")
+        return TimedOut(f"{message}. The limit is {counted(timeout, 'second')} for this run.")
     if isinstance(cause, psycopg.errors.QueryCanceled):
         return Cancelled(f"{file_name}: the run was cancelled.")
     if _is_unavailable(cause):

@@ -151,6 +151,7 @@ class LoginAdmin(NewestFirst):
 @admin.register(AccessLog)
 class AccessLogAdmin(LoginAdmin):
     heading = "Logins"
+    row_name = "login"
     list_display = fields = ("when", "username", "address", "logged_out", "browser")
 
     @admin.display(description="logged out (UTC)")
@@ -161,6 +162,7 @@ class AccessLogAdmin(LoginAdmin):
 @admin.register(AccessFailureLog)
 class AccessFailureLogAdmin(LoginAdmin):
     heading = "Failed logins"
+    row_name = "failed login"
     list_display = fields = ("when", "username", "address", "was_locked", "browser")
 
     @admin.display(description="locked out", boolean=True)

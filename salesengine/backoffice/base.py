@@ -4,6 +4,7 @@ import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django import forms
+from django.apps import apps
 from django.contrib import admin, messages
 from django.contrib.admin.exceptions import DisallowedModelAdminLookup
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -20,6 +21,7 @@ from unfold.widgets import INPUT_CLASSES
 
 from salesengine.accounts.audit_log import describe_changes
 from salesengine.backoffice import numbers
+from salesengine.plurals import counted
 
 ModelT = TypeVar("ModelT", bound=Model)
 
@@ -65,6 +67,13 @@ class FilteredList(ChangeList):  # type: ignore[misc]  # unfold has no types
     Django takes any lookup from the URL. With hashed_key__startswith, users could read a hash letter by letter.
     """
 
+    @property
+    def counted_rows(self) -> str:
+        """The number of rows with their name: the `row_name` of the list, or that of its model."""
+        name = getattr(self.model_admin, "row_name", None)
+        names = (name,) if name else (str(self.opts.verbose_name), str(self.opts.verbose_name_plural))
+        return counted(self.result_count, *names)
+
     def get_filters(self, request: HttpRequest) -> Any:
         filters = super().get_filters(request)
         if unused := filters[2]:
@@ -98,6 +107,12 @@ class ModelAdmin(PlainModelAdmin[ModelT]):
         Django passes an empty _to_field on, and then fails because no field has this name.
         """
         return None if "\0" in object_id else super().get_object(request, object_id, from_field or None)
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Count what would be deleted, without rows that only link others, such as a group and its permissions."""
+        deleted, counts, lacking, protected = super().get_deleted_objects(objs, request)
+        links = {model._meta.verbose_name_plural for model in apps.get_models(True) if model._meta.auto_created}
+        return deleted, {name: counts[name] for name in counts if name not in links}, lacking, protected
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[ModelT], *arguments: Any) -> Any:
         try:

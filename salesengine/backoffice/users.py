@@ -14,6 +14,7 @@ from django.forms import CheckboxSelectMultiple
 from django.http import HttpRequest
 from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
+from unfold.contrib.filters.admin import BooleanRadioFilter, RelatedDropdownFilter
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from salesengine.accounts.second_factor import remove_second_factor
@@ -91,7 +92,10 @@ class UserAdmin(NoMoreThanOwn, DjangoUserAdmin[User], ModelAdmin[User]):
     add_fieldsets = ((None, {"fields": ("username", "password1", "password2")}),)  # everybody has a password
     empty_value_display = ""
     list_display = ("username", "first_name", "last_name", "group_names", "is_active", "is_staff", "has_second_factor")
-    list_filter = ("is_active", "is_staff", "is_superuser", "groups")
+    list_filter = (
+        *((name, BooleanRadioFilter) for name in ("is_active", "is_staff", "is_superuser")),
+        ("groups", RelatedDropdownFilter),
+    )
     actions = ("unlock", "remove_second_factors")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:

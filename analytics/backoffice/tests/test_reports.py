@@ -198,9 +198,10 @@ def test_the_plan_needs_its_permission(staff, write_report):
 def test_the_plan_uses_the_parameters_and_runs_nothing(admin_client, write_report):
     write_report(
         "SELECT * FROM country WHERE id_country = %(id)s AND pg_sleep(9) IS NOT NULL",
-        header='[parameters.id]\ntype = "country"\n',
+        header='[parameters.id]\ntype = "country"\nlabel = "Country of the seller"\n',
     )
     page = text_of(admin_client.get(EXPLAIN, {"id": "one-seventy"}))
+    assert "<dt>Country of the seller</dt><dd>one-seventy</dd>" in page
     assert "country.id_country = &#x27;one-seventy&#x27;::text" in page
     assert not ReportRun.objects.exists()
 

@@ -315,7 +315,7 @@ def test_a_timeout_is_shown_instead_of_the_result(admin_client, write_report, se
     write_report("SELECT pg_sleep(30) AS nap")
     page = get_result(admin_client)
     assert "The report took too long." in page
-    assert "The limit is 0.2 seconds" in page
+    assert "The limit is 0.2 seconds for this run." in page
     assert ReportRun.objects.get().outcome == "timed out"
 
 
@@ -348,5 +348,5 @@ def test_a_new_file_is_a_new_report(admin_client, write_report):
     assert rows_of(text_of(admin_client.get(url, {"run": "whole", "n": "8"}))) == [["8"]]
     assert admin_client.get(f"{url[:-1]}.csv").getvalue() == b"n\n7\n"
     log = text_of(admin_client.get("/admin/analytics/reportrun/"))
-    assert [plain(log).count(words) for words in ("n=7", "n=8")] == [1, 1]
+    assert [plain(log).count(words) for words in ("N: 7", "N: 8")] == [1, 1]
     assert PAGE not in url

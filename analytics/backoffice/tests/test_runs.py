@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "repo
 @pytest.fixture
 def log_run(write_report):
     """Return a function that logs a run of the report "probe" with these values."""
-    report = write_report("SELECT %(n)s AS n", header='[parameters.n]\ntype = "integer"\n')
+    report = write_report("SELECT %(n)s AS n", header='[parameters.n]\ntype = "integer"\nlabel = "Number"\n')
 
     def log(**values):
         good = {"sql_hash": report.sql_hash, "parameters": {"n": "7"}, "channel": "admin", "sender": "clerk"}
@@ -49,7 +49,7 @@ def sleeping_sessions():
 def test_the_log_lists_each_run(admin_client, log_run):
     log_run(seconds=75.5, rows=1234567, bytes=2_500_000, outcome="failed assertion", channel="api", sender="robot")
     page = plain(text_of(admin_client.get(LOG)))
-    for words in ("The probe", "failed assertion", "1 min 16 s", "1,234,567", "2.4\xa0MB", "robot", "API", "n=7"):
+    for words in ("The probe", "failed assertion", "1 min 16 s", "1,234,567", "2.4\xa0MB", "robot", "API", "Number: 7"):
         assert words in page
 
 
@@ -72,6 +72,12 @@ def test_a_run_of_a_removed_report_is_listed_by_name(admin_client, log_run, sql_
     page = page_of(admin_client, run)
     assert "file is missing or invalid" in page
     assert "Run again" not in page
+
+
+def test_parameters_that_a_report_no_longer_has_are_shown_by_name(admin_client, log_run):
+    run = log_run(parameters={"old": "1", "n": ""})
+    assert "old: 1" in plain(text_of(admin_client.get(LOG)))
+    assert "<dt>Number</dt><dd>-</dd><dt>old</dt><dd>1</dd>" in page_of(admin_client, run)
 
 
 def test_long_parameters_are_truncated_only_in_the_list(admin_client, log_run):
@@ -108,7 +114,7 @@ def test_the_page_of_a_run_shows_all_its_fields(admin_client, log_run):
     run = log_run(outcome="error", message="column <nope>\nLINE 5", seconds=0.5)
     page = page_of(admin_client, run)
     assert "column &lt;nope&gt;\nLINE 5" in page
-    assert "n = 7" in page
+    assert "<dt>Number</dt><dd>7</dd>" in page
     assert str(run.token) in page
     assert "The probe (probe)" in page
     assert "Unchanged since this run." in page

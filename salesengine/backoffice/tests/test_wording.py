@@ -4,13 +4,15 @@ import re
 
 import pytest
 from axes.models import AccessLog
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission, User
+from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from salesengine.tests.clients import log_in, staff_client, text_of
 
 pytestmark = pytest.mark.django_db
 STOCK = (
     *("Authentication and Authorization", "quality time", "for security", "Axes", "Bad Request"),
+    *("Are you sure", "take me back", "Group-permission", ">By ", " By ", "Delete multiple objects"),
     *("apps and models", "admin site", "Single Sign-On", "pbkdf2", "Logout Time", "administration"),
 )
 PAGES = [
@@ -21,6 +23,13 @@ PAGES = [
     "axes/",
     "admin/",
     "auth/group/{group}/history/",
+    "auth/group/{group}/delete/",
+    "salesengine/apikey/",
+    "sales/rejectedevent/",
+    "countries/country/",
+    "analytics/reportrun/",
+    "admin/logentry/",
+    "axes/accessfailurelog/",
     "search/?s=user",
     "password_change/",
     "password_change/done/",
@@ -49,6 +58,47 @@ def test_the_page_of_a_login_has_the_heading_and_the_times_of_its_list(client, a
 
     assert re.search(r'href="/admin/axes/accesslog/">Logins</a>', text)
     assert f">{login.attempt_time:%Y-%m-%d %H:%M:%S}<" in text
+
+
+def test_the_list_of_logins_counts_logins(client, admin_user):
+    log_in(client, "admin", "password")
+
+    assert re.search(r"\b1 login\s*<", text_of(client.get("/admin/axes/accesslog/")))
+    assert re.search(r"\b0 failed logins\s*<", text_of(client.get("/admin/axes/accessfailurelog/")))
+
+
+def test_a_deletion_says_what_it_deletes_and_nothing_else(admin_client):
+    groups = [Group.objects.create(name=name) for name in ("left", "right")]
+    for group in groups:
+        group.permissions.add(Permission.objects.earliest("pk"))
+
+    one = text_of(admin_client.get(f"/admin/auth/group/{groups[0].pk}/delete/"))
+    selection = {"action": "delete_selected", "_selected_action": [group.pk for group in groups]}
+    both = text_of(admin_client.post("/admin/auth/group/", selection))
+
+    assert "Delete the group “left”? This cannot be undone." in one
+    assert "Delete the selected groups? This cannot be undone." in both
+    assert all(f"<li>{group.name}<" in both for group in groups)
+    assert [words for words in STOCK if words in one + both] == []
+    admin_client.post("/admin/auth/group/", selection | {"post": "yes"})
+    assert not Group.objects.filter(name__in=("left", "right")).exists()
+
+
+def test_a_deletion_counts_what_goes_with_it(admin_client):
+    user = User.objects.create_user("jo")
+    TOTPDevice.objects.create(user=user)
+
+    page = text_of(admin_client.get(f"/admin/auth/user/{user.pk}/delete/"))
+
+    assert "<li>Users: 1</li><li>TOTP devices: 1</li>" in page or "<li>TOTP devices: 1</li><li>Users: 1</li>" in page
+
+
+def test_all_pages_have_the_same_logo(client, admin_client):
+    for page in ("/admin/", "/", "/docs/problems"):
+        assert re.search(
+            r'<img src="/static/salesengine/icon[.\w]*svg"',
+            text_of(admin_client.get(page, headers={"Accept": "text/html"})),
+        )
 
 
 @pytest.mark.parametrize("page", PAGES)
