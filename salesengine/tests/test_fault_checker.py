@@ -5,9 +5,15 @@ from collections import Counter
 
 from salesengine.tests.faults.checker import Violations, check_requests, differences, minute_errors
 from salesengine.tests.faults.load import Outcome, SentRequest, Shape
+from salesengine.tests.faults.report import late
+from salesengine.tests.faults.rounds import Result
 
 MINUTE = datetime.datetime(2021, 1, 1, 10, 0, tzinfo=datetime.UTC)
 NEXT_MINUTE = MINUTE + datetime.timedelta(minutes=1)
+
+
+def result(seconds, kind="resets"):
+    return Result(kind, 0, recovery=seconds)
 
 
 def violations(stored, outcome=Outcome.STORED, size=2):
@@ -51,3 +57,16 @@ def test_totals_that_differ_or_are_missing_are_found():
     assert differences("country", {"170": 2}, {"170": 3}) != []
     assert differences("country", {}, {"170": 3}) != []
     assert differences("country", {"170": 3}, {}) != []
+
+
+def test_a_service_that_is_back_too_late_fails_the_run():
+    assert late([result(0.5), result(2.9), result(3.5)]) == []
+    assert late([result(0.5), result(3.1), result(3.5)]) == [
+        "resets: back after 3.10 s in the median and 3.50 s at most"
+    ]
+    assert late([result(0.5), result(0.5), result(12.5)]) != []
+
+
+def test_a_service_may_be_back_later_where_the_promise_is_another_one():
+    assert late([result(8.5, "silent_connections"), result(7, "kill_master"), result(None)]) == []
+    assert late([result(13, "silent_connections")]) != []

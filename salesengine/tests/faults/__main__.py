@@ -3,6 +3,7 @@
 import argparse
 import os
 import resource
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -14,8 +15,8 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "salesengine.settings"
 
 from salesengine.tests import faults
 from salesengine.tests.faults.database import small_disk
-from salesengine.tests.faults.lane import INJECTIONS, NEEDS_DISK, RARE
-from salesengine.tests.faults.report import table
+from salesengine.tests.faults.lane import INJECTIONS, NEEDS_COMPILER, NEEDS_DISK, RARE
+from salesengine.tests.faults.report import late, table
 from salesengine.tests.faults.rounds import Round, run_round
 from salesengine.tests.servers import made_once
 
@@ -40,17 +41,23 @@ def main() -> None:
     violations = [(result, text) for result in results for text in result.violations]
     for result, text in violations:
         sys.stdout.write(f"seed {options.seed}, round {result.round}, {result.kind}: {text}\n")
-    if violations or not results:
+    delays = late(results)
+    sys.stdout.writelines(f"{text}\n" for text in delays)
+    if violations or delays or not results:
         sys.exit(1)
 
 
 def possible(kinds: Sequence[str]) -> list[str]:
-    """Return the kinds without those that fill a disk, if no disk can be mounted for them."""
+    """Return the kinds that this machine has what it takes for."""
+    impossible = set()
     with small_disk() as disk:
-        if disk.is_mount():
-            return list(kinds)
-    sys.stderr.write("No disk is filled, because only root can mount one\n")
-    return [kind for kind in kinds if kind not in NEEDS_DISK]
+        if not disk.is_mount():
+            sys.stderr.write("No disk is filled, because only root can mount one\n")
+            impossible |= NEEDS_DISK
+    if not shutil.which("cc"):
+        sys.stderr.write("No clock is wrong, because there is no C compiler\n")
+        impossible |= NEEDS_COMPILER
+    return [kind for kind in kinds if kind not in impossible]
 
 
 def sequence(kinds: Sequence[str], random: Random) -> Iterator[str]:

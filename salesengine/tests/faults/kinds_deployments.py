@@ -17,6 +17,7 @@ from salesengine.tests.proxy import production
 from salesengine.tests.release import RELEASE
 from salesengine.tests.servers import ROOT, free_port
 
+BACK_WITHIN = 12  # seconds
 POOLER = """
 [databases]
 * = host={socket} port={server_port} user={user}
@@ -56,17 +57,33 @@ def second_server_dies(lane: Lane) -> None:
 @injection
 def session_pooler(lane: Lane) -> None:
     """A second application server reaches the database through PgBouncer (pool_mode = session), which is killed."""
-    with pooler(lane, "session") as (url, process), second_service(lane, url):
+    with pooler(lane, "session") as pgbouncer, second_service(lane, pgbouncer.url):
         lane.hold()
-        process.kill()
+        pgbouncer.kill()
         lane.hold()
+
+
+@injection
+def pooler_restarts(lane: Lane) -> None:
+    """A second application server reaches the database through PgBouncer, which is killed and started again."""
+    with pooler(lane, "session") as pgbouncer, second_service(lane, pgbouncer.url) as service:
+        lane.hold()
+        pgbouncer.kill()
+        lane.hold()
+        pgbouncer.start()
+        wait_for(lambda: is_ready(service), "the service behind PgBouncer does not come back", BACK_WITHIN)
+        lane.hold()
+
+
+def is_ready(service: Service) -> bool:
+    return httpx.get(f"{service.url}/readyz", timeout=30).status_code == 200
 
 
 @injection
 def transaction_pooler(lane: Lane) -> None:
     """A start behind a PgBouncer that pools transactions is refused."""
-    with pooler(lane, "transaction") as (url, _):
-        finished = manage(url, "prepare")
+    with pooler(lane, "transaction") as pgbouncer:
+        finished = manage(pgbouncer.url, "prepare")
     assert finished.returncode == 1, finished.stderr
     assert "pools transactions" in finished.stderr, finished.stderr
 
@@ -109,24 +126,36 @@ def second_service(lane: Lane, url: str, **settings: str) -> Iterator[Service]:
         service.kill()
 
 
+class Pooler:
+    """A PgBouncer in this mode in front of the database."""
+
+    def __init__(self, lane: Lane, mode: str) -> None:
+        self.port, name = free_port(), embedded.DATABASE
+        self.configuration = lane.folder / "pgbouncer.ini"
+        self.configuration.write_text(
+            POOLER.format(socket=lane.database.data, server_port=embedded.PORT, user=name, port=self.port, mode=mode)
+        )
+        self.url = f"postgres://{name}@127.0.0.1:{self.port}/{name}"
+
+    def start(self) -> None:
+        command = ["pgbouncer", "--quiet", str(self.configuration)]
+        self.process = subprocess.Popen(command, user=USER, group=USER, extra_groups=[] if USER else None)
+        wait_for(lambda: self.process.poll() is None and is_open(self.port), "PgBouncer does not start", 10)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
 @contextmanager
-def pooler(lane: Lane, mode: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Run PgBouncer in this mode. Yields the URL of the database, and the process."""
-    port = free_port()
-    configuration = lane.folder / "pgbouncer.ini"
-    name = embedded.DATABASE
-    configuration.write_text(
-        POOLER.format(socket=lane.database.data, server_port=embedded.PORT, user=name, port=port, mode=mode)
-    )
-    command = ["pgbouncer", "--quiet", str(configuration)]
-    process = subprocess.Popen(command, user=USER, group=USER, extra_groups=[] if USER else None)
-    url = f"postgres://{name}@127.0.0.1:{port}/{name}"
+def pooler(lane: Lane, mode: str) -> Iterator[Pooler]:
+    """Run PgBouncer in this mode."""
+    running = Pooler(lane, mode)
     try:
-        wait_for(lambda: process.poll() is None and is_open(port), "PgBouncer does not start", 10)
-        yield url, process
+        running.start()
+        yield running
     finally:
-        process.kill()
-        process.wait()
+        running.kill()
 
 
 def is_open(port: int) -> bool:

@@ -4,10 +4,12 @@ import socket
 import time
 from contextlib import ExitStack, suppress
 
-from salesengine.tests.faults.lane import Lane, injection
+from salesengine.tests.faults.lane import Lane, back_within, injection
 
 # What a connection sends with new sales, and at the end of a transaction.
 SALES, COMMIT = b"ID_ORDER", b"COMMIT"
+
+SILENCE = 12  # seconds: STATEMENT_TIMEOUT + 5, after which a silent connection is given up, and some more
 
 
 @injection
@@ -30,12 +32,14 @@ def resets(lane: Lane) -> None:
     repeat(lane, lane.proxy.reset, 3)
 
 
+@back_within(SILENCE)
 @injection
 def silent_connections(lane: Lane) -> None:
     """Connections that pass nothing on any more; new ones work."""
     lane.proxy.silence()
 
 
+@back_within(SILENCE)
 @injection
 def silent_network(lane: Lane) -> None:
     """A network that passes nothing on for some seconds. Its connections never come back."""

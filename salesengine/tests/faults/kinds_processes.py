@@ -6,7 +6,9 @@ from contextlib import suppress
 
 import psutil
 
-from salesengine.tests.faults.lane import Lane, injection
+from salesengine.tests.faults.lane import Lane, back_within, injection
+
+START = 30  # seconds for the start of the service
 
 
 @injection
@@ -22,6 +24,7 @@ def kill_all_workers(lane: Lane) -> None:
         worker.kill()
 
 
+@back_within(START)
 @injection
 def kill_master(lane: Lane) -> None:
     """kill -9 of gunicorn's master; a supervisor starts it again."""

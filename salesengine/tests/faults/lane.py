@@ -32,6 +32,9 @@ Injection = Callable[[Lane], None]
 INJECTIONS: dict[str, Injection] = {}
 LOSSLESS: set[str] = set()  # during these, every request must be stored at the first attempt
 RARE: set[str] = set()  # these take half a minute
+# Seconds from the end of these to the next acknowledged sale, as docs/reliability.md promises.
+PROMISED: dict[str, float] = {}
+NEEDS_COMPILER: set[str] = set()
 NEEDS_DISK: set[str] = set()  # these fill the disk of PostgreSQL, so it must be one of its own
 
 
@@ -46,8 +49,23 @@ def lossless(inject: Injection) -> Injection:
     return inject
 
 
+def back_within(seconds: float) -> Callable[[Injection], Injection]:
+    """Promise another time than that of most faults from their end to the next acknowledged sale."""
+
+    def promise(inject: Injection) -> Injection:
+        PROMISED[inject.__name__] = seconds
+        return inject
+
+    return promise
+
+
 def rare(inject: Injection) -> Injection:
     RARE.add(inject.__name__)
+    return inject
+
+
+def needs_compiler(inject: Injection) -> Injection:
+    NEEDS_COMPILER.add(inject.__name__)
     return inject
 
 

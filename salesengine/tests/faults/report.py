@@ -4,7 +4,11 @@ import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 
+from salesengine.tests.faults.lane import PROMISED
 from salesengine.tests.faults.rounds import Result
+
+BACK_WITHIN = 3  # seconds from the end of a fault to the next acknowledged sale, in the median of each kind
+ONCE_WITHIN = 4  # times as long for a single fault, because other programs may keep the machine busy
 
 HEADER = (
     "fault",
@@ -28,6 +32,20 @@ def table(results: Sequence[Result]) -> str:
     rows += [row(kind, group) for kind, group in sorted(by_kind.items())]
     rows.append(row("all", results))
     return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+
+
+def late(results: Sequence[Result]) -> list[str]:
+    """Return the kinds after which the service was back later than promised."""
+    by_kind: defaultdict[str, list[float]] = defaultdict(list)
+    for result in results:
+        if result.recovery is not None:
+            by_kind[result.kind].append(result.recovery)
+    return [
+        f"{kind}: back after {statistics.median(times):.2f} s in the median and {max(times):.2f} s at most"
+        for kind, times in by_kind.items()
+        if statistics.median(times) > (promised := PROMISED.get(kind, BACK_WITHIN))
+        or max(times) > ONCE_WITHIN * promised
+    ]
 
 
 def row(name: str, results: Sequence[Result]) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from salesengine.tests.faults import (  # noqa: F401  # each module registers it
     kinds_database,
     kinds_deployments,
     kinds_network,
+    kinds_operations,
     kinds_processes,
 )
 from salesengine.tests.faults.checker import check
