@@ -5,7 +5,6 @@ import os
 import re
 import select
 import socket
-import threading
 import time
 from collections import deque
 from contextlib import suppress
@@ -15,12 +14,13 @@ from typing import Any
 from django.conf import settings
 from gunicorn.http.unreader import Unreader
 
+from salesengine.http.byte_budget import SMALL, ByteShare
+
 HEADER_SECONDS = 10  # for the first byte of a request, and from there to the end of its headers
 BODY_SECONDS = 30  # for a whole request; a large one also gets a second for each LOWEST_RATE bytes that have arrived
 LOWEST_RATE = 50_000  # bytes per second
 WRITE_SECONDS = 30  # that a client may pause while it reads a response
 
-SMALL = 65_536  # bytes of a request that are always received; also the longest headers
 PIECE = 65_536  # bytes received at a time, unless more are known to follow
 LARGEST_PIECE = 1_048_576
 MAX_KEPT = 1_048_576  # bytes of a response that wait in memory for the client
@@ -125,12 +125,9 @@ class ReceivedRequest(Unreader):  # type: ignore[misc]  # gunicorn has no types
     when the rest of it will not be received; the parser and the application then find the end of the connection.
     """
 
-    _lock = threading.Lock()
-    _bytes_of_large = 0  # of all requests of this process that are larger than SMALL
-
     def __init__(self) -> None:
         super().__init__()
-        self._reserved = 0
+        self.share = ByteShare()
         self._begin(b"")
 
     def _begin(self, data: bytes) -> None:
@@ -165,7 +162,7 @@ class ReceivedRequest(Unreader):  # type: ignore[misc]  # gunicorn has no types
             except BlockingIOError:
                 return False
             self._data += data
-            self.was_refused = not self._reserve(len(self._data))
+            self.was_refused = not self.share.resize(len(self._data))
             self.is_cut = not data or self.was_refused
         return True
 
@@ -181,7 +178,7 @@ class ReceivedRequest(Unreader):  # type: ignore[misc]  # gunicorn has no types
         """Make room for the next request, of which a client may have sent the beginning."""
         rest = self.take_buffered() + self._data[self._position :]
         self._begin(b"" if self.is_cut else rest)
-        self._reserve(0)
+        self.share.resize(0)
 
     def _is_complete(self, client: ClientSocket) -> bool:
         if self._size is None:
@@ -223,15 +220,3 @@ class ReceivedRequest(Unreader):  # type: ignore[misc]  # gunicorn has no types
             self._next_chunk = line.end() + size + 2
         self.is_cut |= max(len(self._data) - self._framing, self._framing) > settings.INGEST_MAX_BYTES
         return False
-
-    def _reserve(self, size: int) -> bool:
-        """Set this request's share of INGEST_MAX_BYTES_AT_ONCE. Small requests need none. Return whether it fits."""
-        size = size if size > SMALL else 0
-        if size == self._reserved:
-            return True
-        with self._lock:
-            others = ReceivedRequest._bytes_of_large - self._reserved
-            if size and others and others + size > settings.INGEST_MAX_BYTES_AT_ONCE:
-                return False
-            ReceivedRequest._bytes_of_large, self._reserved = others + size, size
-        return True

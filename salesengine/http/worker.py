@@ -166,4 +166,5 @@ def pre_request(worker: Worker, request: Request) -> None:
         request.force_close()
     # Let the application announce that the connection closes: salesengine.http.middleware.UnreadBodyMiddleware.
     request.body.force_close = request.force_close
-    request.body.was_refused = request.unreader.was_refused
+    # What sales.ingest.bodies needs to know.
+    request.body.was_refused, request.body.share = request.unreader.was_refused, request.unreader.share

@@ -9,6 +9,7 @@ import pytest
 
 from sales.ingest.bodies import decompress
 from sales.models import Sale
+from salesengine.http.byte_budget import ByteShare
 from salesengine.http.errors import ContentTooLarge
 from salesengine.tests.clients import post, problem_of
 
@@ -154,14 +155,15 @@ def test_a_zip_bomb_is_too_large(api, settings):
 
 
 def test_no_more_of_a_zip_bomb_than_the_limit_is_decompressed():
-    body = gzip.compress(bytes(300_000_000))
+    body, share = gzip.compress(bytes(300_000_000)), ByteShare()
     tracemalloc.start()
     try:
         with pytest.raises(ContentTooLarge):
-            decompress(body, limit=1_000_000, reserve=lambda size: None)
+            decompress(body, limit=1_000_000, share=share)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
+        share.resize(0)
 
     assert peak < 5_000_000
 

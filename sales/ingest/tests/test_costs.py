@@ -7,15 +7,13 @@ import os
 import subprocess
 import sys
 import tracemalloc
-from contextlib import ExitStack
 
 import pytest
 from django.core.management import CommandError, call_command
 
-from sales.ingest.bodies import budget
 from sales.models import RejectedEvent, Sale
 from sales.tests.helpers import rejected_event
-from salesengine.http.errors import ServiceBusy
+from salesengine.http.byte_budget import ByteShare
 from salesengine.tests.clients import post, problem_of
 from salesengine.tests.servers import ROOT
 
@@ -59,16 +57,16 @@ print(len(body), len(admitted), peak() - before)
 """
 
 
-class Upload(io.RawIOBase):
-    """The body of a request, as the server passes it on: this many spaces."""
+class Upload(io.BytesIO):
+    """The body of a request, as the worker passes it on: with the request's share."""
 
-    def __init__(self, size):
-        self.left = size
+    def __init__(self, content, share):
+        super().__init__(content)
+        self.share = share
 
-    def read(self, size):
-        piece = b" " * min(size, self.left)
-        self.left -= len(piece)
-        return piece
+    def headers(self):
+        length = str(len(self.getvalue()))
+        return {"wsgi.input": self, "CONTENT_LENGTH": length, "HTTP_CONTENT_ENCODING": "gzip"}
 
 
 class TestTheResponse:
@@ -144,54 +142,70 @@ class TestRejectedEvents:
         assert not RejectedEvent.objects.exists()
 
 
+@pytest.fixture
+def share():
+    """Return the share of another request."""
+    share = ByteShare()
+    yield share
+    share.resize(0)
+
+
 class TestBytesAtOnce:
-    def test_large_bodies_are_refused_while_others_fill_the_budget(self, api, event, settings):
+    def test_a_body_that_expands_is_refused_while_others_fill_the_budget(self, api, event, settings, share):
         settings.INGEST_MAX_BYTES_AT_ONCE = 1_000_000
-        large = json.dumps(event).encode().ljust(200_000)
-        with budget.share() as reserve:
-            reserve(900_000)
-            for body, headers in ((large, {}), (gzip.compress(large), GZIP)):
-                response = post(api, body, **headers)
-                problem_of(response, 503, "service-busy")
-                assert response["Retry-After"] == "2"
-            assert post(api, [event, event]).status_code == 201  # small ones are always accepted
+        large = gzip.compress(json.dumps(event).encode().ljust(200_000))
+        assert share.resize(900_000)
 
-        assert post(api, large).status_code == 201
+        response = post(api, large, **GZIP)
+        problem_of(response, 503, "service-busy")
+        assert response["Retry-After"] == "2"
+        assert post(api, [event, event]).status_code == 201  # small ones are always accepted
 
-    @pytest.mark.parametrize("header", [{"CONTENT_LENGTH": "10000000"}, {"HTTP_TRANSFER_ENCODING": "chunked"}])
-    def test_a_large_body_is_not_kept_in_memory_while_others_fill_the_budget(self, api, settings, header):
+        share.resize(0)
+        assert post(api, large, **GZIP).status_code == 201
+
+    def test_a_body_that_expands_beyond_the_budget_is_not_kept_in_memory(self, api, settings, share):
         settings.INGEST_MAX_BYTES_AT_ONCE = 1_000_000
-        body = Upload(10_000_000)
-        with budget.share() as reserve:
-            reserve(900_000)
-            tracemalloc.start()
-            try:
-                response = api.generic("POST", "/ingest", "", "application/json", **header, **{"wsgi.input": body})
-                _, peak = tracemalloc.get_traced_memory()
-            finally:
-                tracemalloc.stop()
+        share.resize(900_000)
+        body = gzip.compress(b" " * 40_000_000)
+        tracemalloc.start()
+        try:
+            response = post(api, body, **GZIP)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
 
         problem_of(response, 503, "service-busy")
         assert peak < 4_000_000
-        assert not body.left  # the connection can be used again
 
-    def test_a_body_may_be_larger_than_the_budget_if_it_is_the_only_one(self, api, event, settings):
+    def test_a_body_may_expand_beyond_the_budget_if_it_is_the_only_one(self, api, event, settings):
         settings.INGEST_MAX_BYTES_AT_ONCE = 0
 
         for _ in range(2):  # the first one gives its share back
-            assert post(api, json.dumps(event).encode().ljust(200_000)).status_code == 201
+            assert post(api, gzip.compress(json.dumps(event).encode().ljust(200_000)), **GZIP).status_code == 201
 
-    def test_a_refused_share_keeps_its_size_until_it_ends(self, settings):
+    def test_a_body_shares_what_its_request_has_received(self, api, event, settings, share):
+        settings.INGEST_MAX_BYTES_AT_ONCE = 100_000
+        share.resize(90_000)  # as the worker counts a request
+        body = Upload(gzip.compress(json.dumps(event).encode().ljust(200_000)), share)
+
+        response = api.generic("POST", "/ingest", "", "application/json", **body.headers())
+
+        assert response.status_code == 201
+        assert share.size == 90_000
+
+    def test_a_refused_share_keeps_its_size(self, settings, share):
         settings.INGEST_MAX_BYTES_AT_ONCE = 1_000_000
-        with ExitStack() as stack:
-            first, second, third = (stack.enter_context(budget.share()) for _ in range(3))
-            first(400_000)
-            second(400_000)
-            with pytest.raises(ServiceBusy):
-                second(700_000)
-            third(200_000)
-            with pytest.raises(ServiceBusy):
-                third(300_000)
+        second, third = ByteShare(), ByteShare()
+        assert share.resize(400_000)
+        assert second.resize(400_000)
+        assert not second.resize(700_000)
+        assert third.resize(200_000)
+        assert not third.resize(300_000)
+        settings.INGEST_MAX_BYTES_AT_ONCE = 100_000
+        assert second.resize(300_000)  # it becomes smaller
+        assert second.resize(0)
+        assert third.resize(0)
 
     @pytest.mark.slow
     def test_small_bodies_that_expand_at_once_need_a_bounded_amount_of_memory(self):
