@@ -32,8 +32,10 @@ DRAFT = ".new"  # becomes a backup when it is complete
 REMOVED = ".old"  # was a backup
 
 
-def take_backup(folder: Path, figures: Callable[[], CategoryFigures], *, incremental: bool = False) -> Backup:
-    """Back up the private database into a new folder in `folder`, while sales arrive.
+def take_backup(
+    folder: Path, figures: Callable[[], CategoryFigures], *, max_rate: int, incremental: bool = False
+) -> Backup:
+    """Back up the private database into a new folder in `folder`, while sales arrive, at `max_rate` MB/s at most.
 
     `figures` reads the figures of all sales, before and after: if they are the same, the backup must have them too.
     """
@@ -46,7 +48,7 @@ def take_backup(folder: Path, figures: Callable[[], CategoryFigures], *, increme
         draft = folder / DRAFT
         try:
             draft.mkdir(mode=0o700)
-            _copy_database(draft / DATA, folder / parent.name / DATA if parent else None)
+            _copy_database(draft / DATA, folder / parent.name / DATA if parent else None, max_rate)
             backup = Backup(
                 name=f"{started_at:%Y%m%dT%H%M%SZ}",
                 parent=parent.name if parent else None,
@@ -69,7 +71,7 @@ def take_backup(folder: Path, figures: Callable[[], CategoryFigures], *, increme
     return backup
 
 
-def _copy_database(target: Path, parent: Path | None) -> None:
+def _copy_database(target: Path, parent: Path | None, max_rate: int) -> None:
     """Run pg_basebackup. It syncs its files, and adds the write-ahead log that makes the copy consistent."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT SUM(pg_database_size(oid))::bigint, current_setting('summarize_wal') FROM pg_database")
@@ -81,7 +83,7 @@ def _copy_database(target: Path, parent: Path | None) -> None:
     run_with_progress(
         "Backing up",
         *(BINARIES / "pg_basebackup", *server, "-D", target, "--checkpoint=fast", "--manifest-checksums=SHA256"),
-        *options,
+        *(f"--max-rate={max_rate}M", *options),
         growing=target,
         total=None if parent else size,
     )

@@ -14,6 +14,8 @@ from salesengine.backups.object_storage import delete_old_uploads, folder_or_url
 from salesengine.operations.last_backup import record_backup
 from salesengine.plurals import counted
 
+MAX_RATE = 32  # MB/s
+
 
 class Command(BaseCommand):
     help = (
@@ -29,10 +31,26 @@ class Command(BaseCommand):
         )
         parser.add_argument("--incremental", action="store_true", help="copy only what the newest backup lacks")
         parser.add_argument(
+            "--max-rate",
+            type=_positive,
+            default=MAX_RATE,
+            metavar="MB",
+            help="copy at most this much a second, up to 1024, to leave processors and disk to the service; default: "
+            "%(default)s",
+        )
+        parser.add_argument(
             "--keep", type=_positive, metavar="N", help="keep the newest N full backups, and delete what is older"
         )
 
-    def handle(self, *args: Any, to: Path | str | None, incremental: bool, keep: int | None, **options: Any) -> None:
+    def handle(
+        self,
+        *args: Any,
+        to: Path | str | None,
+        incremental: bool,
+        max_rate: int,
+        keep: int | None,
+        **options: Any,
+    ) -> None:
         folder = to or settings.BACKUP_DIR
         if folder is None:
             raise CommandError("Name a folder with --to, or set BACKUP_DIR.", returncode=2)
@@ -44,7 +62,7 @@ class Command(BaseCommand):
                 return
             place = nullcontext(folder) if isinstance(folder, Path) else temporary_folder()
             with place as local:
-                backup = self._take(local, incremental)
+                backup = self._take(local, incremental, max_rate)
                 if isinstance(folder, str):
                     upload(local, backup, folder)
             record_backup(backup.finished_at, str(folder))
@@ -54,11 +72,11 @@ class Command(BaseCommand):
             if keep:
                 self._delete_old(folder, keep)
 
-    def _take(self, folder: Path, incremental: bool) -> Backup:
+    def _take(self, folder: Path, incremental: bool, max_rate: int) -> Backup:
         # Its programs are not installed where DATABASE_URL is set, such as in the Docker image.
         from salesengine.backups.taking import take_backup
 
-        return take_backup(folder, figures_by_category, incremental=incremental)
+        return take_backup(folder, figures_by_category, max_rate=max_rate, incremental=incremental)
 
     def _delete_old(self, folder: Path | str, keep: int) -> None:
         from salesengine.backups.taking import delete_old_backups

@@ -43,6 +43,17 @@ def back_up(local_dir, backups, *options):
     return finished.stdout.strip()
 
 
+def test_a_backup_leaves_room_for_the_service(service):
+    local_dir, _, _ = service
+    with empty_folder() as slow:
+        start = time.monotonic()
+        back_up(local_dir, slow, "--max-rate", "8")
+        seconds = time.monotonic() - start
+        (backup,) = list_backups(slow)
+
+    assert seconds > 0.5 * backup.bytes / 8e6  # without the log of changes, which has no limit
+
+
 def archive_log(local_dir, backups):
     """Wait until everything that is committed is in the archive. Otherwise WAL_ARCHIVE_TIMEOUT does it."""
     with connect_database(local_dir) as connection:
