@@ -1,5 +1,6 @@
 """Gunicorn's configuration: `gunicorn --config python:salesengine.gunicorn salesengine.wsgi`."""
 
+import ctypes
 import gc
 import json
 import os
@@ -35,6 +36,8 @@ The API requires a key. Create one and store it safely, because it cannot be sho
 
 """
 
+M_ARENA_MAX = -8  # see mallopt(3)
+ARENAS = 2  # of malloc
 OPEN_FILES = 4_096  # of each worker; many systems allow 1,024, which 1,000 connections of clients nearly use up
 SAMPLE_INTERVAL = 1  # seconds
 
@@ -83,8 +86,15 @@ def on_starting(server: Arbiter) -> None:
         embedded.start(settings.LOCAL_DIR, settings.WAL_ARCHIVE)
 
 
+def limit_memory() -> None:
+    """Let the threads of a worker share memory. Otherwise glibc keeps what each thread has freed for that thread."""
+    if set_option := getattr(ctypes.CDLL(None), "mallopt", None):  # not on macOS
+        set_option(M_ARENA_MAX, ARENAS)
+
+
 def when_ready(server: Arbiter) -> None:
     """Raise the limit of open files above worker_connections, and print the welcome message."""
+    limit_memory()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, OPEN_FILES)), hard))
     gc.freeze()  # exclude the loaded application from garbage collection in the workers
