@@ -23,7 +23,7 @@ LONGEST_FILES = (
 )
 
 hypothesis.settings.register_profile("quick", max_examples=30)
-hypothesis.settings.register_profile("thorough", max_examples=200)  # a separate step of .ci/run
+hypothesis.settings.register_profile("thorough", max_examples=200)  # for .ci/run
 hypothesis.settings.load_profile("quick")
 
 

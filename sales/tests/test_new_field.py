@@ -59,7 +59,7 @@ print(json.dumps(results))
 def scratch(tmp_path):
     """A copy of the project, with a function that runs Python in it on a database of its own."""
     copy = tmp_path / "project"
-    ignored = shutil.ignore_patterns(".*", "__pycache__")
+    ignored = shutil.ignore_patterns(".*")
     shutil.copytree(ROOT, copy, ignore=ignored)
     with new_folder() as folder:
 

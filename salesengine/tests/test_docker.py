@@ -168,7 +168,7 @@ def test_the_image_contains_all_apps_and_nothing_private():
 def test_the_image_serves_compressed_static_files_with_hashed_names(tmp_path):
     for name in allowed_paths():
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("tests", "__pycache__"))
+            shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("tests"))
         else:
             shutil.copy(ROOT / name, tmp_path / name)
     (collectstatic,) = [step for step in instructions("RUN") if "collectstatic" in step]

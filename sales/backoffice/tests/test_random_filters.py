@@ -114,7 +114,7 @@ def check_export(client, url, expected):
 
 
 @pytest.mark.parametrize("way", ["fetch and sort", "scan"])
-@pytest.mark.parametrize(("seed", "number"), [(1, 25), pytest.param(2, 225, marks=pytest.mark.slow, id="many")])
+@pytest.mark.parametrize(("seed", "number"), [(1, 25), pytest.param(2, 100, marks=pytest.mark.slow, id="many")])
 def test_list_totals_and_export_agree_with_python(admin_user, admin_client, market, monkeypatch, way, seed, number):
     monkeypatch.setattr(sale_search, "MATCH_LIMIT", SALES if way == "fetch and sort" else -1)
     rng = Random(f"{seed} {way}")
