@@ -52,8 +52,7 @@ def page() -> Iterator[Page]:
     """A page of a logged-in user of a server with demo data. No script on it may fail."""
     errors: list[str] = []
     with new_folder() as folder:
-        manage(folder, "prepare")
-        manage(folder, "load_demo", "--until", "2021-06-30")
+        manage(folder, "load_demo", "--sales", "20000", "--until", "2021-06-30")
         (folder / "daily.sql").write_text(DAILY)
         copy(ROOT / "sql" / "country_contribution.sql", folder)
         with serve(folder, SQL_DIR=str(folder)) as url, sync_playwright() as playwright:

@@ -153,11 +153,12 @@ class TestConcurrent:
 
     def test_the_limit_does_not_apply_to_other_locks(self, transactional_db, monkeypatch, event):
         monkeypatch.setattr(idempotency, "LOCK_TIMEOUT", "50ms")
-        event_id = sale_event(EVENT_ID="e-1")
+        event_id, is_held = sale_event(EVENT_ID="e-1"), threading.Event()
 
         def hold():
             with transaction.atomic():
                 record_sales([event_id])
+                is_held.set()
                 time.sleep(0.3)
             connection.close()
 
@@ -166,7 +167,7 @@ class TestConcurrent:
 
         with ThreadPoolExecutor(1) as pool:
             holder = pool.submit(hold)
-            time.sleep(0.1)
+            assert is_held.wait(timeout=60)
             assert idempotency.respond_once("anonymous", "key", b"digest", work).status == 201
             holder.result()
 
