@@ -24,8 +24,8 @@ GUNICORN = str(Path(sys.executable).with_name("gunicorn"))
 class Service:
     """Run management commands and, in `serving`, gunicorn. A benchmark may put its files into `folder`."""
 
-    def __init__(self, folder: str, settings: Mapping[str, str]) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: str, settings: Mapping[str, str], root: Path) -> None:
+        self.folder, self.root = Path(folder), root
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -53,14 +53,14 @@ class Service:
 
     def _run(self, *arguments: str, stdout: int | None = None) -> str:
         command = [sys.executable, *arguments]
-        return subprocess.run(command, cwd=ROOT, env=self.environment, check=True, stdout=stdout, text=True).stdout
+        return subprocess.run(command, cwd=self.root, env=self.environment, check=True, stdout=stdout, text=True).stdout
 
     @contextmanager
     def serving(self) -> Iterator[psutil.Process]:
         """Run gunicorn, which also keeps the database running. Yield its main process. Its log goes to a file."""
         command = [sys.executable, GUNICORN, "--config", "python:salesengine.gunicorn", "salesengine.wsgi"]
         with (self.folder / "log").open("a") as log:
-            gunicorn = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=log)
+            gunicorn = subprocess.Popen(command, cwd=self.root, env=self.environment, stdout=log, stderr=log)
         try:
             self._wait_until_ready()
             yield psutil.Process(gunicorn.pid)
@@ -94,11 +94,11 @@ class Service:
 
 
 @contextmanager
-def service(**settings: str) -> Iterator[Service]:
-    """Yield a service with an empty, prepared database. Delete both at the end."""
+def service(root: Path = ROOT, **settings: str) -> Iterator[Service]:
+    """Yield the service in the checkout `root` with an empty, prepared database. Delete both at the end."""
     folder = tempfile.mkdtemp(prefix="salesengine-benchmark-")
     try:
-        measured = Service(folder, settings)
+        measured = Service(folder, settings, root)
         measured.manage("prepare")
         yield measured
     finally:
