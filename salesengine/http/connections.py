@@ -9,6 +9,7 @@ import time
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from django.conf import settings
@@ -24,6 +25,7 @@ WRITE_SECONDS = 30  # that a client may pause while it reads a response
 PIECE = 65_536  # bytes received at a time, unless more are known to follow
 LARGEST_PIECE = 1_048_576
 MAX_KEPT = 1_048_576  # bytes of a response that wait in memory for the client
+PIECES_AT_ONCE = 64  # that are sent in one call of the kernel, which has a limit
 
 CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,18})[ \t]*\r\n", re.IGNORECASE)
 CHUNKED = re.compile(rb"\r\ntransfer-encoding:[^\r\n]*chunked", re.IGNORECASE)
@@ -43,6 +45,7 @@ class ClientSocket(socket.socket):
         super().setblocking(False)
         self._kept: deque[memoryview | FileRange] = deque()
         self._kept_bytes = 0
+        self._holds_next = False
 
     def setblocking(self, flag: bool) -> None:
         """Stay non-blocking. gunicorn would switch twice for each request."""
@@ -62,7 +65,14 @@ class ClientSocket(socket.socket):
             self.flush()
         self._kept.append(memoryview(data))
         self._kept_bytes += len(data)
-        self.flush()
+        if self._holds_next:
+            self._holds_next = False
+        else:
+            self.flush()
+
+    def hold_headers(self) -> None:
+        """Let the next piece wait for the one after it, or for `flush`, because each call of the kernel costs much."""
+        self._holds_next = True
 
     def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
         """Send a part of a file like `sendall`, without reading it into memory. It may be closed and deleted then."""
@@ -77,13 +87,29 @@ class ClientSocket(socket.socket):
         with suppress(BlockingIOError):
             while self._kept and remaining > 0:
                 part = self._kept[0]
-                sent = part.send(self) if isinstance(part, FileRange) else self.send(part)
-                remaining -= sent
-                if isinstance(part, memoryview):
-                    self._kept_bytes -= sent
-                    self._kept[0] = part = part[sent:]
-                if not len(part):
-                    self._kept.popleft()
+                remaining -= self._send_file(part) if isinstance(part, FileRange) else self._send_pieces()
+
+    def _send_file(self, file: "FileRange") -> int:
+        sent = file.send(self)
+        if not file.count:
+            self._kept.popleft()
+        return sent
+
+    def _send_pieces(self) -> int:
+        pieces: list[memoryview] = []
+        for part in islice(self._kept, PIECES_AT_ONCE):
+            if isinstance(part, FileRange):
+                break
+            pieces.append(part)
+        sent = rest = self.sendmsg(pieces)
+        self._kept_bytes -= sent
+        for piece in pieces:
+            if rest < len(piece):
+                self._kept[0] = piece[rest:]
+                break
+            self._kept.popleft()
+            rest -= len(piece)
+        return sent
 
     def close(self) -> None:
         for part in self._kept:
@@ -100,9 +126,6 @@ class FileRange:
     descriptor: int
     offset: int
     count: int
-
-    def __len__(self) -> int:
-        return self.count
 
     def send(self, client: ClientSocket) -> int:
         sent = os.sendfile(client.fileno(), self.descriptor, self.offset, min(self.count, LARGEST_PIECE))

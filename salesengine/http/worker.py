@@ -1,27 +1,29 @@
 """The worker of gunicorn: its threads only work on requests that have arrived completely.
 
-Its main loop waits for slow clients: for the rest of a request, for a client to take the rest of a response, and for a
-client to close the connection.
+All threads wait for all connections in the kernel, which wakes one thread for each connection that is ready. No thread
+waits for a slow client: for the rest of a request, for a client to take the rest of a response, or for a client to
+close the connection.
 """
 
+import errno
 import re
-import selectors
 import socket
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from types import FrameType
 
 from gunicorn.http import get_parser
 from gunicorn.http.message import Request
-from gunicorn.workers.gthread import TConn, ThreadWorker
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
 from salesengine.http.connections import LARGEST_PIECE, WRITE_SECONDS, ClientSocket, ReceivedRequest
+from salesengine.http.ready_sockets import ReadySockets
 
 LINGER_SECONDS = 2  # that a client has to close a connection that the service has ended
 CHECK_SECONDS = 0.5  # between two looks at the deadlines
-INCOMPLETE = object()  # what `handle` returns for a request that has not arrived completely
+PROBE_SECONDS = 0.2  # between two looks for health checks
 # A complete health check without a body.
 PROBE = re.compile(
     rb"(?:GET|HEAD) /healthz HTTP/1\.[01]\r\n(?:(?!content-length|transfer-encoding)[^\r\n]+\r\n)*\r\n", re.IGNORECASE
@@ -29,66 +31,85 @@ PROBE = re.compile(
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
-    """Give a request to a thread when bytes of it arrive; the thread returns it unless it is complete.
+    """Let each thread receive a request, respond, and then wait for any connection.
 
-    Health checks have a thread of their own. While all others wait for the database, a supervisor would take the
-    process for dead.
+    A connection is in `waiting` unless a thread works on it. Who takes it out of there owns it. The main thread accepts
+    connections and ends those whose time is up. While all others are busy, it answers health checks: if they had to
+    wait too, a supervisor would take the process for dead.
     """
 
     next_check = 0.0
+    has_ended = False
 
     def init_process(self) -> None:
-        self.probe_pool = ThreadPoolExecutor(max_workers=1)
+        self.ready = ReadySockets()
+        self.waiting: dict[int, TConn] = {}  # by file descriptor
+        self.connections: set[TConn] = set()
+        self.keepalive = self.cfg.keepalive
         super().init_process()
 
-    def enqueue_req(self, conn: TConn) -> None:
-        """Give a connection to a thread, or, if it is new, wait for its first bytes."""
-        if conn.initialized and is_probe(conn):
-            handled = self.probe_pool.submit(self.handle, conn)
-            handled.add_done_callback(lambda future: self.method_queue.defer(self.finish_request, conn, future))
-            return
-        if conn.initialized:
-            super().enqueue_req(conn)
-            return
+    def run(self) -> None:
+        for _ in range(self.cfg.threads):
+            self.tpool.submit(self.serve)
+        super().run()
+
+    def serve(self) -> None:
+        """Work on one connection after the other. Runs in each thread."""
+        while not self.has_ended:
+            for descriptor in self.ready.wait():
+                if conn := self.waiting.pop(descriptor, None):
+                    self.go_on(conn)
+
+    def go_on(self, conn: TConn) -> None:
+        try:
+            conn.step(conn)
+        except BaseException:  # even SystemExit of a view, which would end the thread
+            self.log.exception("Cannot go on with a connection")
+            self.drop(conn)
+
+    def accept(self, listener: socket.socket) -> None:
+        try:
+            client, address = listener.accept()
+        except OSError as error:
+            if error.errno not in {errno.EAGAIN, errno.ECONNABORTED}:
+                raise
+            return  # another worker has accepted it
+        conn = TConn(self.cfg, ClientSocket(client), address, listener.getsockname())
         conn.initialized = True
-        conn.sock = ClientSocket(conn.sock)
         conn.parser = get_parser(self.cfg, conn.sock, conn.client)
         conn.parser.unreader = ReceivedRequest()
+        self.connections.add(conn)
+        self.nr_conns = len(self.connections)
         self.receive_more(conn)
 
-    def handle(self, conn: TConn) -> object:
-        """Receive what has arrived, and respond to a complete request. Runs in a thread.
-
-        Return INCOMPLETE, or whether the connection can be used again.
-        """
+    def respond(self, conn: TConn) -> None:
+        """Receive what has arrived, and respond if that is a complete request."""
         request: ReceivedRequest = conn.parser.unreader
         try:
             if not request.receive(conn.sock):
-                return INCOMPLETE
-            may_stay_open = super().handle(conn) and not request.is_cut
+                self.receive_more(conn)
+                return
+            conn.sock.hold_headers()
+            may_stay_open = self.handle(conn) and not request.is_cut
+            conn.sock.flush()
         except OSError:  # the client has gone
             may_stay_open = False
         request.finish()
-        return may_stay_open
+        self.finish(conn, may_stay_open)
 
-    def finish_request(self, conn: TConn, fs: Future[object]) -> None:
-        """Decide how a connection goes on, after a thread has worked on it."""
-        result = False if fs.cancelled() or fs.exception() else fs.result()
+    def finish(self, conn: TConn, may_stay_open: bool) -> None:
+        """Decide how a connection goes on after a response."""
         if conn.sock.has_kept:
-            self.wait(conn, selectors.EVENT_WRITE, WRITE_SECONDS, partial(self.send_rest, conn, fs))
-        elif result is INCOMPLETE:
-            self.receive_more(conn)
-        elif result and conn.parser.unreader.has_begun:
-            self.enqueue_req(conn)
-        elif result:
-            super().finish_request(conn, fs)
+            self.wait(conn, WRITE_SECONDS, partial(self.send_rest, may_stay_open), self.drop, until_writable=True)
+        elif not may_stay_open:
+            self.linger(time.monotonic() + LINGER_SECONDS, conn)
+        elif conn.parser.unreader.has_begun:
+            self.wait(conn, WRITE_SECONDS, self.respond, self.drop, until_writable=True)
         else:
-            self.linger(conn, time.monotonic() + LINGER_SECONDS)
+            self.wait(conn, self.keepalive if self.alive else STOP_KEEPALIVE_LINGER, self.respond, self.drop)
 
     def receive_more(self, conn: TConn) -> None:
-        seconds = conn.parser.unreader.deadline - time.monotonic()
-        self.wait(conn, selectors.EVENT_READ, seconds, partial(self.enqueue_req, conn))
-        conn.on_deadline = partial(self.cut_short, conn)
+        self.wait(conn, conn.parser.unreader.deadline - time.monotonic(), self.respond, self.cut_short)
 
     def cut_short(self, conn: TConn) -> None:
         """Let the application say that a request ended early."""
@@ -96,17 +117,17 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self.drop(conn)
             return
         conn.parser.unreader.is_cut = True
-        self.enqueue_req(conn)
+        self.wait(conn, WRITE_SECONDS, self.respond, self.drop, until_writable=True)
 
-    def send_rest(self, conn: TConn, fs: Future[object]) -> None:
+    def send_rest(self, may_stay_open: bool, conn: TConn) -> None:
         try:
             conn.sock.flush()
         except OSError:
             self.drop(conn)
         else:
-            self.finish_request(conn, fs)
+            self.finish(conn, may_stay_open)
 
-    def linger(self, conn: TConn, until: float) -> None:
+    def linger(self, until: float, conn: TConn) -> None:
         """Wait until the client closes the connection, because closing it first could destroy the response.
 
         See RFC 9112, 9.6. gunicorn would wait in its main loop, and so for one client at a time.
@@ -121,38 +142,75 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         if has_ended:
             self.drop(conn)
         else:
-            self.wait(conn, selectors.EVENT_READ, until - time.monotonic(), partial(self.linger, conn, until))
+            self.wait(conn, until - time.monotonic(), partial(self.linger, until), self.drop)
 
-    def wait(self, conn: TConn, event: int, seconds: float, then: Callable[[], None]) -> None:
-        """Call `then` when the client is ready. Drop the connection if it is not ready within `seconds`."""
+    def wait(
+        self,
+        conn: TConn,
+        seconds: float,
+        step: Callable[[TConn], None],
+        on_deadline: Callable[[TConn], None],
+        *,
+        until_writable: bool = False,
+    ) -> None:
+        """Take `step` when the client is ready, or `on_deadline` after `seconds`. The caller owns `conn` no longer."""
         conn.timeout = time.monotonic() + seconds
-        conn.on_deadline = partial(self.drop, conn)
-        self.pending_conns.append(conn)
-        self.poller.register(conn.sock, event, partial(self.go_on, conn, then))
+        conn.step, conn.on_deadline, conn.until_writable = step, on_deadline, until_writable
+        self.watch(conn)
 
-    def go_on(self, conn: TConn, then: Callable[[], None], client: ClientSocket) -> None:
-        self.pending_conns.remove(conn)
-        self.poller.unregister(client)
-        then()
+    def watch(self, conn: TConn) -> None:
+        descriptor = conn.sock.fileno()
+        self.waiting[descriptor] = conn
+        self.ready.watch(descriptor, until_writable=conn.until_writable)
 
     def drop(self, conn: TConn) -> None:
-        self.nr_conns -= 1
+        self.connections.discard(conn)
         conn.parser.unreader.finish()
         conn.close()
 
+    # The main thread. gunicorn calls these methods in its main loop.
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        super().wait_for_and_dispatch_events(min(timeout, PROBE_SECONDS))
+
     def murder_pending(self) -> None:
-        """End the waiting of connections whose time is up. gunicorn calls this in each turn of the main loop."""
-        now = time.monotonic()
-        if now < self.next_check:
+        """Look for health checks, and for connections whose time is up. Called in each turn of the main loop."""
+        self.nr_conns = len(self.connections)
+        for descriptor in self.ready.wait(0, most=self.worker_connections):  # none unless all threads are busy
+            if conn := self.waiting.pop(descriptor, None):
+                self.go_on(conn) if is_probe(conn) else self.watch(conn)
+        if time.monotonic() < self.next_check:
             return
-        self.next_check = now + CHECK_SECONDS
-        for conn in [conn for conn in self.pending_conns if conn.timeout <= now]:
-            self.go_on(conn, conn.on_deadline, conn.sock)
+        self.next_check = time.monotonic() + CHECK_SECONDS
+        for descriptor, waiting in list(self.waiting.items()):
+            if waiting.timeout <= self.next_check and (conn := self.waiting.pop(descriptor, None)):
+                # A thread may have worked on it since.
+                conn.on_deadline(conn) if conn.timeout <= time.monotonic() else self.watch(conn)
+
+    def murder_keepalived(self, force: bool = False) -> None:
+        """End all connections that wait, and the threads, if `force` says so."""
+        if force:
+            self.has_ended = True
+            self.ready.wake_all()
+            for descriptor in list(self.waiting):
+                if conn := self.waiting.pop(descriptor, None):
+                    self.drop(conn)
+
+    def handle_quit(self, sig: int, frame: FrameType | None) -> None:
+        self.has_ended = True
+        self.ready.wake_all()
+        super().handle_quit(sig, frame)
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        """Let connections wait at most until `deadline` for their next request."""
+        for conn in list(self.waiting.values()):
+            if not conn.parser.unreader.has_begun:
+                conn.timeout = min(conn.timeout, deadline)
 
 
 def is_probe(conn: TConn) -> bool:
     """Return whether the next request on a connection is a PROBE, without taking it."""
-    if conn.parser.unreader.has_begun:
+    if conn.parser.unreader.has_begun or conn.until_writable:
         return False
     with suppress(OSError):  # nothing has arrived
         return PROBE.fullmatch(conn.sock.recv(4_096, socket.MSG_PEEK)) is not None
@@ -162,7 +220,7 @@ def is_probe(conn: TConn) -> bool:
 def pre_request(worker: Worker, request: Request) -> None:
     """Adapt gunicorn's view of a request: a hook of its configuration."""
     request._expected_100_continue = False  # the body has arrived
-    if request.unreader.is_cut:
+    if request.unreader.is_cut or len(worker.waiting) >= worker.max_keepalived:
         request.force_close()
     # Let the application announce that the connection closes: salesengine.http.middleware.UnreadBodyMiddleware.
     request.body.force_close = request.force_close

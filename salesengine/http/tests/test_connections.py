@@ -162,6 +162,22 @@ def test_a_response_is_sent_while_its_client_reads(pair):
     assert received == b"<" + piece + piece + b">"
 
 
+def test_the_headers_of_a_response_are_sent_together_with_its_first_piece(pair):
+    client, service = pair
+    client.setblocking(False)
+    service.hold_headers()
+    service.sendall(b"headers")
+    with pytest.raises(BlockingIOError):
+        client.recv(100)
+    service.sendall(b", body")
+    assert client.recv(100) == b"headers, body"
+
+    service.hold_headers()
+    service.sendall(b"headers only")
+    service.flush()
+    assert client.recv(100) == b"headers only"
+
+
 def test_a_response_in_pieces_does_not_fill_the_memory_while_its_client_stalls(pair, monkeypatch):
     monkeypatch.setattr(connections, "WRITE_SECONDS", 0.01)
     _, service = pair
