@@ -11,6 +11,7 @@ import tempfile
 import time
 
 from gunicorn.arbiter import Arbiter
+from gunicorn.glogging import Logger
 
 from salesengine import settings
 from salesengine.http.worker import Worker, pre_request  # noqa: F401  # gunicorn calls pre_request
@@ -66,6 +67,13 @@ class MeasuredWorker(Worker):
             sample_process()
 
 
+class ErrorLog(Logger):  # type: ignore[misc]  # gunicorn has no types
+    """Log no requests: salesengine.operations.requests does. gunicorn would compute all fields and drop them."""
+
+    def access(self, *_: object) -> None:
+        pass
+
+
 bind = f"{settings.HOST}:{settings.PORT}"
 workers = settings.WEB_CONCURRENCY
 worker_class = MeasuredWorker
@@ -74,6 +82,7 @@ threads = settings.WEB_THREADS
 keepalive = 75  # seconds; longer than the idle timeout of common proxies, so that the proxy closes first
 timeout = 15  # seconds without a sign of life from the main loop of a worker; requests may take longer
 control_socket_disable = True
+logger_class = ErrorLog
 logconfig_dict = settings.LOGGING
 forwarder_headers = ""  # ignore the headers SCRIPT_NAME and PATH_INFO, which clients could forge
 
