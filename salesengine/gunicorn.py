@@ -14,7 +14,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 
 from salesengine import settings
-from salesengine.http.worker import Worker, pre_request  # noqa: F401  # gunicorn calls pre_request
+from salesengine.http.worker import Worker, leave_place, pre_request, take_place  # noqa: F401  # a hook
 
 WELCOME = """
 Sales Engine is ready.
@@ -84,6 +84,7 @@ timeout = 15  # seconds without a sign of life from the main loop of a worker; r
 control_socket_disable = True
 logger_class = ErrorLog
 logconfig_dict = settings.LOGGING
+pre_fork, child_exit = take_place, leave_place
 forwarder_headers = ""  # ignore the headers SCRIPT_NAME and PATH_INFO, which clients could forge
 
 

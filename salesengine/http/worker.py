@@ -6,6 +6,7 @@ close the connection.
 """
 
 import errno
+import mmap
 import re
 import socket
 import time
@@ -14,6 +15,7 @@ from contextlib import suppress
 from functools import partial
 from types import FrameType
 
+from gunicorn.arbiter import Arbiter
 from gunicorn.http import get_parser
 from gunicorn.http.message import Request
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
@@ -24,6 +26,13 @@ from salesengine.http.ready_sockets import ReadySockets
 LINGER_SECONDS = 2  # that a client has to close a connection that the service has ended
 CHECK_SECONDS = 0.5  # between two looks at the deadlines
 PROBE_SECONDS = 0.2  # between two looks for health checks
+# Seconds that a worker leaves a new connection to others, for each connection that it has more than another; at most.
+ACCEPT_DELAY, LONGEST_DELAY = 0.001, 0.02
+# The number of connections of each worker, by place, as all processes see it. The memory exists before they fork.
+NO_WORKER = -1
+PLACES = 256
+loads = memoryview(mmap.mmap(-1, PLACES * 4)).cast("i")
+loads[:] = memoryview(bytes([0xFF] * PLACES * 4)).cast("i")
 # A complete health check without a body.
 PROBE = re.compile(
     rb"(?:GET|HEAD) /healthz HTTP/1\.[01]\r\n(?:(?!content-length|transfer-encoding)[^\r\n]+\r\n)*\r\n", re.IGNORECASE
@@ -40,6 +49,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     next_check = 0.0
     has_ended = False
+    place = 0  # in `loads`
 
     def init_process(self) -> None:
         self.ready = ReadySockets()
@@ -68,6 +78,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self.drop(conn)
 
     def accept(self, listener: socket.socket) -> None:
+        """Accept a connection, unless another worker is faster. Be slower than workers with fewer connections.
+
+        Clients keep their connections, so a worker that had most of them would work while the others wait.
+        """
+        ahead = self.nr_conns - min(load for load in loads if load != NO_WORKER)
+        if ahead > self.nr_conns // 10:
+            time.sleep(min(ahead * ACCEPT_DELAY, LONGEST_DELAY))
         try:
             client, address = listener.accept()
         except OSError as error:
@@ -79,7 +96,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         conn.parser = get_parser(self.cfg, conn.sock, conn.client)
         conn.parser.unreader = ReceivedRequest()
         self.connections.add(conn)
-        self.nr_conns = len(self.connections)
+        self.count_connections()
         self.receive_more(conn)
 
     def respond(self, conn: TConn) -> None:
@@ -173,9 +190,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         super().wait_for_and_dispatch_events(min(timeout, PROBE_SECONDS))
 
+    def count_connections(self) -> None:
+        self.nr_conns = len(self.connections)
+        loads[self.place] = self.nr_conns if self.alive else NO_WORKER
+
     def murder_pending(self) -> None:
         """Look for health checks, and for connections whose time is up. Called in each turn of the main loop."""
-        self.nr_conns = len(self.connections)
+        self.count_connections()
         for descriptor in self.ready.wait(0, most=self.worker_connections):  # none unless all threads are busy
             if conn := self.waiting.pop(descriptor, None):
                 self.go_on(conn) if is_probe(conn) else self.watch(conn)
@@ -226,3 +247,15 @@ def pre_request(worker: Worker, request: Request) -> None:
     request.body.force_close = request.force_close
     # What sales.ingest.bodies needs to know.
     request.body.was_refused, request.body.share = request.unreader.was_refused, request.unreader.share
+
+
+def take_place(arbiter: Arbiter, worker: Worker) -> None:
+    """Give a new worker a place in `loads`: a hook of gunicorn's configuration, before it forks."""
+    taken = {other.place for other in arbiter.WORKERS.values()}
+    worker.place = next(place for place in range(PLACES) if place not in taken)
+    loads[worker.place] = 0
+
+
+def leave_place(arbiter: Arbiter, worker: Worker) -> None:
+    """Forget the connections of a worker that has ended: a hook of gunicorn's configuration."""
+    loads[worker.place] = NO_WORKER

@@ -10,7 +10,10 @@ from statistics import median
 from urllib.parse import urlsplit
 
 import httpx
+import psutil
 import pytest
+
+from salesengine.operations.tests.helpers import Workers
 
 LARGE_FILE = b"/static/drf_spectacular_sidecar/redoc/bundles/redoc.standalone.js"  # a megabyte
 GET = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n"
@@ -56,6 +59,24 @@ def test_stalled_clients_do_not_delay_others(server, address, event, kinds):
             assert (health.status_code, stored.status_code) == (200, 201)
 
     assert median(seconds) < 5  # each kind could occupy all threads for 10 seconds and more
+
+
+def test_clients_that_keep_their_connections_are_spread_over_the_workers(start_server):
+    url = start_server(WEB_CONCURRENCY="2")
+    with ExitStack() as stack:
+        for _ in range(30):
+            client = stack.enter_context(connect(("127.0.0.1", urlsplit(url).port)))
+            client.sendall(GET + b"\r\n")
+            assert client.recv(12) == b"HTTP/1.1 200"
+        numbers = [count_clients(pid) for pid in Workers(url).pids()]
+
+    assert sum(numbers) == 30
+    assert min(numbers) >= 10, numbers
+
+
+def count_clients(pid):
+    """Return the number of connections that a process has accepted."""
+    return sum(1 for each in psutil.Process(pid).net_connections("tcp") if each.status == psutil.CONN_ESTABLISHED)
 
 
 def test_a_low_limit_of_open_files_is_raised(start_server):
