@@ -8,6 +8,7 @@ from rest_framework.views import APIView
 
 from sales.api import openapi, reading
 from sales.api.parameters import (
+    Parameters,
     SalesCursor,
     parse_feedback_query,
     parse_ingest_options,
@@ -32,8 +33,8 @@ class IngestView(APIView):
 
     @openapi.ingest
     def post(self, request: Request) -> HttpResponse:
-        options = parse_ingest_options(dict(request.query_params.lists()))
-        header = request.headers.get("Idempotency-Key")
+        options = parse_ingest_options(parameters_of(request))
+        header = request.META.get("HTTP_IDEMPOTENCY_KEY")
         key = None if header is None else parse_key(header)
         context = BatchContext(get_sender(request), current_request_id(), options)
         with read_batch(request) as (batch, body):
@@ -52,7 +53,7 @@ class FeedbackView(APIView):
 
     @openapi.feedback
     def get(self, request: Request) -> Response:
-        query = parse_feedback_query(dict(request.query_params.lists()))
+        query = parse_feedback_query(parameters_of(request))
         return Response(feedback.top_categories(query))
 
 
@@ -63,7 +64,7 @@ class SalesView(APIView):
 
     @openapi.sales
     def get(self, request: Request) -> Response:
-        page = reading.find_sales(parse_sales_query(dict(request.query_params.lists())))
+        page = reading.find_sales(parse_sales_query(parameters_of(request)))
         next_page = page.end and next_url(request, page.end)
         headers = {"Link": f'<{next_page}>; rel="next"'} if next_page else None  # RFC 8288
         return Response({"results": page.sales, "next": next_page}, headers=headers)
@@ -76,11 +77,16 @@ class OrderView(APIView):
 
     @openapi.order
     def get(self, request: Request, id_order: str) -> Response:
-        reject_parameters(dict(request.query_params.lists()))
+        reject_parameters(parameters_of(request))
         lines = reading.order_lines(id_order)
         if not lines:
             raise NotFound("No sale has this order id.")
         return Response({"id_order": id_order, "results": lines})
+
+
+def parameters_of(request: Request) -> Parameters:
+    """Return all values of each query parameter. Most requests have none, and nothing to parse."""
+    return dict(request.query_params.lists()) if request.META["QUERY_STRING"] else {}
 
 
 def next_url(request: Request, cursor: SalesCursor) -> str:

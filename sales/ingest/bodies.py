@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.conf import settings
+from django.http import HttpRequest
 from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.request import Request
 
@@ -27,29 +28,30 @@ def read_batch(request: Request) -> Iterator[tuple[Batch, bytes]]:
     Raises UnsupportedMediaType, ContentTooLarge, ServiceBusy, InvalidInput for a body that ends early or is damaged,
     and InvalidEvents for one that cannot be parsed.
     """
-    media_type = (request.content_type or "").partition(";")[0].strip().lower()
+    http = request._request  # DRF's request would look for each attribute in several places
+    media_type = http.META.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
     if media_type not in READERS:
         detail = f"Send the header Content-Type: {' or '.join(READERS)}; this request had {media_type or 'none'}."
         raise UnsupportedMediaType(media_type, detail)
-    encoding = request.headers.get("Content-Encoding", "").strip().lower() or "identity"
+    encoding = http.META.get("HTTP_CONTENT_ENCODING", "").strip().lower() or "identity"
     if encoding not in {"identity", "gzip"}:
         raise UnsupportedMediaType(
             encoding, f"Send the body uncompressed or with Content-Encoding: gzip, not {encoding}."
         )
-    with _share(request) as share:
-        body = _read(request)
+    with _share(http) as share:
+        body = _read(http)
         if encoding == "gzip":
             body = decompress(body, settings.INGEST_MAX_EXPANDED_BYTES, share)
         body = body.removeprefix(codecs.BOM_UTF8)  # some programs write it, and a parser may ignore it (RFC 8259, 8.1)
         yield READERS[media_type](body), body
 
 
-def _read(request: Request) -> bytes:
+def _read(request: HttpRequest) -> bytes:
     """Read the body. It has arrived, and the worker has counted it in the request's share."""
     limit = settings.INGEST_MAX_BYTES
     content_length = int(request.META.get("CONTENT_LENGTH") or 0)
     # Django would read a chunked body as empty, because it has no Content-Length. The server knows where it ends.
-    transfer_encoding = request.headers.get("Transfer-Encoding", "").strip().lower()
+    transfer_encoding = request.META.get("HTTP_TRANSFER_ENCODING", "").strip().lower()
     if transfer_encoding not in {"", "chunked"}:
         raise InvalidInput([], f"The only supported Transfer-Encoding is chunked, not {transfer_encoding}.")
     if getattr(request.META["wsgi.input"], "was_refused", False):  # set in salesengine/http/worker.py
@@ -70,7 +72,7 @@ def _read(request: Request) -> bytes:
 
 
 @contextmanager
-def _share(request: Request) -> Iterator[ByteShare]:
+def _share(request: HttpRequest) -> Iterator[ByteShare]:
     """Yield the share that the body takes of INGEST_MAX_BYTES_AT_ONCE, and give back what was added to it."""
     share = getattr(request.META["wsgi.input"], "share", None) or ByteShare()  # set in salesengine/http/worker.py
     received = share.size

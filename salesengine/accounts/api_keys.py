@@ -59,7 +59,7 @@ class APIKeyAuthentication(BaseAuthentication):
     """Authenticate by the header `Authorization: Api-Key <key>`. Sets `request.auth` to the APIKey."""
 
     def authenticate(self, request: Request) -> tuple[AnonymousUser, APIKey] | None:
-        scheme, _, text = request.headers.get("Authorization", "").partition(" ")
+        scheme, _, text = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
         if scheme.lower() != "api-key":
             return None
         key = get_valid_key(text.strip())
