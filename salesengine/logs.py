@@ -1,5 +1,6 @@
 """The configuration of logging: as text for people, or as JSON for programs."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,11 @@ LOG_FORMATS: dict[str, dict[str, Any]] = {
         "json_serializer": "ext://salesengine.logs.encode_record",
     },
 }
+
+# No format shows where in the code, in which thread and in which process a message was logged, so do not find it out:
+# https://docs.python.org/3/howto/logging.html#optimization
+logging._srcfile = None
+logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 LOG_LEVELS = ("", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 

@@ -11,7 +11,7 @@ from django.utils.encoding import escape_uri_path
 
 from salesengine.accounts.models import APIKey
 from salesengine.http.middleware import EVENT_COUNT
-from salesengine.operations.metrics import REQUEST_SECONDS, REQUESTS_REFUSED
+from salesengine.operations.metrics import REQUESTS_REFUSED, request_seconds
 from salesengine.postgresql.slow_queries import is_slow
 
 METHODS = {"GET", "POST"}
@@ -37,7 +37,7 @@ class RequestMiddleware:
         seconds = time.perf_counter() - started
         method = request.method if request.method in METHODS else OTHER
         route = route_of(request)
-        REQUEST_SECONDS.labels(route, method, f"{response.status_code // 100}xx").observe(seconds)
+        request_seconds(route, method, f"{response.status_code // 100}xx").observe(seconds)
         if reason := reason_of_refusal(response):
             REQUESTS_REFUSED.labels(reason).inc()
         log_when_sent(request, response, started)
