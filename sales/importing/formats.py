@@ -20,6 +20,7 @@ from sales.importing.sources import (
     translate_read_errors,
 )
 from sales.ingest.batches import Batch, parse_each
+from sales.ingest.valid_events import read_each_valid
 
 MAX_PREFIX = 64  # lines
 FORMATS = ("csv", "ndjson", "parquet")
@@ -108,5 +109,7 @@ def ndjson_batches(lines: LineReader, columns: ColumnMapping) -> Iterator[Batch]
         if lines.checkpoint.lines == 0:
             numbered[0] = (1, chunk[0].removeprefix(BOM).strip())
         texts = [text for _, text in numbered if text]
-        values = [columns.rename(value) for value in parse_each(texts)]
-        yield Batch(values, partial(list, texts), lines=[number for number, text in numbered if text])
+        numbers = [number for number, text in numbered if text]
+        events = None if columns.mapped else read_each_valid(texts)
+        values = [columns.rename(value) for value in parse_each(texts)] if events is None else events
+        yield Batch(values, partial(list, texts), lines=numbers, is_valid=events is not None)

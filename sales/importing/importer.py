@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from sales.importing.event_file import EventFile, FileBatch
 from sales.importing.sources import START, Checkpoint, ImportFileError
-from sales.ingest.schema import ValidationResult, validate_events
+from sales.ingest.schema import ValidationResult
 from sales.ingest.service import BatchContext, BatchResult, IngestOptions, store_batch
 from sales.models import FileImport
 from salesengine.plurals import counted
@@ -91,7 +91,7 @@ def _validated(batches: Iterable[FileBatch], *, skip: bool) -> Iterator[tuple[Fi
     Reading on would only delay the failure, for as long as a pipe is idle.
     """
     for batch in batches:
-        checked = validate_events(batch.content.values, count_only=not skip)
+        checked = batch.content.validate(count_only=not skip)
         yield batch, checked
         if checked.errors and not skip:
             return

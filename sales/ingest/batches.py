@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 from django.conf import settings
 
-from sales.ingest.schema import MAX_LISTED_ERRORS, EventError, NotJSON, ValidationResult, parse_json
+from sales.ingest.schema import MAX_LISTED_ERRORS, EventError, NotJSON, ValidationResult, parse_json, validate_events
+from sales.ingest.valid_events import read_each_valid, read_valid_list
 from salesengine.http.errors import ContentTooLarge, InvalidEvents
 from salesengine.plurals import counted
 
@@ -29,6 +30,15 @@ class Batch:
     texts: Callable[[], Sequence[bytes]]  # the text of each value as sent; called only to store rejected values
     is_list: bool = True
     lines: Sequence[int] | None = None  # the line of each value, from 1; None for a format without lines
+    is_valid: bool = False  # whether the values are valid events already
+
+    def validate(self, *, count_only: bool) -> ValidationResult:
+        """Validate the values. `count_only` is that of `validate_events`."""
+        return (
+            ValidationResult(list(self.values))
+            if self.is_valid
+            else validate_events(self.values, count_only=count_only)
+        )
 
     def position(self, index: int) -> dict[str, int]:
         """Return the position of a value, as responses show it."""
@@ -59,6 +69,9 @@ def read_json(body: bytes) -> Batch:
     Raises InvalidEvents when the body is not JSON, and ContentTooLarge when it has too many events.
     """
     _check_token_count(body)
+    if body.startswith(b"[") and (events := read_valid_list(body)) is not None:
+        _check_event_count(len(events))
+        return Batch(events, lambda: [bytes(element) for element in _split_list(body)], is_valid=True)
     try:
         sent = parse_json(body)
     except ValueError as error:
@@ -92,7 +105,9 @@ def read_ndjson(body: bytes) -> Batch:
         raise InvalidEvents([], "The body is empty. Send sale events as JSON objects, one per line.")
     _check_event_count(len(numbered))
     texts = [line for _, line in numbered]
-    return Batch(parse_each(texts), lambda: texts, lines=[number for number, _ in numbered])
+    events = read_each_valid(texts)
+    values = parse_each(texts) if events is None else events
+    return Batch(values, lambda: texts, lines=[number for number, _ in numbered], is_valid=events is not None)
 
 
 READERS: dict[str, Callable[[bytes], Batch]] = {JSON: read_json, NDJSON: read_ndjson}

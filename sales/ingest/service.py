@@ -16,7 +16,7 @@ from sales.ingest.fields import SaleEvent
 from sales.ingest.group_commit import GroupCommit
 from sales.ingest.idempotency import IngestResponse, respond_once
 from sales.ingest.rejection import Rejection, store_rejections
-from sales.ingest.schema import MAX_LISTED_ERRORS, EventError, ValidationResult, stored_sale, validate_events
+from sales.ingest.schema import MAX_LISTED_ERRORS, EventError, ValidationResult, stored_sale
 from sales.ingest.writer import COPY_THRESHOLD, WriteResult, record_plain_sales, record_sales
 from salesengine.exact_json import encode_json
 from salesengine.http.errors import EventConflict, InvalidInput
@@ -85,7 +85,7 @@ def ingest_batch(batch: Batch, body: bytes, context: BatchContext, key: str | No
 
 def _ingest(batch: Batch, body: bytes, context: BatchContext, key: str | None) -> IngestResponse:
     options = context.options
-    result = validate_events(batch.values, count_only=not options.skip)
+    result = batch.validate(count_only=not options.skip)
     if result.errors and not options.skip:
         raise batch.validation_error(result)
     if key is not None and not options.dry_run:
