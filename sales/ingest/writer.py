@@ -9,6 +9,7 @@ from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
+from sales.ingest.copy_rows import copy_blocks
 from sales.ingest.fields import FIELDS, SaleEvent
 from sales.totals import country_folding, feedback_folding, ingest_minutes
 from sales.totals.figures import EXACT, add_up
@@ -36,7 +37,7 @@ STORE_FEW = f"""
     """  # noqa: S608  # names only
 SINGLES = "singles"  # the database alias for single events without EVENT_ID
 COPY_THRESHOLD = 200  # above this number of sales, COPY is faster than JSON
-COPY_SALES = f"COPY sales (id, {COLUMNS}) FROM STDIN (FORMAT BINARY)"
+COPY_SALES = f"COPY sales (id, {COLUMNS}) FROM STDIN"
 # The digests of stored events cover these fields. Later fields count only when they have a value.
 ALWAYS_IN_DIGEST = list(FIELDS).index("EVENT_ID") + 1
 
@@ -192,9 +193,8 @@ def _store_many(
     with transaction.atomic(), connection.cursor() as cursor:
         new_ids = ids or _draw_ids(cursor, len(events))
         with connection.wrap_database_errors, cursor.copy(COPY_SALES) as copy:  # Django wraps no errors of COPY
-            copy.set_types(["bigint", *COLUMN_TYPES.values()])
-            for new_id, event in zip(new_ids, events, strict=True):
-                copy.write_row((new_id, *map(event.get, FIELDS)))
+            for block in copy_blocks(new_ids, events):
+                copy.write(block)
         ranges = country_folding.id_ranges(new_ids)
         cursor.execute(f"{country_folding.APPEND_TO_JOURNAL} VALUES (%s, %s)", [ranges, len(new_ids)])
         cursor.execute(feedback_folding.APPEND_TO_JOURNAL, [entries])
