@@ -114,8 +114,9 @@ reports_database = (
 # A short reconnect_timeout, so that each request tries to connect. The pool would otherwise wait longer and longer.
 pool_options = {"timeout": 3, "reconnect_timeout": 3, "connection_class": WritingConnection}
 DATABASES = {
-    # One connection per thread that handles requests, and one for the thread that folds journals.
-    "default": add_options(database, pool={"min_size": 1, "max_size": WEB_THREADS + 1} | pool_options),
+    # One connection per thread that handles requests, and one for the thread that folds journals. An import has four:
+    # for its lock, for two batches, and for folds.
+    "default": add_options(database, pool={"min_size": 1, "max_size": max(WEB_THREADS + 1, 4)} | pool_options),
     # One connection per process that writes single events with a prepared statement. This costs the database half as
     # much as an unprepared statement on changing connections.
     "singles": {"TEST": {"MIRROR": "default"}}

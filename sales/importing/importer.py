@@ -1,17 +1,19 @@
 """Import files into the database batch by batch. One transaction stores a batch and the checkpoint at its end."""
 
-import hashlib
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
-from django.db import Error, connection, transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from sales.importing.event_file import EventFile, FileBatch
+from sales.importing.file_lock import FileLock, lock_file
 from sales.importing.sources import START, Checkpoint, ImportFileError
 from sales.ingest.schema import ValidationResult
 from sales.ingest.service import BatchContext, BatchResult, IngestOptions, store_batch
@@ -19,8 +21,9 @@ from sales.models import FileImport
 from salesengine.plurals import counted
 
 Item = TypeVar("Item")
+CheckedBatch = tuple[FileBatch, ValidationResult]
 
-LOCK_TIMEOUT = 10  # seconds to wait for another import of the same file; a killed import frees its lock soon
+WRITERS = 2  # batches written at once
 
 
 @dataclass(frozen=True)
@@ -68,13 +71,13 @@ def import_file(
     start, done = time.monotonic(), 0
     try:
         # A dry run must not make an import wait.
-        with nullcontext() if options.ingest.dry_run else _exclusive_lock(file, options):
+        with nullcontext() if options.ingest.dry_run else lock_file(file.prefixes(), options.sender) as lock:
             checkpoint, file_import = _resume(file, options)
             summary.before = checkpoint.lines
             validated = _validated(file.batches(checkpoint), skip=options.ingest.skip)
-            with closing(prefetch(validated)) as batches:
-                for batch, checked in batches:
-                    _store(batch, checked, options, file_import, summary)
+            store = partial(_store, options=options, file_import=file_import, summary=summary)
+            with closing(prefetch(validated)) as batches, closing(_store_in_order(batches, store, lock)) as stored:
+                for batch in stored:
                     advance(batch.done - done)
                     done = batch.done
             _finish(file_import, options)
@@ -85,7 +88,7 @@ def import_file(
 # Batches
 
 
-def _validated(batches: Iterable[FileBatch], *, skip: bool) -> Iterator[tuple[FileBatch, ValidationResult]]:
+def _validated(batches: Iterable[FileBatch], *, skip: bool) -> Iterator[CheckedBatch]:
     """Yield the batches with their errors. Unless bad events are skipped, the first batch that has errors is the last.
 
     Reading on would only delay the failure, for as long as a pipe is idle.
@@ -106,13 +109,71 @@ def prefetch(items: Iterator[Item]) -> Generator[Item, None, None]:
             yield item
 
 
+def _store_in_order(
+    batches: Iterable[CheckedBatch], store: Callable[..., None], lock: FileLock | None
+) -> Generator[FileBatch, None, None]:
+    """Store the batches, and yield each one after its commit. They are committed in the order of the file.
+
+    WRITERS batches are written at once, each on a connection of its own, because PostgreSQL writes a batch with one
+    processor. A batch is written alone if it may fail or may wait for other transactions. So is the first one: a second
+    one means that the file has all its prefixes, which `lock` needs.
+    """
+    running: deque[tuple[FileBatch, Future[None]]] = deque()
+    with ThreadPoolExecutor(WRITERS) as writers:
+        for number, (batch, checked) in enumerate(batches):
+            together = lock and number and not connection.in_atomic_block and _cannot_wait(checked)
+            while len(running) >= (WRITERS if together else 1):
+                yield _committed(*running.popleft())
+            if lock:
+                lock.keep_alive()
+            if together:
+                previous = running[-1][1] if running else None
+                running.append((batch, writers.submit(_store_in_thread, store, batch, checked, lock, previous)))
+            else:
+                store(batch, checked)
+                yield batch
+        while running:
+            yield _committed(*running.popleft())
+
+
+def _cannot_wait(checked: ValidationResult) -> bool:
+    return not checked.errors and not any(event.get("EVENT_ID") for event in checked.events)
+
+
+def _committed(batch: FileBatch, stored: Future[None]) -> FileBatch:
+    stored.result()
+    return batch
+
+
+def _store_in_thread(store: Callable[..., None], *arguments: object) -> None:
+    try:
+        store(*arguments)
+    finally:
+        connection.close()  # return it to the pool
+
+
 def _store(
-    batch: FileBatch, checked: ValidationResult, options: ImportOptions, file_import: FileImport, summary: ImportSummary
+    batch: FileBatch,
+    checked: ValidationResult,
+    lock: FileLock | None = None,
+    previous: Future[None] | None = None,
+    *,
+    options: ImportOptions,
+    file_import: FileImport,
+    summary: ImportSummary,
 ) -> None:
+    """Store a batch and its checkpoint in one transaction, which ends after that of the `previous` batch.
+
+    Raises what the previous batch raised; then nothing is stored. `lock` is given to connections that do not hold it.
+    """
     if checked.errors and not options.ingest.skip:
         raise batch.content.validation_error(checked)
     with transaction.atomic():
+        if lock:
+            lock.share()
         stored = store_batch(batch.content, checked, BatchContext(options.sender, file_import.name, options.ingest))
+        if previous:
+            previous.result()
         if not options.ingest.dry_run:
             _save_checkpoint(file_import, batch.end, stored)
     _add_counts(summary, stored)
@@ -180,45 +241,3 @@ def _finish(file_import: FileImport, options: ImportOptions) -> None:
     if file_import.pk is not None and not options.ingest.dry_run:
         file_import.finished_at = timezone.now()
         file_import.save()
-
-
-# The lock
-
-
-@contextmanager
-def _exclusive_lock(file: EventFile, options: ImportOptions) -> Iterator[None]:
-    """Prevent other imports of the same file by the same sender, even if it grows. Other files may begin the same.
-
-    Holds the longest prefix alone and shares the shorter ones. Raises ImportFileError if such an import is running.
-    """
-    sender = options.sender.encode() + b"\0"
-    keys = [hashlib.blake2b(sender + prefix, digest_size=8).digest() for prefix in file.prefixes()]
-    locks = [(int.from_bytes(key, signed=True), "_shared") for key in keys[:-1]]
-    locks += [(int.from_bytes(key, signed=True), "") for key in keys[-1:]]
-    deadline = time.monotonic() + LOCK_TIMEOUT
-    with ExitStack() as held:
-        while not all(_try_lock(held, *lock) for lock in locks):
-            held.close()
-            if time.monotonic() > deadline:
-                raise ImportFileError("is already being imported by another process")
-            time.sleep(0.2)
-        yield
-
-
-def _try_lock(held: ExitStack, key: int, mode: str) -> bool:
-    """Take an advisory lock until `held` is closed. Return False at once if another session prevents it."""
-    is_locked = _call(f"SELECT pg_try_advisory_lock{mode}(%s)", key)
-    if is_locked:
-        held.callback(_unlock, key, mode)
-    return is_locked
-
-
-def _unlock(key: int, mode: str) -> None:
-    with suppress(Error):  # a lost connection has released the lock
-        _call(f"SELECT pg_advisory_unlock{mode}(%s)", key)
-
-
-def _call(statement: str, key: int) -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, [key])
-        return bool(cursor.fetchone()[0])

@@ -6,11 +6,10 @@ from threading import Event
 
 import pytest
 
-from sales.importing import importer
+from sales.importing import file_lock, importer
 from sales.importing.columns import ColumnMapping
 from sales.importing.formats import open_file
 from sales.importing.tests.imports import csv_text, events, failing, import_sales, ndjson, orders, stored_orders
-from sales.ingest.service import IngestOptions
 from sales.models import FileImport, Sale
 from sales.totals.tests.threads import together
 
@@ -141,8 +140,7 @@ def importing_elsewhere(path, sender="files"):
     locked, ended = Event(), Event()
 
     def import_slowly():
-        options = importer.ImportOptions(sender, "", IngestOptions())
-        with open_file(str(path), "ndjson", ColumnMapping(), ",") as file, importer._exclusive_lock(file, options):
+        with open_file(str(path), "ndjson", ColumnMapping(), ",") as file, file_lock.lock_file(file.prefixes(), sender):
             locked.set()
             assert ended.wait(60)
 
@@ -157,7 +155,7 @@ def importing_elsewhere(path, sender="files"):
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("lines", [(10, 10), (1, 2), (10, 1), (2, 100)])
 def test_a_file_that_another_process_is_importing_is_refused_even_if_it_has_grown(path, tmp_path, monkeypatch, lines):
-    monkeypatch.setattr(importer, "LOCK_TIMEOUT", 0.3)
+    monkeypatch.setattr(file_lock, "LOCK_TIMEOUT", 0.3)
     elsewhere = tmp_path / "elsewhere.ndjson"
     elsewhere.write_text(ndjson(events(0, lines[0])))
     path.write_text(ndjson(events(0, lines[1])))
@@ -174,7 +172,7 @@ def test_a_file_that_another_process_is_importing_is_refused_even_if_it_has_grow
 
 @pytest.mark.django_db(transaction=True)
 def test_files_that_begin_with_the_same_lines_are_imported_at_the_same_time(path, tmp_path, monkeypatch):
-    monkeypatch.setattr(importer, "LOCK_TIMEOUT", 0.3)
+    monkeypatch.setattr(file_lock, "LOCK_TIMEOUT", 0.3)
     elsewhere = tmp_path / "elsewhere.ndjson"
     elsewhere.write_text(ndjson(events(0, 10)))
     path.write_text(ndjson(events(0, 3), events(20, 30)))
