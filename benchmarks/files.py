@@ -13,7 +13,7 @@ import psutil
 
 from benchmarks import raw_copy
 from benchmarks.batches import TABLES
-from benchmarks.service import ROOT, Service, note, service
+from benchmarks.service import Service, note, service
 
 CHUNK = 5_000  # rows in one COPY
 MEGABYTE = 1_000_000
@@ -38,6 +38,7 @@ def measure(rounds: int, events: int) -> None:
             for number in range(rounds):
                 copies.append(copy(measured, rows))
                 note(f"round {number + 1}: COPY: {events / copies[-1]:,.0f} events/s")
+                empty_tables(measured)
                 imports.append(import_sales(measured, file))
                 note(f"round {number + 1}: import_sales: {events / imports[-1].seconds:,.0f} events/s")
         measured.manage("verify_feedback")
@@ -62,13 +63,12 @@ def copy(measured: Service, rows: Path) -> float:
 
 def import_sales(measured: Service, file: Path) -> Import:
     """Run the command as a process."""
-    empty_tables(measured)
     memory: list[int] = []
     command = [sys.executable, "manage.py", "import_sales", str(file)]
     log = measured.folder / "import.log"
     start = time.perf_counter()
     with log.open("w") as output:
-        process = subprocess.Popen(command, cwd=ROOT, env=measured.environment, stdout=output, stderr=output)
+        process = subprocess.Popen(command, cwd=measured.root, env=measured.environment, stdout=output, stderr=output)
     while process.poll() is None:
         memory.append(resident_memory(process.pid))
         with suppress(subprocess.TimeoutExpired):

@@ -22,7 +22,10 @@ GUNICORN = str(Path(sys.executable).with_name("gunicorn"))
 
 
 class Service:
-    """Run management commands and, in `serving`, gunicorn. A benchmark may put its files into `folder`."""
+    """Run management commands and, in `serving`, gunicorn. A benchmark may put its files into `folder`.
+
+    `root` is the project, or a copy of it in another version.
+    """
 
     def __init__(self, folder: str, settings: Mapping[str, str], root: Path) -> None:
         self.folder, self.root = Path(folder), root
@@ -95,7 +98,7 @@ class Service:
 
 @contextmanager
 def service(root: Path = ROOT, **settings: str) -> Iterator[Service]:
-    """Yield the service in the checkout `root` with an empty, prepared database. Delete both at the end."""
+    """Yield the service of `root` with an empty, prepared database. Delete both at the end."""
     folder = tempfile.mkdtemp(prefix="salesengine-benchmark-")
     try:
         measured = Service(folder, settings, root)
