@@ -1,6 +1,7 @@
-"""The tables of the sales, their journals and totals, and the records that make retries and imports safe."""
+"""The tables of the sales, their ledger and totals, and the records that make retries and imports safe."""
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.functions import TransactionNow
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models.functions import Now
@@ -22,6 +23,13 @@ class MultirangeField(models.Field):  # type: ignore[type-arg]  # not subscripta
         return "int8multirange"
 
 
+class TalliesField(models.Field):  # type: ignore[type-arg]  # not subscriptable at run time
+    """Figures as JSON, with every digit. Only SQL reads and writes them."""
+
+    def db_type(self, connection: object) -> str:
+        return "json"
+
+
 class Category(models.TextChoices):
     """The categories. Clients send the values; the labels are the same."""
 
@@ -39,8 +47,8 @@ class Category(models.TextChoices):
     PET_ACCESSORIES = "pet accessories", "pet accessories"
 
 
-class Sale(models.Model):
-    """One sold item. `sales.ingest.writer` inserts sales, and nothing changes them."""
+class SoldItem(models.Model):
+    """What a sender said about one sold item, and when it was received."""
 
     id_order = models.TextField("order", db_collation="C")
     id_product = models.TextField("product", db_collation="C")
@@ -51,7 +59,7 @@ class Sale(models.Model):
         Country,
         models.DO_NOTHING,
         db_column="id_seller_country",
-        related_name="sold",
+        related_name="+",
         db_constraint=False,
         db_index=False,
     )
@@ -59,7 +67,7 @@ class Sale(models.Model):
         Country,
         models.DO_NOTHING,
         db_column="id_buyer_country",
-        related_name="bought",
+        related_name="+",
         db_constraint=False,
         db_index=False,
     )
@@ -67,8 +75,21 @@ class Sale(models.Model):
     brand = models.TextField(null=True)
     category = models.TextField(choices=Category, null=True)
     revenue = NumericField(max_digits=35, decimal_places=20)
-    received_at = models.DateTimeField("received at (UTC)", db_default=Now())
+    received_at = models.DateTimeField("received at (UTC)", db_default=TransactionNow())
     event_id = models.TextField("event", null=True, db_collation="C")
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return f"{self.pk} (order {self.id_order})"
+
+
+class Sale(SoldItem):
+    """One sold item. `sales.ingest.writer` inserts sales, and nothing changes them.
+
+    A sale that was wrong moves to VoidedSale, so that `sales` holds only what is true.
+    """
 
     class Meta:
         db_table = "sales"
@@ -89,8 +110,42 @@ class Sale(models.Model):
             models.Index(fields=("buyer_country",), name="sales_buyer_country"),
         ]
 
-    def __str__(self) -> str:
-        return f"{self.pk} (order {self.id_order})"
+
+class VoidedSale(SoldItem):
+    """A wrong sale that has left `sales`, with its id, and who voided it, when and why."""
+
+    id = models.BigIntegerField(primary_key=True)
+    voided_at = models.DateTimeField("voided at (UTC)", db_default=TransactionNow())
+    voided_by = models.TextField("voided by")  # a name, not a key: the user may be deleted later
+    reason = models.TextField()
+    replaced_by = models.BigIntegerField("replaced by", null=True)  # the id of the sale that is right
+
+    class Meta:
+        db_table = "voided_sale"
+
+
+class LedgerEntry(models.Model):
+    """What one committed write changed: the sales that it brought, or the voided sales that it takes away.
+
+    An entry and its sales have exactly the same `received_at`. A fold stamps the entry with its `position`, adds its
+    tallies to the totals and drops them. Positions count changes: an entry with 3 sales and the position 10 covers the
+    positions 8 to 10, in the order of the ids of its sales. An entry that changes nothing has the position before it.
+    """
+
+    received_at = models.DateTimeField(db_default=TransactionNow(), db_index=True)
+    sender = models.TextField(db_collation="C")
+    # The id of a request, the name of a file, or the replay: one for all sales, or one for each in the order of ids.
+    sources = ArrayField(models.TextField())
+    sale_ids = MultirangeField()
+    accepted = models.BigIntegerField(db_default=0)
+    duplicate = models.BigIntegerField(db_default=0)
+    rejected = models.BigIntegerField(db_default=0)  # only events that were stored as rejected
+    voided = models.BigIntegerField(db_default=0)  # an entry has accepted sales or voided ones, never both
+    tallies = TalliesField(null=True)  # figures by category and day, negative for voided sales; null once folded
+    position = models.BigIntegerField(null=True, db_index=True)  # null until it is folded
+
+    class Meta:
+        db_table = "ledger"
 
 
 class CategoryFigures(models.Model):
@@ -104,14 +159,16 @@ class CategoryFigures(models.Model):
         abstract = True
 
 
-class JournalEntry(CategoryFigures):
-    """The figures that one batch added to one category and payment day (UTC). Folding moves them into the totals."""
+class UnfoldedFigures(CategoryFigures):
+    """The figures that one ledger entry adds to one category and payment day (UTC), until it is folded. A view."""
 
     day = models.DateField()
-    received_at = models.DateTimeField(db_default=Now())  # that of its sales; in a large batch a moment later
+    received_at = models.DateTimeField()
 
     class Meta:
-        db_table = "feedback_journal"
+        managed = False
+        default_permissions = ()
+        db_table = "ledger_tallies"
 
 
 class DailyTotal(CategoryFigures):
@@ -142,7 +199,7 @@ class Total(CategoryFigures):
 
 
 class IngestMinute(models.Model):
-    """The folded numbers of accepted and duplicate events received in one minute (UTC).
+    """The folded numbers of events received in one minute (UTC).
 
     `sales.totals.ingest_minutes` deletes them after two days.
     """
@@ -150,29 +207,10 @@ class IngestMinute(models.Model):
     minute = models.DateTimeField(primary_key=True)
     accepted = models.BigIntegerField()
     duplicate = models.BigIntegerField()
+    rejected = models.BigIntegerField(db_default=0)  # only events that were stored as rejected
 
     class Meta:
         db_table = "ingest_minute"
-
-
-class DuplicateJournalEntry(models.Model):
-    """The number of duplicates in one batch. Folding adds it to its minute."""
-
-    events_count = models.BigIntegerField()
-    received_at = models.DateTimeField(db_default=Now())
-
-    class Meta:
-        db_table = "duplicate_journal"
-
-
-class CountryJournalEntry(models.Model):
-    """The ids of the sales of one batch. Folding adds these sales to the totals by country."""
-
-    sale_ids = MultirangeField()
-    sales_count = models.BigIntegerField()
-
-    class Meta:
-        db_table = "country_journal"
 
 
 class CountryDailyTotal(models.Model):
