@@ -68,6 +68,7 @@ MAX_REJECTED_WAITING = read_int("MAX_REJECTED_WAITING", default=100_000)
 EARLIEST_PAYMENT_DATE = read_date("EARLIEST_PAYMENT_DATE", default="2000-01-01")
 MAX_PAYMENT_DAYS_AHEAD = read_int("MAX_PAYMENT_DAYS_AHEAD", default=366)
 SINGLES_TIMEOUT = read_int("SINGLES_TIMEOUT", default=30)
+LEDGER_RETENTION = read_duration("LEDGER_RETENTION", default="90d")
 RATE_LIMIT = parse_rate(env("RATE_LIMIT", default=""))
 CACHES = {"default": cache_config(env("CACHE_URL", default=""))}  # counts requests for RATE_LIMIT
 
@@ -114,7 +115,7 @@ reports_database = (
 # A short reconnect_timeout, so that each request tries to connect. The pool would otherwise wait longer and longer.
 pool_options = {"timeout": 3, "reconnect_timeout": 3, "connection_class": WritingConnection}
 DATABASES = {
-    # One connection per thread that handles requests, and one for the thread that folds journals. An import has four:
+    # One connection per thread that handles requests, and one for the thread that folds the ledger. An import has four:
     # for its lock, for two batches, and for folds.
     "default": add_options(database, pool={"min_size": 1, "max_size": max(WEB_THREADS + 1, 4)} | pool_options),
     # One connection per process that writes single events with a prepared statement. This costs the database half as

@@ -60,6 +60,7 @@ WITH per_country AS (
     WHERE (%(start)s IS NULL OR day >= %(start)s)
         AND (%(end)s IS NULL OR day <= %(end)s)
     GROUP BY id_seller_country
+    HAVING SUM(sales_count) > 0
 )
 SELECT
     per_country.id_seller_country AS id_country,

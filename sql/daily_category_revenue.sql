@@ -54,11 +54,16 @@ series = "category"
 expression = "COUNT(*) = COUNT(DISTINCT day) * COUNT(DISTINCT COALESCE(category, ''))"
 message = "Some days are missing or duplicated for a category."
 */
--- Totals and journal together contain each committed sale once. One statement reads both from one snapshot.
+-- Totals and ledger together contain each committed sale once. One statement reads both from one snapshot.
 WITH figures AS (
-    SELECT category, day, sales_count, revenue FROM feedback_daily_total
-    UNION ALL
-    SELECT category, day, sales_count, revenue FROM feedback_journal
+    SELECT category, day, SUM(sales_count)::bigint AS sales, SUM(revenue) AS revenue
+    FROM (
+        SELECT category, day, sales_count, revenue FROM feedback_daily_total
+        UNION ALL
+        SELECT category, day, sales_count, revenue FROM ledger_tallies
+    ) AS parts
+    GROUP BY category, day
+    HAVING SUM(sales_count) > 0
 ),
 categories AS (
     SELECT DISTINCT category
@@ -78,25 +83,18 @@ days AS (
     CROSS JOIN LATERAL GENERATE_SERIES(0, last_day - first_day + 6) AS number
     WHERE first_day <= last_day
 ),
-per_day AS (
-    SELECT category, day, SUM(sales_count)::bigint AS sales, SUM(revenue) AS revenue
-    FROM figures
-    WHERE day >= (SELECT first_day - 6 FROM period)
-        AND day <= (SELECT last_day FROM period)
-    GROUP BY category, day
-),
 filled AS (
     SELECT
         days.first_day,
         days.day,
         categories.category,
-        COALESCE(per_day.sales, 0) AS sales,
-        COALESCE(per_day.revenue, 0) AS revenue
+        COALESCE(figures.sales, 0) AS sales,
+        COALESCE(figures.revenue, 0) AS revenue
     FROM days
     CROSS JOIN categories
-    LEFT JOIN per_day
+    LEFT JOIN figures
         -- Null is a category here. COALESCE allows a hash join, unlike IS NOT DISTINCT FROM.
-        ON per_day.day = days.day AND COALESCE(per_day.category, '') = COALESCE(categories.category, '')
+        ON figures.day = days.day AND COALESCE(figures.category, '') = COALESCE(categories.category, '')
 ),
 averaged AS (
     SELECT

@@ -61,6 +61,7 @@ WITH per_direction AS (
         AND (%(start)s IS NULL OR day >= %(start)s)
         AND (%(end)s IS NULL OR day <= %(end)s)
     GROUP BY id_seller_country, id_buyer_country
+    HAVING SUM(sales_count) > 0
 ),
 top_relationship AS (
     SELECT

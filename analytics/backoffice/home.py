@@ -27,7 +27,7 @@ from sales.ingest.schema import EXAMPLE
 from sales.models import Sale
 from sales.rejected.replay import count_waiting
 from sales.totals.country_totals import TradeFigures, top_countries
-from sales.totals.ingest_minutes import REJECTED_LIMIT, counts_since, current_minute
+from sales.totals.ingest_minutes import counts_since, current_minute
 from sales.totals.overview import DAY, Period, category_sales, latest_sales
 from salesengine.backoffice.numbers import count
 from salesengine.operations.last_backup import backup_warnings
@@ -145,7 +145,7 @@ def _ingest(request: HttpRequest) -> dict[str, Any] | None:
     if may_see_sales:
         counts |= {"Accepted": count(accepted), "Duplicates": count(duplicate)}
     if may_see_rejected:
-        counts["Rejected"] = f"{count(rejected)}{' or more' if rejected >= REJECTED_LIMIT else ''}"
+        counts["Rejected"] = count(rejected)
     return {"since": since, "counts": counts, "has_rejected": may_see_rejected and rejected > 0}
 
 

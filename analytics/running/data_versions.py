@@ -1,7 +1,7 @@
 """The data that a report depends on: what its header declares, what its plan reads, and their version.
 
-Sales are only added, so their watermark is their version. Totals and journals are sums of sales: folding moves figures
-from a journal to a total, and their sum stays the same.
+Sales are only added and voided, so their watermark is their version. Totals and unfolded ledger entries are sums of
+sales: folding adds entries to the totals, and their sum stays the same.
 """
 
 from collections.abc import Mapping
@@ -13,17 +13,17 @@ from analytics.definitions.statements import VOLATILE_TEXT
 from analytics.running.query import DATABASE_ALIAS, Query
 from countries.loading import fingerprint_of_countries
 from countries.models import Country
-from sales.models import CountryDailyTotal, DailyTotal, JournalEntry, Sale, Total
+from sales.models import CountryDailyTotal, DailyTotal, LedgerEntry, Sale, Total
 from sales.totals.feedback import Watermark
 
 SOURCES = {"sales": Sale._meta.db_table, "country": Country._meta.db_table}
-# Each total counts as sales together with its journal. The journal of countries is read through this function
-# (sales/migrations/0007_country_totals.py).
-COUNTRY_JOURNAL = "country_sales_in_journal"
+# Each total counts as sales together with the ledger. The countries of unfolded entries are read through this function
+# (sales/migrations/0016_add_ledger.py).
+COUNTRY_SALES = "country_sales_in_journal"
 TOTALS = (
-    {Total._meta.db_table, JournalEntry._meta.db_table},
-    {DailyTotal._meta.db_table, JournalEntry._meta.db_table},
-    {CountryDailyTotal._meta.db_table, COUNTRY_JOURNAL},
+    {Total._meta.db_table, LedgerEntry._meta.db_table},
+    {DailyTotal._meta.db_table, LedgerEntry._meta.db_table},
+    {CountryDailyTotal._meta.db_table, COUNTRY_SALES},
 )
 
 
@@ -60,8 +60,8 @@ def undeclared_relations(report: ReportDefinition) -> set[str]:
 
 
 def _relations(plan: Mapping[str, Any]) -> set[str]:
-    """Return the tables that a plan reads (EXPLAIN, FORMAT JSON), and the function that reads a journal."""
+    """Return the tables that a plan reads (EXPLAIN, FORMAT JSON), and the function that reads the ledger."""
     names = {plan["Relation Name"]} if "Relation Name" in plan else set()
-    if plan.get("Function Name") == COUNTRY_JOURNAL:
-        names.add(COUNTRY_JOURNAL)
+    if plan.get("Function Name") == COUNTRY_SALES:
+        names.add(COUNTRY_SALES)
     return names.union(*map(_relations, plan.get("Plans", ())))

@@ -20,11 +20,10 @@ MODELS = (
     sales.Sale,
     sales.Total,
     sales.DailyTotal,
-    sales.JournalEntry,
+    sales.UnfoldedFigures,
     sales.CountryTotal,
     sales.CountryDailyTotal,
     sales.CountryDay,
-    sales.CountryJournalEntry,
 )
 READABLE = [*(model._meta.db_table for model in MODELS), "country_sales", "country_figures"]  # tables and views
 DOCS = 'See "Restrict the reports" in docs/deployment.md.'

@@ -14,7 +14,7 @@ from analytics.tests.helpers import (
     sales_at_the_edges,
 )
 from countries.models import Country
-from sales.totals import feedback_folding
+from sales.totals import folding
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 
@@ -141,7 +141,7 @@ def test_a_day_is_in_utc():
 
 def test_folded_and_unfolded_sales_count_once():
     record(sale("1", category="bags"))
-    feedback_folding.fold()
+    folding.fold()
     record(sale("2", category="bags"))
     assert daily(days=1)["bags"]["2021-01-03"][:2] == (2, 3)
 

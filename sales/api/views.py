@@ -20,6 +20,7 @@ from sales.ingest.bodies import read_batch
 from sales.ingest.idempotency import parse_key
 from sales.ingest.service import BatchContext, ingest_batch
 from sales.totals import feedback
+from sales.totals.ledger import Origin
 from salesengine.accounts.api_keys import get_sender
 from salesengine.accounts.models import Scope
 from salesengine.http.middleware import EVENT_COUNT
@@ -36,7 +37,7 @@ class IngestView(APIView):
         options = parse_ingest_options(parameters_of(request))
         header = request.META.get("HTTP_IDEMPOTENCY_KEY")
         key = None if header is None else parse_key(header)
-        context = BatchContext(get_sender(request), current_request_id(), options)
+        context = BatchContext(Origin(get_sender(request), current_request_id()), options)
         with read_batch(request) as (batch, body):
             request.META[EVENT_COUNT] = len(batch.values)
             result = ingest_batch(batch, body, context, key)

@@ -18,6 +18,7 @@ from sales.importing.sources import START, Checkpoint, ImportFileError
 from sales.ingest.schema import ValidationResult
 from sales.ingest.service import BatchContext, BatchResult, IngestOptions, store_batch
 from sales.models import FileImport
+from sales.totals.ledger import Origin
 from salesengine.plurals import counted
 
 Item = TypeVar("Item")
@@ -171,7 +172,8 @@ def _store(
     with transaction.atomic():
         if lock:
             lock.share()
-        stored = store_batch(batch.content, checked, BatchContext(options.sender, file_import.name, options.ingest))
+        origin = Origin(options.sender, file_import.name)
+        stored = store_batch(batch.content, checked, BatchContext(origin, options.ingest))
         if previous:
             previous.result()
         if not options.ingest.dry_run:

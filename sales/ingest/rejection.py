@@ -14,6 +14,7 @@ from sales.ingest.batches import Batch
 from sales.ingest.fields import FIELDS
 from sales.ingest.schema import EventError, shorten
 from sales.models import RejectedEvent
+from sales.totals.ledger import Origin
 from salesengine.http.errors import TooManyRejected
 
 COPY_REJECTED = "COPY rejected_events (sender, source, position, content, reason, errors) FROM STDIN (FORMAT BINARY)"
@@ -32,14 +33,14 @@ class Rejection:
     errors: Sequence[EventError]
 
 
-def store_rejections(rejections: Sequence[Rejection], batch: Batch, sender: str, source: str) -> None:
-    """Store rejected values in the caller's transaction. `source` is the request's id or the file's name.
+def store_rejections(rejections: Sequence[Rejection], batch: Batch, origin: Origin) -> None:
+    """Store rejected values in the caller's transaction.
 
     Raises TooManyRejected when the sender would have more than MAX_REJECTED_WAITING, or too many bytes. Concurrent
     requests do not see each other's, so together they may exceed the limits.
     """
     limit = settings.MAX_REJECTED_WAITING
-    waiting = RejectedEvent.objects.filter(sender=sender, replayed_at=None)[:limit]
+    waiting = RejectedEvent.objects.filter(sender=origin.sender, replayed_at=None)[:limit]
     count, size = waiting.aggregate(count=Count("pk"), size=Sum(Length("content"), default=0)).values()
     more = sum(len(rejection.text) for rejection in rejections)
     _check_limit(limit, "rejected events that wait for staff", count, len(rejections))
@@ -53,7 +54,7 @@ def store_rejections(rejections: Sequence[Rejection], batch: Batch, sender: str,
         for rejection in rejections:
             errors = rejection.errors
             position = rejection.index if batch.lines is None else batch.lines[rejection.index]
-            row = (sender, source, position, rejection.text, short_reason(errors), Jsonb(storable_errors(errors)))
+            row = (*origin, position, rejection.text, short_reason(errors), Jsonb(storable_errors(errors)))
             copy.write_row(row)
 
 

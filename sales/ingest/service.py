@@ -17,7 +17,8 @@ from sales.ingest.group_commit import GroupCommit
 from sales.ingest.idempotency import IngestResponse, respond_once
 from sales.ingest.rejection import Rejection, store_rejections
 from sales.ingest.schema import MAX_LISTED_ERRORS, EventError, ValidationResult, stored_sale
-from sales.ingest.writer import COPY_THRESHOLD, WriteResult, record_plain_sales, record_sales
+from sales.ingest.writer import COPY_THRESHOLD, PlainSale, WriteResult, record_plain_sales, record_sales
+from sales.totals.ledger import Origin
 from salesengine.exact_json import encode_json
 from salesengine.http.errors import EventConflict, InvalidInput
 from salesengine.operations import metrics
@@ -42,8 +43,7 @@ class IngestOptions:
 class BatchContext:
     """Who sent a batch, from where, and how to store it."""
 
-    sender: str
-    source: str  # shown with rejected events: the request's id, or the file's name
+    origin: Origin
     options: IngestOptions
 
 
@@ -64,7 +64,7 @@ class BatchResult:
 
 
 # Concurrent requests with one event and no EVENT_ID share a commit. Such events never wait for a lock.
-singles: GroupCommit[SaleEvent, int] = GroupCommit(record_plain_sales, COPY_THRESHOLD, settings.SINGLES_TIMEOUT)
+singles: GroupCommit[PlainSale, int] = GroupCommit(record_plain_sales, COPY_THRESHOLD, settings.SINGLES_TIMEOUT)
 
 
 def ingest_batch(batch: Batch, body: bytes, context: BatchContext, key: str | None) -> IngestResponse:
@@ -90,11 +90,11 @@ def _ingest(batch: Batch, body: bytes, context: BatchContext, key: str | None) -
         raise batch.validation_error(result)
     if key is not None and not options.dry_run:
         digest = hashlib.sha256(b"%d%d" % (batch.lines is None, options.skip) + body).digest()
-        return respond_once(context.sender, key, digest, partial(_store_and_respond, batch, result, context))
+        return respond_once(context.origin.sender, key, digest, partial(_store_and_respond, batch, result, context))
     # A group may be written by the thread of another request, outside of a transaction that the caller has open.
     can_share_commit = _returns_sale(batch, options) and not connection.in_atomic_block
     if can_share_commit and not result.events[0].get("EVENT_ID"):
-        sale_id = singles.submit(result.events[0])
+        sale_id = singles.submit((result.events[0], context.origin))
         metrics.count_events("single", accepted=1)
         return _sale_response(sale_id, result.events[0], is_new=True)
     return _store_and_respond(batch, result, context)
@@ -146,16 +146,17 @@ def store_batch(batch: Batch, result: ValidationResult, context: BatchContext) -
     options = context.options
     with transaction.atomic():
         if options.dry_run:
-            written = check_sales(result.events, context.sender, remember=options.remember)
+            written = check_sales(result.events, context.origin.sender, remember=options.remember)
         else:
-            written = record_sales(result.events, context.sender)
+            rejected = len(result.errors) if options.skip else None
+            written = record_sales(result.events, context.origin, rejected=rejected)
         errors = {**result.errors, **_conflicts(batch, result, written)}
         if written.conflicts and not options.skip:
             raise EventConflict(batch.locate_errors(errors), CONFLICTS, len(written.conflicts))
         texts = batch.texts() if errors else []
         rejections = [Rejection(index, texts[index], errors[index]) for index in sorted(errors)]
         if rejections and not options.dry_run:
-            store_rejections(rejections, batch, context.sender, context.source)
+            store_rejections(rejections, batch, context.origin)
     return BatchResult(result.events, written, rejections)
 
 

@@ -2,8 +2,9 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -11,8 +12,10 @@ from django.db.backends.utils import CursorWrapper
 
 from sales.ingest.copy_rows import copy_blocks
 from sales.ingest.fields import FIELDS, SaleEvent
-from sales.totals import country_folding, feedback_folding, ingest_minutes
+from sales.totals import ledger
 from sales.totals.figures import EXACT, add_up
+from sales.totals.folding import fold_if_due
+from sales.totals.ledger import NO_ORIGIN, NewEntry, Origin
 from salesengine.database import committing
 from salesengine.exact_json import encode_json
 from salesengine.operations.metrics import COMMIT_EVENTS
@@ -21,19 +24,21 @@ COLUMN_TYPES = {name: field.column_type for name, field in FIELDS.items()}
 COLUMNS = ", ".join(FIELDS)  # unquoted, so PostgreSQL reads them in lower case
 QUOTED_NAMES = ", ".join(f'"{name}"' for name in FIELDS)
 TYPED_NAMES = ", ".join(f'"{name}" {column_type}' for name, column_type in COLUMN_TYPES.items())
-# Stores sales and their journal entries from JSON in one round trip. New ids are drawn in the order of the sales.
+# The ids of the sales of one entry, at most a few hundred. Without "ENTRY", all belong to the entry with number 0.
+SALE_IDS = """
+    coalesce((SELECT range_agg(int8range(id, id, '[]')) FROM new WHERE coalesce("ENTRY", 0) = entry.number), '{}')
+    """
+# Stores sales and their ledger entries from JSON in one round trip. New ids are drawn in the order of the sales.
 STORE_FEW = f"""
     WITH new AS MATERIALIZED (
-        SELECT coalesce("ID", nextval('sales_id_seq')) AS id, {QUOTED_NAMES}
-        FROM json_to_recordset(%s) AS sent ("ID" bigint, {TYPED_NAMES})
+        SELECT coalesce("ID", nextval('sales_id_seq')) AS id, "ENTRY", {QUOTED_NAMES}
+        FROM json_to_recordset(%s) AS sent ("ID" bigint, "ENTRY" bigint, {TYPED_NAMES})
     ), stored AS (
         INSERT INTO sales (id, {COLUMNS}) SELECT id, {QUOTED_NAMES} FROM new
-    ), journal_entries AS (
-        {feedback_folding.APPEND_TO_JOURNAL}
-    ), country_entries AS (
-        {country_folding.APPEND_TO_JOURNAL} {country_folding.SELECT_SALE_IDS} FROM new
+    ), entries AS (
+        {ledger.APPEND.format(sale_ids=SALE_IDS)}
     )
-    SELECT array(SELECT id FROM new ORDER BY id), array(SELECT id FROM journal_entries)
+    SELECT array(SELECT id FROM new ORDER BY id), array(SELECT id FROM entries)
     """  # noqa: S608  # names only
 SINGLES = "singles"  # the database alias for single events without EVENT_ID
 COPY_THRESHOLD = 200  # above this number of sales, COPY is faster than JSON
@@ -56,35 +61,52 @@ class WriteResult:
         return len(self.ids) - len(self.duplicates) - len(self.conflicts)
 
 
-def record_sales(events: Sequence[SaleEvent], sender: str = "") -> WriteResult:
-    """Store validated events and add them to the journals, in one transaction.
+PlainSale = tuple[SaleEvent, Origin]  # a validated event without EVENT_ID
 
-    Skips duplicates and conflicts; an EVENT_ID is stored once per `sender`. Unless the caller has a transaction open,
-    the sales are committed when this returns. Raises django.db.Error when the database refuses the sales or cannot be
-    reached. Then nothing is stored, unless the cause of the error is UnansweredCommit.
+
+def record_sales(events: Sequence[SaleEvent], origin: Origin = NO_ORIGIN, rejected: int | None = None) -> WriteResult:
+    """Store validated events and append an entry to the ledger, in one transaction.
+
+    Skips duplicates and conflicts; an EVENT_ID is stored once per sender. `rejected` is the number of events that the
+    caller stores as rejected in the same transaction, apart from conflicts; None says that conflicts are not stored.
+
+    Unless the caller has a transaction open, the sales are committed when this returns. Raises django.db.Error when
+    the database refuses the sales or cannot be reached. Then nothing is stored, unless the cause of the error is
+    UnansweredCommit.
     """
+    entry = NewEntry(origin.sender, [origin.source], rejected=rejected or 0)
     if not any(event.get("EVENT_ID") for event in events):
-        return WriteResult(_store(events) if events else [])
+        return WriteResult(_store(events, entry))
     with transaction.atomic():
-        ids, known = _claim_event_ids(events, sender)
+        ids, known = _claim_event_ids(events, origin.sender)
         new = [index for index in range(len(events)) if index not in known]
-        if new:
-            _store([events[index] for index in new], [ids[index] for index in new])
         conflicts = frozenset(index for index, known_id in known.items() if not known_id)
         duplicates = frozenset(known) - conflicts
-        if duplicates:
-            _count_duplicates(len(duplicates))
+        if rejected is not None:
+            entry = replace(entry, rejected=rejected + len(conflicts))
+        entry = replace(entry, duplicate=len(duplicates))
+        _store([events[index] for index in new], entry, [ids[index] for index in new])
     return WriteResult([known.get(index, new_id) for index, new_id in enumerate(ids)], duplicates, conflicts)
 
 
-def record_plain_sales(events: Sequence[SaleEvent]) -> Sequence[int]:
+def record_plain_sales(sales: Sequence[PlainSale]) -> Sequence[int]:
     """Store a few events without EVENT_ID, at most COPY_THRESHOLD, and return the ids of their sales.
 
-    Uses a connection of its own, so the sales are committed when this returns, even inside a transaction of the caller.
+    Appends an entry for each sender. Uses a connection of its own, so the sales are committed when this returns, even
+    inside a transaction of the caller.
     """
+    by_sender: dict[str, list[PlainSale]] = {}
+    for event, origin in sales:
+        by_sender.setdefault(origin.sender, []).append((event, origin))
+    numbers = {sender: number for number, sender in enumerate(by_sender)}
+    entries = [
+        _with_sales(NewEntry(sender, [origin.source for _, origin in group], number=number), [e for e, _ in group])
+        for number, (sender, group) in enumerate(by_sender.items())
+    ]
+    rows = [{"ENTRY": numbers[origin.sender], **event} for event, origin in sales]
     try:
-        ids = _store(events, using=SINGLES)
-        COMMIT_EVENTS.observe(len(events))
+        ids = _store_few(rows, entries, connections[SINGLES])
+        COMMIT_EVENTS.observe(len(sales))
         return ids
     finally:
         connections[SINGLES].close()  # return it to the pool now, for the next group, not at the end of the request
@@ -139,12 +161,6 @@ def _store_claims(
     return {event_id: (sale_id, bytes(digest)) for event_id, sale_id, digest in cursor}
 
 
-def _count_duplicates(count: int) -> None:
-    entry_id = ingest_minutes.record_duplicates(count)
-    # Duplicates fill their own journal, so they must trigger folding too, not only new sales.
-    transaction.on_commit(lambda: feedback_folding.fold_if_due([entry_id]), robust=True)
-
-
 def content_digest(event: SaleEvent) -> bytes:
     """Return the same digest for events with the same content, however it was written: 1.50 and 1.5, +01:00 and Z."""
     revenue = EXACT.normalize(EXACT.add(event["REVENUE"], Decimal(0)))  # + 0 turns -0 into 0
@@ -158,47 +174,55 @@ def content_digest(event: SaleEvent) -> bytes:
 # Writing
 
 
-def _store(
-    events: Sequence[SaleEvent], ids: Sequence[int] | None = None, using: str = DEFAULT_DB_ALIAS
-) -> Sequence[int]:
-    """Write sales and their journal entries in one transaction. Return the ids of the sales, new ones if not given."""
-    figures = add_up(((event.get("CATEGORY"), event["DATE_PAYMENT"].date()), 1, event["REVENUE"]) for event in events)
-    entries = feedback_folding.journal_entries(figures)
+def _store(events: Sequence[SaleEvent], entry: NewEntry, ids: Sequence[int] | None = None) -> Sequence[int]:
+    """Write sales and their entry in one transaction. Return the ids of the sales, new ones if not given."""
+    if not events and not entry.duplicate and not entry.rejected:
+        return []
+    entry = _with_sales(entry, events)
     if len(events) <= COPY_THRESHOLD:
-        new_ids, entry_ids = _store_few(events, ids, entries, connections[using])
-    else:
-        new_ids, entry_ids = _store_many(events, ids, entries)
-    # On the alias that stored the sales: another one would take a connection from its pool, which may have none left.
-    transaction.on_commit(lambda: feedback_folding.fold_if_due(entry_ids), using, robust=True)
-    transaction.on_commit(lambda: country_folding.fold_if_due(new_ids), using, robust=True)
-    return new_ids
+        rows = events if ids is None else [{"ID": new_id, **event} for new_id, event in zip(ids, events, strict=True)]
+        return _store_few(rows, [entry], connection)
+    return _store_many(events, ids, entry)
+
+
+def _with_sales(entry: NewEntry, events: Sequence[SaleEvent]) -> NewEntry:
+    """Return the entry with these events as its accepted sales."""
+    figures = add_up(((event.get("CATEGORY"), event["DATE_PAYMENT"].date()), 1, event["REVENUE"]) for event in events)
+    return replace(entry, accepted=len(events), tallies=ledger.tallies(figures))
 
 
 def _store_few(
-    events: Sequence[SaleEvent], ids: Sequence[int] | None, entries: str, connection: BaseDatabaseWrapper
-) -> tuple[Sequence[int], Sequence[int]]:
-    """Write sales and entries in one statement; return the ids of both. JSON costs half as much as arrays."""
-    rows = events if ids is None else [{"ID": new_id, **event} for new_id, event in zip(ids, events, strict=True)]
+    rows: Sequence[Mapping[str, Any]], entries: Sequence[NewEntry], connection: BaseDatabaseWrapper
+) -> Sequence[int]:
+    """Write sales and entries in one statement. JSON costs half as much as arrays."""
     with connection.cursor() as cursor:
         with committing(connection):
-            cursor.execute(STORE_FEW, [encode_json(rows).decode(), entries])
+            cursor.execute(STORE_FEW, [encode_json(rows).decode(), encode_json(entries).decode()])
+        new_ids: Sequence[int]
         new_ids, entry_ids = cursor.fetchone()
-    return new_ids, entry_ids
+    _fold_later(entry_ids, new_ids, entries, connection.alias)
+    return new_ids
 
 
-def _store_many(
-    events: Sequence[SaleEvent], ids: Sequence[int] | None, entries: str
-) -> tuple[Sequence[int], Sequence[int]]:
-    """Write sales and entries with COPY, the fastest way for many rows (PostgreSQL manual, "Populating a Database")."""
+def _store_many(events: Sequence[SaleEvent], ids: Sequence[int] | None, entry: NewEntry) -> Sequence[int]:
+    """Write sales with COPY, the fastest way for many rows (PostgreSQL manual, "Populating a Database")."""
     with transaction.atomic(), connection.cursor() as cursor:
         new_ids = ids or _draw_ids(cursor, len(events))
         with connection.wrap_database_errors, cursor.copy(COPY_SALES) as copy:  # Django wraps no errors of COPY
             for block in copy_blocks(new_ids, events):
                 copy.write(block)
-        ranges = country_folding.id_ranges(new_ids)
-        cursor.execute(f"{country_folding.APPEND_TO_JOURNAL} VALUES (%s, %s)", [ranges, len(new_ids)])
-        cursor.execute(feedback_folding.APPEND_TO_JOURNAL, [entries])
-        return new_ids, [entry_id for (entry_id,) in cursor]
+        entry_ids = ledger.append(cursor, replace(entry, sale_ids=ledger.id_ranges(new_ids)))
+        _fold_later(entry_ids, new_ids, [entry])
+        return new_ids
+
+
+def _fold_later(
+    entry_ids: Sequence[int], sale_ids: Sequence[int], entries: Sequence[NewEntry], using: str = DEFAULT_DB_ALIAS
+) -> None:
+    """Request a fold after the commit, if one is due."""
+    tally_count = sum(len(entry.tallies) for entry in entries)
+    # On the alias that stored the sales: another one would take a connection from its pool, which may have none left.
+    transaction.on_commit(lambda: fold_if_due(entry_ids, sale_ids, tally_count), using, robust=True)
 
 
 def _draw_ids(cursor: CursorWrapper, count: int) -> list[int]:

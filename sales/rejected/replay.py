@@ -16,6 +16,7 @@ from sales.ingest.schema import EventError, validate_event
 from sales.ingest.service import CONFLICT
 from sales.ingest.writer import record_sales
 from sales.models import RejectedEvent
+from sales.totals.ledger import Origin
 from salesengine.operations.metrics import count_events
 
 BATCH_SIZE = 1_000  # events in one transaction: a failure undoes few, and many share the cost of a commit
@@ -85,7 +86,7 @@ def _replay_batch(ids: Sequence[int], user: str) -> Mapping[str, int]:
         duplicates = 0
         # All transactions process the senders in the same order, so that their claims on EVENT_IDs cannot deadlock.
         for sender, events in sorted(valid.items()):
-            recorded = record_sales(list(events.values()), sender)
+            recorded = record_sales(list(events.values()), Origin(sender, f"replay by {user}"))
             duplicates += len(recorded.duplicates)
             for index, pk in enumerate(events):
                 if index in recorded.conflicts:

@@ -1,7 +1,7 @@
 """Read the figures of sales by the seller's and the buyer's country.
 
-The views `country_sales` (by day) and `country_figures` (all time) add up the totals and the sales that are still in
-the journal. One statement on a view sees every committed sale exactly once.
+The views `country_sales` (by day) and `country_figures` (all time) add up the totals and the changes that are not
+folded yet. One statement on a view sees every committed sale exactly once.
 """
 
 import datetime
@@ -32,6 +32,7 @@ TOP_COUNTRIES = """
         FROM country_sales
         WHERE day BETWEEN %(first)s AND %(last)s
         GROUP BY seller, buyer
+        HAVING SUM(sales_count) > 0
     ), ranked AS (
         SELECT seller, buyer, SUM(sales_count)::bigint AS sales_count, SUM(revenue) AS revenue,
             ROW_NUMBER() OVER (
@@ -48,6 +49,7 @@ FIGURES_BY_COUNTRY = """
             COUNT(*) OVER same AS group_size,
             ROW_NUMBER() OVER (same ORDER BY sold_revenue + bought_revenue DESC, id_country) AS rank
         FROM country_figures AS figures LEFT JOIN country USING (id_country)
+        WHERE sold_count > 0 OR bought_count > 0
         WINDOW same AS (PARTITION BY country.id_country IS NOT NULL)
     )
     SELECT is_named, group_size, id_country, sold_count, sold_revenue, bought_count, bought_revenue

@@ -1,7 +1,7 @@
 """Rank the categories by sales. The cost does not grow with the number of sales.
 
-The writer appends the figures of each batch to a journal, and folds move them into totals. A reader adds up totals and
-journal from one snapshot, in Python: together they hold every committed sale exactly once.
+The writer appends the figures of each write to the ledger, and folds add them to totals. A reader adds up totals and
+unfolded entries from one snapshot, in Python: together they hold every committed sale exactly once.
 """
 
 import datetime
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from django.db.models import BigIntegerField, Q, QuerySet, Value
 
-from sales.models import DailyTotal, JournalEntry, Sale, Total
+from sales.models import DailyTotal, Sale, Total, UnfoldedFigures
 from sales.totals.figures import ZERO, Figures, add_up
 from sales.totals.periods import between, split_period
 
@@ -45,8 +45,11 @@ def top_categories(query: FeedbackQuery) -> list[CategoryFeedback]:
 
 
 def rank(figures: Mapping[str, Figures]) -> list[CategoryFeedback]:
-    """Return the top three categories by number of sales. Ties go to the higher revenue, then to the first name."""
-    categories = [CategoryFeedback(category, *sums) for category, sums in figures.items()]
+    """Return the top three categories by number of sales. Ties go to the higher revenue, then to the first name.
+
+    A category whose sales are all voided does not count.
+    """
+    categories = [CategoryFeedback(category, *sums) for category, sums in figures.items() if sums != ZERO]
     categories.sort(key=lambda feedback: (-feedback.sales_count, -feedback.total_revenue, feedback.category))
     return categories[:TOP]
 
@@ -56,50 +59,50 @@ def figures_of_categories(start: datetime.date | None, stop: datetime.date | Non
 
     `condition` selects categories.
     """
-    totals, journal = (
+    totals, unfolded = (
         model.objects.filter(between("day", start, stop), condition).values_list("sales_count", "revenue")
-        for model in (DailyTotal, JournalEntry)
+        for model in (DailyTotal, UnfoldedFigures)
     )
-    return add_up((None, *row) for row in totals.union(journal, all=True)).get(None, ZERO)
+    return add_up((None, *row) for row in totals.union(unfolded, all=True)).get(None, ZERO)
 
 
 def figures_by_category() -> dict[str, Figures]:
     """Return the figures of all sales by category, from one snapshot. "" stands for no category."""
-    totals, journal = (
-        model.objects.values_list("category", "sales_count", "revenue") for model in (Total, JournalEntry)
+    totals, unfolded = (
+        model.objects.values_list("category", "sales_count", "revenue") for model in (Total, UnfoldedFigures)
     )
-    return add_up((category or "", count, revenue) for category, count, revenue in totals.union(journal, all=True))
+    return add_up((category or "", count, revenue) for category, count, revenue in totals.union(unfolded, all=True))
 
 
 class Watermark(NamedTuple):
-    """The number of all sales, and when the newest of them was received (None: there are no sales)."""
+    """The number of all sales, and when the newest of them was received or voided (None: there are no sales)."""
 
     sales: int
     received_at: datetime.datetime | None
 
 
 def watermark(using: str = "default") -> Watermark:
-    """Return the watermark of all committed sales, from one snapshot of totals and journal."""
-    totals, journal = (
-        model.objects.using(using).values_list("sales_count", "received_at") for model in (Total, JournalEntry)
+    """Return the watermark of all committed sales, from one snapshot of totals and unfolded entries."""
+    totals, unfolded = (
+        model.objects.using(using).values_list("sales_count", "received_at") for model in (Total, UnfoldedFigures)
     )
-    rows = list(totals.union(journal, all=True))
+    rows = list(totals.union(unfolded, all=True))
     return Watermark(sum(count for count, _ in rows), max((received_at for _, received_at in rows), default=None))
 
 
 def _sources(query: FeedbackQuery) -> list[QuerySet[Any, Any]]:
     """Return querysets of (category, number of sales, revenue) that add up to the selected sales.
 
-    Whole days come from totals and journal, and the incomplete days at the edges from the sales themselves.
+    Whole days come from totals and ledger, and the incomplete days at the edges from the sales themselves.
     """
     sources: list[QuerySet[Any, Any]]
     if query.start is None and query.stop is None:
-        sources = [Total.objects.all(), JournalEntry.objects.all()]
+        sources = [Total.objects.all(), UnfoldedFigures.objects.all()]
     else:
         days, edges = split_period(query.start, query.stop)
         sources = [Sale.objects.filter(between("date_payment", *edge)) for edge in edges]
         sources = [sales.annotate(sales_count=Value(1, BigIntegerField())) for sales in sources]
         if days is not None:
-            sources += [model.objects.filter(between("day", *days)) for model in (DailyTotal, JournalEntry)]
+            sources += [model.objects.filter(between("day", *days)) for model in (DailyTotal, UnfoldedFigures)]
     condition = Q(category=query.category) if query.category else Q(category__isnull=False)
     return [source.filter(condition).values_list("category", "sales_count", "revenue") for source in sources]

@@ -1,4 +1,4 @@
-"""Fold journals in a thread of their own, so that no response waits for a fold or depends on one."""
+"""Fold the ledger in a thread of their own, so that no response waits for a fold or depends on one."""
 
 import logging
 from collections.abc import Callable
@@ -45,7 +45,7 @@ def log_failure(error: Exception) -> None:
     is_expected = is_database_unavailable(error)
     reason = f": {str(error).strip()}" if is_expected else ""
     logger.error(
-        "A fold failed. The journals keep their entries, and the next fold moves them%s",
+        "A fold failed. The ledger keeps its entries, and the next fold adds them to the totals%s",
         reason,
         exc_info=None if is_expected else error,
     )

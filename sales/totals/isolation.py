@@ -10,8 +10,14 @@ FOLD_LOCK = 0x53414C45  # the key of the advisory lock that folds and repairs sh
 REPAIR_LOCK = FOLD_LOCK + 1  # prevents two repairs from making the same correction
 
 
-def try_fold_lock(cursor: CursorWrapper) -> bool:
-    """Take the fold lock until the end of this transaction. Return False at once if another session holds it."""
+def lock_folds(cursor: CursorWrapper, *, wait: bool = False) -> bool:
+    """Take the fold lock until the end of this transaction.
+
+    If another session holds it, return False at once, or `wait` for it.
+    """
+    if wait:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [FOLD_LOCK])
+        return True
     cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [FOLD_LOCK])
     is_locked: bool = cursor.fetchone()[0]
     return is_locked

@@ -1,4 +1,4 @@
-"""Read sales by day and category for the home page, from the feedback's totals and journal.
+"""Read sales by day and category for the home page, from the feedback's totals and the ledger.
 
 The cost does not grow with the number of sales.
 """
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from django.db.models import DateField, DateTimeField, Value
 
-from sales.models import DailyTotal, JournalEntry, Sale, Total
+from sales.models import DailyTotal, Sale, Total, UnfoldedFigures
 from sales.totals.feedback import CategoryFeedback, rank
 from sales.totals.figures import ZERO, CategoryDay, Figures, add_up
 from sales.totals.periods import between, midnight
@@ -80,7 +80,8 @@ class CategorySales:
 
     def categories(self, period: Period) -> list[str | None]:
         """Return the categories with sales in a part of the requested period, by name, None last."""
-        found = {category for category, day in self.daily if period.first <= day <= period.last}
+        days = self.daily.items()
+        found = {category for (category, day), sums in days if sums != ZERO and period.first <= day <= period.last}
         return sorted(found, key=lambda category: (category is None, category))
 
     def top(self, period: Period) -> list[CategoryFeedback]:
@@ -99,11 +100,11 @@ def category_sales(period: Period) -> CategorySales:
         .values_list(*names)
         .union(
             Total.objects.annotate(day=Value(None, DateField())).values_list(*names),
-            JournalEntry.objects.values_list(*names),
+            UnfoldedFigures.objects.values_list(*names),
             all=True,
         )
     )
-    # Daily totals have a day only, totals a time of receipt only. Journal entries have both and count in both sums.
+    # Daily totals have a day only, totals a time of receipt only. Unfolded figures have both and count in both sums.
     return CategorySales(
         daily=add_up(
             ((category, day), count, revenue)

@@ -47,7 +47,7 @@ SERVER_OPTIONS = {
     "shared_buffers": "256MB",
     "max_wal_size": "4GB",
     "random_page_cost": "1.1",
-    # The feedback journal fills and empties constantly, so clean up more often than the default of once a minute.
+    # Each ledger entry is updated soon after it is written, so clean up more often than the default of once a minute.
     "autovacuum_naptime": "10s",
 }
 

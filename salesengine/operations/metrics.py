@@ -61,8 +61,7 @@ REQUESTS_REFUSED = Counter(
 LOGIN_FAILURES = Counter("salesengine_login_failures", "Wrong passwords and codes", registry=registry)
 FOLD_SECONDS = Histogram(
     "salesengine_fold_duration_seconds",
-    "Time to move journal entries into totals",
-    ("journal",),
+    "Time to add ledger entries to the totals",
     buckets=SECONDS,
     registry=registry,
 )

@@ -22,10 +22,8 @@ CONNECT_TIMEOUT = 2  # seconds, the shortest that libpq accepts
 
 # The limits keep the statement short when very many rows wait.
 STATE = """
-    SELECT (SELECT COUNT(*) FROM (SELECT FROM feedback_journal LIMIT 1000000) AS entries) AS feedback,
-        (SELECT COUNT(*) FROM (SELECT FROM country_journal LIMIT 1000000) AS entries) AS country,
-        (SELECT COUNT(*) FROM (SELECT FROM duplicate_journal LIMIT 1000000) AS entries) AS duplicate,
-        (SELECT extract(epoch FROM now() - received_at) FROM feedback_journal ORDER BY id LIMIT 1)::float AS oldest,
+    SELECT (SELECT COUNT(*) FROM (SELECT FROM ledger WHERE position IS NULL LIMIT 1000000) AS entries) AS unfolded,
+        (SELECT extract(epoch FROM now() - MIN(received_at)) FROM ledger WHERE position IS NULL)::float AS oldest,
         (SELECT COUNT(*) FROM (SELECT FROM rejected_events WHERE replayed_at IS NULL LIMIT 1000000) AS events)
             AS rejected
     """
@@ -121,11 +119,8 @@ def _database(state: State | None) -> Iterator[Metric]:
     yield _gauge("database_up", "Whether the database can be reached", state is not None)
     if not state:
         return
-    entries = GaugeMetricFamily("salesengine_journal_entries", "Journal entries to fold", labels=["journal"])
-    for journal in ("feedback", "country", "duplicate"):
-        entries.add_metric([journal], state[journal] or 0)
-    yield entries
-    yield _gauge("journal_oldest_seconds", "Age of the oldest entry of the feedback's journal", state["oldest"] or 0)
+    yield _gauge("unfolded_entries", "Ledger entries to fold", state["unfolded"] or 0)
+    yield _gauge("unfolded_oldest_seconds", "Age of the oldest ledger entry to fold", state["oldest"] or 0)
     yield _gauge("rejected_events_waiting", "Rejected events that wait for staff", state["rejected"] or 0)
 
 

@@ -10,7 +10,7 @@ from analytics.backoffice.tests.home_pages import HOME, UNTIL, block_of, cards, 
 from analytics.backoffice.tests.pages import link_of, plain, rows_of
 from analytics.tests.helpers import name_countries, record, sale
 from sales.models import Sale
-from sales.totals import feedback_folding
+from sales.totals import folding
 
 pytestmark = pytest.mark.django_db(databases=["default", "reports"])
 
@@ -153,7 +153,7 @@ def test_the_top_categories_are_those_of_feedback_in_the_period(viewer, api):
     for category, number in {"bags": 1, "shoes": 3, "boys": 2, "girls": 1, None: 5}.items():
         record(*[sale("2", category=category, paid="2021-06-01")] * number)
     record(sale("1", category="bags", paid="2021-06-30"), *[sale("1", category="girls", paid="2021-05-31")] * 9)
-    feedback_folding.fold()
+    folding.fold()
 
     block = block_of(page_of(viewer), "Top categories")
 

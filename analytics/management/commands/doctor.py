@@ -59,8 +59,7 @@ DATABASE_CHECKS = (
 TABLE_CHECKS = (
     key_checks.check_expiring_keys,
     key_checks.check_unused_keys,
-    backlog_checks.check_feedback_backlog,
-    backlog_checks.check_country_backlog,
+    backlog_checks.check_backlog,
 )
 
 

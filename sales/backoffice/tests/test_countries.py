@@ -16,7 +16,7 @@ from countries.models import Country
 from sales.ingest.writer import record_sales
 from sales.models import Sale
 from sales.tests.helpers import sale_event
-from sales.totals import country_folding
+from sales.totals import folding
 from sales.totals.country_totals import UNNAMED_LIMIT, figures_by_country
 from salesengine.tests.clients import staff_client
 
@@ -72,7 +72,7 @@ def test_each_country_has_what_it_sold_and_what_it_bought(admin_client, is_folde
     sell("170", "203", "1000.10", "2000.006")
     sell("203", "203", "-5")
     if is_folded:
-        country_folding.fold()
+        folding.fold()
     sell("203", "170", "0.1")
     assert figures(admin_client.get(LIST)) == {
         "Brazil": ["0", "0.00", "0", "0.00"],

@@ -11,6 +11,7 @@ from sales.ingest.schema import EXAMPLE
 from sales.ingest.writer import record_sales
 from sales.models import RejectedEvent, Sale
 from sales.tests.helpers import EVENT, rejected_event, sale_event
+from sales.totals.ledger import Origin
 from salesengine.tests.clients import post, staff_client
 
 pytestmark = pytest.mark.django_db
@@ -216,7 +217,7 @@ class TestPage:
 
 class TestReplayOfSelectedEvents:
     def test_the_message_counts_every_outcome(self, admin_client):
-        record_sales([sale_event(EVENT_ID="e-1")], "shop")
+        record_sales([sale_event(EVENT_ID="e-1")], Origin("shop"))
         rows = [rejected_event(), rejected_event(), rejected_event({**EXAMPLE, "EVENT_ID": "e-1"}), rejected_event("{")]
 
         messages = replay_selected(admin_client, rows)

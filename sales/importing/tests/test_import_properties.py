@@ -13,7 +13,7 @@ from pyarrow import parquet
 from sales.importing.tests.imports import csv_text, import_sales, ndjson, stored_orders
 from sales.ingest.schema import EXAMPLE
 from sales.models import RejectedEvent, Sale
-from sales.totals import feedback_verification
+from sales.totals import verification
 
 pytestmark = pytest.mark.usefixtures("small_batches")
 
@@ -53,7 +53,7 @@ def test_each_row_is_accepted_or_a_duplicate_or_rejected(tmp_path, capsys, rows,
         assert exit_code == (1 if rejected else 0)
         assert stored_orders() == accepted[: Sale.objects.count()]
         assert rejected or stored_orders() == accepted
-    assert feedback_verification.verify() == []
+    assert verification.verify() == []
 
 
 def expected(rows):

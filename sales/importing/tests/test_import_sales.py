@@ -19,7 +19,8 @@ from sales.ingest.writer import record_sales
 from sales.management.commands.import_sales import Command
 from sales.models import EventId, FileImport, RejectedEvent, Sale
 from sales.tests.helpers import sale_event
-from sales.totals import feedback, feedback_verification
+from sales.totals import feedback, verification
+from sales.totals.ledger import Origin
 from sales.totals.tests.threads import in_another_thread
 from salesengine.operations import progress
 from salesengine.tests.servers import waiting_at_most
@@ -48,7 +49,7 @@ def test_the_events_of_every_format_are_stored_and_counted(tmp_path, name, capsy
     assert stored_orders() == orders(range(10))
     assert {str(sale.revenue) for sale in Sale.objects.all()} == {"57.27456"}
     assert feedback.watermark().sales == 10
-    assert feedback_verification.verify() == []
+    assert verification.verify() == []
 
 
 def test_standard_output_holds_only_the_json_summary(tmp_path, capsys):
@@ -153,7 +154,7 @@ def test_a_rejected_csv_row_is_stored_with_the_field_names_of_its_columns(tmp_pa
 
 
 def test_a_known_event_of_the_sender_is_a_duplicate_and_a_changed_one_a_conflict(path):
-    record_sales([sale_event(ID_ORDER="0", EVENT_ID="0")], "shop")
+    record_sales([sale_event(ID_ORDER="0", EVENT_ID="0")], Origin("shop"))
     rows = [EXAMPLE | {"ID_ORDER": order, "EVENT_ID": order} for order in "012341"]
     path.write_text(ndjson(rows))
 
@@ -209,7 +210,7 @@ def test_a_client_can_send_an_event_while_a_dry_run_checks_it(path, monkeypatch)
 
     def send():
         with waiting_at_most("1s"):
-            return record_sales([sale_event(ID_ORDER="0", EVENT_ID="0")], "shop").accepted
+            return record_sales([sale_event(ID_ORDER="0", EVENT_ID="0")], Origin("shop")).accepted
 
     @contextmanager
     def sending_after_each_chunk(*arguments):

@@ -12,7 +12,8 @@ from django.db import connection
 from sales.ingest.writer import COPY_THRESHOLD, content_digest, record_sales
 from sales.models import EventId, Sale
 from sales.tests.helpers import sale_event
-from sales.totals import feedback, feedback_verification
+from sales.totals import feedback, verification
+from sales.totals.ledger import Origin
 from salesengine.tests.clients import post, problem_of
 
 
@@ -96,7 +97,7 @@ class TestOverHTTP:
 class TestWriter:
     def test_senders_may_use_the_same_ids(self):
         event = sale_event(EVENT_ID="e-1")
-        first, second = record_sales([event], "shop"), record_sales([event], "warehouse")
+        first, second = record_sales([event], Origin("shop")), record_sales([event], Origin("warehouse"))
 
         assert (first.accepted, second.accepted) == (1, 1)
         assert first.ids != second.ids
@@ -104,8 +105,8 @@ class TestWriter:
     @pytest.mark.parametrize("number", [2, COPY_THRESHOLD + 5])
     def test_each_event_gets_the_id_of_its_sale(self, number):
         events = [sale_event(EVENT_ID=f"e-{index % 150}", ID_ORDER=str(index % 150)) for index in range(number)]
-        record_sales(events[:1], "shop")
-        recorded = record_sales(events, "shop")
+        record_sales(events[:1], Origin("shop"))
+        recorded = record_sales(events, Origin("shop"))
 
         orders = dict(Sale.objects.values_list("id", "id_order"))
         assert [orders[sale_id] for sale_id in recorded.ids] == [event["ID_ORDER"] for event in events]
@@ -148,7 +149,7 @@ def test_concurrent_requests_with_the_same_ids_store_each_once():
         unsent = rng.sample(events, len(events))
         while unsent:
             batch = [unsent.pop() for _ in range(min(len(unsent), rng.choice((1, 2, 10, 30))))]
-            recorded = record_sales(batch, "shop")
+            recorded = record_sales(batch, Origin("shop"))
             outcomes += Counter(
                 accepted=recorded.accepted, duplicate=len(recorded.duplicates), conflict=len(recorded.conflicts)
             )
@@ -160,7 +161,7 @@ def test_concurrent_requests_with_the_same_ids_store_each_once():
 
     assert outcomes == Counter(accepted=60, duplicate=7 * 60, conflict=8)
     assert Sale.objects.count() == EventId.objects.count() == 60
-    assert feedback_verification.verify() == []
+    assert verification.verify() == []
 
 
 @pytest.mark.django_db(transaction=True)
@@ -172,7 +173,7 @@ def test_batches_with_the_same_ids_in_another_order_do_not_deadlock(attempt):
     def send(batch):
         start.wait()
         try:
-            return record_sales(batch, "shop").accepted
+            return record_sales(batch, Origin("shop")).accepted
         finally:
             connection.close()
 

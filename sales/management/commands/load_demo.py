@@ -14,7 +14,8 @@ from sales.demo.data import DAYS
 from sales.ingest.fields import accepted_period
 from sales.ingest.writer import record_sales
 from sales.models import Sale
-from sales.totals import country_folding, feedback_folding
+from sales.totals.folding import fold_all
+from sales.totals.ledger import Origin
 from salesengine.operations.progress import progress
 from salesengine.plurals import counted
 
@@ -74,13 +75,10 @@ def _end_of(until: date | None) -> datetime:
 
 
 def _load_sales(sales: int, seed: int, until: datetime) -> None:
-    """Store the sales and fold all journal entries."""
+    """Store the sales and fold them."""
     events = demo.generate_events(sales, seed, until)
     with progress("Loading sales", sales) as advance:
         while batch := list(islice(events, BATCH)):
-            record_sales(batch)
+            record_sales(batch, Origin(source="load_demo"))
             advance(len(batch))
-    while feedback_folding.fold():
-        pass
-    while country_folding.fold():
-        pass
+    fold_all()

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from sales.models import Total
-from sales.totals import country_verification, feedback, feedback_verification
+from sales.totals import feedback, verification
 from sales.totals.figures import ZERO, Difference
 from salesengine.accounts.audit_log import record_command
 from salesengine.backups.manifests import Backup, read_manifest
@@ -30,12 +30,10 @@ class Command(BaseCommand):
         sales = feedback.watermark().sales
         if repair:
             with progress("Rebuilding", sales) as advance:
-                feedback_verification.repair(advance)
-            country_verification.repair()
+                verification.repair(advance)
             record_command(Total, "Rebuilt the totals of feedback and of countries from the sales.")
         with progress("Verifying", sales) as advance:
-            differences = feedback_verification.verify(advance)
-        differences += country_verification.verify()
+            differences = verification.verify(advance)
         if backup:
             differences += _differences_from(read_manifest(backup))
         for difference in differences:

@@ -14,7 +14,8 @@ from sales.models import EventId, RejectedEvent, Sale
 from sales.rejected import replay
 from sales.rejected.replay import EDITED, ReplayResult, find_errors, save_edit
 from sales.tests.helpers import EVENT, rejected_event, sale_event
-from sales.totals import feedback_verification
+from sales.totals import verification
+from sales.totals.ledger import Origin
 from salesengine.tests.clients import post
 
 
@@ -113,7 +114,7 @@ class TestReplay:
     def test_it_is_stored_as_an_event_of_its_original_sender(self):
         event = {**EXAMPLE, "EVENT_ID": "e-1"}
         shop_row, warehouse_row = rejected_event(event, "shop"), rejected_event(event, "warehouse")
-        first = record_sales([sale_event(EVENT_ID="e-1")], "shop").ids
+        first = record_sales([sale_event(EVENT_ID="e-1")], Origin("shop")).ids
 
         assert replay.replay([warehouse_row.pk, shop_row.pk], "ann") == ReplayResult(stored=1, duplicates=1)
 
@@ -129,7 +130,7 @@ class TestReplay:
         assert len(set(RejectedEvent.objects.values_list("sale_id", flat=True))) == Sale.objects.count() == 1
 
     def test_a_conflict_stays_rejected(self):
-        record_sales([sale_event(EVENT_ID="e-1", REVENUE=1)], "shop")
+        record_sales([sale_event(EVENT_ID="e-1", REVENUE=1)], Origin("shop"))
         rejected = rejected_event({**EXAMPLE, "EVENT_ID": "e-1"})
 
         assert replay.replay([rejected.pk], "ann") == ReplayResult(invalid=1)
@@ -177,7 +178,7 @@ class TestEditing:
         assert RejectedEvent.objects.get().edited is None
 
     def test_a_conflict_is_an_error_and_checking_stores_nothing(self):
-        record_sales([sale_event(EVENT_ID="e-1", REVENUE=1)], "shop")
+        record_sales([sale_event(EVENT_ID="e-1", REVENUE=1)], Origin("shop"))
         text = json.dumps({**EXAMPLE, "EVENT_ID": "e-1"}).encode()
 
         assert [error["pointer"] for error in find_errors(text, "shop")] == ["/EVENT_ID"]
@@ -207,7 +208,7 @@ class TestConcurrency:
         assert sum(result.duplicates for result in results) == 15
         assert sum(result.gone for result in results) == 7 * 60
         assert not RejectedEvent.objects.filter(sale_id=None).exists()
-        assert feedback_verification.verify() == []
+        assert verification.verify() == []
 
     def test_a_crash_before_the_commit_stores_nothing(self, monkeypatch):
         rejected = rejected_event()

@@ -1,8 +1,21 @@
-"""Sales between countries, and the view that adds them up."""
+"""Sales between countries, the view that adds them up, and the ledger."""
 
 from django.db import connection
 
+from sales.ingest.writer import record_plain_sales
+from sales.models import LedgerEntry
 from sales.tests.helpers import sale_event
+from sales.totals.ledger import NO_ORIGIN
+
+
+def unfolded():
+    """Return the entries of the ledger that are not folded."""
+    return LedgerEntry.objects.filter(position=None)
+
+
+def record_singles(events):
+    """Store events as the API stores single ones."""
+    return record_plain_sales([(event, NO_ORIGIN) for event in events])
 
 
 def country_sales():

@@ -5,7 +5,6 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from sales.models import CountryJournalEntry, JournalEntry
 from sales.totals import backlog_checks
 from sales.totals.backlog_checks import check_country_backlog, check_feedback_backlog
 
@@ -17,7 +16,7 @@ pytestmark = pytest.mark.django_db
 )
 def test_many_old_entries_of_the_feedback_are_found(count, minutes, is_found):
     received_at = timezone.now() - timedelta(minutes=minutes)
-    JournalEntry.objects.bulk_create(
+    unfolded().bulk_create(
         JournalEntry(category="bags", day="2021-01-01", sales_count=1, revenue=1, received_at=received_at)
         for _ in range(count)
     )
@@ -32,8 +31,8 @@ def test_many_old_entries_of_the_feedback_are_found(count, minutes, is_found):
 
 def test_many_entries_of_the_totals_by_country_are_found(monkeypatch):
     monkeypatch.setattr(backlog_checks, "MIN_COUNTRY_ENTRIES", 2)
-    CountryJournalEntry.objects.create(sale_ids="{}", sales_count=0)
+    unfolded().create(sale_ids="{}", sales_count=0)
     assert list(check_country_backlog()) == []
 
-    CountryJournalEntry.objects.create(sale_ids="{}", sales_count=0)
+    unfolded().create(sale_ids="{}", sales_count=0)
     assert [finding.id for finding in check_country_backlog()] == ["sales.W002"]

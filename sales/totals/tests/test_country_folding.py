@@ -8,11 +8,11 @@ import pytest
 from django.core.management import call_command
 from django.db import DatabaseError, OperationalError, connection, transaction
 
-from sales.ingest.writer import COPY_THRESHOLD, record_plain_sales, record_sales
-from sales.models import CountryDailyTotal, CountryDay, CountryJournalEntry, Sale
+from sales.ingest.writer import COPY_THRESHOLD, record_sales
+from sales.models import CountryDailyTotal, CountryDay, Sale
 from sales.tests.helpers import refusing
-from sales.totals import country_folding, country_verification, feedback_folding
-from sales.totals.tests.helpers import country_sales, trade
+from sales.totals import folding, verification
+from sales.totals.tests.helpers import country_sales, trade, unfolded
 from sales.totals.tests.threads import in_another_thread, together
 from salesengine.tests.servers import waiting_at_most
 
@@ -22,10 +22,10 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sing
 @pytest.fixture(autouse=True)
 def only_tests_fold(monkeypatch):
     """Keep writers from folding, whatever ids their sales get. Tests of the writers' folds set the interval again."""
-    monkeypatch.setattr(country_folding, "FOLD_INTERVAL", 10**9)
+    monkeypatch.setattr(folding, "FOLD_INTERVAL", 10**9)
 
 
-@pytest.fixture(params=[record_sales, record_plain_sales, pytest.param("many", id="many")])
+@pytest.fixture(params=[record_sales, pytest.param("many", id="many")])
 def record(request):
     """Return each function that writes sales."""
     if request.param != "many":
@@ -44,7 +44,7 @@ def test_each_sale_counts_for_its_day_and_countries(record, folded):
         ]
     )
     if folded:
-        country_folding.fold()
+        folding.fold()
 
     figures = {key: value for key, value in country_sales().items() if key[0] == "01-07"}
     assert figures == {
@@ -52,7 +52,7 @@ def test_each_sale_counts_for_its_day_and_countries(record, folded):
         ("01-07", "2", "1"): (1, Decimal(-4)),
         ("01-07", "2", "2"): (1, Decimal(8)),
     }
-    assert CountryJournalEntry.objects.exists() is not folded
+    assert unfolded().exists() is not folded
 
 
 @pytest.mark.parametrize("folded", [False, True])
@@ -68,7 +68,7 @@ def test_days_end_at_midnight_utc_in_any_time_zone(folded):
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL TimeZone = 'Pacific/Auckland'")
         if folded:
-            country_folding.fold()
+            folding.fold()
         assert [day for day, _, _ in sorted(country_sales())] == ["01-07", "01-08", "01-09"]
 
 
@@ -76,7 +76,7 @@ def test_figures_of_35_digits_are_exact():
     revenues = [Decimal("999999999999999.10000000000000000001"), Decimal("0.20")]
     record_sales([trade(REVENUE=revenue) for revenue in revenues])
     before = country_sales()
-    country_folding.fold()
+    folding.fold()
     assert str(country_sales()["01-07", "1", "2"][1]) == "999999999999999.30000000000000000001"
     assert before == country_sales()
 
@@ -87,7 +87,7 @@ def test_a_duplicate_is_not_counted():
         record_sales([event, event, trade() | {"EVENT_ID": "e-2"}])
 
     assert [count for count, _ in country_sales().values()] == [Sale.objects.count()] == [2]
-    assert country_verification.verify() == []
+    assert verification.verify() == []
 
 
 @pytest.mark.parametrize("number", [2, COPY_THRESHOLD + 1])
@@ -98,64 +98,64 @@ def test_a_failed_batch_stores_nothing(number):
 
     with refusing("feedback_journal", "false"), pytest.raises(DatabaseError):
         record_sales([trade()] * number)
-    assert not CountryJournalEntry.objects.exists()
+    assert not unfolded().exists()
 
 
 def test_id_ranges_leave_out_gaps():
-    assert country_folding.id_ranges([7]) == "{[7,7]}"
-    assert country_folding.id_ranges([7, 8, 9]) == "{[7,9]}"
-    assert country_folding.id_ranges([7, 9]) == "{[7,7],[9,9]}"
+    assert folding.id_ranges([7]) == "{[7,7]}"
+    assert folding.id_ranges([7, 8, 9]) == "{[7,9]}"
+    assert folding.id_ranges([7, 9]) == "{[7,7],[9,9]}"
 
 
 def test_writers_keep_the_journal_short(monkeypatch):
-    monkeypatch.setattr(country_folding, "FOLD_INTERVAL", 8)
+    monkeypatch.setattr(folding, "FOLD_INTERVAL", 8)
 
     waiting = []
     for number in range(50):
         record_sales([trade()] * (number % 3 + 1))
-        waiting.append(sum(CountryJournalEntry.objects.values_list("sales_count", flat=True)))
+        waiting.append(sum(unfolded().values_list("sales_count", flat=True)))
 
     # Every eighth id starts a fold, which may include two more sales. At most seven sales wait for the next fold.
     assert 3 <= max(waiting) <= 7
-    assert country_verification.verify() == []
+    assert verification.verify() == []
 
 
 def test_a_fold_moves_whole_batches_until_its_limit_is_reached(monkeypatch):
-    monkeypatch.setattr(country_folding, "FOLD_LIMIT", 4)
+    monkeypatch.setattr(folding, "FOLD_LIMIT", 4)
     for number in (1, 2, 3, 5, 1):
         record_sales([trade()] * number)
 
-    assert [country_folding.fold() for _ in range(4)] == [6, 5, 1, 0]
+    assert [folding.fold() for _ in range(4)] == [6, 5, 1, 0]
 
 
 def test_writers_fold_a_long_journal_completely(monkeypatch):
     for _ in range(9):
         record_sales([trade()])
-    monkeypatch.setattr(country_folding, "FOLD_LIMIT", 4)
-    monkeypatch.setattr(country_folding, "FOLD_INTERVAL", 1)
+    monkeypatch.setattr(folding, "FOLD_LIMIT", 4)
+    monkeypatch.setattr(folding, "FOLD_INTERVAL", 1)
 
     record_sales([trade()])
 
-    assert not CountryJournalEntry.objects.exists()
+    assert not unfolded().exists()
 
 
 def test_a_fold_that_fails_does_not_fail_the_sale(monkeypatch, caplog):
-    monkeypatch.setattr(country_folding, "FOLD_INTERVAL", 1)
+    monkeypatch.setattr(folding, "FOLD_INTERVAL", 1)
 
     with refusing("country_daily_total", "false"):
         record_sales([trade()])
 
     assert "country_daily_total" in caplog.text
-    assert (Sale.objects.count(), CountryJournalEntry.objects.count()) == (1, 1)
-    assert country_verification.verify() == []
+    assert (Sale.objects.count(), unfolded().count()) == (1, 1)
+    assert verification.verify() == []
 
 
 def test_a_second_fold_does_not_wait():
     record_sales([trade()])
     with transaction.atomic():
-        assert country_folding.fold() == 1
-        assert in_another_thread(without_waiting, country_folding.fold) == 0
-        assert in_another_thread(without_waiting, feedback_folding.fold) == 0
+        assert folding.fold() == 1
+        assert in_another_thread(without_waiting, folding.fold) == 0
+        assert in_another_thread(without_waiting, folding.fold) == 0
 
 
 def test_a_day_of_many_rows_is_merged_with_the_same_sums():
@@ -163,28 +163,28 @@ def test_a_day_of_many_rows_is_merged_with_the_same_sums():
         record_sales([trade(str(seller), "2", REVENUE=seller) for seller in range(400)])
         record_sales([trade(DATE_PAYMENT="2021-01-08")])
         before = country_sales()
-        country_folding.fold()
+        folding.fold()
 
     assert CountryDailyTotal.objects.filter(day="2021-01-07").count() == 400
     assert CountryDailyTotal.objects.filter(day="2021-01-08").count() == 3
     assert sorted(CountryDay.objects.values_list("row_count", "merged_count")) == [(3, 0), (400, 400)]
     assert country_sales() == before
-    assert country_verification.verify() == []
+    assert verification.verify() == []
 
 
 def test_a_merge_that_reaches_its_time_limit_does_not_undo_the_fold(monkeypatch):
-    monkeypatch.setattr(country_folding, "MERGE", "SET LOCAL statement_timeout = 50; SELECT pg_sleep(10)")
+    monkeypatch.setattr(folding, "MERGE", "SET LOCAL statement_timeout = 50; SELECT pg_sleep(10)")
     record_sales([trade()])
 
     with pytest.raises(OperationalError, match="statement timeout"):
-        country_folding.fold()
+        folding.fold()
 
-    assert not CountryJournalEntry.objects.exists()
-    assert country_verification.verify() == []
+    assert not unfolded().exists()
+    assert verification.verify() == []
 
 
 def test_readers_see_whole_committed_batches_during_writes_and_folds(monkeypatch):
-    monkeypatch.setattr(country_folding, "MERGE", country_folding.MERGE.replace("1000", "2"))
+    monkeypatch.setattr(folding, "MERGE", folding.MERGE.replace("1000", "2"))
     ended, faults = threading.Event(), []
 
     def write(first):
@@ -196,7 +196,7 @@ def test_readers_see_whole_committed_batches_during_writes_and_folds(monkeypatch
 
     def fold():
         while not ended.is_set():
-            country_folding.fold()
+            folding.fold()
 
     def read(revenues):
         seen = 0
@@ -224,7 +224,7 @@ def test_readers_see_whole_committed_batches_during_writes_and_folds(monkeypatch
 
     assert faults == []
     assert country_sales()["01-07", "2", "1"] == (20 * 3, 2**60 - 1)
-    assert country_verification.verify() == []
+    assert verification.verify() == []
 
 
 def test_the_migration_counts_existing_sales():
@@ -241,7 +241,7 @@ def test_the_migration_counts_existing_sales():
     call_command("migrate", verbosity=0)
 
     assert country_sales() == {("01-07", "1", "2"): (1, Decimal("0.5")), ("01-08", "1", "2"): (2, Decimal("1.0"))}
-    assert country_verification.verify() == []
+    assert verification.verify() == []
     assert [day.row_count for day in CountryDay.objects.all()] == [1, 1]
 
 

@@ -8,10 +8,10 @@ from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
 from sales.ingest.writer import record_sales
-from sales.models import CountryDailyTotal, CountryDay, CountryJournalEntry, CountryTotal
-from sales.totals import country_folding, country_verification
+from sales.models import CountryDailyTotal, CountryDay, CountryTotal
+from sales.totals import folding, verification
 from sales.totals.isolation import FOLD_LOCK, session_lock
-from sales.totals.tests.helpers import trade
+from sales.totals.tests.helpers import trade, unfolded
 from sales.totals.tests.threads import together
 from salesengine.tests.servers import wait_until
 
@@ -20,24 +20,24 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def sales(monkeypatch):
-    monkeypatch.setattr(country_folding, "FOLD_INTERVAL", 10**9)  # so that the last sale stays in the journal
+    monkeypatch.setattr(folding, "FOLD_INTERVAL", 10**9)  # so that the last sale stays in the journal
     record_sales([trade(REVENUE="1.5"), trade("3", "4")])
-    country_folding.fold()
+    folding.fold()
     record_sales([trade(DATE_PAYMENT="2021-01-08")])
 
 
 def test_a_wrong_daily_total_is_found():
     CountryDailyTotal.objects.filter(id_seller_country="1").update(revenue=2)
 
-    [difference] = country_verification.verify()
+    [difference] = verification.verify()
 
     assert difference.name == "country 1 to 2, 2021-01-07"
     assert (difference.stored, difference.expected) == ((1, Decimal(2)), (1, Decimal("1.5")))
 
 
 def test_a_missing_journal_entry_is_found():
-    CountryJournalEntry.objects.all().delete()
-    stored = {difference.name: difference.stored for difference in country_verification.verify()}
+    unfolded().delete()
+    stored = {difference.name: difference.stored for difference in verification.verify()}
     assert stored["country 1 to 2, 2021-01-08"] == (0, 0)
 
 
@@ -45,13 +45,13 @@ def test_a_total_without_sales_is_found():
     CountryDailyTotal.objects.create(
         day="2020-01-01", id_seller_country="1", id_buyer_country="2", sales_count=1, revenue=1
     )
-    assert [difference.expected for difference in country_verification.verify()] == [(0, 0)]
+    assert [difference.expected for difference in verification.verify()] == [(0, 0)]
 
 
 def test_a_wrong_total_of_a_country_is_found():
     CountryTotal.objects.filter(id_country="2").update(bought_revenue=7)
 
-    [difference] = country_verification.verify()
+    [difference] = verification.verify()
 
     assert difference.name == "country 2, bought"
     assert difference.stored == (2, Decimal("64.27456"))  # the wrong 7 and the sale in the journal
@@ -60,7 +60,7 @@ def test_a_wrong_total_of_a_country_is_found():
 
 def test_a_missing_total_of_a_country_is_found():
     CountryTotal.objects.filter(id_country="3").delete()
-    [difference] = country_verification.verify()
+    [difference] = verification.verify()
     assert (difference.name, difference.stored) == ("country 3, sold", (0, 0))
 
 
@@ -69,9 +69,9 @@ def test_a_repair_corrects_every_figure():
     CountryTotal.objects.update(sold_count=5)
     CountryTotal.objects.create(id_country="9", sold_count=1, sold_revenue=1, bought_count=0, bought_revenue=0)
 
-    country_verification.repair()
+    verification.repair()
 
-    assert country_verification.verify() == []
+    assert verification.verify() == []
     assert CountryDailyTotal.objects.count() == 2
     assert list(CountryDay.objects.values_list("row_count", "merged_count")) == [(2, 2)]
 
@@ -82,9 +82,9 @@ def test_a_repair_removes_totals_without_sales_and_counts_the_rows_of_their_day(
     )
     CountryDay.objects.create(day="2020-01-01", row_count=5_000, merged_count=0)
 
-    country_verification.repair()
+    verification.repair()
 
-    assert country_verification.verify() == []
+    assert verification.verify() == []
     assert not CountryDailyTotal.objects.filter(day="2020-01-01").exists()
     assert not CountryDay.objects.filter(day="2020-01-01").exists()
 
@@ -94,26 +94,26 @@ def test_folds_run_while_a_repair_adds_up_all_sales():
 
     with ExitStack() as repairing, transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("LOCK TABLE sales")  # the repair waits here before it reads sales
-        repairing.enter_context(together((country_verification.repair,)))
+        repairing.enter_context(together((verification.repair,)))
         wait_until(lambda: is_waiting(cursor, "relation"))
-        folded = country_folding.fold()
+        folded = folding.fold()
 
     assert folded == 1
-    assert country_verification.verify() == []
+    assert verification.verify() == []
 
 
 def test_sales_stored_and_folded_during_a_repair_are_counted_once():
     CountryDailyTotal.objects.update(revenue=2)
 
     with ExitStack() as repairing, session_lock(FOLD_LOCK), connection.cursor() as cursor:
-        repairing.enter_context(together((country_verification.repair,)))
+        repairing.enter_context(together((verification.repair,)))
         wait_until(lambda: is_waiting(cursor, "advisory"))  # the repair has compared
         record_sales([trade(), trade("5", "6")])
-        folded = country_folding.fold()
+        folded = folding.fold()
         record_sales([trade("5", "6")])
 
     assert folded == 3
-    assert country_verification.verify() == []
+    assert verification.verify() == []
 
 
 def test_the_command_prints_wrong_totals_and_repairs_them(capsys):

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from sales.ingest.writer import record_sales
 from sales.models import Sale
 from sales.tests.helpers import sale_event
-from sales.totals import feedback_folding
+from sales.totals import folding
 from sales.totals.figures import add_up
 
 pytestmark = pytest.mark.django_db
@@ -75,7 +75,7 @@ def test_figures_of_55_digits_are_exact(api):
     exact = Decimal("1999999999999998.00000000000000000001")
 
     before = feedback_rows(api)
-    feedback_folding.fold()
+    folding.fold()
 
     assert before == feedback_rows(api) == feedback_rows(api, start_date="2021-01-01T12:00") == [("clothing", 3, exact)]
 
@@ -110,7 +110,7 @@ def test_a_period_includes_both_its_ends(api, period, revenue, folded):
     }.items():
         record_sales([sale_event(DATE_PAYMENT=moment, REVENUE=amount)])
     if folded:
-        feedback_folding.fold()
+        folding.fold()
 
     assert [str(total) for _, _, total in feedback_rows(api, **period)] == ([revenue] if revenue else [])
 
@@ -120,7 +120,7 @@ def test_any_period_agrees_with_the_sum_of_the_sales(api):
     for _ in range(20):
         record_sales([random_sale(rng) for _ in range(20)])
         if rng.random() < 0.3:
-            feedback_folding.fold()
+            folding.fold()
     sales = list(Sale.objects.all())
 
     for _ in range(100):

@@ -8,9 +8,9 @@ import pytest
 from django.db import DatabaseError
 
 from sales.ingest.writer import COPY_THRESHOLD, record_sales
-from sales.models import DailyTotal, JournalEntry, Sale, Total
+from sales.models import DailyTotal, Sale, Total
 from sales.tests.helpers import refusing, sale_event
-from sales.totals import feedback_folding, feedback_verification
+from sales.totals import folding, verification
 from sales.totals.feedback import FeedbackQuery, top_categories
 from sales.totals.isolation import FOLD_LOCK, session_lock
 
@@ -24,9 +24,9 @@ def test_a_fold_moves_the_journal_into_the_totals():
     record_sales([sale_event(REVENUE=1), sale_event(REVENUE=2, DATE_PAYMENT="2021-01-08"), sale_event(CATEGORY=None)])
     before = top_categories(FeedbackQuery())
 
-    assert feedback_folding.fold() == 3
+    assert folding.fold() == 3
 
-    assert not JournalEntry.objects.exists()
+    assert not unfolded().exists()
     assert {(total.category, total.sales_count, total.revenue) for total in Total.objects.all()} == {
         ("clothing", 2, Decimal(3)),
         (None, 1, Decimal("57.27456")),
@@ -40,7 +40,7 @@ def test_a_fold_adds_to_existing_totals():
     for category in ("clothing", None):
         for _ in range(2):
             record_sales([sale_event(CATEGORY=category, REVENUE="0.1")])
-            feedback_folding.fold()
+            folding.fold()
 
     assert {(total.category, total.sales_count, total.revenue) for total in DailyTotal.objects.all()} == {
         ("clothing", 2, Decimal("0.2")),
@@ -50,42 +50,42 @@ def test_a_fold_adds_to_existing_totals():
 
 @only_tests_fold
 def test_a_fold_of_an_empty_journal_moves_nothing():
-    assert feedback_folding.fold() == 0
+    assert folding.fold() == 0
 
 
 @only_tests_fold
 def test_a_fold_moves_a_limited_number_of_entries(monkeypatch):
-    monkeypatch.setattr(feedback_folding, "FOLD_LIMIT", 2)
+    monkeypatch.setattr(folding, "FOLD_LIMIT", 2)
     for _ in range(3):
         record_sales([sale_event()])
 
-    assert [feedback_folding.fold(), feedback_folding.fold(), feedback_folding.fold()] == [2, 1, 0]
+    assert [folding.fold(), folding.fold(), folding.fold()] == [2, 1, 0]
 
 
 def test_writers_keep_the_journal_short(monkeypatch):
-    monkeypatch.setattr(feedback_folding, "FOLD_INTERVAL", 8)
+    monkeypatch.setattr(folding, "FOLD_INTERVAL", 8)
 
     lengths = []
     for _ in range(50):
         record_sales([sale_event()])
-        lengths.append(JournalEntry.objects.count())
+        lengths.append(unfolded().count())
 
     assert max(lengths) <= 8
-    assert feedback_verification.verify() == []
+    assert verification.verify() == []
 
 
 def test_a_batch_of_many_days_is_folded_at_once(monkeypatch):
-    monkeypatch.setattr(feedback_folding, "FOLD_LIMIT", 100)
+    monkeypatch.setattr(folding, "FOLD_LIMIT", 100)
 
     days = [sale_event(DATE_PAYMENT=FIRST + datetime.timedelta(days=number)) for number in range(450)]
     record_sales(days)
 
-    assert JournalEntry.objects.count() < 100
-    assert feedback_verification.verify() == []
+    assert unfolded().count() < 100
+    assert verification.verify() == []
 
 
 def test_a_fold_that_fails_does_not_fail_the_sale(monkeypatch, api, event, caplog):
-    monkeypatch.setattr(feedback_folding, "FOLD_INTERVAL", 1)
+    monkeypatch.setattr(folding, "FOLD_INTERVAL", 1)
 
     with refusing("feedback_daily_total", "false"):
         response = api.post("/ingest", event, format="json")
@@ -96,9 +96,9 @@ def test_a_fold_that_fails_does_not_fail_the_sale(monkeypatch, api, event, caplo
 
 
 def test_a_long_journal_that_cannot_be_folded_is_logged(monkeypatch, caplog):
-    monkeypatch.setattr(feedback_folding, "FOLD_INTERVAL", 2)
-    monkeypatch.setattr(feedback_folding, "LONG_BACKLOG", 4)
-    monkeypatch.setattr(feedback_folding, "_warned_at", -math.inf)
+    monkeypatch.setattr(folding, "FOLD_INTERVAL", 2)
+    monkeypatch.setattr(folding, "LONG_BACKLOG", 4)
+    monkeypatch.setattr(folding, "_warned_at", -math.inf)
 
     with session_lock(FOLD_LOCK):
         for _ in range(3):

@@ -6,10 +6,11 @@ from decimal import Decimal
 import pytest
 
 from sales.ingest.writer import record_sales
-from sales.models import Category, DailyTotal, JournalEntry, Total
+from sales.models import Category, DailyTotal, Total
 from sales.tests.helpers import sale_event
-from sales.totals import feedback, feedback_folding, feedback_verification
+from sales.totals import feedback, folding, verification
 from sales.totals.feedback import FeedbackQuery, top_categories
+from sales.totals.tests.helpers import unfolded
 from sales.totals.tests.threads import in_another_thread
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -17,32 +18,32 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def sales(monkeypatch):
-    monkeypatch.setattr(feedback_folding, "FOLD_INTERVAL", 10**9)  # so that the last sale stays in the journal
+    monkeypatch.setattr(folding, "FOLD_INTERVAL", 10**9)  # so that the last sale stays in the journal
     record_sales([sale_event(CATEGORY=category) for category in [*Category.values, None]])
-    feedback_folding.fold()
+    folding.fold()
     record_sales([sale_event(DATE_PAYMENT="2021-01-08")])
 
 
 def test_correct_figures_have_no_differences():
-    assert feedback_verification.verify() == []
+    assert verification.verify() == []
 
 
 def test_a_sale_stored_meanwhile_is_not_a_difference(monkeypatch):
-    read_sales = feedback_verification._every_sale
+    read_sales = verification._every_sale
 
     def read_sales_after_another_is_stored(advance):
         in_another_thread(record_sales, [sale_event()])
         return read_sales(advance)
 
-    monkeypatch.setattr(feedback_verification, "_every_sale", read_sales_after_another_is_stored)
+    monkeypatch.setattr(verification, "_every_sale", read_sales_after_another_is_stored)
 
-    assert feedback_verification.verify() == []
+    assert verification.verify() == []
 
 
 def test_a_wrong_total_is_found():
     Total.objects.filter(category="bags").update(sales_count=2)
 
-    [difference] = feedback_verification.verify()
+    [difference] = verification.verify()
 
     assert difference.name == "bags, all time"
     assert (difference.stored, difference.expected) == ((2, Decimal("57.27456")), (1, Decimal("57.27456")))
@@ -51,31 +52,31 @@ def test_a_wrong_total_is_found():
 def test_a_wrong_daily_total_is_found():
     DailyTotal.objects.filter(category=None).update(revenue=Decimal("57.27455"))
 
-    [difference] = feedback_verification.verify()
+    [difference] = verification.verify()
 
     assert difference.name == "no category, 2021-01-07"
 
 
 def test_a_missing_journal_entry_is_found():
-    JournalEntry.objects.all().delete()
+    unfolded().delete()
 
-    names = [difference.name for difference in feedback_verification.verify()]
+    names = [difference.name for difference in verification.verify()]
     assert names == ["clothing, all time", "clothing, 2021-01-08"]
 
 
 def test_a_total_without_sales_is_found():
     DailyTotal.objects.create(category="bags", day=datetime.date(2020, 1, 1), sales_count=1, revenue=1)
 
-    assert [difference.expected for difference in feedback_verification.verify()] == [(0, Decimal(0))]
+    assert [difference.expected for difference in verification.verify()] == [(0, Decimal(0))]
 
 
 def test_a_repair_corrects_every_figure():
     Total.objects.all().delete()
     DailyTotal.objects.update(revenue=1)
 
-    feedback_verification.repair()
+    verification.repair()
 
-    assert feedback_verification.verify() == []
+    assert verification.verify() == []
 
 
 def test_a_repair_removes_totals_without_sales_and_corrects_the_time_of_the_newest_sale():
@@ -83,7 +84,7 @@ def test_a_repair_removes_totals_without_sales_and_corrects_the_time_of_the_newe
     DailyTotal.objects.create(category="x", day=datetime.date(2020, 1, 1), sales_count=1, revenue=1)
     Total.objects.create(category="x", sales_count=1, revenue=1, received_at="2121-01-01T00:00Z")
 
-    feedback_verification.repair()
+    verification.repair()
 
     assert not DailyTotal.objects.filter(category="x").exists()
     assert not Total.objects.filter(category="x").exists()
@@ -93,11 +94,9 @@ def test_a_repair_removes_totals_without_sales_and_corrects_the_time_of_the_newe
 def test_a_sale_stored_during_a_repair_is_counted_once():
     Total.objects.all().delete()
 
-    feedback_verification.repair(
-        advance=lambda sales: in_another_thread(record_sales, [sale_event(CATEGORY="bags")] * 10)
-    )
+    verification.repair(advance=lambda sales: in_another_thread(record_sales, [sale_event(CATEGORY="bags")] * 10))
 
-    assert feedback_verification.verify() == []
+    assert verification.verify() == []
     assert top_categories(FeedbackQuery("bags"))[0].sales_count == 11
 
 
@@ -107,7 +106,7 @@ def test_folds_run_during_a_repair():
 
     folded = []
 
-    feedback_verification.repair(advance=lambda sales: folded.append(in_another_thread(feedback_folding.fold)))
+    verification.repair(advance=lambda sales: folded.append(in_another_thread(folding.fold)))
 
     assert folded == [1]
-    assert feedback_verification.verify() == []
+    assert verification.verify() == []

@@ -7,8 +7,9 @@ import pytest
 from django.db import connection, transaction
 
 from sales.ingest.schema import EXAMPLE
-from sales.models import JournalEntry, Sale
-from sales.totals import country_folding, feedback_folding, feedback_verification, fold_thread
+from sales.models import Sale
+from sales.totals import fold_thread, folding, verification
+from sales.totals.tests.helpers import unfolded
 from salesengine.tests.clients import post
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "singles"])
@@ -28,8 +29,8 @@ def wait_for_folds():
 
 @pytest.fixture(autouse=True)
 def every_sale_requests_folds(monkeypatch):
-    monkeypatch.setattr(feedback_folding, "FOLD_INTERVAL", 1)
-    monkeypatch.setattr(country_folding, "FOLD_INTERVAL", 1)
+    monkeypatch.setattr(folding, "FOLD_INTERVAL", 1)
+    monkeypatch.setattr(folding, "FOLD_INTERVAL", 1)
 
 
 @pytest.mark.parametrize("body", [EXAMPLE, [EXAMPLE], EXAMPLE | {"EVENT_ID": "e-1"}])
@@ -42,11 +43,11 @@ def test_a_response_does_not_wait_for_a_fold(api, body):
         cursor.execute("LOCK TABLE feedback_total, country_total")
         responses = [client.submit(send) for _ in range(3)]
         assert {response.result(timeout=30) for response in responses} <= {200, 201}
-        assert JournalEntry.objects.exists()
+        assert unfolded().exists()
 
     wait_for_folds()
-    assert not JournalEntry.objects.exists()
-    assert feedback_verification.verify() == []
+    assert not unfolded().exists()
+    assert verification.verify() == []
 
 
 def test_a_single_event_needs_only_its_own_connection(api, event):
@@ -75,11 +76,11 @@ def test_a_fold_that_could_not_start_runs_when_it_is_requested_again(api, event,
     with monkeypatch.context() as context:
         context.setattr(fold_thread, "executor", ended)
         post(api, event)
-    assert JournalEntry.objects.exists()
+    assert unfolded().exists()
 
     post(api, event)
     wait_for_folds()
-    assert not JournalEntry.objects.exists()
+    assert not unfolded().exists()
 
 
 def test_a_fold_that_the_database_stops_is_logged_in_one_line(caplog):

@@ -10,7 +10,7 @@ from django.db import connection
 
 from sales.ingest.writer import record_sales
 from sales.tests.helpers import sale_event
-from sales.totals import feedback, feedback_folding, feedback_verification
+from sales.totals import feedback, folding, verification
 from sales.totals.feedback import FeedbackQuery
 from sales.totals.tests.threads import together
 
@@ -39,7 +39,7 @@ class BatchHistory:
 
     def fold_until(self, ended: threading.Event) -> None:
         while not ended.is_set():
-            feedback_folding.fold()
+            folding.fold()
 
     def read_until(self, ended: threading.Event, query: FeedbackQuery) -> None:
         while not ended.is_set():
@@ -107,4 +107,4 @@ def test_readers_see_only_whole_committed_batches(histories):
 
         assert history.faults == [], f"seed {seed}"
         assert history.committed == set(range(12))
-        assert feedback_verification.verify() == []
+        assert verification.verify() == []

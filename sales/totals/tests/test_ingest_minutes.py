@@ -9,13 +9,15 @@ from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
-from sales.ingest.writer import COPY_THRESHOLD, record_plain_sales, record_sales
-from sales.models import DuplicateJournalEntry, IngestMinute, JournalEntry
+from sales.ingest.writer import COPY_THRESHOLD, record_sales
+from sales.models import IngestMinute
 from sales.rejected.replay import find_errors
 from sales.tests.helpers import refusing, rejected_event, sale_event
-from sales.totals import feedback_folding, feedback_verification, ingest_minutes
+from sales.totals import folding, ingest_minutes, verification
 from sales.totals.ingest_minutes import RETENTION, counts_since
 from sales.totals.isolation import try_fold_lock
+from sales.totals.ledger import Origin
+from sales.totals.tests.helpers import record_singles, unfolded
 from sales.totals.tests.threads import in_another_thread, together
 from salesengine.tests.clients import post
 from salesengine.tests.servers import waiting_at_most
@@ -32,19 +34,19 @@ def counts():
 @pytest.fixture
 def only_tests_fold(monkeypatch):
     """Keep writers from folding."""
-    monkeypatch.setattr(feedback_folding, "FOLD_INTERVAL", 10**9)
+    monkeypatch.setattr(folding, "FOLD_INTERVAL", 10**9)
 
 
 @pytest.mark.parametrize("folded", [False, True])
 def test_accepted_events_are_counted_for_every_way_to_write(only_tests_fold, folded):
     record_sales([sale_event(CATEGORY=category) for category in ("bags", "bags", None)])
-    record_plain_sales([sale_event()])
+    record_singles([sale_event()])
     record_sales([sale_event()] * (COPY_THRESHOLD + 1))
     record_sales([sale_event(EVENT_ID="e-1")])
     if folded:
-        feedback_folding.fold()
+        folding.fold()
 
-    assert JournalEntry.objects.exists() is not folded
+    assert unfolded().exists() is not folded
     assert counts() == (3 + 1 + COPY_THRESHOLD + 1 + 1, 0, 0)
 
 
@@ -54,9 +56,9 @@ def test_duplicates_are_counted_and_not_as_accepted(only_tests_fold, folded):
     record_sales(events)
     record_sales(events)
     if folded:
-        feedback_folding.fold()
+        folding.fold()
 
-    assert DuplicateJournalEntry.objects.exists() is not folded
+    assert unfolded().exists() is not folded
     assert counts() == (2, 4, 0)
 
 
@@ -85,7 +87,7 @@ def test_dry_runs_and_refused_requests_are_not_counted(api, event):
     post(api, event | {"EVENT_ID": "e-1"})
     post(api, [event | {"EVENT_ID": "e-1"}, event], query="?dry_run=true")
     post(api, [event | {"EVENT_ID": "e-1"}, event | {"EVENT_ID": "e-1", "BRAND": "other"}])
-    record_sales([sale_event(EVENT_ID="e-1")], "shop")
+    record_sales([sale_event(EVENT_ID="e-1")], Origin("shop"))
 
     assert find_errors(json.dumps(event | {"EVENT_ID": "e-1"}).encode(), "shop") == []
     assert counts() == (2, 0, 0)
@@ -97,7 +99,7 @@ def test_events_before_the_minute_are_not_counted(only_tests_fold):
         record_sales([sale_event(EVENT_ID="e-1")])
         table.objects.update(received_at=now.replace(second=0, microsecond=0) - datetime.timedelta(microseconds=1))
     before = counts_since(now)
-    feedback_folding.fold()
+    folding.fold()
 
     assert before == counts_since(now) == (0, 0, 0)
     assert counts() == (1, 1, 0)
@@ -106,7 +108,7 @@ def test_events_before_the_minute_are_not_counted(only_tests_fold):
 def test_a_minute_is_counted_from_its_start(only_tests_fold):
     record_sales([sale_event()])
     timestamp = datetime.datetime(2021, 1, 7, 12, 30, tzinfo=datetime.UTC)
-    JournalEntry.objects.update(received_at=timestamp)
+    unfolded().update(received_at=timestamp)
 
     assert counts_since(timestamp + datetime.timedelta(seconds=59)).accepted == 1
     assert counts_since(timestamp + datetime.timedelta(seconds=60)).accepted == 0
@@ -114,11 +116,11 @@ def test_a_minute_is_counted_from_its_start(only_tests_fold):
 
 def test_a_fold_adds_to_existing_minutes_and_deletes_expired_ones(only_tests_fold):
     record_sales([sale_event()])
-    feedback_folding.fold()
+    folding.fold()
     IngestMinute.objects.update(minute=timezone.now() - RETENTION - datetime.timedelta(minutes=1))
     for _ in range(2):
         record_sales([sale_event()] * 2)
-        feedback_folding.fold()
+        folding.fold()
 
     assert sum(IngestMinute.objects.values_list("accepted", flat=True)) == 4
 
@@ -126,24 +128,24 @@ def test_a_fold_adds_to_existing_minutes_and_deletes_expired_ones(only_tests_fol
 @pytest.mark.parametrize("days", [-3, 3])
 def test_a_wrong_clock_of_the_service_loses_no_minutes(only_tests_fold, monkeypatch, days):
     record_sales([sale_event(EVENT_ID="e-1")])
-    feedback_folding.fold()
+    folding.fold()
     record_sales([sale_event(EVENT_ID="e-1"), sale_event()])
 
     wrong = timezone.now() + datetime.timedelta(days=days)
     with monkeypatch.context() as patch:
         patch.setattr(timezone, "now", lambda: wrong)
-        feedback_folding.fold()
+        folding.fold()
         since = ingest_minutes.current_minute() - HOUR
 
     assert counts_since(since) == (2, 1, 0)
 
 
 def test_duplicates_alone_keep_their_journal_short(monkeypatch):
-    monkeypatch.setattr(feedback_folding, "FOLD_INTERVAL", 8)
+    monkeypatch.setattr(folding, "FOLD_INTERVAL", 8)
     for _ in range(30):
         record_sales([sale_event(EVENT_ID="e-1")])
 
-    assert DuplicateJournalEntry.objects.count() < 8
+    assert unfolded().count() < 8
     assert counts() == (1, 29, 0)
 
 
@@ -160,10 +162,10 @@ def test_a_failed_batch_is_not_counted(number):
 
 def test_a_repair_leaves_the_counts_as_they_are(only_tests_fold):
     record_sales([sale_event(), sale_event(EVENT_ID="e-1")])
-    feedback_folding.fold()
+    folding.fold()
     record_sales([sale_event(), sale_event(EVENT_ID="e-1")])
 
-    feedback_verification.repair()
+    verification.repair()
 
     assert counts() == (3, 1, 0)
 
@@ -179,7 +181,7 @@ def test_readers_see_whole_batches_during_folds():
 
     def fold():
         while not ended.is_set():
-            feedback_folding.fold()
+            folding.fold()
 
     def read():
         while not ended.is_set():
@@ -215,7 +217,7 @@ def test_writers_do_not_wait_for_a_fold_to_record_duplicates(only_tests_fold):
 
 def test_the_migration_counts_the_sales_accepted_before(only_tests_fold):
     record_sales([sale_event()] * 3)
-    feedback_folding.fold()
+    folding.fold()
     record_sales([sale_event()] * 2)
     call_command("migrate", "sales", "0007", verbosity=0)
 

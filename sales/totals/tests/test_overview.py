@@ -12,7 +12,7 @@ from sales.demo import generate_events
 from sales.ingest.writer import record_sales
 from sales.models import Sale
 from sales.tests.helpers import sale_event
-from sales.totals import country_folding, feedback, feedback_folding
+from sales.totals import feedback, folding
 from sales.totals.country_totals import top_countries
 from sales.totals.feedback import FeedbackQuery
 from sales.totals.overview import CategorySales, Period, PeriodFigures, category_sales, change_in_percent, latest_sales
@@ -46,7 +46,7 @@ def test_days_end_at_midnight_utc(folded):
         ]
     )
     if folded:
-        feedback_folding.fold()
+        folding.fold()
     figures = category_sales(Period(DAY - datetime.timedelta(days=5), DAY))
 
     assert figures.total(Period(DAY, DAY)) == (3, Decimal(1_110))
@@ -57,7 +57,7 @@ def test_days_end_at_midnight_utc(folded):
 
 def test_totals_and_journal_are_added_up():
     record_sales([sold("2021-06-30", revenue="0.1"), sold("2021-05-01")])
-    feedback_folding.fold()
+    folding.fold()
     record_sales([sold("2021-06-30", revenue="0.2"), sold("2021-06-30", None, 5)])
     figures = category_sales(MONTH)
 
@@ -138,7 +138,7 @@ def test_top_countries_have_the_most_revenue_in_the_period(folded):
         + [sold(day, ID_SELLER_COUNTRY="x", ID_BUYER_COUNTRY="y", revenue=99) for day in ("2021-05-31", "2021-07-01")]
     )
     if folded:
-        country_folding.fold()
+        folding.fold()
     top = top_countries(MONTH.first, MONTH.last, 2)
 
     assert [(row.seller, row.sales_count, row.revenue) for row in top.sellers] == [("fr", 2, 9), ("it", 2, 6)]
@@ -159,8 +159,8 @@ def test_the_figures_of_demo_sales_agree_with_the_sum_of_the_events(until):
     for start in range(0, 5_000, 1_000):
         record_sales(events[start : start + 1_000])
         if start == 2_000:
-            feedback_folding.fold()
-            country_folding.fold()
+            folding.fold()
+            folding.fold()
     figures, top = category_sales(Period.ending(until, 60)), top_countries(until - datetime.timedelta(29), until, 5)
 
     for days in (1, 7, 30):

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def sales(monkeypatch):
     """Store two sales and keep them in the journal."""
-    monkeypatch.setattr("sales.totals.feedback_folding.fold_if_due", lambda entry_ids: None)
+    monkeypatch.setattr("sales.totals.folding.fold_if_due", lambda entry_ids: None)
     record_sales([sale_event(), sale_event(CATEGORY="bags")])
 
 

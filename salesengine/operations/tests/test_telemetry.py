@@ -71,7 +71,7 @@ def test_a_report_and_a_fold_are_spans_of_their_own_also_after_a_worker_was_kill
     wait_until(lambda: len(spans_named(receiver, "report")) == 10 and spans_named(receiver, "fold"))
 
     assert {attributes(span)["report"] for span in spans_named(receiver, "report")} == {"top_brands"}
-    assert attributes(spans_named(receiver, "fold")[0])["fold"] == "sales.totals.feedback_folding"
+    assert attributes(spans_named(receiver, "fold")[0])["fold"] == "sales.totals.folding"
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ MINUTES = """
     SELECT minute, SUM(accepted)::bigint FROM (
         SELECT minute, accepted FROM ingest_minute
         UNION ALL
-        SELECT date_trunc('minute', received_at, 'UTC'), sales_count FROM feedback_journal
+        SELECT date_trunc('minute', received_at, 'UTC'), accepted FROM ledger WHERE position IS NULL
     ) AS counted GROUP BY minute HAVING SUM(accepted) > 0
     """
 MAX_AHEAD = 30_000  # sales of batches that are being written when a minute ends

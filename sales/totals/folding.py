@@ -1,0 +1,323 @@
+"""The fold: it stamps the ledger's entries with positions and adds them to every total, each exactly once.
+
+Feedback is added up in Python, the figures by country in SQL. All of a fold is one transaction under one lock, so
+that readers, which read totals and unfolded entries in one statement, count each committed sale once.
+
+A fold appends rows to the daily totals by country, because an append costs a tenth of an update. When a day has many
+rows, they are merged afterwards.
+"""
+
+import datetime
+import logging
+import math
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
+from django.db.models import QuerySet
+
+from sales.models import DailyTotal, LedgerEntry, Total
+from sales.totals import ingest_minutes
+from sales.totals.figures import CategoryDay, Figures, Key, add_up
+from sales.totals.fold_thread import request_fold
+from sales.totals.isolation import lock_folds
+from sales.totals.ledger import read_tallies
+from salesengine.exact_json import encode_json
+from salesengine.operations.metrics import FOLD_SECONDS
+
+FOLD_INTERVAL = 256  # entries, so that readers add up few; also the number of tallies of a large entry
+SALES_INTERVAL = 20_000  # sales: fewer would hardly save rows of the totals by country
+MAX_ENTRIES = 20_000  # in one fold
+MAX_SALES = 100_000  # in one fold, apart from the rest of its last entry
+MERGE_LIMIT = 16  # days after each fold
+PURGE_LIMIT = 1_000  # entries after each fold
+LONG_BACKLOG = 10_000  # entries: if another session prevents folds, a warning says so
+WARNING_INTERVAL = 60  # seconds
+
+logger = logging.getLogger(__name__)
+
+_warned_at = -math.inf  # on the monotonic clock, in this process
+
+CategoryTotal = tuple[str | None, None]  # the key of a category's figures of all time, instead of CategoryDay
+
+SELECT_DUE = """
+    SELECT id, received_at, accepted, duplicate, rejected, voided, tallies::text
+    FROM (
+        SELECT *, SUM(accepted + voided) OVER (ORDER BY id) - accepted - voided AS changes_before
+        FROM (SELECT * FROM ledger WHERE position IS NULL ORDER BY id LIMIT %s) AS oldest
+    ) AS due
+    WHERE changes_before < %s
+    ORDER BY id
+    """
+# What each country sold and bought, from rows of {sums} that have a seller's and a buyer's country.
+BY_COUNTRY = """
+    SELECT id_country, SUM(sold_count)::bigint AS sold_count, SUM(sold_revenue) AS sold_revenue,
+        SUM(bought_count)::bigint AS bought_count, SUM(bought_revenue) AS bought_revenue
+    FROM (
+        SELECT id_seller_country AS id_country, SUM(sales_count) AS sold_count, SUM(revenue) AS sold_revenue,
+            0 AS bought_count, 0 AS bought_revenue
+        FROM {sums}
+        GROUP BY id_seller_country
+        UNION ALL
+        SELECT id_buyer_country, 0, 0, SUM(sales_count), SUM(revenue) FROM {sums} GROUP BY id_buyer_country
+    ) AS sides
+    GROUP BY id_country
+    """
+ADD_TO_TOTALS = """
+    INSERT INTO country_total AS known (id_country, sold_count, sold_revenue, bought_count, bought_revenue)
+    """
+# Every sale of an entry is in `sales` or in `voided_sale`. INTERVAL '0' is UTC. PostgreSQL would look up the name 'UTC'
+# for each sale, which makes a fold 20 % slower.
+STAMP = f"""
+    WITH stamped AS (
+        UPDATE ledger SET position = new.position, tallies = NULL
+        FROM unnest(%s::bigint[], %s::bigint[]) AS new (id, position)
+        WHERE ledger.id = new.id
+        RETURNING sale_ids, CASE WHEN voided > 0 THEN -1 ELSE 1 END AS sign
+    ), found AS MATERIALIZED (
+        SELECT (date_payment AT TIME ZONE INTERVAL '0')::date AS day, id_seller_country, id_buyer_country,
+            COUNT(*) AS found_count, SUM(sign)::bigint AS sales_count, SUM(sign * revenue) AS revenue
+        FROM stamped, unnest(sale_ids) AS run, LATERAL (
+            SELECT date_payment, id_seller_country, id_buyer_country, revenue
+            FROM sales
+            WHERE id >= lower(run) AND id < upper(run)
+            UNION ALL
+            SELECT date_payment, id_seller_country, id_buyer_country, revenue
+            FROM voided_sale
+            WHERE id >= lower(run) AND id < upper(run)
+        ) AS sale
+        GROUP BY day, id_seller_country, id_buyer_country
+    ), added AS (
+        INSERT INTO country_daily_total (day, id_seller_country, id_buyer_country, sales_count, revenue)
+        SELECT day, id_seller_country, id_buyer_country, sales_count, revenue
+        FROM found
+        WHERE sales_count <> 0 OR revenue <> 0
+        RETURNING day, id_seller_country, id_buyer_country, sales_count, revenue
+    ), counted AS (
+        INSERT INTO country_day AS known (day, row_count, merged_count)
+        SELECT day, COUNT(*), 0 FROM added GROUP BY day
+        ON CONFLICT (day) DO UPDATE SET row_count = known.row_count + excluded.row_count
+    ), all_time AS (
+        {ADD_TO_TOTALS} {BY_COUNTRY.format(sums="added")}
+        ON CONFLICT (id_country) DO UPDATE SET
+            sold_count = known.sold_count + excluded.sold_count,
+            sold_revenue = known.sold_revenue + excluded.sold_revenue,
+            bought_count = known.bought_count + excluded.bought_count,
+            bought_revenue = known.bought_revenue + excluded.bought_revenue
+    )
+    SELECT coalesce(SUM(found_count), 0)::bigint FROM found
+    """  # noqa: S608  # no values
+# The more rows a day has, the more must be added before it is merged again, so each row is merged about once.
+MERGE = """
+    WITH removed AS (
+        DELETE FROM country_daily_total
+        WHERE day = (SELECT day FROM country_day WHERE row_count > 4 * merged_count + 1000 ORDER BY day LIMIT 1)
+        RETURNING day, id_seller_country, id_buyer_country, sales_count, revenue
+    ), merged AS (
+        INSERT INTO country_daily_total (day, id_seller_country, id_buyer_country, sales_count, revenue)
+        SELECT day, id_seller_country, id_buyer_country, SUM(sales_count), SUM(revenue)
+        FROM removed
+        GROUP BY day, id_seller_country, id_buyer_country
+        HAVING SUM(sales_count) <> 0
+        RETURNING day
+    ), counted AS (
+        SELECT COUNT(*) AS row_count FROM merged
+    )
+    UPDATE country_day SET row_count = counted.row_count, merged_count = counted.row_count
+    FROM counted
+    WHERE day IN (SELECT day FROM removed)
+    """
+# {ENTRIES} are figures as JSON.
+ENTRIES = "json_to_recordset(%s) AS entry (category text, day date, sales_count bigint, revenue numeric)"
+WRITE_DAILY_TOTALS = f"""
+    INSERT INTO feedback_daily_total (category, day, sales_count, revenue)
+    SELECT category, day, sales_count, revenue FROM {ENTRIES}
+    ON CONFLICT (day, category) DO UPDATE SET sales_count = excluded.sales_count, revenue = excluded.revenue
+    """  # noqa: S608  # no values
+WRITE_TOTALS = f"""
+    INSERT INTO feedback_total (category, sales_count, revenue, received_at)
+    SELECT category, sales_count, revenue, %s FROM {ENTRIES}
+    ON CONFLICT (category) DO UPDATE SET sales_count = excluded.sales_count, revenue = excluded.revenue,
+        received_at = greatest(feedback_total.received_at, excluded.received_at)
+    """  # noqa: S608  # no values
+# Deletes the oldest positions, up to the first entry that is kept, so that the rest has no gaps. The newest position
+# stays, because the next fold continues from it.
+PURGE = """
+    DELETE FROM ledger
+    WHERE EXISTS (SELECT FROM ledger WHERE received_at < now() - %(retention)s)
+        AND id IN (
+            SELECT id
+            FROM (
+                SELECT id, MAX(received_at) OVER (ORDER BY position, id) AS newest
+                FROM (
+                    SELECT id, position, received_at
+                    FROM ledger
+                    WHERE position < %(last)s
+                    ORDER BY position, id
+                    LIMIT %(limit)s
+                ) AS oldest
+            ) AS ordered
+            WHERE newest < now() - %(retention)s
+        )
+    """
+
+
+class DueEntry(NamedTuple):
+    """An entry to fold, in the order of the columns of SELECT_DUE."""
+
+    id: int
+    received_at: datetime.datetime
+    accepted: int
+    duplicate: int
+    rejected: int
+    voided: int
+    tallies: str | None
+
+    @property
+    def changes(self) -> int:
+        return self.accepted + self.voided
+
+
+def fold_if_due(entry_ids: Iterable[int], sale_ids: Sequence[int] = (), tally_count: int = 0) -> None:
+    """Request a fold after a commit, so that the unfolded entries stay few.
+
+    It is due if the new entries include a FOLD_INTERVALth, the new, ascending ids of sales a SALES_INTERVALth, or if
+    they have as many tallies as FOLD_INTERVAL.
+    """
+    is_interval = bool(sale_ids) and sale_ids[-1] // SALES_INTERVAL * SALES_INTERVAL >= sale_ids[0]
+    if is_interval or tally_count >= FOLD_INTERVAL or any(entry_id % FOLD_INTERVAL == 0 for entry_id in entry_ids):
+        request_fold(fold_all)
+
+
+def fold_all(*, wait: bool = False) -> None:
+    """Fold all entries that are committed by now.
+
+    While another session folds or holds folds back, return at once, or `wait` for it.
+    """
+    global _warned_at
+    moved, is_limited = fold(wait=wait)
+    if moved == 0 and time.monotonic() >= _warned_at + WARNING_INTERVAL:
+        backlog = LedgerEntry.objects.filter(position=None).count()
+        if backlog >= LONG_BACKLOG:
+            _warned_at = time.monotonic()
+            logger.warning("Folds are held back: feedback slows down, because %s ledger entries wait", f"{backlog:,}")
+    while is_limited:
+        _, is_limited = fold(wait=wait)
+
+
+class FoldResult(NamedTuple):
+    """The number of entries that a fold has stamped, and whether it stopped at its limit."""
+
+    entries: int = 0
+    is_limited: bool = False
+
+
+@FOLD_SECONDS.time()
+def fold(*, wait: bool = False) -> FoldResult:
+    """Stamp the oldest unfolded entries, up to the limits, and add them to all totals.
+
+    While another session holds the lock of folds, do nothing, or `wait` for it. Raises RuntimeError if sales of the
+    entries are missing; then nothing is changed.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        if not lock_folds(cursor, wait=wait):
+            return FoldResult()
+        cursor.execute(SELECT_DUE, [MAX_ENTRIES, MAX_SALES])
+        entries = [DueEntry(*row) for row in cursor]
+        if not entries:
+            return FoldResult()
+        last_position = _stamp(cursor, entries)
+        _add_to_feedback(entries)
+        ingest_minutes.fold(entries)
+        purge: dict[str, Any] = {"retention": settings.LEDGER_RETENTION, "last": last_position, "limit": PURGE_LIMIT}
+        cursor.execute(PURGE, purge)
+    for _ in range(MERGE_LIMIT):
+        if not _merge_day():
+            break
+    is_limited = len(entries) == MAX_ENTRIES or sum(entry.changes for entry in entries) >= MAX_SALES
+    return FoldResult(len(entries), is_limited)
+
+
+def _stamp(cursor: CursorWrapper, entries: Sequence[DueEntry]) -> int:
+    """Give the entries their positions, and add their sales to the totals by country. Return the last position."""
+    cursor.execute("SELECT coalesce(MAX(position), 0) FROM ledger")
+    before: int = cursor.fetchone()[0]
+    positions = [before + changes for changes in accumulate(entry.changes for entry in entries)]
+    cursor.execute(STAMP, [[entry.id for entry in entries], positions])
+    found, expected = cursor.fetchone()[0], positions[-1] - before
+    if found != expected:
+        raise RuntimeError(f"The ledger names {expected:,} changed sales, but {found:,} were found. Nothing is folded.")
+    return positions[-1]
+
+
+def _add_to_feedback(entries: Sequence[DueEntry]) -> None:
+    daily = add_up(
+        ((tally.category, tally.day), tally.sales_count, tally.revenue)
+        for entry in entries
+        if entry.tallies
+        for tally in read_tallies(entry.tallies)
+    )
+    if not daily:
+        return
+    old_daily = DailyTotal.objects.filter(day__in={day for _, day in daily})
+    write_totals(
+        add_old_figures(daily, daily_figures(old_daily)),
+        add_old_figures(sum_over_days(daily), overall_figures(Total.objects.all())),
+        newest=max(entry.received_at for entry in entries if entry.changes),
+    )
+
+
+def add_old_figures(new: Mapping[Key, Figures], old: Iterable[tuple[Key, int, Decimal]]) -> dict[Key, Figures]:
+    """Add the old rows to the new figures that have the same key."""
+    rows = [(key, *figures) for key, figures in new.items()]
+    return add_up(rows + [row for row in old if row[0] in new])
+
+
+def daily_figures(source: QuerySet[Any]) -> Iterator[tuple[CategoryDay, int, Decimal]]:
+    """Yield the rows of daily totals, or of the ledger, for `add_up`."""
+    rows = source.values_list("category", "day", "sales_count", "revenue")
+    return (((category, day), count, revenue) for category, day, count, revenue in rows)
+
+
+def overall_figures(source: QuerySet[Any]) -> Iterator[tuple[CategoryTotal, int, Decimal]]:
+    """Yield the rows of totals, or of the ledger, for `add_up`, without regard to days."""
+    rows = source.values_list("category", "sales_count", "revenue")
+    return (((category, None), count, revenue) for category, count, revenue in rows)
+
+
+def sum_over_days(daily: Mapping[CategoryDay, Figures]) -> dict[CategoryTotal, Figures]:
+    return add_up(((category, None), *figures) for (category, _), figures in daily.items())
+
+
+def write_totals(
+    daily: Mapping[CategoryDay, Figures], overall: Mapping[CategoryTotal, Figures], newest: datetime.datetime
+) -> None:
+    """Insert or replace totals. `newest` is when the newest of their changes was received."""
+    with connection.cursor() as cursor:
+        cursor.execute(WRITE_DAILY_TOTALS, [_as_json(daily)])
+        cursor.execute(WRITE_TOTALS, [newest, _as_json(overall)])
+
+
+def _as_json(figures: Mapping[CategoryDay, Figures] | Mapping[CategoryTotal, Figures]) -> str:
+    entries = [
+        {"category": category, "day": day, "sales_count": count, "revenue": revenue}
+        for (category, day), (count, revenue) in figures.items()
+    ]
+    return encode_json(entries).decode()
+
+
+def _merge_day() -> bool:
+    """Merge the rows of one day that has many. Return whether there was one.
+
+    Each day has a transaction of its own, so that a day with very many rows cannot undo a fold at the time limit.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        if not lock_folds(cursor):
+            return False
+        cursor.execute(MERGE)
+        return bool(cursor.rowcount)

@@ -1,0 +1,84 @@
+"""The ledger's entries: where each write came from, which sales it changed, and what it adds to the figures.
+
+The writer appends an entry in the transaction that changes `sales`. A fold stamps it later (sales/totals/folding.py).
+"""
+
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import NamedTuple
+
+import msgspec
+from django.db.backends.utils import CursorWrapper
+
+from sales.totals.figures import CategoryDay, Figures
+from salesengine.exact_json import encode_json
+
+
+class Origin(NamedTuple):
+    """Who sent events, and the id of the request, the name of the file, or the replay that brought them."""
+
+    sender: str = ""
+    source: str = ""
+
+
+NO_ORIGIN = Origin()
+
+
+class Tally(msgspec.Struct):
+    """What an entry adds to one category and day of payment (UTC). Voided sales count negative."""
+
+    category: str | None
+    day: datetime.date
+    sales_count: int
+    revenue: Decimal
+
+
+@dataclass(frozen=True)
+class NewEntry:
+    """An entry to append. It has accepted sales or voided ones, or only duplicate and rejected events."""
+
+    sender: str
+    sources: Sequence[str]  # one for all sales, or one for each
+    accepted: int = 0
+    duplicate: int = 0
+    rejected: int = 0
+    voided: int = 0
+    tallies: Sequence[Tally] = field(default_factory=list)
+    sale_ids: str = "{}"  # a multirange. STORE_FEW of the writer ignores it
+    number: int = 0  # of the entry in its statement, to which STORE_FEW assigns sales
+
+
+# Sent as JSON, at a third of the cost of model instances. {sale_ids} is an expression, which may use `entry`.
+APPEND = """
+    INSERT INTO ledger (sender, sources, sale_ids, accepted, duplicate, rejected, voided, tallies)
+    SELECT sender, sources, {sale_ids}, accepted, duplicate, rejected, voided, tallies
+    FROM json_to_recordset(%s) AS entry (
+        number bigint, sender text, sources text[], sale_ids int8multirange,
+        accepted bigint, duplicate bigint, rejected bigint, voided bigint, tallies json
+    )
+    RETURNING id
+    """
+
+read_tallies = msgspec.json.Decoder(list[Tally]).decode
+
+
+def append(cursor: CursorWrapper, entry: NewEntry) -> list[int]:
+    """Append an entry in the caller's transaction. Return its id, in a list."""
+    cursor.execute(APPEND.format(sale_ids="sale_ids"), [encode_json([entry]).decode()])
+    return [entry_id for (entry_id,) in cursor]
+
+
+def tallies(figures: Mapping[CategoryDay, Figures]) -> list[Tally]:
+    """Return figures by category and day as an entry has them."""
+    return [Tally(category, day, *sums) for (category, day), sums in figures.items()]
+
+
+def id_ranges(sale_ids: Sequence[int]) -> str:
+    """Return ascending ids as a PostgreSQL multirange: {[1,3]}, or {[1,1],[3,3]} if there are gaps."""
+    if not sale_ids:
+        return "{}"
+    if sale_ids[-1] - sale_ids[0] == len(sale_ids) - 1:
+        return f"{{[{sale_ids[0]},{sale_ids[-1]}]}}"
+    return f"{{{','.join(f'[{sale_id},{sale_id}]' for sale_id in sale_ids)}}}"
