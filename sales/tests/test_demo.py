@@ -14,6 +14,7 @@ from sales import demo
 from sales.ingest.schema import EVENT
 from sales.models import Category, Sale, Total
 from sales.totals.feedback import CategoryFeedback, FeedbackQuery, top_categories
+from sales.totals.tests.helpers import unfolded
 
 SMALL = 1_000
 LARGE = 20_000
@@ -228,7 +229,7 @@ def test_feedback_after_a_load_is_the_sum_of_the_events(few):
     assert top_categories(FeedbackQuery()) == [CategoryFeedback(category, *figures[category]) for category in best]
 
 
-def test_the_journal_is_empty_after_a_load(few):
+def test_every_entry_is_folded_after_a_load(few):
     assert not unfolded().exists()
 
 

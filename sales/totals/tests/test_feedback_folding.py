@@ -13,6 +13,7 @@ from sales.tests.helpers import refusing, sale_event
 from sales.totals import folding, verification
 from sales.totals.feedback import FeedbackQuery, top_categories
 from sales.totals.isolation import FOLD_LOCK, session_lock
+from sales.totals.tests.helpers import unfolded
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "singles"])
 only_tests_fold = pytest.mark.django_db(transaction=False)  # without a commit, writers do not fold
@@ -20,11 +21,11 @@ FIRST = datetime.datetime(2021, 1, 1, tzinfo=datetime.UTC)
 
 
 @only_tests_fold
-def test_a_fold_moves_the_journal_into_the_totals():
+def test_a_fold_adds_the_entries_to_the_totals():
     record_sales([sale_event(REVENUE=1), sale_event(REVENUE=2, DATE_PAYMENT="2021-01-08"), sale_event(CATEGORY=None)])
     before = top_categories(FeedbackQuery())
 
-    assert folding.fold() == 3
+    assert folding.fold() == (1, False)
 
     assert not unfolded().exists()
     assert {(total.category, total.sales_count, total.revenue) for total in Total.objects.all()} == {
@@ -49,20 +50,20 @@ def test_a_fold_adds_to_existing_totals():
 
 
 @only_tests_fold
-def test_a_fold_of_an_empty_journal_moves_nothing():
-    assert folding.fold() == 0
+def test_a_fold_without_entries_does_nothing():
+    assert folding.fold() == (0, False)
 
 
 @only_tests_fold
 def test_a_fold_moves_a_limited_number_of_entries(monkeypatch):
-    monkeypatch.setattr(folding, "FOLD_LIMIT", 2)
+    monkeypatch.setattr(folding, "MAX_ENTRIES", 2)
     for _ in range(3):
         record_sales([sale_event()])
 
-    assert [folding.fold(), folding.fold(), folding.fold()] == [2, 1, 0]
+    assert [folding.fold() for _ in range(3)] == [(2, True), (1, False), (0, False)]
 
 
-def test_writers_keep_the_journal_short(monkeypatch):
+def test_writers_keep_the_unfolded_entries_few(monkeypatch):
     monkeypatch.setattr(folding, "FOLD_INTERVAL", 8)
 
     lengths = []
@@ -74,13 +75,11 @@ def test_writers_keep_the_journal_short(monkeypatch):
     assert verification.verify() == []
 
 
-def test_a_batch_of_many_days_is_folded_at_once(monkeypatch):
-    monkeypatch.setattr(folding, "FOLD_LIMIT", 100)
-
+def test_a_batch_of_many_days_is_folded_at_once():
     days = [sale_event(DATE_PAYMENT=FIRST + datetime.timedelta(days=number)) for number in range(450)]
     record_sales(days)
 
-    assert unfolded().count() < 100
+    assert not unfolded().exists()
     assert verification.verify() == []
 
 
@@ -95,7 +94,7 @@ def test_a_fold_that_fails_does_not_fail_the_sale(monkeypatch, api, event, caplo
     assert top_categories(FeedbackQuery())[0].sales_count == 1
 
 
-def test_a_long_journal_that_cannot_be_folded_is_logged(monkeypatch, caplog):
+def test_a_long_backlog_that_cannot_be_folded_is_logged(monkeypatch, caplog):
     monkeypatch.setattr(folding, "FOLD_INTERVAL", 2)
     monkeypatch.setattr(folding, "LONG_BACKLOG", 4)
     monkeypatch.setattr(folding, "_warned_at", -math.inf)
@@ -116,7 +115,7 @@ def test_a_long_journal_that_cannot_be_folded_is_logged(monkeypatch, caplog):
 
 @pytest.mark.parametrize("number", [2, COPY_THRESHOLD + 1])
 def test_a_failed_batch_stores_no_sales(number):
-    with refusing("feedback_journal", "false"), pytest.raises(DatabaseError):
+    with refusing("ledger", "false"), pytest.raises(DatabaseError):
         record_sales([sale_event()] * number)
 
     assert not Sale.objects.exists()

@@ -30,7 +30,6 @@ def wait_for_folds():
 @pytest.fixture(autouse=True)
 def every_sale_requests_folds(monkeypatch):
     monkeypatch.setattr(folding, "FOLD_INTERVAL", 1)
-    monkeypatch.setattr(folding, "FOLD_INTERVAL", 1)
 
 
 @pytest.mark.parametrize("body", [EXAMPLE, [EXAMPLE], EXAMPLE | {"EVENT_ID": "e-1"}])

@@ -6,16 +6,15 @@ import threading
 
 import pytest
 from django.core.management import call_command
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from sales.ingest.writer import COPY_THRESHOLD, record_sales
-from sales.models import IngestMinute
-from sales.rejected.replay import find_errors
-from sales.tests.helpers import refusing, rejected_event, sale_event
+from sales.models import IngestMinute, RejectedEvent
+from sales.rejected.replay import find_errors, replay
+from sales.tests.helpers import refusing, sale_event
 from sales.totals import folding, ingest_minutes, verification
 from sales.totals.ingest_minutes import RETENTION, counts_since
-from sales.totals.isolation import try_fold_lock
 from sales.totals.ledger import Origin
 from sales.totals.tests.helpers import record_singles, unfolded
 from sales.totals.tests.threads import in_another_thread, together
@@ -68,12 +67,16 @@ def test_stored_rejected_events_are_counted(api, event):
     assert counts() == (1, 0, 2)
 
 
-def test_rejected_events_are_counted_up_to_a_limit(monkeypatch):
-    monkeypatch.setattr(ingest_minutes, "REJECTED_LIMIT", 3)
-    for position in range(5):
-        rejected_event(position=position)
+@pytest.mark.parametrize("folded", [False, True])
+def test_a_conflict_is_counted_as_rejected_when_it_is_stored(api, event, folded):
+    changed = event | {"EVENT_ID": "e-1", "BRAND": "other"}
+    post(api, [event | {"EVENT_ID": "e-1"}])
+    post(api, [changed, {}], query="?on_error=skip")
+    replay(RejectedEvent.objects.values_list("pk", flat=True), "jo")  # both stay rejected, and count once
+    if folded:
+        folding.fold()
 
-    assert counts() == (0, 0, 3)
+    assert counts() == (1, 0, 2)
 
 
 def test_a_retry_with_an_idempotency_key_is_not_a_duplicate(api, event):
@@ -95,9 +98,9 @@ def test_dry_runs_and_refused_requests_are_not_counted(api, event):
 
 def test_events_before_the_minute_are_not_counted(only_tests_fold):
     now = timezone.now()
-    for table in (JournalEntry, DuplicateJournalEntry):
+    for _ in range(2):
         record_sales([sale_event(EVENT_ID="e-1")])
-        table.objects.update(received_at=now.replace(second=0, microsecond=0) - datetime.timedelta(microseconds=1))
+    unfolded().update(received_at=now.replace(second=0, microsecond=0) - datetime.timedelta(microseconds=1))
     before = counts_since(now)
     folding.fold()
 
@@ -140,7 +143,7 @@ def test_a_wrong_clock_of_the_service_loses_no_minutes(only_tests_fold, monkeypa
     assert counts_since(since) == (2, 1, 0)
 
 
-def test_duplicates_alone_keep_their_journal_short(monkeypatch):
+def test_entries_with_duplicates_alone_are_folded(monkeypatch):
     monkeypatch.setattr(folding, "FOLD_INTERVAL", 8)
     for _ in range(30):
         record_sales([sale_event(EVENT_ID="e-1")])
@@ -153,7 +156,7 @@ def test_duplicates_alone_keep_their_journal_short(monkeypatch):
 def test_a_failed_batch_is_not_counted(number):
     record_sales([sale_event(EVENT_ID="e-1")])
     events = [sale_event(EVENT_ID="e-1")] + [sale_event(EVENT_ID=f"e-{index + 2}") for index in range(number)]
-    with refusing("duplicate_journal", "false"), pytest.raises(DatabaseError):
+    with refusing("ledger", "false"), pytest.raises(DatabaseError):
         record_sales(events)
 
     assert counts() == (1, 0, 0)
@@ -209,9 +212,8 @@ def test_writers_do_not_wait_for_a_fold_to_record_duplicates(only_tests_fold):
         with waiting_at_most("1s"):
             return record_sales([sale_event(EVENT_ID="e-1")]).duplicates
 
-    with transaction.atomic(), connection.cursor() as cursor:
-        assert try_fold_lock(cursor)
-        ingest_minutes.fold([])
+    with transaction.atomic():
+        assert folding.fold().entries == 2
         assert in_another_thread(send) == {0}
 
 
@@ -223,5 +225,5 @@ def test_the_migration_counts_the_sales_accepted_before(only_tests_fold):
 
     call_command("migrate", verbosity=0)
 
-    assert sum(IngestMinute.objects.values_list("accepted", flat=True)) == 3
+    assert sum(IngestMinute.objects.values_list("accepted", flat=True)) == 5
     assert counts() == (5, 0, 0)

@@ -13,8 +13,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def sales(monkeypatch):
-    """Store two sales and keep them in the journal."""
-    monkeypatch.setattr("sales.totals.folding.fold_if_due", lambda entry_ids: None)
+    """Store two sales and do not fold them."""
+    monkeypatch.setattr("sales.ingest.writer.fold_if_due", lambda *due: None)
     record_sales([sale_event(), sale_event(CATEGORY="bags")])
 
 

@@ -11,6 +11,7 @@ from sales.ingest.writer import record_sales
 from sales.models import Sale
 from sales.tests.helpers import sale_event
 from sales.totals import feedback, folding
+from sales.totals.tests.helpers import unfolded
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
