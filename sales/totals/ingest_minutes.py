@@ -7,9 +7,11 @@ unfolded entries from one snapshot. Rejected events count only if they were stor
 import datetime
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from django.db import connection
+
+from sales.totals.ledger import DueEntry
 
 RETENTION = datetime.timedelta(days=2)
 
@@ -44,19 +46,6 @@ class IngestCounts(NamedTuple):
     rejected: int = 0
 
 
-class ReceivedEvents(Protocol):
-    """The part of a ledger entry that is counted."""
-
-    @property
-    def received_at(self) -> datetime.datetime: ...
-    @property
-    def accepted(self) -> int: ...
-    @property
-    def duplicate(self) -> int: ...
-    @property
-    def rejected(self) -> int: ...
-
-
 def current_minute() -> datetime.datetime:
     """Return the start of the current minute by the database's clock, which dates the events."""
     with connection.cursor() as cursor:
@@ -72,7 +61,7 @@ def counts_since(timestamp: datetime.datetime) -> IngestCounts:
         return IngestCounts(*map(sum, zip(*cursor.fetchall(), strict=True)))
 
 
-def fold(entries: Iterable[ReceivedEvents]) -> None:
+def fold(entries: Iterable[DueEntry]) -> None:
     """Add the counts of entries to their minutes, and delete expired minutes. The caller holds the fold lock."""
     minutes: dict[datetime.datetime, Counter[str]] = {}
     for entry in entries:

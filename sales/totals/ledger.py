@@ -50,6 +50,15 @@ class NewEntry:
     number: int = 0  # of the entry in its statement, to which STORE_FEW assigns sales
 
 
+SELECT_DUE = """
+    SELECT id, received_at, accepted, duplicate, rejected, voided, tallies::text
+    FROM (
+        SELECT *, SUM(accepted + voided) OVER (ORDER BY id) - accepted - voided AS changes_before
+        FROM (SELECT * FROM ledger WHERE position IS NULL ORDER BY id LIMIT %s) AS oldest
+    ) AS due
+    WHERE changes_before < %s
+    ORDER BY id
+    """
 # Sent as JSON, at a third of the cost of model instances. {sale_ids} is an expression, which may use `entry`.
 APPEND = """
     INSERT INTO ledger (sender, sources, sale_ids, accepted, duplicate, rejected, voided, tallies)
@@ -60,6 +69,23 @@ APPEND = """
     )
     RETURNING id
     """
+
+
+class DueEntry(NamedTuple):
+    """An entry to fold, in the order of the columns of SELECT_DUE."""
+
+    id: int
+    received_at: datetime.datetime
+    accepted: int
+    duplicate: int
+    rejected: int
+    voided: int
+    tallies: str | None
+
+    @property
+    def changes(self) -> int:
+        return self.accepted + self.voided
+
 
 read_tallies = msgspec.json.Decoder(list[Tally]).decode
 

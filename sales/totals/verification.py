@@ -52,11 +52,11 @@ FIND_TOTAL_DIFFERENCES = f"""
     )
     SELECT id_country, stored.sold_count, stored.sold_revenue, expected.sold_count, expected.sold_revenue,
         stored.bought_count, stored.bought_revenue, expected.bought_count, expected.bought_revenue
-    FROM country_figures AS stored FULL JOIN ({BY_COUNTRY.format(sums="added")}) AS expected USING (id_country)
-    WHERE (coalesce(stored.sold_count, 0), coalesce(stored.sold_revenue, 0),
-            coalesce(stored.bought_count, 0), coalesce(stored.bought_revenue, 0))
-        IS DISTINCT FROM (coalesce(expected.sold_count, 0), coalesce(expected.sold_revenue, 0),
-            coalesce(expected.bought_count, 0), coalesce(expected.bought_revenue, 0))
+    FROM (
+        SELECT * FROM country_figures WHERE (sold_count, sold_revenue, bought_count, bought_revenue) <> (0, 0, 0, 0)
+    ) AS stored FULL JOIN ({BY_COUNTRY.format(sums="added")}) AS expected USING (id_country)
+    WHERE (stored.sold_count, stored.sold_revenue, stored.bought_count, stored.bought_revenue)
+        IS DISTINCT FROM (expected.sold_count, expected.sold_revenue, expected.bought_count, expected.bought_revenue)
     ORDER BY id_country
     """  # noqa: S608  # no values
 FIND_CORRECTIONS = f"""
