@@ -17,9 +17,8 @@ BATCH = 5_000
 BATCHES = 20  # per run, for all clients together
 START = 200_000  # demo sales before each run
 TABLES = (
-    *("sales", "feedback_journal", "feedback_daily_total", "feedback_total"),
-    *("country_journal", "country_daily_total", "country_day", "country_total"),
-    *("ingest_minute", "duplicate_journal"),
+    *("sales", "voided_sale", "ledger", "feedback_daily_total", "feedback_total"),
+    *("country_daily_total", "country_day", "country_total", "ingest_minute"),
 )
 
 

@@ -90,7 +90,7 @@ def load(measured: Service, sales: int) -> None:
 
 
 def vacuum(database: psycopg.Connection) -> None:
-    for table in ("sales", "country", "country_daily_total", "country_journal"):
+    for table in ("sales", "country", "country_daily_total", "ledger"):
         database.execute(f"VACUUM (ANALYZE) {table}")
     database.execute("CHECKPOINT")
 

@@ -110,7 +110,7 @@ def test_an_error_in_an_assertion_or_below_it_has_its_line(sql_dir, assertion, s
         ('"country"', "SELECT country_name FROM country"),
         ('"sales", "country"', "SELECT * FROM sales s WHERE EXISTS (SELECT FROM country WHERE id_country = s.brand)"),
         ('"sales"', "SELECT day, revenue FROM country_sales"),
-        ('"sales"', "SELECT day FROM feedback_daily_total UNION ALL SELECT day FROM feedback_journal"),
+        ('"sales"', "SELECT day FROM feedback_daily_total UNION ALL SELECT day FROM ledger_tallies"),
         ('"sales", "country"', "SELECT 1 AS one"),
     ],
 )
@@ -124,7 +124,7 @@ def test_depends_on_may_cover_more_than_the_report_reads(sql_dir, depends_on, sq
     [
         ("SELECT country_name FROM country", "country"),
         ("SELECT COUNT(*) AS n FROM country_day", "country_day"),
-        ("SELECT brand FROM sales WHERE id IN (SELECT id FROM feedback_journal)", "feedback_journal"),
+        ("SELECT brand FROM sales WHERE id IN (SELECT id FROM ledger_tallies)", "ledger"),
         ("SELECT (SELECT MAX(sales_count) FROM feedback_total) AS n FROM sales", "feedback_total"),
         ("SELECT day FROM country_sales_in_journal()", "country_sales_in_journal"),
         ("WITH days AS MATERIALIZED (SELECT day FROM country_day) SELECT day FROM days", "country_day"),

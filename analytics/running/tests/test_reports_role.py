@@ -27,7 +27,8 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "repo
 # What clients sent, and how the service works.
 PRIVATE = (
     sales.IngestMinute,
-    sales.DuplicateJournalEntry,
+    sales.LedgerEntry,
+    sales.VoidedSale,
     sales.EventId,
     sales.IdempotencyKey,
     sales.RejectedEvent,
@@ -130,7 +131,7 @@ def test_an_assertion_reaches_nothing_else(write_report, sql):
         "INSERT INTO sales (id_order) VALUES ('1')",
         "UPDATE sales SET revenue = 0",
         "TRUNCATE sales",
-        "DELETE FROM feedback_journal",
+        "DELETE FROM ledger",
         "CREATE TABLE mine (id int)",
         "SET ROLE pg_read_all_data",
     ],

@@ -1,4 +1,4 @@
-"""Writers fold the feedback's journal into totals."""
+"""Writers fold the ledger into the totals of the feedback."""
 
 import datetime
 import math

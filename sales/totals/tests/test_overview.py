@@ -55,7 +55,7 @@ def test_days_end_at_midnight_utc(folded):
     assert sum(count for count, _ in figures.overall.values()) == 5
 
 
-def test_totals_and_journal_are_added_up():
+def test_totals_and_unfolded_entries_are_added_up():
     record_sales([sold("2021-06-30", revenue="0.1"), sold("2021-05-01")])
     folding.fold()
     record_sales([sold("2021-06-30", revenue="0.2"), sold("2021-06-30", None, 5)])

@@ -293,11 +293,11 @@ def two_large_requests_at_the_same_time(service):
 
 @expects(problems.INTERNAL_ERROR)
 def a_missing_table(service):
-    service.database.execute("ALTER TABLE feedback_journal RENAME TO elsewhere")
+    service.database.execute("ALTER TABLE ledger RENAME TO elsewhere")
     try:
         return service.post(EXAMPLE)
     finally:
-        service.database.execute("ALTER TABLE elsewhere RENAME TO feedback_journal")
+        service.database.execute("ALTER TABLE elsewhere RENAME TO ledger")
 
 
 @expects(problems.DATABASE_UNAVAILABLE)

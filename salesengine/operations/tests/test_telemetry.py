@@ -80,13 +80,13 @@ def test_an_unexpected_error_is_reported_once_without_what_the_client_sent(servi
     key = new_key(folder, "shop", "ingest")
     headers = key | {"X-Request-ID": "order-4711", "Cookie": f"sessionid={SECRET}"}
     with connect_database(folder) as database:
-        database.execute("ALTER TABLE feedback_journal RENAME TO gone")
+        database.execute("ALTER TABLE ledger RENAME TO gone")
         try:
             answer = httpx.post(
                 f"{url}/ingest", params={"on_error": "skip"}, json=[EXAMPLE | {"BRAND": SECRET}], headers=headers
             )
         finally:
-            database.execute("ALTER TABLE gone RENAME TO feedback_journal")
+            database.execute("ALTER TABLE gone RENAME TO ledger")
     assert answer.status_code == 500
     wait_until(receiver.events)
 

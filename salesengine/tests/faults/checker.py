@@ -136,7 +136,7 @@ def total_errors(connection: psycopg.Connection[Any], recount: Recount) -> list[
 
 
 def minute_errors(counted: Counter[datetime.datetime], sales: Counter[datetime.datetime]) -> list[str]:
-    """Compare the counts by minute. A large batch counts when its journal entry is written, just after its sales."""
+    """Compare the counts by minute. A batch counts in the minute of its sales."""
     ahead = 0
     for minute in sorted(counted | sales):
         ahead += sales[minute] - counted[minute]

@@ -86,7 +86,7 @@ def exclusive_lock_for_30_seconds(lane: Lane) -> None:
 
 @injection
 def share_lock(lane: Lane) -> None:
-    """SHARE on sales, EVENT_IDs or a journal, as CREATE INDEX takes it."""
+    """SHARE on sales, EVENT_IDs or the ledger, as CREATE INDEX takes it."""
     table = lane.random.choice(["sales", "event_ids", "idempotency_keys", "ledger"])
     hold_lock(lane, f"LOCK TABLE {table} IN SHARE MODE")
 
