@@ -275,7 +275,7 @@ def test_the_page_lists_each_series_with_its_type_and_labels():
         for metric in vars(metrics).values()
         if isinstance(metric, MetricWrapperBase)
     }
-    state = {"feedback": 0, "country": 0, "duplicate": 0, "oldest": 0, "rejected": 0}
+    state = {"unfolded": 0, "oldest": 0, "rejected": 0}
     families = [*scrape._database(state), *scrape._reports_database({"lag": 0}), *scrape._disk(), scrape._build_info()]
     measured = {
         sample.name: (family.type.replace("info", "gauge"), set(sample.labels))
