@@ -142,10 +142,11 @@ class LedgerEntry(models.Model):
     rejected = models.BigIntegerField(db_default=0)  # only events that were stored as rejected
     voided = models.BigIntegerField(db_default=0)  # an entry has accepted sales or voided ones, never both
     tallies = TalliesField(null=True)  # figures by category and day, negative for voided sales; null once folded
-    position = models.BigIntegerField(null=True, db_index=True)  # null until it is folded
+    position = models.BigIntegerField(null=True)  # null until it is folded
 
     class Meta:
         db_table = "ledger"
+        indexes = [models.Index(fields=("position", "id"), name="ledger_order")]
 
 
 class CategoryFigures(models.Model):
