@@ -166,7 +166,7 @@ def fold_all(*, wait: bool = False) -> None:
     """
     global _warned_at
     moved, is_limited = fold(wait=wait)
-    if moved == 0 and time.monotonic() >= _warned_at + WARNING_INTERVAL:
+    if moved == 0 and not wait and time.monotonic() >= _warned_at + WARNING_INTERVAL:
         backlog = LedgerEntry.objects.filter(position=None).count()
         if backlog >= LONG_BACKLOG:
             _warned_at = time.monotonic()
