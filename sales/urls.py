@@ -17,6 +17,7 @@ register_converter(AnyText, "any_text")
 urlpatterns = [
     path("ingest", views.IngestView.as_view(), name="ingest"),
     path("feedback", views.FeedbackView.as_view(), name="feedback"),
+    path("changes", views.ChangesView.as_view(), name="changes"),
     path("sales", views.SalesView.as_view(), name="sales"),
     path("sales/<any_text:id_order>", views.OrderView.as_view(), name="order"),
     # Pages of the back office that belong to no model.

@@ -5,8 +5,9 @@ from typing import Any
 
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
-from sales.api.parameters import LIMIT, SalesQuery
+from sales.api.parameters import CHANGES_LIMIT, LATEST, LIMIT, WAIT, SalesQuery
 from sales.api.reading import MAX_LINES, READ_TIMEOUT
+from sales.changes.feed import ChangesQuery
 from sales.ingest.batches import JSON, NDJSON
 from sales.ingest.fields import FILTERS, NOT_NUL, EventField
 from sales.ingest.idempotency import KEY
@@ -34,6 +35,18 @@ STORED_SCHEMA = _object(SALE_PROPERTIES)
 READ_SCHEMA = _object({**SALE_PROPERTIES, "RECEIVED_AT": TEXT | {"format": "date-time"}})
 PAGE_SCHEMA = _object({"results": _list(READ_SCHEMA), "next": {"type": ["string", "null"], "format": "uri"}})
 ORDER_SCHEMA = _object({"id_order": TEXT, "results": _list(READ_SCHEMA, minItems=1)})
+POSITION = {"type": "integer", "minimum": 0}
+CHANGE_PROPERTIES = {
+    "position": POSITION | {"minimum": 1, "description": "positions have no gaps and never change"},
+    "kind": TEXT | {"enum": ["sale", "void"]},
+    **SALE_PROPERTIES,
+    "RECEIVED_AT": TEXT | {"format": "date-time"},
+    "voided_at": TEXT | {"format": "date-time", "description": "only of a void, as the next two"},
+    "reason": TEXT,
+    "replaced_by": {"type": ["integer", "null"], "description": "the ID of the sale that is right"},
+}
+CHANGE_SCHEMA = _object(CHANGE_PROPERTIES, "voided_at", "reason", "replaced_by")
+CHANGES_SCHEMA = _object({"results": _list(CHANGE_SCHEMA), "next": POSITION, "has_more": {"type": "boolean"}})
 REJECTED_SCHEMA = _object(
     {
         "index": COUNT | {"description": "the position among the events, from 0"},
@@ -72,6 +85,14 @@ PERIOD = [
 EVENT_EXAMPLE = {**EXAMPLE, "EVENT_ID": "shop-1-000042"}
 STORED_EXAMPLE = {"ID": 50001, **EVENT_EXAMPLE, "DATE_PAYMENT": "2021-01-07T00:09:24Z", "REVENUE": 57.27456}
 READ_EXAMPLE = {**STORED_EXAMPLE, "EVENT_ID": None, "RECEIVED_AT": "2021-01-07T00:09:25.130512Z"}
+CHANGE_EXAMPLE = {"position": 50001, "kind": "sale", **READ_EXAMPLE}
+VOID_EXAMPLE = CHANGE_EXAMPLE | {
+    "position": 50002,
+    "kind": "void",
+    "voided_at": "2021-01-07T09:30:00.5Z",
+    "reason": "wrong price",
+    "replaced_by": 50002,
+}
 COUNTS_EXAMPLE = {"accepted": 2, "duplicate": 0, "rejected": 0}
 REJECTED_EXAMPLE = {
     "index": 1,
@@ -237,4 +258,52 @@ order = extend_schema(
     ],
     responses={200: ORDER_SCHEMA, **problem_responses(types.INVALID_REQUEST, types.NOT_FOUND, types.TOOK_TOO_LONG)},
     examples=[_response("An order of one line", {"id_order": EXAMPLE["ID_ORDER"], "results": [READ_EXAMPLE]}, "200")],
+)
+
+changes = extend_schema(
+    operation_id="changes_list",
+    summary="Follow the sales",
+    description=(
+        "Returns the changes after a position, in the order of their positions: every sale exactly once, and every "
+        "void of a sale. Everything committed before the request is included. To follow the sales, send `next` as "
+        "`after` again and again; nothing is skipped and nothing comes twice. A void takes a sale away: delete the "
+        "sale with its ID. With newline-delimited JSON, the headers Changes-Next and Changes-Has-More have what "
+        "`next` and `has_more` have in JSON. An API key needs the scope `read`."
+    ),
+    parameters=[
+        OpenApiParameter(
+            "after",
+            {"oneOf": [POSITION, TEXT | {"enum": [LATEST]}], "default": ChangesQuery.after},
+            description=f"the position to continue from; 0 is the beginning; {LATEST}: return only the last position",
+        ),
+        OpenApiParameter(
+            "limit",
+            {"type": "integer", "minimum": 1, "maximum": CHANGES_LIMIT[-1], "default": ChangesQuery.limit},
+            description="the maximum number of changes in the response",
+        ),
+        OpenApiParameter(
+            "wait",
+            {"type": "integer", "minimum": 0, "maximum": WAIT[-1], "default": ChangesQuery.wait},
+            description="the number of seconds to wait for a change if there is none. The response may come earlier.",
+        ),
+        OpenApiParameter("format", enum=["json", "ndjson"], description="overrides the header Accept"),
+        *(
+            OpenApiParameter(name, str, OpenApiParameter.HEADER, response=[200], description=text)
+            for name, text in (("Changes-Next", "as `next`"), ("Changes-Has-More", "as `has_more`: true or false"))
+        ),
+    ],
+    responses={
+        (200, JSON): CHANGES_SCHEMA,
+        (200, NDJSON): TEXT | {"description": "one change per line"},
+        **problem_responses(types.INVALID_REQUEST, types.POSITION_PURGED, types.TOOK_TOO_LONG),
+    },
+    examples=[
+        OpenApiExample(
+            "A sale and its void",
+            {"results": [CHANGE_EXAMPLE, VOID_EXAMPLE], "next": 50002, "has_more": False},
+            response_only=True,
+            status_codes=["200"],
+            media_type=JSON,
+        )
+    ],
 )

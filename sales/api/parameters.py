@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from pydantic_core import PydanticCustomError
 
+from sales.changes.feed import ChangesQuery
 from sales.ingest.fields import FILTERS, EventField, parse_timestamp
 from sales.ingest.service import IngestOptions
 from sales.totals.feedback import FeedbackQuery
@@ -17,6 +18,9 @@ from salesengine.http.errors import InvalidInput
 
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 LIMIT = range(1, 1_001)  # sales on a page
+CHANGES_LIMIT = range(1, 10_001)  # changes in a response
+WAIT = range(31)  # seconds
+LATEST = "latest"
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 MICROSECOND = datetime.timedelta.resolution
 CURSOR = struct.Struct(">qq")  # microseconds since EPOCH, and an id
@@ -74,6 +78,13 @@ def parse_sales_query(parameters: Parameters) -> SalesQuery:
     )
 
 
+def parse_changes_query(parameters: Parameters) -> ChangesQuery:
+    """Parse the parameters of GET /changes. Raises InvalidInput."""
+    values = _parse(parameters, CHANGES_PARAMETERS)
+    values.pop("format", None)  # which chose the renderer
+    return ChangesQuery(**values)
+
+
 def reject_parameters(parameters: Parameters) -> None:
     """Raise InvalidInput if a request has any query parameters."""
     _parse(parameters, {})
@@ -107,10 +118,24 @@ def parse_end(text: str) -> datetime.datetime | None:
         return None
 
 
-def parse_limit(text: str) -> int:
-    if not re.fullmatch("[0-9]{1,4}", text) or int(text) not in LIMIT:
-        raise ValueError(f"must be a whole number from {LIMIT[0]} to {LIMIT[-1]}")
+def parse_position(text: str) -> int | None:
+    """Parse the position of a change. LATEST, the position of the last one, is None."""
+    if text == LATEST:
+        return None
+    if not re.fullmatch("[0-9]{1,18}", text):
+        raise ValueError(f"must be the position of an earlier response, 0 or {LATEST}")
     return int(text)
+
+
+def whole_number(allowed: range) -> Parser:
+    """Return a parser of the whole numbers in a range."""
+
+    def parse(text: str) -> int:
+        if not re.fullmatch("[0-9]{1,5}", text) or int(text) not in allowed:
+            raise ValueError(f"must be a whole number from {allowed[0]} to {allowed[-1]}")
+        return int(text)
+
+    return parse
 
 
 def one_of(choices: Mapping[str, Any]) -> Parser:
@@ -148,8 +173,14 @@ INGEST_PARAMETERS: dict[str, Parser] = {
 SALES_PARAMETERS: dict[str, Parser] = {
     **{name: filter_value(each, may_be_null=not each.is_required) for name, each in FILTERS.items()},
     **PERIOD,
-    "limit": parse_limit,
+    "limit": whole_number(LIMIT),
     "cursor": parse_cursor,
+}
+CHANGES_PARAMETERS: dict[str, Parser] = {
+    "after": parse_position,
+    "limit": whole_number(CHANGES_LIMIT),
+    "wait": whole_number(WAIT),
+    "format": one_of({"json": "json", "ndjson": "ndjson"}),
 }
 
 

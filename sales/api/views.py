@@ -1,7 +1,13 @@
 """The views of the sales API. Each parses the request, calls one function, and renders the result."""
 
+from typing import Any
+
 from django.http import HttpResponse
+from django.utils.decorators import method_decorator
+from django.views.decorators.gzip import gzip_page
 from rest_framework.exceptions import NotFound
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -10,12 +16,14 @@ from sales.api import openapi, reading
 from sales.api.parameters import (
     Parameters,
     SalesCursor,
+    parse_changes_query,
     parse_feedback_query,
     parse_ingest_options,
     parse_sales_query,
     reject_parameters,
     write_cursor,
 )
+from sales.changes import feed
 from sales.ingest.bodies import read_batch
 from sales.ingest.idempotency import parse_key
 from sales.ingest.service import BatchContext, ingest_batch
@@ -24,6 +32,7 @@ from sales.totals.ledger import Origin
 from salesengine.accounts.api_keys import get_sender
 from salesengine.accounts.models import Scope
 from salesengine.http.middleware import EVENT_COUNT
+from salesengine.http.renderers import ExactJSONRenderer
 from salesengine.http.request_ids import current_request_id
 
 
@@ -85,9 +94,47 @@ class OrderView(APIView):
         return Response({"id_order": id_order, "results": lines})
 
 
-def parameters_of(request: Request) -> Parameters:
-    """Return all values of each query parameter. Most requests have none, and nothing to parse."""
-    return dict(request.query_params.lists()) if request.META["QUERY_STRING"] else {}
+class NDJSONRenderer(ExactJSONRenderer):
+    """Let clients ask for newline-delimited JSON. Errors are JSON."""
+
+    media_type = "application/x-ndjson"
+    format = "ndjson"
+
+
+class FormatParameter(DefaultContentNegotiation):
+    """Let the query parameter `format` override Accept. The view refuses unknown formats."""
+
+    def select_renderer(
+        self, request: Request, renderers: Any, format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        for renderer in renderers:
+            if renderer.format == request.query_params.get("format"):
+                return renderer, renderer.media_type
+        chosen: tuple[BaseRenderer, str] = super().select_renderer(request, renderers, format_suffix)
+        return chosen
+
+
+@method_decorator(gzip_page, name="dispatch")
+class ChangesView(APIView):
+    """Return the changes after a position: every sale once, and every void."""
+
+    scope = Scope.READ
+    renderer_classes = [ExactJSONRenderer, NDJSONRenderer]
+    content_negotiation_class = FormatParameter
+
+    @openapi.changes
+    def get(self, request: Request) -> HttpResponse:
+        query = parse_changes_query(parameters_of(request))
+        renderer = request.accepted_renderer
+        if renderer.format == "ndjson":
+            page = feed.read_page(query, separator="\n")
+            content = f"{page.lines}\n" if page.lines else ""
+        else:
+            page = feed.read_page(query, separator=",")
+            has_more = "true" if page.has_more else "false"
+            content = f'{{"results":[{page.lines}],"next":{page.next},"has_more":{has_more}}}\n'
+        headers = {"Changes-Next": str(page.next), "Changes-Has-More": "true" if page.has_more else "false"}
+        return HttpResponse(content, content_type=renderer.media_type, headers=headers)
 
 
 def next_url(request: Request, cursor: SalesCursor) -> str:
@@ -95,3 +142,8 @@ def next_url(request: Request, cursor: SalesCursor) -> str:
     parameters = request.query_params.copy()
     parameters["cursor"] = write_cursor(cursor)
     return request.build_absolute_uri(f"?{parameters.urlencode()}")
+
+
+def parameters_of(request: Request) -> Parameters:
+    """Return all values of each query parameter. Most requests have none, and nothing to parse."""
+    return dict(request.query_params.lists()) if request.META["QUERY_STRING"] else {}

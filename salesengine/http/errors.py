@@ -76,6 +76,10 @@ class RequestInProgress(ProblemException, problem=problems.REQUEST_IN_PROGRESS):
     wait = 1  # seconds, sent as Retry-After
 
 
+class PositionPurged(ProblemException, problem=problems.POSITION_PURGED):
+    """The changes after a position are no longer kept."""
+
+
 class ContentTooLarge(ProblemException, problem=problems.CONTENT_TOO_LARGE):
     """The request is larger than allowed. `detail` should state the limit."""
 

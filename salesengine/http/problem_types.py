@@ -105,6 +105,16 @@ REPORT_CHECK_FAILED = ProblemType(
     " data or the report is wrong. No part of the result was returned.",
     "Send detail to staff. The request itself is correct. It will fail until the data or the report is corrected.",
 )
+POSITION_PURGED = ProblemType(
+    "position-purged",
+    410,
+    "The changes after this position were deleted",
+    "The service keeps changes for a limited time, and the first ones after this position are older. Some changes are"
+    " missing between this position and the oldest one that is left, so none were returned.",
+    "Start again: read the last position with GET /changes?after=latest, then read all sales, for example with the"
+    " report sales, and then continue from that position. Changes to sales that you have already cannot do harm if you"
+    " store sales by their ID.",
+)
 CONTENT_TOO_LARGE = ProblemType(
     "content-too-large",
     413,

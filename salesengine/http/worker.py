@@ -22,6 +22,7 @@ from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
 from salesengine.http.connections import LARGEST_PIECE, WRITE_SECONDS, ClientSocket, ReceivedRequest
 from salesengine.http.ready_sockets import ReadySockets
+from salesengine.http.worker_state import is_stopping
 
 LINGER_SECONDS = 2  # that a client has to close a connection that the service has ended
 CHECK_SECONDS = 0.5  # between two looks at the deadlines
@@ -216,6 +217,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             for descriptor in list(self.waiting):
                 if conn := self.waiting.pop(descriptor, None):
                     self.drop(conn)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Tell the requests that wait for something to end. gunicorn calls this on SIGTERM."""
+        super().handle_exit(sig, frame)
+        is_stopping.set()
 
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:
         self.has_ended = True

@@ -166,7 +166,17 @@ class RequestMaker:
             for name, values in fields.items():
                 self.values[name] += values[:20]
         self.parameters = {path: self._parameters(operations) for path, operations in document["paths"].items()}
-        self.api = [*self.parameters, "/ingest", "/feedback", "/sales", "/docs/problems", "/", "/healthz", "/readyz"]
+        self.api = [
+            *self.parameters,
+            "/ingest",
+            "/feedback",
+            "/sales",
+            "/changes",
+            "/docs/problems",
+            "/",
+            "/healthz",
+            "/readyz",
+        ]
         self.names = sorted({*self.values, *LIST_PARAMETERS, *chain(*self.parameters.values())})
         self.lists = {
             f"/admin/{model._meta.app_label}/{model._meta.model_name}/": sorted(set(model_lookups(model)))

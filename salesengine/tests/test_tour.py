@@ -63,6 +63,7 @@ FILES = {
     "change what a dry run reports": lambda: code("sales.ingest.service.ingest_batch"),
     "change how a repeated Idempotency-Key is answered": lambda: code("sales.ingest.idempotency.respond_once"),
     "add a query parameter to `GET /sales`": lambda: {view("/sales"), code("sales.api.parameters.parse_sales_query")},
+    "change how many requests may wait for `GET /changes`": lambda: sources_with("waiting_slots = ", "sales"),
     "change how ties in feedback rank": lambda: code("sales.totals.feedback.rank"),
     "change how a rejected event is replayed": lambda: code("sales.rejected.replay.replay"),
     "add a filter to the sales list": lambda: filters(Sale),

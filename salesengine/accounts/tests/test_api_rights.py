@@ -33,6 +33,7 @@ MATRIX = [
     ("ingest", "POST", "/ingest", SENDERS),
     ("ingest", "POST", "/ingest?dry_run=true", SENDERS),
     ("feedback", "GET", "/feedback", READERS),
+    ("changes", "GET", "/changes", READERS),
     ("sales", "GET", "/sales", READERS),
     ("sales/<any_text:id_order>", "GET", "/sales/30040549", READERS),
     ("reports", "GET", "/reports", RUNNERS),

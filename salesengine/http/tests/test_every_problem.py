@@ -92,6 +92,7 @@ def case(expected, name, request, *marks):
 SINGLE_REQUESTS = [
     (200, "feedback", lambda service: service.reader.get("/feedback")),
     (200, "a page of sales", lambda service: service.reader.get("/sales", params={"limit": 1})),
+    (200, "changes", lambda service: service.reader.get("/changes", params={"limit": 1})),
     (200, "a dry run", lambda service: service.post([EXAMPLE], "?dry_run=true")),
     (200, "the reports", lambda service: service.shop.get("/reports")),
     (200, "a report", lambda service: service.shop.get("/reports/quotient")),
@@ -166,6 +167,11 @@ SINGLE_REQUESTS = [
         problems.NOT_ACCEPTABLE,
         "an unsupported format",
         lambda service: service.reader.get("/sales", headers={"Accept": "text/csv"}),
+    ),
+    (
+        problems.NOT_ACCEPTABLE,
+        "an unsupported format of changes",
+        lambda service: service.reader.get("/changes", headers={"Accept": "text/csv"}),
     ),
     (
         problems.NOT_ACCEPTABLE,
@@ -261,6 +267,18 @@ def an_idempotency_key_with_a_different_body(service):
 def more_rejected_events_than_may_wait(service):
     service.post([WRONG] * 3, "?on_error=skip")
     return service.post([WRONG] * 3, "?on_error=skip")
+
+
+# 410
+
+
+@expects(problems.POSITION_PURGED)
+def a_position_whose_changes_are_purged(service):
+    for _ in range(2):
+        service.post([EXAMPLE])
+    service.reader.get("/changes", params={"after": "latest"})
+    service.database.execute("DELETE FROM ledger WHERE position < (SELECT MAX(position) FROM ledger)")
+    return service.reader.get("/changes")
 
 
 # 429

@@ -6,7 +6,18 @@ from salesengine.tests.clients import post
 
 pytestmark = pytest.mark.django_db
 
-ANSWERS = ["/", "/feedback", "/sales", "/reports", "/nonsense", "/healthz", "/docs/problems", "/admin/login/", "/docs"]
+ANSWERS = [
+    "/",
+    "/feedback",
+    "/sales",
+    "/changes",
+    "/reports",
+    "/nonsense",
+    "/healthz",
+    "/docs/problems",
+    "/admin/login/",
+    "/docs",
+]
 
 
 @pytest.mark.parametrize("url", ANSWERS)

@@ -1,0 +1,127 @@
+"""Read changes in the order of their positions, and wait for new ones.
+
+A page is complete, or it is an error: a change is never skipped. Reading again from a position gives the same changes.
+"""
+
+import time
+from dataclasses import dataclass
+from threading import BoundedSemaphore
+from typing import NamedTuple
+
+from django.conf import settings
+from django.db import connection
+
+from sales.changes.statements import READ_JSON
+from sales.totals import folding
+from salesengine.http.errors import InvalidInput, PositionPurged, TookTooLong
+from salesengine.http.worker_state import is_stopping
+from salesengine.operations.statement_timeout import StatementTimedOut, statement_timeout
+
+READ_TIMEOUT = 10  # seconds for one page
+POLL_INTERVAL = 0.2  # seconds
+# Of this process. A request that waits occupies a thread, so most threads remain for others.
+waiting_slots = BoundedSemaphore(settings.WEB_THREADS // 4)
+
+
+@dataclass(frozen=True)
+class ChangesQuery:
+    """Read at most `limit` changes after the position `after`, or none but the last position if it is None.
+
+    If there is none, wait for one, up to `wait` seconds.
+    """
+
+    after: int | None = 0
+    limit: int = 1_000
+    wait: int = 0
+
+
+class ChangesPage(NamedTuple):
+    """Changes as JSON objects, and the position of the last one. `has_more` says that there are more by now."""
+
+    lines: str
+    next: int
+    has_more: bool
+
+
+def read_page(query: ChangesQuery, separator: str) -> ChangesPage:
+    """Return the changes after a position, with `separator` between them. All that is committed by now is included.
+
+    Raises InvalidInput for a position after the last one, PositionPurged and TookTooLong.
+    """
+    last = last_position(None if query.after is None else query.after + query.limit)
+    if query.after == last and query.wait:
+        _wait(query.after, query.wait)
+        last = last_position(query.after + query.limit)
+    after = last if query.after is None else query.after
+    if after > last:
+        raise InvalidInput(
+            [{"parameter": "after", "detail": f"must not be greater than the last position, which is {last}"}],
+            "No response had this position. If the database was restored to an earlier time, start again.",
+        )
+    end = min(after + query.limit, last)
+    return ChangesPage(_read_json(after, end, separator) if end > after else "", end, has_more=end < last)
+
+
+def last_position(wanted: int | None = None) -> int:
+    """Return the last position, after a fold of everything that is committed, unless it is beyond `wanted` anyway."""
+    last = stamped_position()
+    if wanted is None or last <= wanted:
+        folding.fold_all(wait=True)
+        last = stamped_position()
+    return last
+
+
+def check_complete(count: int, after: int, end: int) -> None:
+    """Raise PositionPurged unless these are all changes after a position. Positions have no gaps."""
+    if count == end - after:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT MIN(position - accepted - voided) FROM ledger WHERE accepted + voided > 0")
+        [first] = cursor.fetchone()
+    if first is None or first > after:
+        raise PositionPurged
+    raise RuntimeError(f"There are {count} changes after position {after}, instead of {end - after}")
+
+
+def stamped_position() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT coalesce(MAX(position), 0) FROM ledger")
+        position: int = cursor.fetchone()[0]
+    return position
+
+
+def _read_json(after: int, end: int, separator: str) -> str:
+    try:
+        with statement_timeout(READ_TIMEOUT), connection.cursor() as cursor:
+            cursor.execute(READ_JSON, {"after": after, "end": end, "separator": separator})
+            count, lines = cursor.fetchone()
+    except StatementTimedOut:
+        raise TookTooLong(f"Reading the changes took more than {READ_TIMEOUT} seconds. Lower the limit.") from None
+    check_complete(count, after, end)
+    text: str = lines
+    return text
+
+
+def _wait(after: int, seconds: int) -> None:
+    """Return when something is committed, after `seconds`, or at once if too many requests wait or the process ends."""
+    if not waiting_slots.acquire(blocking=False):
+        return
+    try:
+        deadline = time.monotonic() + seconds
+        while not _has_changes(after) and time.monotonic() < deadline and not is_stopping.wait(POLL_INTERVAL):
+            pass
+    finally:
+        waiting_slots.release()
+
+
+def _has_changes(after: int) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT EXISTS (SELECT FROM ledger WHERE position > %s)
+                OR EXISTS (SELECT FROM ledger WHERE position IS NULL AND accepted + voided > 0)
+            """,
+            [after],
+        )
+        has_changes: bool = cursor.fetchone()[0]
+    return has_changes
