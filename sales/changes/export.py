@@ -1,0 +1,64 @@
+"""Read all changes since a position, or all sales, for a file. Memory stays flat, however many there are."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection
+
+from sales.changes.feed import check_complete, last_position, stamped_position
+from sales.changes.statements import CHANGE_FIELDS, READ_ROWS, READ_SALES
+from sales.totals.feedback import watermark
+from sales.totals.isolation import snapshot
+
+PAGE = 10_000  # changes in memory at a time
+ID = list(CHANGE_FIELDS).index("ID")
+
+ChangeRow = tuple[Any, ...]  # the values of CHANGE_FIELDS
+
+
+@dataclass(frozen=True)
+class Export:
+    """The changes up to the position `end`. `count` is their number; for all sales it may be a little too high."""
+
+    end: int
+    count: int
+    rows: Iterator[ChangeRow]
+
+
+@contextmanager
+def open_export(after: int | None) -> Iterator[Export]:
+    """Find what is committed by now: the changes after a position, or all sales if it is None.
+
+    All sales come without positions and voids, in the order of their ids, as they are at the position `end`. Reading
+    the rows raises PositionPurged.
+    """
+    last = last_position()
+    if after is not None:
+        yield Export(last, last - after, _changes(after, last))
+        return
+    with snapshot():
+        yield Export(stamped_position(), watermark().sales, _all_sales())
+
+
+def _changes(after: int, last: int) -> Iterator[ChangeRow]:
+    for start in range(after, last, PAGE):
+        end = min(start + PAGE, last)
+        rows = _fetch(READ_ROWS, {"after": start, "end": end})
+        check_complete(len(rows), start, end)
+        yield from rows
+
+
+def _all_sales() -> Iterator[ChangeRow]:
+    last_id = 0
+    while rows := _fetch(READ_SALES, {"after": last_id, "limit": PAGE}):
+        yield from rows
+        last_id = rows[-1][ID]
+
+
+def _fetch(statement: str, parameters: dict[str, int]) -> list[ChangeRow]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        rows: list[ChangeRow] = cursor.fetchall()
+    return rows
