@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 from sales.backoffice.distinct_values import distinct_values
 from sales.backoffice.filters import BrandFilter, CategoryFilter, CountryFilter, IdsFilter, RevenueFilter
 from sales.backoffice.links import order_url, trader_url
+from sales.backoffice.origins import UNKNOWN, find_origin, rejected_url
 from sales.backoffice.sale_list import SalesList
 from sales.backoffice.sale_search import with_country_names
 from sales.backoffice.trader_pages import related_sales
@@ -38,7 +39,7 @@ class SaleAdmin(ReadOnly, ModelAdmin[Sale]):
     sortable_by = ("date_payment",)
     fields = (
         *("id", "order", "id_product", "category", "brand", "amount"),
-        *("date_payment", "received_at", "seller", "buyer", "event_id"),
+        *("date_payment", "received_at", "seller", "buyer", "event_id", "sender", "source"),
     )
     list_before_template = "admin/sales/sale/list_summary.html"
     change_form_outer_after_template = "admin/sales/sale/related.html"
@@ -51,6 +52,15 @@ class SaleAdmin(ReadOnly, ModelAdmin[Sale]):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Sale]:
         return with_country_names(super().get_queryset(request))
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Sale | None:
+        """Return the sale with its origin, and the URL of rejected events of that origin if the user may see them."""
+        sale: Any = super().get_object(request, object_id, from_field)
+        if sale:
+            sale.origin = find_origin(sale)
+            may_view = sale.origin and request.user.has_perm("sales.view_rejectedevent")
+            sale.rejected_url = rejected_url(sale, sale.origin) if may_view else ""
+        return sale  # type: ignore[no-any-return]
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Sale], search_term: str
@@ -105,6 +115,17 @@ class SaleAdmin(ReadOnly, ModelAdmin[Sale]):
     @admin.display(description="seller (country)")
     def seller(self, sale: Any) -> SafeString:
         return trader_link("seller", sale.id_seller, sale.seller_country_name)
+
+    @admin.display(description="sender")
+    def sender(self, sale: Any) -> str | None:
+        return sale.origin.sender or None if sale.origin else UNKNOWN
+
+    @admin.display(description="source")
+    def source(self, sale: Any) -> str | None:
+        """Show the id of the request, the name of the file, or who replayed the event."""
+        if sale.origin and sale.rejected_url:
+            return format_html('<a href="{}">{}</a>', sale.rejected_url, sale.origin.source)
+        return sale.origin.source or None if sale.origin else UNKNOWN
 
 
 def trader_link(side: str, trader_id: str, country: str) -> SafeString:

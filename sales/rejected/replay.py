@@ -21,6 +21,7 @@ from salesengine.operations.metrics import count_events
 
 BATCH_SIZE = 1_000  # events in one transaction: a failure undoes few, and many share the cost of a commit
 FETCH_SIZE = 50  # events in memory at once, because each may be as large as a request
+REPLAY = "replay by "  # the beginning of the source of replayed sales
 EDITED = "mended"  # the stored reason of an edited event that has no errors
 
 
@@ -86,7 +87,7 @@ def _replay_batch(ids: Sequence[int], user: str) -> Mapping[str, int]:
         duplicates = 0
         # All transactions process the senders in the same order, so that their claims on EVENT_IDs cannot deadlock.
         for sender, events in sorted(valid.items()):
-            recorded = record_sales(list(events.values()), Origin(sender, f"replay by {user}"))
+            recorded = record_sales(list(events.values()), Origin(sender, f"{REPLAY}{user}"))
             duplicates += len(recorded.duplicates)
             for index, pk in enumerate(events):
                 if index in recorded.conflicts:
