@@ -2,8 +2,15 @@
 
 import datetime
 from collections import Counter
+from itertools import chain, repeat
+from random import Random
+from unittest.mock import MagicMock
+
+import httpx
+import pytest
 
 from salesengine.tests.faults.checker import Violations, check_requests, differences, minute_errors
+from salesengine.tests.faults.follower import Follower
 from salesengine.tests.faults.load import Outcome, SentRequest, Shape
 from salesengine.tests.faults.report import late
 from salesengine.tests.faults.rounds import Result
@@ -70,3 +77,31 @@ def test_a_service_that_is_back_too_late_fails_the_run():
 def test_a_service_may_be_back_later_where_the_promise_is_another_one():
     assert late([result(8.5, "silent_connections"), result(7, "kill_master"), result(None)]) == []
     assert late([result(13, "silent_connections")]) != []
+
+
+@pytest.mark.parametrize(
+    ("pages", "stored", "is_right"),
+    [
+        ([[(1, 7), (2, 9)], [(3, 8)]], [7, 8, 9], True),
+        ([[(1, 7), (2, 9)]], [7, 8, 9], False),
+        ([[(1, 7), (2, 7)]], [7], False),
+        ([[(1, 7)], [(3, 8)]], [7, 8], False),
+    ],
+)
+def test_a_follower_must_see_each_sale_once_at_positions_without_gaps(monkeypatch, pages, stored, is_right):
+    responses = [
+        {
+            "results": [{"position": position, "kind": "sale", "ID": sale_id} for position, sale_id in page],
+            "next": page[-1][0],
+            "has_more": index < len(pages) - 1,
+        }
+        for index, page in enumerate(pages)
+    ]
+    nothing = {"results": [], "next": pages[-1][-1][0], "has_more": False}
+    answers = chain(responses, repeat(nothing))
+    monkeypatch.setattr(httpx, "get", lambda *_, **__: httpx.Response(200, json=next(answers)))
+    follower = Follower(MagicMock(), Random(1))
+    database = MagicMock()
+    database.connect().__enter__().execute.return_value = [(sale_id,) for sale_id in stored]
+
+    assert (follower.violations(database) == []) == is_right

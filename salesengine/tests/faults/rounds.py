@@ -20,6 +20,7 @@ from salesengine.tests.faults import (  # noqa: F401  # each module registers it
 )
 from salesengine.tests.faults.checker import check
 from salesengine.tests.faults.database import Postgres, small_disk
+from salesengine.tests.faults.follower import Follower
 from salesengine.tests.faults.kinds_deployments import manage
 from salesengine.tests.faults.lane import INJECTIONS, LOSSLESS, Lane
 from salesengine.tests.faults.load import Load, Outcome, SentRequest
@@ -68,12 +69,13 @@ def run_round(plan: Round) -> list[Result]:
     if time.monotonic() > plan.deadline:
         return results
     with running(plan.source) as (database, proxy, service):
+        follower = Follower(service, Random(f"{plan.seed}-{plan.number}-follower"))
         for position, kind in enumerate(plan.kinds):
             if time.monotonic() > plan.deadline:
                 break
             load = Load([service.url], f"{plan.number}-{position}", random)
             lane = Lane(database.folder, database, proxy, service, load, random)
-            result = inject(lane, Result(kind, plan.number), requests)
+            result = inject(lane, follower, Result(kind, plan.number), requests)
             results.append(result)
             sys.stderr.write(f"{line(result)}\n")
             if result.violations:
@@ -102,18 +104,19 @@ def running(source: Path) -> Iterator[tuple[Postgres, Proxy, Service]]:
             database.stop()
 
 
-def inject(lane: Lane, result: Result, requests: list[SentRequest]) -> Result:
-    """Inject one fault while clients send, wait until the service is back, and check everything."""
+def inject(lane: Lane, follower: Follower, result: Result, requests: list[SentRequest]) -> Result:
+    """Inject one fault while clients send and follow, wait until the service is back, and check everything."""
     start, load = time.monotonic(), lane.load
-    load.start()
-    try:
-        INJECTIONS[result.kind](lane)
-    except Exception:
-        result.violations.append(f"the fault could not be injected: {traceback.format_exc()}")
-    ended = time.monotonic()
-    result.recovery = load.wait_until_stored(ended, seconds=BACK_WITHIN)
-    load.wait_until_stored(time.monotonic(), 10)
-    load.stop(BACK_WITHIN)
+    with follower.following():
+        load.start()
+        try:
+            INJECTIONS[result.kind](lane)
+        except Exception:
+            result.violations.append(f"the fault could not be injected: {traceback.format_exc()}")
+        ended = time.monotonic()
+        result.recovery = load.wait_until_stored(ended, seconds=BACK_WITHIN)
+        load.wait_until_stored(time.monotonic(), 10)
+        load.stop(BACK_WITHIN)
     requests += load.requests
     result.answers = load.answers
     result.acknowledged = sum(each.shape.size for each in load.requests if each.outcome is Outcome.STORED)
@@ -124,7 +127,7 @@ def inject(lane: Lane, result: Result, requests: list[SentRequest]) -> Result:
     found = check(lane.database, lane.service.url, requests)
     result.lost, result.doubled = len(found.lost), len(found.doubled)
     result.wrong, result.totals = len(found.wrong), len(found.totals)
-    result.violations += [*load.failures, *found.all()]
+    result.violations += [*load.failures, *found.all(), *follower.violations(lane.database)]
     result.seconds = time.monotonic() - start
     return result
 
