@@ -31,7 +31,7 @@ from sales.totals import feedback
 from sales.totals.ledger import Origin
 from salesengine.accounts.api_keys import get_sender
 from salesengine.accounts.models import Scope
-from salesengine.http.middleware import EVENT_COUNT
+from salesengine.http.middleware import EVENT_COUNT, WAITED
 from salesengine.http.renderers import ExactJSONRenderer
 from salesengine.http.request_ids import current_request_id
 
@@ -126,14 +126,13 @@ class ChangesView(APIView):
     def get(self, request: Request) -> HttpResponse:
         query = parse_changes_query(parameters_of(request))
         renderer = request.accepted_renderer
+        page = feed.read_page(query, separator="\n" if renderer.format == "ndjson" else ",")
+        request.META[WAITED] = page.waited
+        has_more = "true" if page.has_more else "false"
+        content = f'{{"results":[{page.lines}],"next":{page.next},"has_more":{has_more}}}\n'
         if renderer.format == "ndjson":
-            page = feed.read_page(query, separator="\n")
             content = f"{page.lines}\n" if page.lines else ""
-        else:
-            page = feed.read_page(query, separator=",")
-            has_more = "true" if page.has_more else "false"
-            content = f'{{"results":[{page.lines}],"next":{page.next},"has_more":{has_more}}}\n'
-        headers = {"Changes-Next": str(page.next), "Changes-Has-More": "true" if page.has_more else "false"}
+        headers = {"Changes-Next": str(page.next), "Changes-Has-More": has_more}
         return HttpResponse(content, content_type=renderer.media_type, headers=headers)
 
 

@@ -41,6 +41,7 @@ class ChangesPage(NamedTuple):
     lines: str
     next: int
     has_more: bool
+    waited: float  # seconds
 
 
 def read_page(query: ChangesQuery, separator: str) -> ChangesPage:
@@ -48,9 +49,10 @@ def read_page(query: ChangesQuery, separator: str) -> ChangesPage:
 
     Raises InvalidInput for a position after the last one, PositionPurged and TookTooLong.
     """
+    waited = 0.0
     last = last_position(None if query.after is None else query.after + query.limit)
     if query.after == last and query.wait:
-        _wait(query.after, query.wait)
+        waited = _wait(query.after, query.wait)
         last = last_position(query.after + query.limit)
     after = last if query.after is None else query.after
     if after > last:
@@ -59,7 +61,8 @@ def read_page(query: ChangesQuery, separator: str) -> ChangesPage:
             "No response had this position. If the database was restored to an earlier time, start again.",
         )
     end = min(after + query.limit, last)
-    return ChangesPage(_read_json(after, end, separator) if end > after else "", end, has_more=end < last)
+    lines = _read_json(after, end, separator) if end > after else ""
+    return ChangesPage(lines, end, has_more=end < last, waited=waited)
 
 
 def last_position(wanted: int | None = None) -> int:
@@ -102,16 +105,20 @@ def _read_json(after: int, end: int, separator: str) -> str:
     return text
 
 
-def _wait(after: int, seconds: int) -> None:
-    """Return when something is committed, after `seconds`, or at once if too many requests wait or the process ends."""
+def _wait(after: int, seconds: int) -> float:
+    """Wait until something is committed, up to `seconds`, but not if too many requests wait or the process ends.
+
+    Return the seconds that this took.
+    """
     if not waiting_slots.acquire(blocking=False):
-        return
+        return 0
+    started = time.monotonic()
     try:
-        deadline = time.monotonic() + seconds
-        while not _has_changes(after) and time.monotonic() < deadline and not is_stopping.wait(POLL_INTERVAL):
+        while not _has_changes(after) and time.monotonic() < started + seconds and not is_stopping.wait(POLL_INTERVAL):
             pass
     finally:
         waiting_slots.release()
+    return time.monotonic() - started
 
 
 def _has_changes(after: int) -> bool:

@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 CHUNK_SIZE = 65_536  # bytes
 BODY_INCOMPLETE = "salesengine.body_incomplete"  # key in request.META, set if the rest of the body will never arrive
 EVENT_COUNT = "salesengine.event_count"  # key in request.META, for the log
+WAITED = "salesengine.waited"  # key in request.META: the seconds that the client asked to wait, which are not slow
 
 
 class UnreadBodyMiddleware(MiddlewareMixin):

@@ -10,7 +10,7 @@ from django.http.response import HttpResponse, StreamingHttpResponse
 from django.utils.encoding import escape_uri_path
 
 from salesengine.accounts.models import APIKey
-from salesengine.http.middleware import EVENT_COUNT
+from salesengine.http.middleware import EVENT_COUNT, WAITED
 from salesengine.operations.metrics import REQUESTS_REFUSED, request_seconds
 from salesengine.postgresql.slow_queries import is_slow
 
@@ -85,7 +85,7 @@ def log_request(request: HttpRequest, response: HttpResponseBase, started: float
     if route in PROBES or (route == OTHER and request.path.startswith(settings.STATIC_URL)):
         level = logging.DEBUG
     else:
-        level = logging.WARNING if is_slow(ms / 1000) else logging.INFO
+        level = logging.WARNING if is_slow(ms / 1000 - request.META.get(WAITED, 0)) else logging.INFO
     if not logger.isEnabledFor(level):
         return
     fields = {

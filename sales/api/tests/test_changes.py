@@ -16,6 +16,7 @@ from sales.models import Sale
 from sales.tests.helpers import sale_event
 from sales.totals import folding
 from sales.totals.tests.threads import together
+from salesengine.http.middleware import WAITED
 from salesengine.http.worker_state import is_stopping
 from salesengine.tests.clients import problem_of
 
@@ -213,8 +214,11 @@ class TestWaiting:
     def test_a_request_waits_no_longer_than_it_says(self, api):
         started = time.monotonic()
 
-        assert get(api, wait=1) == {"results": [], "next": 0, "has_more": False}
+        response = api.get("/changes?wait=1")
+
         assert time.monotonic() - started >= 1
+        assert response.json() == {"results": [], "next": 0, "has_more": False}
+        assert response.wsgi_request.META[WAITED] >= 1
 
     def test_if_many_wait_the_next_request_gets_its_response_at_once(self, api, monkeypatch):
         monkeypatch.setattr(feed, "waiting_slots", BoundedSemaphore(1))

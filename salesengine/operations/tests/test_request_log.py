@@ -8,10 +8,11 @@ from logging.config import DictConfigurator
 
 import pytest
 from django.contrib.auth.models import User
-from django.http import StreamingHttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 from django.urls import reverse
 
 from salesengine.accounts.api_keys import create_key
+from salesengine.http.middleware import WAITED
 from salesengine.logs import LOG_FORMATS
 from salesengine.operations.requests import RequestMiddleware, logger
 from salesengine.tests.servers import ROOT
@@ -133,6 +134,18 @@ def test_a_request_that_takes_long_is_a_warning(api, records, settings):
 
     [record] = records()
     assert (record["level"], record["message"].split()[0]) == ("WARNING", "slow:")
+
+
+def test_the_time_that_a_client_asked_to_wait_is_not_slow(rf, records, settings):
+    settings.SLOW_SECONDS = 1e-9
+
+    def wait(request):
+        request.META[WAITED] = 1_000
+        return HttpResponse()
+
+    RequestMiddleware(wait)(rf.get("/changes"))
+
+    assert [record["level"] for record in records()] == ["INFO"]
 
 
 def test_a_slow_request_is_logged_even_if_others_are_not(api, log, settings, monkeypatch):
