@@ -5,10 +5,11 @@ from django.contrib import admin
 from countries.models import Country
 from sales.backoffice.countries import CountryAdmin
 from sales.backoffice.rejected_events import RejectedEventAdmin
-from sales.backoffice.sales import SaleAdmin
-from sales.models import RejectedEvent, Sale
+from sales.backoffice.sales import SaleAdmin, VoidedSaleAdmin
+from sales.models import RejectedEvent, Sale, VoidedSale
 
 admin.site.register(Sale, SaleAdmin)
+admin.site.register(VoidedSale, VoidedSaleAdmin)
 admin.site.register(RejectedEvent, RejectedEventAdmin)
 admin.site.unregister(Country)  # its list in this app also has the sales of each country
 admin.site.register(Country, CountryAdmin)

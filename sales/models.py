@@ -93,7 +93,7 @@ class Sale(SoldItem):
 
     class Meta:
         db_table = "sales"
-        permissions = [("ingest_sale", "Can send sales to the API")]
+        permissions = [("ingest_sale", "Can send sales to the API"), ("correct_sale", "Can void and replace sales")]
         indexes = [
             # For the back office's list, newest first, for periods in feedback and reports, and for the reports on
             # buyers, which read only this index.
@@ -122,6 +122,11 @@ class VoidedSale(SoldItem):
 
     class Meta:
         db_table = "voided_sale"
+        indexes = [
+            # For the back office's list, newest first, and its search by order.
+            models.Index(fields=("-voided_at", "-id"), name="voided_newest"),
+            models.Index(fields=("id_order",), name="voided_order"),
+        ]
 
 
 class LedgerEntry(models.Model):

@@ -16,6 +16,7 @@ register_converter(AnyText, "any_text")
 
 urlpatterns = [
     path("ingest", views.IngestView.as_view(), name="ingest"),
+    path("corrections", views.CorrectionsView.as_view(), name="corrections"),
     path("feedback", views.FeedbackView.as_view(), name="feedback"),
     path("changes", views.ChangesView.as_view(), name="changes"),
     path("sales", views.SalesView.as_view(), name="sales"),

@@ -1,4 +1,4 @@
-"""Answer the API's requests on sales: POST /ingest, GET /feedback, GET /sales and GET /changes.
+"""Answer the API's requests on sales: POST /ingest, POST /corrections, GET /feedback, GET /sales and GET /changes.
 
 Query parameters and bodies go in; one call of a service and a JSON response come out. Of `sales` it may import
 everything except `backoffice`; start in `views.py`.

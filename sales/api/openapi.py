@@ -100,6 +100,25 @@ REJECTED_EXAMPLE = {
 }
 
 
+def once_headers(*statuses: int) -> list[OpenApiParameter]:
+    """Describe the headers of requests that can be retried. `statuses` are those of stored responses."""
+    return [
+        OpenApiParameter(
+            "Idempotency-Key",
+            TEXT | {"pattern": f"^(?:{KEY.pattern})$"},
+            OpenApiParameter.HEADER,
+            description="a new value, such as a UUID, for each new request; retries with it store nothing twice",
+        ),
+        OpenApiParameter(
+            "Idempotent-Replayed",
+            location=OpenApiParameter.HEADER,
+            response=list(statuses),
+            enum=["true"],
+            description="this is the stored response to an earlier request with the same Idempotency-Key",
+        ),
+    ]
+
+
 def _request(name: str, body: Any, media_type: str = JSON) -> OpenApiExample:
     return OpenApiExample(name, body, request_only=True, media_type=media_type)
 
@@ -142,19 +161,7 @@ ingest = extend_schema(
         OpenApiParameter(
             "dry_run", enum=["true", "false"], default="false", description="true: check everything, store nothing"
         ),
-        OpenApiParameter(
-            "Idempotency-Key",
-            TEXT | {"pattern": f"^(?:{KEY.pattern})$"},
-            OpenApiParameter.HEADER,
-            description="a new value, such as a UUID, for each new request; retries with it store nothing twice",
-        ),
-        OpenApiParameter(
-            "Idempotent-Replayed",
-            location=OpenApiParameter.HEADER,
-            response=[200, 201, 207],
-            enum=["true"],
-            description="this is the stored response to an earlier request with the same Idempotency-Key",
-        ),
+        *once_headers(200, 201, 207),
     ],
     request={
         JSON: {"oneOf": [EVENT_SCHEMA, _list(EVENT_SCHEMA)]},

@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from sales.api import openapi, reading
+from sales.api import openapi, openapi_corrections, reading
 from sales.api.parameters import (
     Parameters,
     SalesCursor,
@@ -24,8 +24,10 @@ from sales.api.parameters import (
     write_cursor,
 )
 from sales.changes import feed
+from sales.corrections.service import correct_batch
+from sales.corrections.voiding import Corrector
 from sales.ingest.bodies import read_batch
-from sales.ingest.idempotency import parse_key
+from sales.ingest.idempotency import IngestResponse, parse_key
 from sales.ingest.service import BatchContext, ingest_batch
 from sales.totals import feedback
 from sales.totals.ledger import Origin
@@ -44,16 +46,29 @@ class IngestView(APIView):
     @openapi.ingest
     def post(self, request: Request) -> HttpResponse:
         options = parse_ingest_options(parameters_of(request))
-        header = request.META.get("HTTP_IDEMPOTENCY_KEY")
-        key = None if header is None else parse_key(header)
-        context = BatchContext(Origin(get_sender(request), current_request_id()), options)
+        key = idempotency_key(request)
+        context = BatchContext(origin_of(request), options)
         with read_batch(request) as (batch, body):
             request.META[EVENT_COUNT] = len(batch.values)
             result = ingest_batch(batch, body, context, key)
-        response = HttpResponse(result.body, status=result.status, content_type="application/json")
-        if result.is_replayed:
-            response["Idempotent-Replayed"] = "true"
-        return response
+        return once_response(result)
+
+
+class CorrectionsView(APIView):
+    """Void or replace sales. Clients correct their own sales, and staff those of all senders."""
+
+    scope = Scope.CORRECT
+
+    @openapi_corrections.corrections
+    def post(self, request: Request) -> HttpResponse:
+        reject_parameters(dict(request.query_params.lists()))
+        key = idempotency_key(request)
+        origin = origin_of(request)
+        corrector = Corrector(origin.sender, origin, own_only=request.auth is not None)
+        with read_batch(request) as (batch, body):
+            request.META[EVENT_COUNT] = len(batch.values)
+            result = correct_batch(batch, body, corrector, key)
+        return once_response(result)
 
 
 class FeedbackView(APIView):
@@ -134,6 +149,23 @@ class ChangesView(APIView):
             content = f"{page.lines}\n" if page.lines else ""
         headers = {"Changes-Next": str(page.next), "Changes-Has-More": has_more}
         return HttpResponse(content, content_type=renderer.media_type, headers=headers)
+
+
+def origin_of(request: Request) -> Origin:
+    return Origin(get_sender(request), current_request_id())
+
+
+def idempotency_key(request: Request) -> str | None:
+    """Return the Idempotency-Key of a request. Raises InvalidInput."""
+    header = request.META.get("HTTP_IDEMPOTENCY_KEY")
+    return None if header is None else parse_key(header)
+
+
+def once_response(result: IngestResponse) -> HttpResponse:
+    response = HttpResponse(result.body, status=result.status, content_type="application/json")
+    if result.is_replayed:
+        response["Idempotent-Replayed"] = "true"
+    return response
 
 
 def next_url(request: Request, cursor: SalesCursor) -> str:

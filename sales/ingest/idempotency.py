@@ -20,7 +20,7 @@ KEY = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\]){1,255})"|([!#-~][!-~]{0,254})')
 
 @dataclass(frozen=True)
 class IngestResponse:
-    """The response to POST /ingest; `body` is JSON."""
+    """The response to a request that stores something; `body` is JSON."""
 
     status: int
     body: bytes

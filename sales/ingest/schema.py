@@ -1,6 +1,6 @@
 """Validate sale events, and describe their errors for API clients."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -49,18 +49,24 @@ class NotJSON:
     reason: str
 
 
-def _reject_early(value: object) -> object:
+def reject_early(thing: str, max_fields: int) -> BeforeValidator:
     """Reject what must not be validated field by field, so that an object with many fields is one error."""
-    if isinstance(value, dict) and len(value) > MAX_FIELDS:
-        raise PydanticCustomError(
-            "fields", "must have only the fields of a sale event; it has {number} fields", {"number": len(value)}
-        )
-    if isinstance(value, NotJSON):
-        raise PydanticCustomError("json", "{reason}", {"reason": value.reason})
-    return value
+
+    def check(value: object) -> object:
+        if isinstance(value, dict) and len(value) > max_fields:
+            raise PydanticCustomError(
+                "fields",
+                "must have only the fields of {thing}; it has {number} fields",
+                {"thing": thing, "number": len(value)},
+            )
+        if isinstance(value, NotJSON):
+            raise PydanticCustomError("json", "{reason}", {"reason": value.reason})
+        return value
+
+    return BeforeValidator(check)
 
 
-LimitedEvent = Annotated[SaleEvent, BeforeValidator(_reject_early)]
+LimitedEvent = Annotated[SaleEvent, reject_early("a sale event", MAX_FIELDS)]
 EVENT: TypeAdapter[SaleEvent] = TypeAdapter(LimitedEvent)
 EVENTS: TypeAdapter[list[SaleEvent]] = TypeAdapter(list[LimitedEvent])
 
@@ -79,7 +85,7 @@ def validate_event(value: Any) -> SaleEvent | list[EventError]:
     try:
         return EVENT.validate_python(value)
     except ValidationError as error:
-        return [_event_error(details) for details in error.errors(include_url=False, include_input=False)]
+        return [event_error(details) for details in error.errors(include_url=False, include_input=False)]
 
 
 def validate_events(values: Sequence[Any], *, count_only: bool = False) -> ValidationResult:
@@ -107,7 +113,7 @@ def _add_mixed(result: ValidationResult, start: int, part: Sequence[Any], error:
         number, *location = details["loc"]
         listed = result.errors.setdefault(start + int(number), [])
         if not listed or result.error_count < MAX_LISTED_ERRORS:
-            listed.append(_event_error(details, location))
+            listed.append(event_error(details, location))
         result.error_count += 1
     valid = (value for index, value in enumerate(part, start) if index not in result.errors)
     result.events.extend(EVENT.validate_python(value) for value in valid)
@@ -130,9 +136,11 @@ def parse_json(text: bytes) -> Any:
         raise ValueError(f"is not valid JSON in UTF-8: {reason}") from None
 
 
-def _event_error(details: ErrorDetails, location: Iterable[int | str] | None = None) -> EventError:
+def event_error(
+    details: ErrorDetails, location: Iterable[int | str] | None = None, messages: Mapping[str, str] = MESSAGES
+) -> EventError:
     """Convert an error of pydantic; `location` replaces the one in `details`, which may start with a list index."""
-    message = MESSAGES.get(details["type"])
+    message = messages.get(details["type"])
     return {
         "pointer": json_pointer(details["loc"] if location is None else location),
         "detail": message.format(**details.get("ctx", {})) if message else details["msg"],

@@ -18,6 +18,7 @@ class Scope(models.TextChoices):
 
     INGEST = "ingest", "ingest: send sales"
     READ = "read", "read: get feedback and sales"
+    CORRECT = "correct", "correct: void and replace sales"
     REPORTS = "reports", "reports: run reports"
     METRICS = "metrics", "metrics: monitor the service"
 
@@ -27,6 +28,7 @@ class Scope(models.TextChoices):
         return {
             "ingest": "sales.ingest_sale",
             "read": "sales.view_sale",
+            "correct": "sales.correct_sale",
             "reports": "analytics.view_report",
             "metrics": "analytics.view_reportrun",  # who sees the log of runs may see figures too
         }[self]

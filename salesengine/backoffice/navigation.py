@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from django.apps import apps
+from django.contrib import admin
 from django.contrib.auth.models import User
 from django.http import HttpRequest
 from django.templatetags.static import static
@@ -11,6 +13,7 @@ from django.urls import reverse
 GROUPS = {
     "Sales": (
         ("Sales", "receipt_long", "sales.sale"),
+        ("Voided sales", "receipt_long_off", "sales.voidedsale"),
         ("Rejected events", "report", "sales.rejectedevent"),
         ("Countries", "public", "countries.country"),
     ),
@@ -35,7 +38,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     for title, models in GROUPS.items():
         links = []
         for label, symbol, model in models:
-            if request.user.has_perm(model.replace(".", ".view_")):
+            if admin.site.get_model_admin(apps.get_model(model)).has_view_permission(request):
                 url = reverse(f"admin:{model.replace('.', '_')}_changelist")
                 links.append({"title": label, "icon": symbol, "link": url})
         if links:

@@ -70,6 +70,14 @@ class EventConflict(InvalidInput, problem=problems.EVENT_CONFLICT):
     """Some events have an EVENT_ID that is already stored with different contents."""
 
 
+class SaleNotFound(InvalidInput, problem=problems.SALE_NOT_FOUND):
+    """Some corrections name a sale that does not exist, or that the client may not correct."""
+
+
+class AlreadyCorrected(InvalidInput, problem=problems.ALREADY_CORRECTED):
+    """Some corrections name a sale that is voided, or replace a sale by its equal."""
+
+
 class RequestInProgress(ProblemException, problem=problems.REQUEST_IN_PROGRESS):
     """The first request with this Idempotency-Key is still running, so the client should retry."""
 

@@ -34,13 +34,14 @@ INVALID_REQUEST = ProblemType(
 INVALID_EVENT = ProblemType(
     "invalid-event",
     400,
-    "Invalid sale events",
-    "The body is not valid JSON, or some of its events break a rule. In the second case errors lists every invalid"
-    " field of every invalid event: pointer is its location in the body (/1/REVENUE is the REVENUE of the second"
-    " event), and detail is the rule that it breaks. For newline-delimited JSON, line is the line number. error_count"
-    " is the total number of errors, even if errors is truncated. Nothing was stored, not even the valid events.",
+    "Invalid sale events or corrections",
+    "The body is not valid JSON, or some of its events or corrections break a rule. In the second case errors lists"
+    " every invalid field of every invalid event: pointer is its location in the body (/1/REVENUE is the REVENUE of the"
+    " second event), and detail is the rule that it breaks. For newline-delimited JSON, line is the line number."
+    " error_count is the total number of errors, even if errors is truncated. Nothing was stored, not even the valid"
+    " events.",
     "Correct or remove the events that errors lists, then send the request again. Without a change it will always"
-    " fail. With on_error=skip the service stores the valid events and keeps the invalid ones for staff to correct.",
+    " fail. With on_error=skip POST /ingest stores the valid events and keeps the invalid ones for staff to correct.",
 )
 NOT_AUTHENTICATED = ProblemType(
     "not-authenticated",
@@ -65,6 +66,16 @@ NOT_FOUND = ProblemType(
     "This URL does not exist, or the order or report that it names does not exist. Nothing was stored.",
     "Compare the URL with the endpoints on /docs, and check the name or number at its end.",
 )
+SALE_NOT_FOUND = ProblemType(
+    "sale-not-found",
+    404,
+    "A correction names an unknown sale",
+    "Some corrections have an ID or an EVENT_ID that belongs to no sale which this client may correct. errors lists each"
+    " one; pointer is its location in the body. None of the corrections was made.",
+    "Compare the IDs with those of GET /sales, and the EVENT_IDs with those that you sent. A client can correct only the"
+    " sales that it sent itself, and those older than the ledger keeps its entries only by EVENT_ID. Ask staff to"
+    " correct others.",
+)
 METHOD_NOT_ALLOWED = ProblemType(
     "method-not-allowed",
     405,
@@ -86,8 +97,18 @@ EVENT_CONFLICT = ProblemType(
     "An EVENT_ID is already stored with different contents",
     "Sales with these EVENT_IDs are already stored, and the events in this request differ from them. errors lists each"
     " event; pointer is its location in the body. The stored sales are unchanged, and nothing was added.",
-    "If an event is a different sale, give it a new EVENT_ID. If it is the same sale, remove it, because stored sales"
-    " cannot be changed. Then send the request again.",
+    "If an event is a different sale, give it a new EVENT_ID. If it is the same sale, remove it: if the stored one is"
+    " wrong, replace it with POST /corrections. Then send the request again.",
+)
+ALREADY_CORRECTED = ProblemType(
+    "already-corrected",
+    409,
+    "A sale was voided before, or is right already",
+    "Some corrections name a sale that was voided before, or replace a sale by what it says already. errors lists each"
+    " one; pointer is its location in the body, and detail names the sale that took its place, if there is one. None of"
+    " the corrections was made.",
+    "If an earlier request made these corrections, there is nothing left to do. Otherwise remove them, or name the sale"
+    " that is to be corrected now, and send the request again.",
 )
 REQUEST_IN_PROGRESS = ProblemType(
     "request-in-progress",
@@ -135,8 +156,8 @@ IDEMPOTENCY_KEY_REUSED = ProblemType(
     "idempotency-key-reused",
     422,
     "This Idempotency-Key belongs to another request",
-    "The same Idempotency-Key was sent before with another body, another format, or another on_error. This request"
-    " stored nothing; what the first one stored is unchanged.",
+    "The same Idempotency-Key was sent before with another body, another format, another on_error, or to another"
+    " endpoint. This request stored nothing; what the first one stored is unchanged.",
     "Use a new Idempotency-Key for each new request. Reuse a key only to send exactly the same request again.",
 )
 TOO_MANY_REJECTED = ProblemType(

@@ -34,8 +34,10 @@ SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 EVENT_COUNTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 5_000, 10_000, 50_000)
 FORMS = ("single", "batch", "replay")
 OUTCOMES = ("accepted", "duplicate", "rejected")
+CORRECTION_ACTIONS = ("void", "replace")
 
 EVENTS = Counter("salesengine_events", "Events received", ("form", "outcome"), registry=registry)
+CORRECTIONS = Counter("salesengine_corrections", "Sales voided or replaced", ("action",), registry=registry)
 BATCH_EVENTS = Histogram(
     "salesengine_batch_events", "Events in a batch sent to POST /ingest", buckets=EVENT_COUNTS, registry=registry
 )
@@ -92,6 +94,8 @@ POOL_WAITING = _gauge("salesengine_pool_requests_waiting", "Threads that wait fo
 
 # Series that exist from the start, so that their first increase is seen.
 _events = {labels: EVENTS.labels(*labels) for labels in itertools.product(FORMS, OUTCOMES)}
+for _action in CORRECTION_ACTIONS:
+    CORRECTIONS.labels(_action)
 
 
 def count_events(form: str, **counts: int) -> None:

@@ -1,23 +1,21 @@
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import Error
 
 from sales.importing.columns import ColumnMapping
+from sales.importing.command_errors import translate_errors
 from sales.importing.event_file import EventFile
 from sales.importing.formats import FORMATS, detect_format, open_file
 from sales.importing.importer import ImportOptions, ImportSummary, import_file
-from sales.importing.sources import STDIN, ImportFileError
+from sales.importing.sources import STDIN
 from sales.ingest.dry_run import remembering
 from sales.ingest.service import IngestOptions
 from salesengine.exact_json import encode_json
-from salesengine.http.errors import InvalidInput, TooManyRejected
 from salesengine.operations.progress import progress
-from salesengine.plurals import counted
 
 HELP = """\
 examples:
@@ -48,9 +46,6 @@ exit codes:
   0 everything was imported, 1 failed or stopped, 2 invalid arguments, 3 imported except for rejected events,
   130 interrupted
 """
-MAX_PRINTED_ERRORS = 20
-
-
 # The activity, what is stored after a failure, and the prefix of the summary.
 IMPORT = ("Importing", "Everything before that is stored. Run the command again to continue from there.", "")
 DRY_RUN = ("Checking", "Nothing is stored.", "Dry run, nothing stored: ")
@@ -119,7 +114,7 @@ class Command(BaseCommand):
         activity, on_failure, prefix = DRY_RUN if options.ingest.dry_run else IMPORT
         try:
             with (
-                _translate_errors(file.name, on_failure, file.unit),
+                translate_errors(file.name, on_failure, file.unit),
                 progress(f"{activity} {file.name}, {file.total_unit}", file.total) as advance,
             ):
                 import_file(file, options, summary, advance)
@@ -158,37 +153,9 @@ def _parse_arguments(
 
 def _open(stack: ExitStack, file: FileToImport) -> tuple[EventFile, ImportOptions]:
     """Return the open file, and the options completed by what its first line says."""
-    with _translate_errors(file.file, "Nothing is stored."):
+    with translate_errors(file.file, "Nothing is stored."):
         opened = stack.enter_context(open_file(file.file, file.file_format, file.columns, file.delimiter))
     return opened, replace(file.options, format_and_columns=f"{opened.kind} {file.columns}")
-
-
-@contextmanager
-def _translate_errors(file: str, on_failure: str, unit: str = "line") -> Iterator[None]:
-    """Raise CommandError for errors in importing a file. `on_failure` says what is stored by then."""
-    try:
-        yield
-    except ImportFileError as error:
-        raise CommandError(f"{file} {error}.") from None
-    except InvalidInput as error:
-        raise CommandError(f"{file}: stopped because of {_list_errors(error, unit)}\n{on_failure}") from None
-    except TooManyRejected as error:
-        raise CommandError(f"{file}: stopped. {error}\n{on_failure}") from None
-    except Error as error:
-        raise CommandError(f"{file}: database error: {error}\n{on_failure}") from None
-    except KeyboardInterrupt:
-        raise CommandError(f"Interrupted. {on_failure}", returncode=130) from None
-
-
-def _list_errors(invalid: InvalidInput, unit: str) -> str:
-    count = invalid.error_count
-    lines = [f"{counted(count, 'error')}:"]
-    for error in invalid.errors[:MAX_PRINTED_ERRORS]:
-        field = str(error["pointer"]).removeprefix("/")
-        lines.append(f"  {unit} {error['line']}: {field} {error['detail']}".replace(":  ", ": "))
-    if count > MAX_PRINTED_ERRORS:
-        lines.append(f"  and {count - MAX_PRINTED_ERRORS:,} more")
-    return "\n".join(lines)
 
 
 def _as_json(summaries: Sequence[ImportSummary], dry_run: bool, failure: str) -> str:

@@ -1,0 +1,106 @@
+"""Describe POST /corrections for /openapi.json."""
+
+import json
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
+
+from sales.api.openapi import EVENT_EXAMPLE, EVENT_SCHEMA, STORED_EXAMPLE, STORED_SCHEMA, TEXT, once_headers
+from sales.corrections.schema import MAX_ID
+from sales.ingest.batches import JSON, NDJSON
+from sales.ingest.fields import FIELDS, NOT_NUL
+from salesengine.http import problem_types as types
+from salesengine.http.openapi import problem_responses
+
+SALE_ID = {"type": "integer", "minimum": 1, "maximum": MAX_ID}
+REASON = TEXT | {"minLength": 1, "maxLength": 256, "pattern": NOT_NUL, "description": "why the sale was wrong"}
+EVENT_ID = TEXT | {"minLength": 1, "maxLength": FIELDS["EVENT_ID"].max_length, "pattern": NOT_NUL}
+WHICH = {
+    "ID": {"ID": SALE_ID | {"description": "the ID of the sale, as in GET /sales"}},
+    "EVENT_ID": {"EVENT_ID": EVENT_ID | {"description": "the EVENT_ID that this sender gave to the event"}},
+}
+REPLACEMENT = EVENT_SCHEMA | {
+    "description": "the whole sale as it should be; its EVENT_ID may be missing, and stays that of the wrong sale"
+}
+
+
+def _correction(which: str, action: str) -> dict[str, Any]:
+    properties = {**WHICH[which], "action": TEXT | {"enum": [action]}, "reason": REASON}
+    if action == "replace":
+        properties["sale"] = REPLACEMENT
+    return {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}
+
+
+def _response(properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": [*properties]}
+
+
+CORRECTION = {"oneOf": [_correction(which, action) for action in ("void", "replace") for which in WHICH]}
+REPLACED_BY = {"type": ["integer", "null"], "description": "the ID of the sale that took its place"}
+VOIDED = {
+    **STORED_SCHEMA,
+    "properties": STORED_SCHEMA["properties"]
+    | {"voided_at": TEXT | {"format": "date-time"}, "reason": TEXT, "replaced_by": REPLACED_BY},
+    "required": [*STORED_SCHEMA["required"], "voided_at", "reason", "replaced_by"],
+}
+ONE = _response({"voided": VOIDED, "sale": {"oneOf": [STORED_SCHEMA, {"type": "null"}]}})
+MANY = _response({"results": {"type": "array", "items": _response({"ID": SALE_ID, "replaced_by": REPLACED_BY})}})
+
+VOID_EXAMPLE = {"ID": 50001, "action": "void", "reason": "test order"}
+REPLACE_EXAMPLE = {
+    "EVENT_ID": EVENT_EXAMPLE["EVENT_ID"],
+    "action": "replace",
+    "reason": "wrong price",
+    "sale": {**EVENT_EXAMPLE, "REVENUE": "75.27456"},
+}
+ONE_EXAMPLE = {
+    "voided": STORED_EXAMPLE
+    | {"voided_at": "2021-01-08T09:00:00.250331Z", "reason": "wrong price", "replaced_by": 50002},
+    "sale": STORED_EXAMPLE | {"ID": 50002, "REVENUE": 75.27456},
+}
+MANY_EXAMPLE = {"results": [{"ID": 50001, "replaced_by": None}, {"ID": 50003, "replaced_by": 50004}]}
+
+corrections = extend_schema(
+    summary="Void or replace sales",
+    description=(
+        "Say that a sale never happened (`void`), or what is right instead (`replace`). A voided sale leaves every "
+        "answer and every report. A replacement is a new sale, with an `ID` of its own and the `EVENT_ID` of the wrong "
+        "one. A refund is not a correction: send it as a sale with negative revenue.\n\n"
+        "Send one correction as an object, or many, as a list or one per line. All of them are made, or none. When "
+        "the status is 200, they are committed and included in the feedback.\n\n"
+        "An API key needs the scope `correct`. A client can correct only the sales that it sent itself."
+    ),
+    parameters=once_headers(200),
+    request={
+        JSON: {"oneOf": [CORRECTION, {"type": "array", "items": CORRECTION}]},
+        NDJSON: TEXT | {"description": "one correction per line"},
+    },
+    responses={
+        200: OpenApiResponse({"oneOf": [ONE, MANY]}, "The corrections are made."),
+        **problem_responses(
+            types.INVALID_REQUEST,
+            types.INVALID_EVENT,
+            types.SALE_NOT_FOUND,
+            types.ALREADY_CORRECTED,
+            types.REQUEST_IN_PROGRESS,
+            types.CONTENT_TOO_LARGE,
+            types.UNSUPPORTED_MEDIA_TYPE,
+            types.IDEMPOTENCY_KEY_REUSED,
+            types.SERVICE_BUSY,
+            types.OUTCOME_UNKNOWN,
+        ),
+    },
+    examples=[
+        OpenApiExample("Void a sale", VOID_EXAMPLE, request_only=True, media_type=JSON),
+        OpenApiExample("Replace a sale", REPLACE_EXAMPLE, request_only=True, media_type=JSON),
+        OpenApiExample("A list of corrections", [VOID_EXAMPLE, REPLACE_EXAMPLE], request_only=True, media_type=JSON),
+        OpenApiExample(
+            "One correction per line",
+            f"{json.dumps(VOID_EXAMPLE)}\n{json.dumps(REPLACE_EXAMPLE)}",
+            request_only=True,
+            media_type=NDJSON,
+        ),
+        OpenApiExample("One correction", ONE_EXAMPLE, response_only=True, status_codes=["200"]),
+        OpenApiExample("A list of corrections", MANY_EXAMPLE, response_only=True, status_codes=["200"]),
+    ],
+)

@@ -1,0 +1,172 @@
+"""The page on which staff void or replace a sale: a form, and then a summary to confirm."""
+
+import datetime
+from typing import Any, NamedTuple
+
+from django import forms
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.text import capfirst
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+from sales.corrections.schema import CorrectionMembers, read_corrections
+from sales.corrections.voiding import Corrector, check_corrections, correct_sales, event_of
+from sales.ingest.batches import Batch
+from sales.ingest.fields import FIELDS, EventField
+from sales.models import Sale, VoidedSale
+from sales.totals.ledger import Origin
+from salesengine.accounts.audit_log import describe_change, new_entry
+from salesengine.http.errors import AlreadyCorrected, InvalidEvents, InvalidInput, SaleNotFound
+
+ACTIONS = {
+    "void": "Void: this sale never happened",
+    "replace": "Replace: something in this sale is wrong",
+}
+# A replacement keeps the EVENT_ID.
+SHOWN = {name: field for name, field in FIELDS.items() if name != "EVENT_ID"}
+UNCHANGED = "Nothing was changed. Change a field of the sale, or void it."
+
+
+class Change(NamedTuple):
+    """A field that a replacement changes."""
+
+    label: str
+    old: str
+    new: str
+
+
+class CorrectionForm(forms.Form):
+    """What to do with a sale, why, and all of its fields. A valid form has `batch` and `corrections`."""
+
+    action = forms.ChoiceField(
+        label="What is wrong?",
+        choices=list(ACTIONS.items()),
+        widget=forms.RadioSelect,
+        error_messages={"required": "Choose one."},
+    )
+    reason = forms.CharField(
+        max_length=256,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="It stays with the voided sale. Everybody who may see sales can read it.",
+        error_messages={"required": "Say why the sale is wrong."},
+    )
+
+    batch: Batch
+    corrections: list[CorrectionMembers]
+
+    def __init__(self, sale: Sale, corrector: Corrector, data: Any = None) -> None:
+        self.sale, self.corrector = sale, corrector
+        event = event_of(sale)
+        super().__init__(data, initial={name: _as_text(event[name]) for name in SHOWN})  # type: ignore[literal-required]
+        for name, field in SHOWN.items():
+            self.fields[name] = _field(field)
+
+    def clean(self) -> dict[str, Any] | None:
+        """Validate the correction as the API does."""
+        cleaned = super().clean()
+        if self.errors:
+            return cleaned
+        correction: dict[str, Any] = {"ID": self.sale.pk, "action": self.cleaned_data["action"]}
+        correction["reason"] = self.cleaned_data["reason"]
+        if correction["action"] == "replace":
+            correction["sale"] = {
+                name: self.cleaned_data[name] or (None if not field.is_required else "")
+                for name, field in SHOWN.items()
+            }
+        self.batch = Batch([correction], list, is_list=False)
+        try:
+            self.corrections = read_corrections(self.batch)
+            check_corrections(self.batch, self.corrections, self.corrector)
+        except InvalidEvents as error:
+            self._add_errors(error)
+        except AlreadyCorrected:
+            self.add_error(None, UNCHANGED)
+        return cleaned
+
+    def _add_errors(self, invalid: InvalidInput) -> None:
+        for error in invalid.errors:
+            name = str(error["pointer"]).rpartition("/")[2]
+            self.add_error(name if name in self.fields else None, f"{capfirst(str(error['detail']))}.")
+
+    @property
+    def sale_fields(self) -> list[forms.BoundField]:
+        return [self[name] for name in SHOWN]
+
+    @property
+    def is_void(self) -> bool:
+        return bool(self.cleaned_data["action"] == "void")
+
+    @property
+    def changes(self) -> list[Change]:
+        return [
+            Change(str(self[name].label), self.initial[name], self.cleaned_data[name])
+            for name in SHOWN
+            if not self.is_void and self.initial[name] != self.cleaned_data[name]
+        ]
+
+    def correct(self) -> VoidedSale:
+        """Make the correction. Raises SaleNotFound or AlreadyCorrected if somebody else was quicker."""
+        [voided] = correct_sales(self.batch, self.corrections, self.corrector)
+        return voided
+
+
+def correction_page(request: HttpRequest, sale: Sale) -> HttpResponse:
+    """Show the form, then what it would do, and do that once it is confirmed."""
+    name = request.user.get_username()
+    corrector = Corrector(f"user:{name}", Origin(f"user:{name}", f"correction by {name}"), own_only=False)
+    form = CorrectionForm(sale, corrector, request.POST or None)
+    is_checked = form.is_valid() and "_back" not in request.POST
+    sale_url = reverse("admin:sales_sale_change", args=[sale.pk])
+    if is_checked and "_confirm" in request.POST:
+        try:
+            voided = form.correct()
+        except (AlreadyCorrected, SaleNotFound):
+            return HttpResponseRedirect(sale_url)  # which says that the sale was voided
+        return _report(request, voided, form.changes)
+    crumbs = [
+        {"title": "Sales", "url": reverse("admin:sales_sale_changelist")},
+        {"title": str(sale), "url": sale_url},
+    ]
+    context = {
+        **admin.site.each_context(request),
+        "title": f"Void or replace sale {sale.pk}",
+        "crumbs": crumbs,
+        "form": form,
+        "sale": sale,
+        "sale_url": sale_url,
+        "is_checked": is_checked,
+    }
+    return TemplateResponse(request, "admin/sales/sale/correct.html", context)
+
+
+def _report(request: HttpRequest, voided: VoidedSale, changes: list[Change]) -> HttpResponse:
+    """Write the audit log, and show the replacement, or else the voided sale."""
+    done = "Voided."
+    url = reverse("admin:sales_voidedsale_change", args=[voided.pk])
+    if voided.replaced_by:
+        described = "; ".join(f"{change.label.lower()}: {describe_change(change.old, change.new)}" for change in changes)
+        done = f"Replaced by the sale {voided.replaced_by}: {described}."
+        url = reverse("admin:sales_sale_change", args=[voided.replaced_by])
+    new_entry(request.user.pk, voided, f"{done} Reason: {voided.reason}").save()
+    shown = f"This sale takes the place of the sale {voided.pk}." if voided.replaced_by else "The sale was voided."
+    messages.success(request, shown)
+    return HttpResponseRedirect(url)
+
+
+def _field(field: EventField) -> forms.Field:
+    """Return a field that takes any text, because the schema validates it."""
+    label = capfirst(field.model_field.verbose_name)
+    if field.choices:
+        choices = [("", "none"), *((value, value) for value in field.choices)]
+        return forms.CharField(label=label, required=False, widget=UnfoldAdminSelectWidget(choices=choices))
+    widget = UnfoldAdminTextInputWidget({"autocomplete": "off", "maxlength": field.max_length or None})
+    return forms.CharField(label=label, required=False, strip=False, widget=widget)
+
+
+def _as_text(value: object) -> str:
+    """Return a value as a client would send it."""
+    if isinstance(value, datetime.datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    return "" if value is None else str(value)

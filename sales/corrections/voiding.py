@@ -1,0 +1,245 @@
+"""Void and replace sales in one transaction.
+
+`sales` holds what is true, so a wrong sale moves to `voided_sale`. A ledger entry takes it away from the totals, and
+its replacement is a new sale of the same sender.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from django.db import connection, transaction
+from django.db.models import QuerySet
+
+from sales.corrections.schema import CorrectionMembers
+from sales.ingest.batches import Batch
+from sales.ingest.fields import FIELDS, SaleEvent
+from sales.ingest.schema import EventError
+from sales.ingest.writer import content_digest, record_sales
+from sales.models import EventId, Sale, SoldItem, VoidedSale
+from sales.totals import folding, ledger
+from sales.totals.figures import EXACT, add_up
+from sales.totals.ledger import Origin
+from salesengine.http.errors import AlreadyCorrected, InvalidEvents, SaleNotFound
+from salesengine.operations.metrics import CORRECTIONS
+
+# A sale has at most one claim of an EVENT_ID. Its entry may be purged, or be that of all sales before the ledger.
+SENDERS = """
+    SELECT sale.id, coalesce(claim.sender, entry.sender)
+    FROM unnest(%s::bigint[], %s::timestamptz[], %s::text[]) AS sale (id, received_at, event_id)
+    LEFT JOIN event_ids AS claim ON claim.event_id = sale.event_id AND claim.sale_id = sale.id
+    LEFT JOIN LATERAL (
+        SELECT sender FROM ledger
+        WHERE received_at = sale.received_at AND sale_ids @> sale.id AND voided = 0
+        LIMIT 1
+    ) AS entry ON true
+    """
+COLUMNS = ", ".join(field.column for field in Sale._meta.concrete_fields if not field.primary_key)
+MOVE = f"""
+    WITH gone AS (
+        DELETE FROM sales WHERE id = ANY(%s::bigint[]) RETURNING id, {COLUMNS}
+    )
+    INSERT INTO voided_sale (id, {COLUMNS}, voided_by, reason, replaced_by)
+    SELECT id, {COLUMNS}, %s, correction.reason, correction.replaced_by
+    FROM gone
+    JOIN unnest(%s::bigint[], %s::text[], %s::bigint[]) AS correction (id, reason, replaced_by) USING (id)
+    """  # noqa: S608  # names only
+RELEASE_CLAIMS = """
+    DELETE FROM event_ids USING unnest(%s::text[], %s::bigint[]) AS sale (event_id, id)
+    WHERE event_ids.event_id = sale.event_id AND event_ids.sale_id = sale.id
+    """
+
+
+@dataclass(frozen=True)
+class Corrector:
+    """Who corrects sales, and from where."""
+
+    name: str  # stored with the voided sales
+    origin: Origin  # whose EVENT_IDs are meant, and the id of the request or the name of the file
+    own_only: bool  # whether they may correct only the sales of this sender
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """A sale to correct, who sent it (None if that is not known), and the sale that is right (None to void it)."""
+
+    sale: Sale
+    sender: str | None
+    reason: str
+    replacement: SaleEvent | None
+
+
+def correct_sales(batch: Batch, corrections: Sequence[CorrectionMembers], corrector: Corrector) -> list[VoidedSale]:
+    """Make all of the corrections or none, in one transaction. Return the voided sales in the same order.
+
+    `batch` locates the errors. Raises what `check_corrections` raises, and django.db.Error.
+    """
+    with transaction.atomic():
+        wrong = _find(batch, corrections, corrector, Sale.objects.select_for_update())
+        _take_away([each.sale for each in wrong], corrector)
+        new_ids = _replace([each for each in wrong if each.replacement], corrector)
+        _move(wrong, new_ids, corrector)
+        moved = VoidedSale.objects.in_bulk([each.sale.pk for each in wrong])
+        for action, count in Counter(correction["action"] for correction in corrections).items():
+            transaction.on_commit(partial(CORRECTIONS.labels(action).inc, count), robust=True)
+    return [moved[each.sale.pk] for each in wrong]
+
+
+def check_corrections(batch: Batch, corrections: Sequence[CorrectionMembers], corrector: Corrector) -> None:
+    """Raise SaleNotFound, InvalidEvents or AlreadyCorrected if the corrections cannot be made now. Locks nothing."""
+    _find(batch, corrections, corrector, Sale.objects.all())
+
+
+def event_of(sale: SoldItem) -> SaleEvent:
+    """Return the event that a sale was made from."""
+    return {name: getattr(sale, field.model_field.attname) for name, field in FIELDS.items()}  # type: ignore[return-value]
+
+
+# Finding the sales
+
+
+def _find(
+    batch: Batch, corrections: Sequence[CorrectionMembers], corrector: Corrector, sales: QuerySet[Sale]
+) -> list[Wrong]:
+    """Return the sales to correct, in the order of the corrections.
+
+    If `sales` locks its rows, they are locked in the order of their ids, so that no two transactions wait for each
+    other. A second transaction waits here, and then finds the sale among the voided ones.
+    """
+    ids = _find_ids(corrections, corrector)
+    found: dict[int, Sale] = {sale.pk: sale for sale in sales.filter(pk__in=set(ids)).order_by("pk")}
+    voided: dict[int, VoidedSale] = VoidedSale.objects.in_bulk(set(ids) - found.keys())
+    senders = _find_senders([*found.values(), *voided.values()])
+    errors = _unknown(corrections, ids, senders, corrector)
+    if errors:
+        raise SaleNotFound(batch.locate_errors(errors), None, len(errors))
+    if errors := _inconsistent(corrections, ids, {**found, **voided}):
+        raise InvalidEvents(batch.locate_errors(errors), None, len(errors))
+    if errors := _corrected_before(corrections, ids, found, voided):
+        raise AlreadyCorrected(batch.locate_errors(errors), None, len(errors))
+    return [
+        Wrong(found[sale_id], senders[sale_id], correction["reason"], _replacement(correction, found[sale_id]))
+        for correction, sale_id in zip(corrections, ids, strict=True)
+    ]
+
+
+def _find_ids(corrections: Sequence[CorrectionMembers], corrector: Corrector) -> list[int]:
+    """Return the id of the sale of each correction, or 0 for an EVENT_ID that the sender has not sent."""
+    event_ids = [event_id for correction in corrections if (event_id := correction.get("EVENT_ID"))]
+    claims = EventId.objects.filter(sender=corrector.origin.sender, event_id__in=event_ids)
+    by_event_id = dict(claims.values_list("event_id", "sale_id"))
+    return [correction.get("ID") or by_event_id.get(correction.get("EVENT_ID") or "", 0) for correction in corrections]
+
+
+def _find_senders(sales: Sequence[SoldItem]) -> dict[int, str | None]:
+    """Return who sent each sale, by its id. None if that is not known."""
+    values = ([getattr(sale, name) for sale in sales] for name in ("pk", "received_at", "event_id"))
+    with connection.cursor() as cursor:
+        cursor.execute(SENDERS, list(values))
+        return dict(cursor.fetchall())
+
+
+def _unknown(
+    corrections: Sequence[CorrectionMembers],
+    ids: Sequence[int],
+    senders: Mapping[int, str | None],
+    corrector: Corrector,
+) -> dict[int, list[EventError]]:
+    whose = "that you sent" if corrector.own_only else "that is known"
+    errors: dict[int, list[EventError]] = {}
+    for index, (correction, sale_id) in enumerate(zip(corrections, ids, strict=True)):
+        if sale_id not in senders or (corrector.own_only and senders[sale_id] != corrector.origin.sender):
+            errors[index] = [{"pointer": _pointer(correction), "detail": f"belongs to no sale {whose}"}]
+    return errors
+
+
+def _inconsistent(
+    corrections: Sequence[CorrectionMembers], ids: Sequence[int], sales: Mapping[int, SoldItem]
+) -> dict[int, list[EventError]]:
+    errors: dict[int, list[EventError]] = {}
+    seen: set[int] = set()
+    for index, (correction, sale_id) in enumerate(zip(corrections, ids, strict=True)):
+        event_id = (correction.get("sale") or {}).get("EVENT_ID")
+        if sale_id in seen:
+            errors[index] = [{"pointer": _pointer(correction), "detail": "belongs to a sale that is corrected twice"}]
+        elif event_id and event_id != sales[sale_id].event_id:
+            detail = "must be left out, or be that of the sale that is replaced"
+            errors[index] = [{"pointer": "/sale/EVENT_ID", "detail": detail}]
+        seen.add(sale_id)
+    return errors
+
+
+def _corrected_before(
+    corrections: Sequence[CorrectionMembers],
+    ids: Sequence[int],
+    found: Mapping[int, Sale],
+    voided: Mapping[int, VoidedSale],
+) -> dict[int, list[EventError]]:
+    errors: dict[int, list[EventError]] = {}
+    for index, (correction, sale_id) in enumerate(zip(corrections, ids, strict=True)):
+        if sale_id in voided:
+            sale = voided[sale_id]
+            by = f" and replaced by the sale {sale.replaced_by}" if sale.replaced_by else ""
+            detail = f"belongs to the sale {sale_id}, which was voided at {sale.voided_at:%Y-%m-%dT%H:%M:%SZ}{by}"
+            errors[index] = [{"pointer": _pointer(correction), "detail": detail}]
+        elif (event := correction.get("sale")) and content_digest(event) == content_digest(event_of(found[sale_id])):
+            errors[index] = [{"pointer": "/sale", "detail": f"is what the sale {sale_id} says already"}]
+    return errors
+
+
+def _pointer(correction: CorrectionMembers) -> str:
+    return "/ID" if correction.get("ID") else "/EVENT_ID"
+
+
+def _replacement(correction: CorrectionMembers, sale: Sale) -> SaleEvent | None:
+    event = correction.get("sale")
+    return {**event, "EVENT_ID": sale.event_id} if event else None
+
+
+# Writing
+
+
+def _take_away(sales: Sequence[Sale], corrector: Corrector) -> None:
+    """Append the ledger entry that takes the sales away from the totals."""
+    figures = add_up(
+        ((sale.category, sale.date_payment.date()), -1, EXACT.minus(sale.revenue)) for sale in sales
+    )
+    ids = sorted(sale.pk for sale in sales)
+    entry = ledger.NewEntry(
+        corrector.origin.sender,
+        [corrector.origin.source],
+        voided=len(ids),
+        tallies=ledger.tallies(figures),
+        sale_ids=ledger.id_ranges(ids),
+    )
+    with connection.cursor() as cursor:
+        entry_ids = ledger.append(cursor, entry)
+    transaction.on_commit(lambda: folding.fold_if_due(entry_ids, tally_count=len(ids)), robust=True)
+
+
+def _replace(wrong: Sequence[Wrong], corrector: Corrector) -> dict[int, int]:
+    """Store the replacements as new sales of the same senders. Return the new ids by the ids of the wrong sales.
+
+    The EVENT_IDs move to the new sales: a client that sends one of them meanwhile waits for the end of this transaction.
+    """
+    event_ids, ids = [each.sale.event_id for each in wrong], [each.sale.pk for each in wrong]
+    with connection.cursor() as cursor:
+        cursor.execute(RELEASE_CLAIMS, [event_ids, ids])
+    by_sender: dict[str, dict[int, SaleEvent]] = {}
+    for each in wrong:
+        sender = corrector.origin.sender if each.sender is None else each.sender
+        by_sender.setdefault(sender, {})[each.sale.pk] = each.replacement  # type: ignore[assignment]  # never None here
+    new_ids: dict[int, int] = {}
+    for sender, events in sorted(by_sender.items()):
+        written = record_sales(list(events.values()), Origin(sender, corrector.origin.source))
+        assert written.accepted == len(events)  # their claims are free
+        new_ids |= dict(zip(events, written.ids, strict=True))
+    return new_ids
+
+
+def _move(wrong: Sequence[Wrong], new_ids: Mapping[int, int], corrector: Corrector) -> None:
+    """Move the wrong sales to `voided_sale`."""
+    ids, reasons = [each.sale.pk for each in wrong], [each.reason for each in wrong]
+    with connection.cursor() as cursor:
+        cursor.execute(MOVE, [ids, corrector.name, ids, reasons, [new_ids.get(sale_id) for sale_id in ids]])

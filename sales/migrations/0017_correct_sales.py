@@ -1,0 +1,30 @@
+"""Add the permission to void and replace sales, and the indexes of the list of voided sales."""
+
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("sales", "0016_add_ledger"),
+    ]
+
+    operations = [
+        migrations.AlterModelOptions(
+            name="sale",
+            options={
+                "permissions": [
+                    ("ingest_sale", "Can send sales to the API"),
+                    ("correct_sale", "Can void and replace sales"),
+                ]
+            },
+        ),
+        # The table is new, so these take no time.
+        migrations.AddIndex(
+            model_name="voidedsale",
+            index=models.Index(fields=["-voided_at", "-id"], name="voided_newest"),
+        ),
+        migrations.AddIndex(
+            model_name="voidedsale",
+            index=models.Index(fields=["id_order"], name="voided_order"),
+        ),
+    ]
