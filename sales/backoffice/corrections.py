@@ -146,7 +146,9 @@ def _report(request: HttpRequest, voided: VoidedSale, changes: list[Change]) -> 
     done = "Voided."
     url = reverse("admin:sales_voidedsale_change", args=[voided.pk])
     if voided.replaced_by:
-        described = "; ".join(f"{change.label.lower()}: {describe_change(change.old, change.new)}" for change in changes)
+        described = "; ".join(
+            f"{change.label.lower()}: {describe_change(change.old, change.new)}" for change in changes
+        )
         done = f"Replaced by the sale {voided.replaced_by}: {described}."
         url = reverse("admin:sales_sale_change", args=[voided.replaced_by])
     new_entry(request.user.pk, voided, f"{done} Reason: {voided.reason}").save()

@@ -35,8 +35,9 @@ def correct_batch(batch: Batch, body: bytes, corrector: Corrector, key: str | No
 def _in_full(voided: VoidedSale, correction: CorrectionMembers) -> dict[str, Any]:
     """Return the voided sale, and the sale that takes its place."""
     about = {name: getattr(voided, name) for name in ("voided_at", "reason", "replaced_by")}
-    event = correction.get("sale")
-    replacement = voided.replaced_by and event and stored_sale(voided.replaced_by, {**event, "EVENT_ID": voided.event_id})
+    replacement = None
+    if voided.replaced_by and (event := correction.get("sale")):
+        replacement = stored_sale(voided.replaced_by, {**event, "EVENT_ID": voided.event_id})
     return {"voided": stored_sale(voided.pk, event_of(voided)) | about, "sale": replacement}
 
 

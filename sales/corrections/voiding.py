@@ -35,7 +35,7 @@ SENDERS = """
         LIMIT 1
     ) AS entry ON true
     """
-COLUMNS = ", ".join(field.column for field in Sale._meta.concrete_fields if not field.primary_key)
+COLUMNS = ", ".join(str(field.column) for field in Sale._meta.concrete_fields if not field.primary_key)
 MOVE = f"""
     WITH gone AS (
         DELETE FROM sales WHERE id = ANY(%s::bigint[]) RETURNING id, {COLUMNS}
@@ -160,7 +160,8 @@ def _inconsistent(
     errors: dict[int, list[EventError]] = {}
     seen: set[int] = set()
     for index, (correction, sale_id) in enumerate(zip(corrections, ids, strict=True)):
-        event_id = (correction.get("sale") or {}).get("EVENT_ID")
+        event = correction.get("sale")
+        event_id = event and event.get("EVENT_ID")
         if sale_id in seen:
             errors[index] = [{"pointer": _pointer(correction), "detail": "belongs to a sale that is corrected twice"}]
         elif event_id and event_id != sales[sale_id].event_id:
@@ -202,9 +203,7 @@ def _replacement(correction: CorrectionMembers, sale: Sale) -> SaleEvent | None:
 
 def _take_away(sales: Sequence[Sale], corrector: Corrector) -> None:
     """Append the ledger entry that takes the sales away from the totals."""
-    figures = add_up(
-        ((sale.category, sale.date_payment.date()), -1, EXACT.minus(sale.revenue)) for sale in sales
-    )
+    figures = add_up(((sale.category, sale.date_payment.date()), -1, EXACT.minus(sale.revenue)) for sale in sales)
     ids = sorted(sale.pk for sale in sales)
     entry = ledger.NewEntry(
         corrector.origin.sender,
@@ -221,7 +220,7 @@ def _take_away(sales: Sequence[Sale], corrector: Corrector) -> None:
 def _replace(wrong: Sequence[Wrong], corrector: Corrector) -> dict[int, int]:
     """Store the replacements as new sales of the same senders. Return the new ids by the ids of the wrong sales.
 
-    The EVENT_IDs move to the new sales: a client that sends one of them meanwhile waits for the end of this transaction.
+    The EVENT_IDs move to the new sales. A client that sends one of them meanwhile waits for this transaction's end.
     """
     event_ids, ids = [each.sale.event_id for each in wrong], [each.sale.pk for each in wrong]
     with connection.cursor() as cursor:

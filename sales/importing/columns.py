@@ -79,7 +79,6 @@ class ColumnMapping:
                 renamed[field] = content
         return renamed
 
-
     def _join(self, names: Iterable[str]) -> str:
         """List fields in their usual order."""
         wanted = set(names)

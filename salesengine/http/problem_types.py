@@ -70,11 +70,10 @@ SALE_NOT_FOUND = ProblemType(
     "sale-not-found",
     404,
     "A correction names an unknown sale",
-    "Some corrections have an ID or an EVENT_ID that belongs to no sale which this client may correct. errors lists each"
-    " one; pointer is its location in the body. None of the corrections was made.",
-    "Compare the IDs with those of GET /sales, and the EVENT_IDs with those that you sent. A client can correct only the"
-    " sales that it sent itself, and those older than the ledger keeps its entries only by EVENT_ID. Ask staff to"
-    " correct others.",
+    "Some corrections have an ID or an EVENT_ID that belongs to no sale of this client. errors lists each one; pointer"
+    " is its location in the body. None of the corrections was made.",
+    "Compare the IDs with those of GET /sales, and the EVENT_IDs with those that you sent. A client can correct only"
+    " what it sent itself: the newer sales by ID or EVENT_ID, older ones only by EVENT_ID. Staff can correct others.",
 )
 METHOD_NOT_ALLOWED = ProblemType(
     "method-not-allowed",

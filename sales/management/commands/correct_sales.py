@@ -60,9 +60,7 @@ class Command(BaseCommand):
         if file_format not in {"csv", "ndjson"}:
             raise CommandError(f"The name {file} does not imply CSV or NDJSON. Add --format.", returncode=2)
         try:
-            columns = ColumnMapping(
-                options["map"], fields=COLUMNS, required=REQUIRED_COLUMNS, thing="a correction"
-            )
+            columns = ColumnMapping(options["map"], fields=COLUMNS, required=REQUIRED_COLUMNS, thing="a correction")
         except ValueError as error:
             raise CommandError(f"--map: {error}.", returncode=2) from None
         with translate_errors(file, NOTHING):
@@ -71,7 +69,9 @@ class Command(BaseCommand):
             corrector = Corrector(f"command line: {system_user()}", Origin(sender, source), own_only=False)
             if dry_run:
                 check_corrections(batch, corrections, corrector)
-                self.stderr.write(f"Dry run, nothing changed: {_summary(file, [c['action'] for c in corrections])}", str)
+                self.stderr.write(
+                    f"Dry run, nothing changed: {_summary(file, [c['action'] for c in corrections])}", str
+                )
                 return
             correct_sales(batch, corrections, corrector)
         summary = _summary(file, [correction["action"] for correction in corrections])

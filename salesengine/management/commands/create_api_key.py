@@ -41,8 +41,8 @@ class Command(BaseCommand):
             action="append",
             required=True,
             choices=Scope.values,
-            help="what the client may do: ingest (send sales), read (get feedback and sales), correct (void and replace "
-            "sales), reports (run reports) or metrics (monitor the service); repeat --scope for more than one",
+            help="what the client may do: ingest (send sales), read (get feedback and sales), correct (void and "
+            "replace sales), reports (run reports) or metrics (monitor the service); repeat --scope for more than one",
         )
         parser.add_argument(
             "--expires",
