@@ -115,18 +115,14 @@ class VoidedSale(SoldItem):
     """A wrong sale that has left `sales`, with its id, and who voided it, when and why."""
 
     id = models.BigIntegerField(primary_key=True)
-    voided_at = models.DateTimeField("voided at (UTC)", db_default=TransactionNow())
+    voided_at = models.DateTimeField("voided at (UTC)", db_default=TransactionNow(), db_index=True)
     voided_by = models.TextField("voided by")  # a name, not a key: the user may be deleted later
     reason = models.TextField()
     replaced_by = models.BigIntegerField("replaced by", null=True)  # the id of the sale that is right
 
     class Meta:
         db_table = "voided_sale"
-        indexes = [
-            # For the back office's list, newest first, and its search by order.
-            models.Index(fields=("-voided_at", "-id"), name="voided_newest"),
-            models.Index(fields=("id_order",), name="voided_order"),
-        ]
+        indexes = [models.Index(fields=("id_order",), name="voided_order")]
 
 
 class LedgerEntry(models.Model):

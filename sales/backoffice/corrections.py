@@ -29,7 +29,7 @@ SHOWN = {name: field for name, field in FIELDS.items() if name != "EVENT_ID"}
 UNCHANGED = "Nothing was changed. Change a field of the sale, or void it."
 
 
-class Change(NamedTuple):
+class FieldChange(NamedTuple):
     """A field that a replacement changes."""
 
     label: str
@@ -99,9 +99,9 @@ class CorrectionForm(forms.Form):
         return bool(self.cleaned_data["action"] == "void")
 
     @property
-    def changes(self) -> list[Change]:
+    def changes(self) -> list[FieldChange]:
         return [
-            Change(str(self[name].label), self.initial[name], self.cleaned_data[name])
+            FieldChange(str(self[name].label), self.initial[name], self.cleaned_data[name])
             for name in SHOWN
             if not self.is_void and self.initial[name] != self.cleaned_data[name]
         ]
@@ -141,7 +141,7 @@ def correction_page(request: HttpRequest, sale: Sale) -> HttpResponse:
     return TemplateResponse(request, "admin/sales/sale/correct.html", context)
 
 
-def _report(request: HttpRequest, voided: VoidedSale, changes: list[Change]) -> HttpResponse:
+def _report(request: HttpRequest, voided: VoidedSale, changes: list[FieldChange]) -> HttpResponse:
     """Write the audit log, and show the replacement, or else the voided sale."""
     done = "Voided."
     url = reverse("admin:sales_voidedsale_change", args=[voided.pk])

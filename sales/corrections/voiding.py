@@ -75,6 +75,8 @@ def correct_sales(batch: Batch, corrections: Sequence[CorrectionMembers], correc
 
     `batch` locates the errors. Raises what `check_corrections` raises, and django.db.Error.
     """
+    if not corrections:
+        return []
     with transaction.atomic():
         wrong = _find(batch, corrections, corrector, Sale.objects.select_for_update())
         _take_away([each.sale for each in wrong], corrector)

@@ -1,5 +1,6 @@
 """Add the permission to void and replace sales, and the indexes of the list of voided sales."""
 
+from django.contrib.postgres.functions import TransactionNow
 from django.db import migrations, models
 
 
@@ -19,9 +20,10 @@ class Migration(migrations.Migration):
             },
         ),
         # The table is new, so these take no time.
-        migrations.AddIndex(
+        migrations.AlterField(
             model_name="voidedsale",
-            index=models.Index(fields=["-voided_at", "-id"], name="voided_newest"),
+            name="voided_at",
+            field=models.DateTimeField("voided at (UTC)", db_default=TransactionNow(), db_index=True),
         ),
         migrations.AddIndex(
             model_name="voidedsale",

@@ -13,7 +13,13 @@ ROOT = Path(__file__).resolve().parents[2]
 APPS = [["analytics"], ["sales"], ["countries"], ["salesengine"]]
 PACKAGES = {
     "analytics": [["backoffice", "api"], ["output"], ["running"], ["definitions"], ["models"]],
-    "sales": [["backoffice", "api"], ["importing", "rejected", "changes"], ["ingest"], ["totals"], ["models"]],
+    "sales": [
+        ["backoffice", "api"],
+        ["importing", "rejected", "corrections", "changes"],
+        ["ingest"],
+        ["totals"],
+        ["models"],
+    ],
     "salesengine": [["backoffice"], ["backups"], ["operations"], ["http"], ["accounts"], ["embedded"], ["postgresql"]],
 }
 # These assemble an app: they import from all of its packages, and no package imports them.

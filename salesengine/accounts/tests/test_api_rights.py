@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sing
 GROUPS = ("Viewer", "Analyst", "Operator", "Administrator")
 KEYS = {
     f"key: {'+'.join(scopes)}": scopes
-    for scopes in (["ingest"], ["read"], ["reports"], ["read", "reports"], ["metrics"])
+    for scopes in (["ingest"], ["read"], ["correct"], ["reports"], ["read", "reports"], ["metrics"])
 }
 UNKNOWN = ("anonymous", "superuser without the second factor")
 CALLERS = (*UNKNOWN, *KEYS, *GROUPS, "no group", "not staff", "superuser")
@@ -24,6 +24,7 @@ CALLERS = (*UNKNOWN, *KEYS, *GROUPS, "no group", "not staff", "superuser")
 ALL = set(CALLERS)
 READERS = {"key: read", "key: read+reports", *GROUPS, "superuser"}
 SENDERS = {"key: ingest", "Operator", "Administrator", "superuser"}
+CORRECTORS = {"key: correct", "Operator", "Administrator", "superuser"}
 RUNNERS = {"key: reports", "key: read+reports", *GROUPS, "superuser"}
 STAFF = {"no group", *GROUPS, "superuser"}
 WATCHERS = {"key: metrics", "Analyst", "Operator", "Administrator", "superuser"}
@@ -32,6 +33,7 @@ WATCHERS = {"key: metrics", "Analyst", "Operator", "Administrator", "superuser"}
 MATRIX = [
     ("ingest", "POST", "/ingest", SENDERS),
     ("ingest", "POST", "/ingest?dry_run=true", SENDERS),
+    ("corrections", "POST", "/corrections", CORRECTORS),
     ("feedback", "GET", "/feedback", READERS),
     ("changes", "GET", "/changes", READERS),
     ("sales", "GET", "/sales", READERS),

@@ -7,8 +7,8 @@ from django.contrib.auth.models import User
 from salesengine.tests.clients import allow
 
 GROUPS = {**import_module("salesengine.migrations.0002_make_groups").GROUPS}
-GROUPS["Operator"] = [*GROUPS["Operator"], "sales.ingest_sale"]
-SALES, REJECTED = "/admin/sales/sale/", "/admin/sales/rejectedevent/"
+GROUPS["Operator"] = [*GROUPS["Operator"], "sales.ingest_sale", "sales.correct_sale"]
+SALES, VOIDED, REJECTED = "/admin/sales/sale/", "/admin/sales/voidedsale/", "/admin/sales/rejectedevent/"
 COUNTRIES, KEYS = "/admin/countries/country/", "/admin/salesengine/apikey/"
 REPORTS, RUNS = "/admin/analytics/report/", "/admin/analytics/reportrun/"
 USERS, GROUP_PAGES = "/admin/auth/user/", "/admin/auth/group/"

@@ -13,7 +13,8 @@ from django.db import connection
 from analytics.models import ReportRun
 from countries.models import Country
 from sales.ingest.writer import record_sales
-from sales.models import RejectedEvent, Sale
+from sales.corrections.tests.helpers import correct, void
+from sales.models import RejectedEvent, Sale, VoidedSale
 from sales.tests.helpers import rejected_event, sale_event
 from salesengine.accounts.api_keys import create_key
 from salesengine.accounts.models import APIKey
@@ -30,6 +31,7 @@ from salesengine.backoffice.tests.helpers import (
     RUNS,
     SALES,
     USERS,
+    VOIDED,
     allow_group,
     form_of,
 )
@@ -47,7 +49,8 @@ def one_of_everything(settings, tmp_path):
         (tmp_path / name).write_text((settings.SQL_DIR / name).read_text())
     settings.SQL_DIR = tmp_path
     Country.objects.create(pk="170", country_name="France", continent="Europe")
-    record_sales([sale_event(), sale_event(ID_BUYER_COUNTRY="170", ID_SELLER_COUNTRY="170")])
+    ids = record_sales([sale_event(), sale_event(), sale_event(ID_BUYER_COUNTRY="170", ID_SELLER_COUNTRY="170")]).ids
+    correct(void(ID=ids[0]))
     rejected_event("{}")
     rejected_event(replayed_at="2021-01-01T00:00Z", replayed_by="jo", sale_id=Sale.objects.latest("pk").pk)
     create_key("shop", ["ingest"])
@@ -135,7 +138,8 @@ class TestLinks:
 def log_a_change_of_everything(user):
     """Record a change of one row of each kind by this user."""
     country, key, rejected = Country.objects.get(), APIKey.objects.get(), RejectedEvent.objects.first()
-    for changed in (country, key, rejected, user, Sale.objects.first(), ReportRun.objects.first()):
+    voided = VoidedSale.objects.get()
+    for changed in (country, key, rejected, user, Sale.objects.first(), voided, ReportRun.objects.first()):
         LogEntry.objects.log_actions(user.pk, [changed], CHANGE, "Changed.")
 
 
@@ -175,6 +179,14 @@ KEY = {"name": "other", "scopes": ["read"]}
 RIGHTS = [
     ("get", SALES, None, ["sales.view_sale"]),
     ("get", page_of(Sale), None, ["sales.view_sale"]),
+    (
+        "post",
+        lambda: page_of(Sale)().replace("change", "correct"),
+        {"action": "void", "reason": "test order"},
+        ["sales.correct_sale", "sales.view_sale"],
+    ),
+    ("get", VOIDED, None, ["sales.view_sale"]),
+    ("get", page_of(VoidedSale), None, ["sales.view_sale"]),
     ("get", REJECTED, None, ["sales.view_rejectedevent"]),
     ("get", page_of(RejectedEvent), None, ["sales.view_rejectedevent"]),
     ("post", page_of(RejectedEvent), {"edited": "{}", "_save": "1"}, ["sales.change_rejectedevent"]),

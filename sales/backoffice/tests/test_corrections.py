@@ -1,0 +1,197 @@
+"""Staff void and replace a sale, and look at the voided ones."""
+
+import re
+
+import pytest
+from django.contrib.admin.models import LogEntry
+
+from countries.models import Country
+from sales.corrections.tests.helpers import correct, replace, store, void
+from sales.ingest.fields import FIELDS
+from sales.models import Sale, VoidedSale
+from salesengine.tests.clients import allow, staff_client
+
+pytestmark = pytest.mark.django_db
+
+SALES, VOIDED = "/admin/sales/sale/", "/admin/sales/voidedsale/"
+
+
+@pytest.fixture
+def sale():
+    store({"BRAND": None, "EVENT_ID": "e-1", "REVENUE": "57.20"})
+    return Sale.objects.get()
+
+
+@pytest.fixture
+def staff():
+    return staff_client("sales.view_sale", "sales.correct_sale", name="ann")
+
+
+def form_of(client, sale):
+    """Return the fields of the form as the page of a sale fills them in."""
+    response = client.get(f"{SALES}{sale.pk}/correct/")
+    assert response.status_code == 200
+    return {name: response.context["form"].initial.get(name, "") for name in response.context["form"].fields}
+
+
+def send(client, sale, **fields):
+    return client.post(f"{SALES}{sale.pk}/correct/", {**form_of(client, sale), "reason": "wrong price", **fields})
+
+
+def text_of(response):
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", response.content.decode()))
+
+
+class TestTheForm:
+    def test_the_page_of_a_sale_leads_to_it_for_those_who_may_correct(self, staff, sale):
+        viewer = staff_client("sales.view_sale", name="joe")
+        pages = [client.get(f"{SALES}{sale.pk}/change/").content.decode() for client in (staff, viewer)]
+
+        assert [f'href="{SALES}{sale.pk}/correct/"' in page for page in pages] == [True, False]
+
+    def test_it_has_every_field_as_it_is_but_the_event_id(self, staff, sale):
+        fields = form_of(staff, sale)
+
+        assert set(FIELDS) - fields.keys() == {"EVENT_ID"}
+        assert (fields["DATE_PAYMENT"], fields["REVENUE"]) == ("2021-01-07T00:09:24Z", "57.20")
+        assert (fields["BRAND"], fields["CATEGORY"], fields["reason"]) == ("", "clothing", "")
+
+    @pytest.mark.parametrize(
+        ("fields", "name", "message"),
+        [
+            ({}, "action", "Choose one."),
+            ({"action": "void", "reason": " "}, "reason", "Say why the sale is wrong."),
+            ({"action": "void", "reason": "a\0"}, "reason", "Null characters are not allowed."),
+            ({"action": "replace", "REVENUE": "much"}, "REVENUE", "Must be a number, such as 57.27456."),
+            ({"action": "replace", "ID_ORDER": ""}, "ID_ORDER", "Must not be empty."),
+            ({"action": "replace", "DATE_PAYMENT": "9999-01-01"}, "DATE_PAYMENT", "Must be in the accepted period"),
+            ({"action": "replace", "CATEGORY": "toys"}, "CATEGORY", "Must be null or one of"),
+            ({"action": "replace", "REVENUE": "57.2"}, "__all__", "Nothing was changed."),
+        ],
+    )
+    def test_errors_are_shown_beside_their_fields(self, staff, sale, fields, name, message):
+        response = send(staff, sale, _confirm="1", **{"action": ""} | fields)
+
+        assert response.status_code == 200
+        [shown] = response.context["form"].errors[name]
+        assert shown.startswith(message)
+        assert Sale.objects.get() == sale
+
+    def test_nothing_happens_before_it_is_confirmed(self, staff, sale):
+        response = send(staff, sale, action="replace", REVENUE="75.20", BRAND="Prada")
+
+        assert "Revenue 57.20 75.20" in text_of(response)
+        assert "Brand none Prada" in text_of(response)
+        assert "Order" not in [change.label for change in response.context["form"].changes]
+        assert Sale.objects.get() == sale
+
+    def test_back_shows_the_form_with_what_was_typed(self, staff, sale):
+        response = send(staff, sale, action="replace", REVENUE="75.20", _back="1")
+
+        assert 'name="REVENUE" value="75.20"' in response.content.decode()
+        assert not response.context["is_checked"]
+
+
+class TestCorrecting:
+    def test_a_voided_sale_is_shown_with_who_when_and_why(self, staff, sale):
+        response = send(staff, sale, action="void", _confirm="1")
+
+        assert response.url == f"{VOIDED}{sale.pk}/change/"
+        voided = VoidedSale.objects.get()
+        assert (voided.pk, voided.voided_by, voided.reason) == (sale.pk, "user:ann", "wrong price")
+        page = text_of(staff.get(response.url))
+        assert "The sale was voided." in page
+        for shown in ("user:ann", "wrong price", "57.20", "e-1"):
+            assert shown in page
+
+    def test_a_replacement_is_shown(self, staff, sale):
+        response = send(staff, sale, action="replace", REVENUE="75.20", _confirm="1")
+
+        new = Sale.objects.get()
+        assert (str(new.revenue), new.brand, new.category, new.event_id) == ("75.20", None, "clothing", "e-1")
+        assert new.date_payment == sale.date_payment
+        assert response.url == f"{SALES}{new.pk}/change/"
+        assert f"This sale takes the place of the sale {sale.pk}." in text_of(staff.get(response.url))
+
+    def test_the_audit_log_has_the_changes_and_the_reason(self, staff, sale):
+        send(staff, sale, action="replace", REVENUE="75.20", _confirm="1")
+
+        entry, new = LogEntry.objects.get(), Sale.objects.get()
+        assert entry.change_message == f"Replaced by the sale {new.pk}: revenue: “57.20” → “75.20”. Reason: wrong price"
+        assert entry.get_admin_url() == f"{VOIDED}{sale.pk}/change/"
+        send(staff, new, action="void", _confirm="1")
+        assert LogEntry.objects.latest("pk").change_message == "Voided. Reason: wrong price"
+
+    def test_a_second_click_leads_to_the_voided_sale(self, staff, sale):
+        form = form_of(staff, sale) | {"action": "void", "reason": "twice", "_confirm": "1"}
+        for _ in range(2):
+            response = staff.post(f"{SALES}{sale.pk}/correct/", form, follow=True)
+
+        assert f"The sale {sale.pk} was voided." in text_of(response)
+        assert LogEntry.objects.count() == 1
+
+    @pytest.mark.parametrize("may", [(), ("sales.view_sale",), ("sales.correct_sale",)])
+    def test_it_needs_the_permission_to_see_sales_and_to_correct_them(self, staff, sale, may):
+        other = staff_client(*may, name="joe")
+        form = form_of(staff, sale) | {"action": "void", "reason": "twice", "_confirm": "1"}
+
+        assert other.post(f"{SALES}{sale.pk}/correct/", form).status_code == 403
+        assert Sale.objects.exists()
+
+    @pytest.mark.parametrize("unknown", ["99", "x", "9" * 30, "9" * 5_000, "%00"])
+    def test_an_unknown_sale_leads_back(self, staff, unknown):
+        for page in ("correct", "change"):
+            assert staff.get(f"{SALES}{unknown}/{page}/").status_code == 302
+
+
+class TestVoidedSales:
+    @pytest.fixture
+    def voided(self):
+        Country.objects.create(pk="170", country_name="France")
+        ids = store({"ID_ORDER": "7"}, {"ID_ORDER": "8"}, {"ID_ORDER": "8"})
+        correct(void(ID=ids[0]))
+        return [*correct(replace({"ID_ORDER": "9"}, ID=ids[1])), ids]
+
+    def found(self, client, **query):
+        return [sale.id_order for sale in client.get(VOIDED, query).context["cl"].result_list]
+
+    def test_the_list_has_who_when_why_and_the_replacement(self, admin_client, voided):
+        page = admin_client.get(VOIDED)
+
+        assert self.found(admin_client) == ["8", "7"]
+        assert "wrong price" in text_of(page)
+        assert f'href="{SALES}{voided[0].replaced_by}/change/"' in page.content.decode()
+
+    def test_it_is_found_by_order_or_id(self, admin_client, voided):
+        ids = voided[1]
+        assert self.found(admin_client, q="8") == ["8"]
+        assert self.found(admin_client, q=str(ids[0])) == ["7"]
+        assert self.found(admin_client, q=str(ids[2]) + "0") == []
+        assert self.found(admin_client, q="9" * 5_000) == []
+
+    def test_it_is_found_by_day(self, admin_client, voided):
+        assert self.found(admin_client, voided_at_from="2021-01-01") == ["8", "7"]
+        assert self.found(admin_client, voided_at_to="2021-01-01") == []
+
+    def test_nobody_can_change_it(self, admin_client, voided):
+        page = f"{VOIDED}{voided[0].pk}/"
+
+        assert admin_client.post(f"{page}change/", {"reason": "other"}).status_code == 403
+        assert admin_client.get(f"{page}delete/").status_code == 403
+        assert admin_client.get(f"{VOIDED}add/").status_code == 403
+
+    def test_everybody_who_may_see_sales_may_see_it(self, voided):
+        client = staff_client(name="joe")
+        assert client.get(VOIDED).status_code == 403
+        assert VOIDED not in client.get("/admin/").content.decode()
+
+        allow(client, "sales.view_sale")
+
+        assert client.get(VOIDED).status_code == 200
+        assert VOIDED in client.get("/admin/").content.decode()
+
+    def test_its_page_names_the_countries(self, admin_client, voided):
+        page = admin_client.get(f"{VOIDED}{voided[0].pk}/change/").content.decode()
+
+        assert "</a> (France)" in page
+        assert "</a> (203)" in page
