@@ -114,7 +114,7 @@ class Sale(SoldItem):
 class VoidedSale(SoldItem):
     """A wrong sale that has left `sales`, with its id, and who voided it, when and why."""
 
-    id = models.BigIntegerField(primary_key=True)
+    id = models.BigIntegerField("ID", primary_key=True)
     voided_at = models.DateTimeField("voided at (UTC)", db_default=TransactionNow(), db_index=True)
     voided_by = models.TextField("voided by")  # a name, not a key: the user may be deleted later
     reason = models.TextField()

@@ -28,7 +28,7 @@ BRAND_LIMIT = 50  # suggested brands
 
 
 class SoldItemAdmin(ReadOnly, ModelAdmin[Any]):
-    """What the pages of true and of voided sales share."""
+    """What the pages of true and of voided sales share. The page of a buyer or a seller shows only true sales."""
 
     class Media:
         css = {"all": ["sales/sales.css"]}
@@ -54,12 +54,12 @@ class SoldItemAdmin(ReadOnly, ModelAdmin[Any]):
         return money(sale.revenue)
 
     @admin.display(description="buyer (country)")
-    def buyer(self, sale: Any) -> SafeString:
-        return trader_link("buyer", sale.id_buyer, sale.buyer_country_name)
+    def buyer(self, sale: Any) -> str:
+        return f"{sale.id_buyer} ({sale.buyer_country_name})"
 
     @admin.display(description="seller (country)")
-    def seller(self, sale: Any) -> SafeString:
-        return trader_link("seller", sale.id_seller, sale.seller_country_name)
+    def seller(self, sale: Any) -> str:
+        return f"{sale.id_seller} ({sale.seller_country_name})"
 
     @admin.display(description="sender")
     def sender(self, sale: Any) -> str | None:
@@ -154,6 +154,14 @@ class SaleAdmin(SoldItemAdmin):
     def trade(self, sale: Sale) -> str:
         """Give the list this column. The list's template writes the cells."""
         return f"{sale.id_seller} → {sale.id_buyer}"
+
+    @admin.display(description="buyer (country)")
+    def buyer(self, sale: Any) -> SafeString:
+        return trader_link("buyer", sale.id_buyer, sale.buyer_country_name)
+
+    @admin.display(description="seller (country)")
+    def seller(self, sale: Any) -> SafeString:
+        return trader_link("seller", sale.id_seller, sale.seller_country_name)
 
 
 class VoidedSaleAdmin(SoldItemAdmin):

@@ -22,6 +22,11 @@ class Migration(migrations.Migration):
         # The table is new, so these take no time.
         migrations.AlterField(
             model_name="voidedsale",
+            name="id",
+            field=models.BigIntegerField("ID", primary_key=True, serialize=False),
+        ),
+        migrations.AlterField(
+            model_name="voidedsale",
             name="voided_at",
             field=models.DateTimeField("voided at (UTC)", db_default=TransactionNow(), db_index=True),
         ),

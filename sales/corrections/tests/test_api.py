@@ -117,7 +117,10 @@ class TestErrors:
             (void(ID=1) | {"reason": " "}, {"/reason": "must not be empty"}),
             (void(ID=1) | {"reason": "a\0"}, {"/reason": "must not contain the character NUL"}),
             (void(ID=1) | {"reason": "a" * 257}, {"/reason": "must have at most 256 characters"}),
-            *((void(ID=each), {"/ID": "must be the ID of a sale, such as 50001"}) for each in (True, 0, 2**63, "x", 1.5)),
+            *(
+                (void(ID=each), {"/ID": "must be the ID of a sale, such as 50001"})
+                for each in (True, 0, 2**63, "x", 1.5)
+            ),
             (void(EVENT_ID=7), {"/EVENT_ID": "must be text, in quotes"}),
             (
                 void(ID=1, why="x"),

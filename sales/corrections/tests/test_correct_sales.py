@@ -64,7 +64,9 @@ def test_a_row_of_csv_has_the_fields_of_the_correction_and_of_the_replacement(tm
 
 def test_a_file_is_corrected_as_a_whole_or_not_at_all(tmp_path):
     [sale_id] = store({})
-    file = write(tmp_path / "c.csv", f"id,action,reason\n{sale_id},void,a\n{sale_id + 1},void,b\n{sale_id + 2},void,c\n")
+    file = write(
+        tmp_path / "c.csv", f"id,action,reason\n{sale_id},void,a\n{sale_id + 1},void,b\n{sale_id + 2},void,c\n"
+    )
 
     message = failure(1, file)
 

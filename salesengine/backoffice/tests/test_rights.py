@@ -12,8 +12,8 @@ from django.db import connection
 
 from analytics.models import ReportRun
 from countries.models import Country
-from sales.ingest.writer import record_sales
 from sales.corrections.tests.helpers import correct, void
+from sales.ingest.writer import record_sales
 from sales.models import RejectedEvent, Sale, VoidedSale
 from sales.tests.helpers import rejected_event, sale_event
 from salesengine.accounts.api_keys import create_key

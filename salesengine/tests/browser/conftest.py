@@ -18,7 +18,7 @@ REJECTED = """{"ID_ORDER": "900", "ID_PRODUCT": "2", "ID_BUYER": "3", "ID_SELLER
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[str]:
-    """Start the service with demo data, a rejected event, a slow report, and the user admin. Returns its URL."""
+    """Start the service with demo data, a rejected event, a voided sale, a slow report, and the user admin."""
     with new_folder() as folder:
         reports = Path(shutil.copytree(ROOT / "sql", folder / "sql"))
         (reports / "nap.sql").write_text('/*\ntitle = "Nap"\ndescription = "Sleeps."\n*/\nSELECT pg_sleep(50) AS nap\n')
@@ -27,6 +27,9 @@ def site() -> Iterator[str]:
         rejected.write_text(REJECTED)
         with pytest.raises(CalledProcessError, match="exit status 3"):  # import_sales rejected an event
             manage(folder, "import_sales", str(rejected), "--on-error", "skip")
+        corrections = folder / "corrections.csv"
+        corrections.write_text("id,action,reason\n1000,void,test order\n")
+        manage(folder, "correct_sales", str(corrections))
         with serve(folder, SQL_DIR=str(reports)) as url:
             yield url
 

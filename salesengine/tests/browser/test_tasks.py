@@ -109,6 +109,24 @@ def test_a_rejected_event_can_be_edited_and_replayed(page):
     expect(page.get_by_text("1 stored as a new sale")).to_be_visible()
 
 
+def test_a_sale_can_be_replaced_after_a_summary(page):
+    page.goto("/admin/sales/sale/2000/change/")
+    page.get_by_role("link", name="Void or replace", exact=True).click()
+    revenue = page.get_by_label("Revenue", exact=True)
+    expect(revenue).to_be_hidden()
+    page.get_by_label("Replace: something in this sale is wrong", exact=True).check()
+    page.get_by_label("Reason").fill("wrong price")
+    old = revenue.input_value()
+    revenue.fill("12.50")
+    page.get_by_role("button", name="Continue", exact=True).click()
+    expect(page.get_by_role("row", name=f"Revenue {old} 12.50", exact=True)).to_be_visible()
+    assert violations(page, rules=None) == []
+    page.get_by_role("button", name="Replace the sale", exact=True).click()
+    expect(page.get_by_text("This sale takes the place of the sale 2000.")).to_be_visible()
+    page.goto("/admin/sales/sale/2000/change/")
+    expect(page.get_by_text("The sale 2000 was voided.")).to_be_visible()
+
+
 @pytest.mark.parametrize("may_copy", [True, False])
 def test_a_new_api_key_can_be_copied(page, may_copy):
     if may_copy:
