@@ -22,6 +22,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from sales.ingest.schema import EXAMPLE
 from salesengine.tests.fuzz_callers import ANONYMOUS, CSRF_TOKEN, GROUPS, KEYS, STAFF, SUPERUSER, WITHOUT_GROUP
 
+WRITING = ("/ingest", "/corrections")
 METHODS = ("HEAD", "OPTIONS", "PUT", "PATCH", "DELETE", "TRACE", "QUERY", "get", "PROPFIND")
 TEXTS = (
     *("", "0", "1", "-1", "2", "99999999999999999999", "1e400", "NaN", "Infinity", "-0.0", "0x10", "1_000", "٣", "²"),
@@ -168,7 +169,7 @@ class RequestMaker:
         self.parameters = {path: self._parameters(operations) for path, operations in document["paths"].items()}
         self.api = [
             *self.parameters,
-            "/ingest",
+            *WRITING,
             "/feedback",
             "/sales",
             "/changes",
@@ -195,7 +196,7 @@ class RequestMaker:
     def request(self, random: Random) -> FuzzRequest:
         path = self._path(random)
         method = "GET" if random.random() < 0.7 else "POST" if random.random() < 0.6 else random.choice(METHODS)
-        if path == "/ingest" and random.random() < 0.9:
+        if path in WRITING and random.random() < 0.9:
             method = "POST"
         target = path + self._query(random, path)
         headers = {
@@ -259,8 +260,10 @@ class RequestMaker:
 
     def _body(self, random: Random, path: str) -> tuple[bytes, str]:
         fields = self.forms.get(path)
-        if fields is None and (path == "/ingest" or random.random() < 0.2):
-            return self._events(random), random.choice(("application/json", "application/json", "application/x-ndjson"))
+        if fields is None and (path in WRITING or random.random() < 0.2):
+            return self._events(random, path), random.choice(
+                ("application/json", "application/json", "application/x-ndjson")
+            )
         known = sorted(fields or self.values)
         names = known if fields and random.random() < 0.6 else random.choices(known, k=random.randrange(1, 8))
         pairs = [(name.encode(), self._value(random, name)) for name in names]
@@ -268,8 +271,9 @@ class RequestMaker:
             return _multipart(pairs, random), "multipart/form-data; boundary=fuzz"
         return urlencode(pairs).encode(), "application/x-www-form-urlencoded"
 
-    def _events(self, random: Random) -> bytes:
-        events = [self._event(random) for _ in range(random.choice((0, 1, 1, 1, 2, 5)))]
+    def _events(self, random: Random, path: str) -> bytes:
+        new = self._correction if path == "/corrections" else self._event
+        events = [new(random) for _ in range(random.choice((0, 1, 1, 1, 2, 5)))]
         if random.random() < 0.3:
             return b"\n".join(json.dumps(event).encode() for event in events)
         text = json.dumps(events[0] if len(events) == 1 else events).encode()
@@ -285,6 +289,14 @@ class RequestMaker:
         for name in random.sample([*EXAMPLE, "EVENT_ID", "other"], random.choice((0, 1, 1, 2, 4))):
             event[name] = random.choice((*TEXTS, None, 1, -1.5, True, 10**400, [], {}, [1], {"a": 1}, "\ud800"))
         return event
+
+    def _correction(self, random: Random) -> object:
+        correction: dict[str, object] = {"ID": random.randrange(1, 1_000), "action": "void", "reason": "a"}
+        if random.random() < 0.5:
+            correction |= {"action": "replace", "sale": self._event(random)}
+        for name in random.sample(["ID", "EVENT_ID", "action", "reason", "sale", "other"], random.choice((0, 0, 1, 2))):
+            correction[name] = random.choice((*TEXTS, None, 1, -1.5, True, 10**400, [], {}, [1], {"a": 1}, "\ud800"))
+        return correction
 
 
 def _multipart(pairs: Iterable[tuple[bytes, bytes]], random: Random) -> bytes:

@@ -57,6 +57,9 @@ class Service:
         headers = {"Content-Type": "application/json"} | headers
         return self.shop.post(f"/ingest{query}", content=content, headers=headers)
 
+    def void(self, event_id: str) -> httpx.Response:
+        return self.shop.post("/corrections", json={"EVENT_ID": event_id, "action": "void", "reason": "test order"})
+
     @contextmanager
     def locked(self, table: str) -> Iterator[None]:
         with self.database.transaction():
@@ -72,7 +75,7 @@ def service():
             (folder / f"{name}.sql").write_text(f'/* title = "Probe"\ndescription = "Probe."\n{text}')
         own_reports = {"SQL_DIR": str(folder)}
         url = stack.enter_context(serve(folder, **SETTINGS, **own_reports))
-        keys = [new_key(folder, "shop", "ingest", "read", "reports"), new_key(folder, "reader", "read")]
+        keys = [new_key(folder, "shop", "ingest", "read", "correct", "reports"), new_key(folder, "reader", "read")]
         keys.append(new_key(folder, "hasty", "read"))
         clients = [httpx.Client(base_url=url, timeout=30, headers=key) for key in keys]
         clients.append(httpx.Client(base_url=url, timeout=30))
@@ -162,6 +165,7 @@ SINGLE_REQUESTS = [
     (problems.NOT_FOUND, "an unknown URL", lambda service: service.reader.get("/nowhere")),
     (problems.NOT_FOUND, "an unknown order", lambda service: service.reader.get("/sales/nobody's")),
     (problems.NOT_FOUND, "an unknown report", lambda service: service.shop.get("/reports/none")),
+    (problems.SALE_NOT_FOUND, "an unknown EVENT_ID", lambda service: service.void("unknown")),
     (problems.METHOD_NOT_ALLOWED, "GET instead of POST", lambda service: service.shop.get("/ingest")),
     (
         problems.NOT_ACCEPTABLE,
@@ -245,6 +249,13 @@ def a_conflict_skipped(service):
 def an_event_id_with_different_contents(service):
     service.post(EXAMPLE | {"EVENT_ID": "conflict"})
     return service.post(EXAMPLE | {"EVENT_ID": "conflict", "BRAND": "other"})
+
+
+@expects(problems.ALREADY_CORRECTED)
+def a_sale_that_is_voided_twice(service):
+    service.post(EXAMPLE | {"EVENT_ID": "wrong"})
+    service.void("wrong")
+    return service.void("wrong")
 
 
 @expects(problems.REQUEST_IN_PROGRESS, pytest.mark.slow)  # takes 10 seconds
