@@ -13,6 +13,7 @@ from analytics.models import ReportRun
 from analytics.running.data_versions import data_version
 from analytics.running.runner import current_data_version, run
 from countries.models import Country
+from sales.corrections.tests.helpers import correct, replace, void
 from sales.ingest.writer import record_sales
 from sales.tests.helpers import sale_event
 from sales.totals import folding
@@ -72,6 +73,21 @@ def test_a_sale_changes_the_etag(api, write_report, country):
 
     assert (response.status_code, json.loads(response.body)) == (200, [{"country_name": "France", "revenue": 5}])
     assert response["ETag"] != etag
+
+
+@pytest.mark.parametrize("is_folded", [True, False])
+def test_a_correction_changes_the_etag(api, write_report, is_folded):
+    ids = record_sales([sale_event(), sale_event()]).ids
+    write_report("SELECT revenue FROM sales ORDER BY id", header=ON_SALES)
+    known = [get(api)["ETag"]]
+    for correction in (void(ID=ids[0]), replace({"REVENUE": 5}, ID=ids[1])):
+        correct(correction)
+        if is_folded:
+            folding.fold_all()
+        known.append(get(api)["ETag"])
+
+    assert len(set(known)) == 3
+    assert get(api, **{"If-None-Match": known[2]}).status_code == 304
 
 
 def test_a_fold_does_not_change_the_etag(api, write_report):
