@@ -14,7 +14,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 
 from salesengine import settings
-from salesengine.http.worker import Worker, leave_place, pre_request, take_place  # noqa: F401  # a hook
+from salesengine.server.worker import Worker, leave_place, pre_request, take_place  # noqa: F401  # a hook
 
 WELCOME = """
 Sales Engine is ready.

@@ -14,8 +14,8 @@ from django.db import connection
 from sales.changes.statements import READ_JSON
 from sales.totals import folding
 from salesengine.http.errors import InvalidInput, PositionPurged, TookTooLong
-from salesengine.http.worker_state import is_stopping
 from salesengine.operations.statement_timeout import StatementTimedOut, statement_timeout
+from salesengine.server.worker_state import is_stopping
 
 READ_TIMEOUT = 10  # seconds for one page
 POLL_INTERVAL = 0.2  # seconds

@@ -13,10 +13,10 @@ from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.request import Request
 
 from sales.ingest.batches import READERS, Batch
-from salesengine.http.byte_budget import ByteShare
 from salesengine.http.errors import ContentTooLarge, InvalidInput, ServiceBusy
 from salesengine.http.middleware import BODY_INCOMPLETE
 from salesengine.plurals import counted
+from salesengine.server.byte_budget import ByteShare
 
 PIECE = 1_000_000  # bytes decompressed at a time
 
@@ -54,7 +54,7 @@ def _read(request: HttpRequest) -> bytes:
     transfer_encoding = request.META.get("HTTP_TRANSFER_ENCODING", "").strip().lower()
     if transfer_encoding not in {"", "chunked"}:
         raise InvalidInput([], f"The only supported Transfer-Encoding is chunked, not {transfer_encoding}.")
-    if getattr(request.META["wsgi.input"], "was_refused", False):  # set in salesengine/http/worker.py
+    if getattr(request.META["wsgi.input"], "was_refused", False):  # set in salesengine/server/worker.py
         raise ServiceBusy
     stream = request.META["wsgi.input"] if transfer_encoding else request
     try:
@@ -74,7 +74,7 @@ def _read(request: HttpRequest) -> bytes:
 @contextmanager
 def _share(request: HttpRequest) -> Iterator[ByteShare]:
     """Yield the share that the body takes of INGEST_MAX_BYTES_AT_ONCE, and give back what was added to it."""
-    share = getattr(request.META["wsgi.input"], "share", None) or ByteShare()  # set in salesengine/http/worker.py
+    share = getattr(request.META["wsgi.input"], "share", None) or ByteShare()  # set in salesengine/server/worker.py
     received = share.size
     try:
         yield share

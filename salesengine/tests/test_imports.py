@@ -20,7 +20,15 @@ PACKAGES = {
         ["totals"],
         ["models"],
     ],
-    "salesengine": [["backoffice"], ["backups"], ["operations"], ["http"], ["accounts"], ["embedded"], ["postgresql"]],
+    "salesengine": [
+        ["backoffice"],
+        ["backups"],
+        ["operations"],
+        ["http"],
+        ["accounts"],
+        ["embedded"],
+        ["postgresql", "server"],
+    ],
 }
 # These assemble an app: they import from all of its packages, and no package imports them.
 COMPOSITION = {"admin", "apps", "demo", "gunicorn", "management", "settings", "templatetags", "urls", "wsgi"}

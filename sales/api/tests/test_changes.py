@@ -17,7 +17,7 @@ from sales.tests.helpers import sale_event
 from sales.totals import folding
 from sales.totals.tests.threads import together
 from salesengine.http.middleware import WAITED
-from salesengine.http.worker_state import is_stopping
+from salesengine.server.worker_state import is_stopping
 from salesengine.tests.clients import problem_of
 
 NDJSON = {"Accept": "application/x-ndjson"}

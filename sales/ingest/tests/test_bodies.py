@@ -9,8 +9,8 @@ import pytest
 
 from sales.ingest.bodies import decompress
 from sales.models import Sale
-from salesengine.http.byte_budget import ByteShare
 from salesengine.http.errors import ContentTooLarge
+from salesengine.server.byte_budget import ByteShare
 from salesengine.tests.clients import post, problem_of
 
 pytestmark = pytest.mark.django_db

@@ -13,7 +13,7 @@ from django.core.management import CommandError, call_command
 
 from sales.models import RejectedEvent, Sale
 from sales.tests.helpers import rejected_event
-from salesengine.http.byte_budget import ByteShare
+from salesengine.server.byte_budget import ByteShare
 from salesengine.tests.clients import post, problem_of
 from salesengine.tests.servers import ROOT
 

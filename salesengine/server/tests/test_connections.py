@@ -7,8 +7,8 @@ from contextlib import closing
 
 import pytest
 
-from salesengine.http import connections
-from salesengine.http.connections import BODY_SECONDS, LOWEST_RATE, MAX_KEPT, SMALL, ClientSocket, ReceivedRequest
+from salesengine.server import connections
+from salesengine.server.connections import BODY_SECONDS, LOWEST_RATE, MAX_KEPT, SMALL, ClientSocket, ReceivedRequest
 
 HEAD = b"POST /ingest HTTP/1.1\r\nHost: shop\r\n"
 LENGTH = HEAD + b"content-length: 4\r\n\r\n[{}]"

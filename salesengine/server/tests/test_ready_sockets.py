@@ -6,7 +6,7 @@ from contextlib import closing, suppress
 
 import pytest
 
-from salesengine.http.ready_sockets import ReadySockets
+from salesengine.server.ready_sockets import ReadySockets
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from typing import Any
 from django.conf import settings
 from gunicorn.http.unreader import Unreader
 
-from salesengine.http.byte_budget import SMALL, ByteShare
+from salesengine.server.byte_budget import SMALL, ByteShare
 
 HEADER_SECONDS = 10  # for the first byte of a request, and from there to the end of its headers
 BODY_SECONDS = 30  # for a whole request; a large one also gets a second for each LOWEST_RATE bytes that have arrived

@@ -20,9 +20,9 @@ from gunicorn.http import get_parser
 from gunicorn.http.message import Request
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
-from salesengine.http.connections import LARGEST_PIECE, WRITE_SECONDS, ClientSocket, ReceivedRequest
-from salesengine.http.ready_sockets import ReadySockets
-from salesengine.http.worker_state import is_stopping
+from salesengine.server.connections import LARGEST_PIECE, WRITE_SECONDS, ClientSocket, ReceivedRequest
+from salesengine.server.ready_sockets import ReadySockets
+from salesengine.server.worker_state import is_stopping
 
 LINGER_SECONDS = 2  # that a client has to close a connection that the service has ended
 CHECK_SECONDS = 0.5  # between two looks at the deadlines
