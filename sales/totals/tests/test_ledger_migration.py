@@ -16,7 +16,7 @@ from sales.totals.tests.helpers import country_sales, trade, unfolded, void
 
 pytestmark = pytest.mark.django_db(transaction=True)
 BEFORE = "0015_recognize_cut_off_files"
-# What the version before has stored for three sales and four duplicates that are not folded. No sequence draws such ids.
+# What the version before has stored for three sales and four duplicates that are not folded. The ids are free.
 JOURNALS = """
     INSERT INTO sales (id, id_order, id_product, id_buyer, id_seller, id_seller_country, id_buyer_country,
         date_payment, category, revenue)
