@@ -22,8 +22,10 @@ LONGEST_FILES = (
     *("test_run_report_process.py", "test_new_field.py", "test_histories.py", "test_docker.py", "test_deployment.py"),
 )
 
-hypothesis.settings.register_profile("quick", max_examples=30)
-hypothesis.settings.register_profile("thorough", max_examples=200)  # for .ci/run
+# Without limits of time, which busy machines exceed.
+UNLIMITED: dict[str, Any] = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("quick", max_examples=30, **UNLIMITED)
+hypothesis.settings.register_profile("thorough", max_examples=200, **UNLIMITED)  # for .ci/run
 hypothesis.settings.load_profile("quick")
 
 

@@ -75,7 +75,9 @@ class TestLogin:
         assert response.status_code == 429
         assert log_in(client).status_code == 429
 
-    def test_guessing_is_slowed_down(self, client, phone):
+    def test_guessing_is_slowed_down(self, client, phone, settings):
+        settings.OTP_TOTP_THROTTLE_FACTOR = 600  # seconds after the first wrong code, instead of one
+
         log_in(client, code=wrong(code_of(phone)))
 
         assert "Too many wrong codes" in text_of(log_in(client, code=code_of(phone)))
@@ -249,13 +251,13 @@ class TestTurningOff:
     def inside(self, phone, jo):
         """A session that has passed the second factor and used up its code."""
         client = Client()
-        log_in(client, code=code_of(phone, steps=-1))
+        log_in(client, code=code_of(phone))
         return client
 
     @pytest.mark.parametrize("proof", ["password", "code", "recovery code"])
     def test_the_password_or_a_code_turns_it_off(self, inside, phone, jo, proof):
         recovery = second_factor.make_recovery_codes(jo)[0]
-        proofs = {"password": PASSWORD, "code": code_of(phone), "recovery code": recovery}
+        proofs = {"password": PASSWORD, "code": code_of(phone, steps=1), "recovery code": recovery}
 
         inside.post(PAGE, {"off": "1", "proof": proofs[proof]})
 
