@@ -22,7 +22,7 @@ def site() -> Iterator[str]:
     with new_folder() as folder:
         reports = Path(shutil.copytree(ROOT / "sql", folder / "sql"))
         (reports / "nap.sql").write_text('/*\ntitle = "Nap"\ndescription = "Sleeps."\n*/\nSELECT pg_sleep(50) AS nap\n')
-        manage(folder, "load_demo", "--sales", "20000", "--until", "2021-06-30")
+        manage(folder, "load_demo", "--until", "2021-06-30")
         rejected = folder / "rejected.ndjson"
         rejected.write_text(REJECTED)
         with pytest.raises(CalledProcessError, match="exit status 3"):  # import_sales rejected an event
