@@ -58,3 +58,8 @@ def is_running(process: psutil.Process, command: list[str]) -> bool:
         return process.status() != psutil.STATUS_ZOMBIE and process.cmdline() == command
     except psutil.NoSuchProcess:
         return False
+
+
+def count_clients(pid):
+    """Return the number of connections that a process has accepted."""
+    return sum(1 for each in psutil.Process(pid).net_connections("tcp") if each.status == psutil.CONN_ESTABLISHED)

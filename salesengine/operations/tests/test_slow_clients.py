@@ -10,10 +10,9 @@ from statistics import median
 from urllib.parse import urlsplit
 
 import httpx
-import psutil
 import pytest
 
-from salesengine.operations.tests.helpers import Workers
+from salesengine.operations.tests.helpers import Workers, count_clients
 
 LARGE_FILE = b"/static/drf_spectacular_sidecar/redoc/bundles/redoc.standalone.js"  # a megabyte
 GET = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n"
@@ -72,11 +71,6 @@ def test_clients_that_keep_their_connections_are_spread_over_the_workers(start_s
 
     assert sum(numbers) == 30
     assert min(numbers) >= 10, numbers
-
-
-def count_clients(pid):
-    """Return the number of connections that a process has accepted."""
-    return sum(1 for each in psutil.Process(pid).net_connections("tcp") if each.status == psutil.CONN_ESTABLISHED)
 
 
 def test_a_low_limit_of_open_files_is_raised(start_server):

@@ -10,8 +10,8 @@ import httpx
 import psutil
 import pytest
 
-from salesengine.operations.tests.helpers import Workers
-from salesengine.tests.servers import new_folder, serve
+from salesengine.operations.tests.helpers import Workers, count_clients
+from salesengine.tests.servers import new_folder, serve, wait_until
 
 pytestmark = pytest.mark.slow
 CLIENTS = 20
@@ -36,8 +36,8 @@ def test_a_stopped_worker_holds_its_clients_for_a_few_seconds_only(event):
 
         with ThreadPoolExecutor(CLIENTS) as clients:
             runs = clients.map(post_until_the_end, range(CLIENTS))
-            time.sleep(2)
             victim = psutil.Process(min(workers.pids()))
+            wait_until(lambda: count_clients(victim.pid) >= CLIENTS // 5)
             victim.send_signal(signal.SIGSTOP)
             deadline = time.monotonic() + 60
             while victim.pid in (pids := workers.pids()) or len(pids) < 2:
