@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -123,7 +123,10 @@ def seconds(connection: http.client.HTTPConnection, path: str) -> float:
 def cpu_seconds(process: psutil.Process) -> float:
     """Return the CPU time of a process and its children so far, running and exited ones."""
     exited = process.cpu_times()
-    running = [running.cpu_times() for running in (process, *process.children(recursive=True))]
+    running = []
+    for child in (process, *process.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):  # it has just exited
+            running.append(child.cpu_times())
     return sum(times.user + times.system for times in running) + exited.children_user + exited.children_system
 
 
