@@ -66,6 +66,7 @@ FILES = {
     "change how many requests may wait for `GET /changes`": lambda: sources_with("waiting_slots = ", "sales"),
     "change how ties in feedback rank": lambda: code("sales.totals.feedback.rank"),
     "change how a rejected event is replayed": lambda: code("sales.rejected.replay.replay"),
+    "change what can be corrected, and by whom": lambda: sources_with("own_only: bool", "sales"),
     "add a filter to the sales list": lambda: filters(Sale),
     "change the page of a buyer": lambda: view("/admin/sales/buyer/1/"),
     "add a column to the country file": lambda: command("load_countries"),

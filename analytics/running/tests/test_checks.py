@@ -43,7 +43,7 @@ def test_a_file_without_a_header_is_an_error(sql_dir):
 
 def test_an_unknown_scope_is_an_error(sql_dir):
     output = check_output(sql_dir, f'/*\n{HEADER}requires = ["write"]\n*/\nSELECT 1 AS one')
-    message = "requires.0: Input should be 'ingest', 'read', 'reports' or 'metrics'"
+    message = "requires.0: Input should be 'ingest', 'read', 'correct', 'reports' or 'metrics'"
     assert f"{sql_dir}/probe.sql:4: (analytics.E001) {message}" in output
 
 

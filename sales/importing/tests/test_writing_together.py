@@ -54,7 +54,7 @@ def test_batches_are_committed_in_the_order_of_the_file(file, monkeypatch, third
     import_sales(file)
 
     assert checkpoints == [4, 8, 12, 16, 20, 24, 28, 30]
-    assert sorted(stored_orders()) == sorted(orders(range(30)))
+    assert stored_orders() == orders(range(30))
     assert FileImport.objects.get().accepted == 30
 
 
@@ -70,7 +70,7 @@ def test_a_batch_that_is_written_is_not_stored_if_the_one_before_it_fails(file, 
 
     third_is_written_first.clear()
     import_sales(file)
-    assert sorted(stored_orders()) == sorted(orders(range(30)))
+    assert stored_orders() == orders(range(30))
 
 
 def test_an_import_that_loses_its_lock_stops_and_the_next_one_continues(file, third_is_written_first):
@@ -90,7 +90,7 @@ def test_an_import_that_loses_its_lock_stops_and_the_next_one_continues(file, th
 
     third_is_written_first.clear()
     import_sales(file)
-    assert sorted(stored_orders()) == sorted(orders(range(30)))
+    assert stored_orders() == orders(range(30))
 
 
 def test_the_next_import_waits_for_a_batch_of_one_that_has_lost_its_lock():

@@ -12,6 +12,7 @@ from sales.ingest import service
 from sales.ingest.group_commit import GroupCommit
 from sales.models import Sale
 from sales.tests.helpers import sale_event
+from sales.totals.ledger import NO_ORIGIN
 from salesengine.http.errors import DatabaseUnavailable, OutcomeUnknown
 from salesengine.tests.clients import post
 
@@ -154,7 +155,7 @@ class TestSingleEvents:
     def test_each_single_event_gets_the_id_of_its_own_sale(self):
         def submit(number):
             try:
-                return number, service.singles.submit(sale_event(ID_ORDER=str(number)))
+                return number, service.singles.submit((sale_event(ID_ORDER=str(number)), NO_ORIGIN))
             finally:
                 connection.close()
 
