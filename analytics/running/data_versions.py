@@ -1,7 +1,8 @@
 """The data that a report depends on: what its header declares, what its plan reads, and their version.
 
-Sales are only added and voided, so their watermark is their version. Totals and unfolded ledger entries are sums of
-sales: folding adds entries to the totals, and their sum stays the same.
+Sales are only added and voided, so the number of these changes is their version. The watermark tells it apart from that
+of a database that was restored to an earlier time. Totals and unfolded ledger entries are sums of sales: folding adds
+entries to the totals, and their sum stays the same.
 """
 
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from countries.loading import fingerprint_of_countries
 from countries.models import Country
 from sales.models import CountryDailyTotal, DailyTotal, LedgerEntry, Sale, Total
 from sales.totals.feedback import Watermark
+from sales.totals.ledger import change_count
 
 SOURCES = {"sales": Sale._meta.db_table, "country": Country._meta.db_table}
 # Each total counts as sales together with the ledger. The countries of unfolded entries are read through this function
@@ -37,7 +39,7 @@ def data_version(report: ReportDefinition, bound: BoundParameters, watermark: Wa
     has_volatile_text = any(isinstance(value, str) and VOLATILE_TEXT.search(value) for value in bound.values.values())
     if not depends_on or report.is_volatile or has_volatile_text:
         return None
-    parts = [str(watermark)] if "sales" in depends_on else []
+    parts = [f"{watermark} {change_count(DATABASE_ALIAS)}"] if "sales" in depends_on else []
     if "country" in depends_on:
         parts.append(fingerprint_of_countries(DATABASE_ALIAS))
     return " ".join(parts)

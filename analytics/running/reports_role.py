@@ -25,7 +25,8 @@ MODELS = (
     sales.CountryDailyTotal,
     sales.CountryDay,
 )
-READABLE = [*(model._meta.db_table for model in MODELS), "country_sales", "country_figures"]  # tables and views
+VIEWS = ("country_sales", "country_figures", "ledger_changes")
+READABLE = [*(model._meta.db_table for model in MODELS), *VIEWS]
 DOCS = 'See "Restrict the reports" in docs/deployment.md.'
 
 

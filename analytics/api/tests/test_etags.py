@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from django.db import connections
@@ -15,8 +16,10 @@ from analytics.running.runner import current_data_version, run
 from countries.models import Country
 from sales.corrections.tests.helpers import correct, replace, void
 from sales.ingest.writer import record_sales
+from sales.models import LedgerEntry
 from sales.tests.helpers import sale_event
 from sales.totals import folding
+from sales.totals.feedback import watermark
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 
@@ -88,6 +91,20 @@ def test_a_correction_changes_the_etag(api, write_report, is_folded):
 
     assert len(set(known)) == 3
     assert get(api, **{"If-None-Match": known[2]}).status_code == 304
+
+
+def test_a_void_and_a_new_sale_of_older_transactions_change_the_etag(api, write_report):
+    ids = record_sales([sale_event(), sale_event()]).ids
+    folding.fold_all()
+    write_report("SELECT revenue FROM sales ORDER BY id", header=ON_SALES)
+    etag = get(api)["ETag"]
+    before = watermark()
+    correct(void(ID=ids[0]))
+    record_sales([sale_event(REVENUE=7)])
+    LedgerEntry.objects.filter(position=None).update(received_at=before.received_at - timedelta(hours=1))
+
+    assert watermark() == before
+    assert get(api)["ETag"] != etag
 
 
 def test_a_fold_does_not_change_the_etag(api, write_report):
