@@ -10,7 +10,8 @@ from django.http import HttpRequest
 from salesengine.accounts.login import SecondFactorMiddleware
 
 SCHEME = "Api-Key "
-API_PATHS = ("/ingest", "/feedback", "/sales", "/reports", "/metrics")  # beginnings; no page has such a path
+# Beginnings; no page has such a path.
+API_PATHS = ("/ingest", "/corrections", "/feedback", "/sales", "/changes", "/reports", "/metrics")
 
 
 class SkippedWithKey:
