@@ -115,8 +115,8 @@ reports_database = (
 # A short reconnect_timeout, so that each request tries to connect. The pool would otherwise wait longer and longer.
 pool_options = {"timeout": 3, "reconnect_timeout": 3, "connection_class": WritingConnection}
 DATABASES = {
-    # One connection per thread that handles requests, and one for the thread that folds the ledger. An import has four:
-    # for its lock, for two batches, and for folds.
+    # One connection per thread that handles requests, and one for the thread that folds the ledger. An import uses
+    # four: for its lock, for two batches, and for folds.
     "default": add_options(database, pool={"min_size": 1, "max_size": max(WEB_THREADS + 1, 4)} | pool_options),
     # One connection per process that writes single events with a prepared statement. This costs the database half as
     # much as an unprepared statement on changing connections.

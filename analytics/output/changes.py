@@ -21,7 +21,7 @@ KIND, REVENUE = (list(CHANGE_FIELDS).index(name) for name in ("kind", "REVENUE")
 
 @dataclass
 class WrittenChanges:
-    """What was written to a file. `revenue` is the exact sum of the sales without that of the voids."""
+    """What was written to a file. `revenue` is the exact sum of the sales minus that of the voids."""
 
     sales: int = 0
     voids: int = 0

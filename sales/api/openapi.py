@@ -41,7 +41,7 @@ CHANGE_PROPERTIES = {
     "kind": TEXT | {"enum": ["sale", "void"]},
     **SALE_PROPERTIES,
     "RECEIVED_AT": TEXT | {"format": "date-time"},
-    "voided_at": TEXT | {"format": "date-time", "description": "only of a void, as the next two"},
+    "voided_at": TEXT | {"format": "date-time", "description": "only for a void, as are the next two fields"},
     "reason": TEXT,
     "replaced_by": {"type": ["integer", "null"], "description": "the ID of the sale that is right"},
 }
@@ -274,8 +274,8 @@ changes = extend_schema(
         "Returns the changes after a position, in the order of their positions: every sale exactly once, and every "
         "void of a sale. Everything committed before the request is included. To follow the sales, send `next` as "
         "`after` again and again; nothing is skipped and nothing comes twice. A void takes a sale away: delete the "
-        "sale with its ID. With newline-delimited JSON, the headers Changes-Next and Changes-Has-More have what "
-        "`next` and `has_more` have in JSON. An API key needs the scope `read`."
+        "sale with its ID. With newline-delimited JSON, the headers Changes-Next and Changes-Has-More have the "
+        "values of `next` and `has_more`. An API key needs the scope `read`."
     ),
     parameters=[
         OpenApiParameter(

@@ -63,9 +63,9 @@ MANY_EXAMPLE = {"results": [{"ID": 50001, "replaced_by": None}, {"ID": 50003, "r
 corrections = extend_schema(
     summary="Void or replace sales",
     description=(
-        "Say that a sale never happened (`void`), or what is right instead (`replace`). A voided sale leaves every "
-        "answer and every report. A replacement is a new sale, with an `ID` of its own and the `EVENT_ID` of the wrong "
-        "one. A refund is not a correction: send it as a sale with negative revenue.\n\n"
+        "Say that a sale never happened (`void`), or what is right instead (`replace`). Feedback, GET /sales "
+        "and reports leave out a voided sale. A replacement is a new sale, with an `ID` of its own and the `EVENT_ID` "
+        "of the wrong one. A refund is not a correction: send it as a sale with negative revenue.\n\n"
         "Send one correction as an object, or many, as a list or one per line. All of them are made, or none. When "
         "the status is 200, they are committed and included in the feedback.\n\n"
         "An API key needs the scope `correct`. A client can correct only the sales that it sent itself."

@@ -119,7 +119,7 @@ def parse_end(text: str) -> datetime.datetime | None:
 
 
 def parse_position(text: str) -> int | None:
-    """Parse the position of a change. LATEST, the position of the last one, is None."""
+    """Parse the position of a change. Return None for LATEST, the position of the last one."""
     if text == LATEST:
         return None
     if not re.fullmatch("[0-9]{1,18}", text):

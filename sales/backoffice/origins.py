@@ -41,7 +41,7 @@ def find_origin(sale: Sale) -> SaleOrigin | None:
 
 
 def rejected_url(sale: Sale, origin: SaleOrigin) -> str:
-    """Return the URL of the rejected event that was replayed as a sale, or of those with the same source, or ""."""
+    """Return the URL of the rejected event that was replayed as the sale, or of all from its source; "" if none."""
     rejected = RejectedEvent.objects.filter(sender=origin.sender)
     if origin.source.startswith(REPLAY):
         replayed = rejected.filter(replayed_at=origin.received_at, sale_id=sale.pk).first()

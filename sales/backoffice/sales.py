@@ -136,7 +136,7 @@ class SaleAdmin(SoldItemAdmin):
         return correction_page(request, sale)
 
     def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
-        """Lead to the voided sale, if the id is that of one. Django leads to the home page."""
+        """Redirect to the voided sale, if the id is that of one. Django redirects to the home page."""
         voided = self.admin_site.get_model_admin(VoidedSale).get_object(request, object_id)
         if voided is None:
             return super()._get_obj_does_not_exist_redirect(request, opts, object_id)  # type: ignore[misc, no-any-return]

@@ -25,9 +25,9 @@ waiting_slots = BoundedSemaphore(settings.WEB_THREADS // 4)
 
 @dataclass(frozen=True)
 class ChangesQuery:
-    """Read at most `limit` changes after the position `after`, or none but the last position if it is None.
+    """Read at most `limit` changes after the position `after`, or only the last position if `after` is None.
 
-    If there is none, wait for one, up to `wait` seconds.
+    If there is no change, wait for one, up to `wait` seconds.
     """
 
     after: int | None = 0
@@ -36,7 +36,7 @@ class ChangesQuery:
 
 
 class ChangesPage(NamedTuple):
-    """Changes as JSON objects, and the position of the last one. `has_more` says that there are more by now."""
+    """Changes as JSON objects, and the position of the last one. `has_more` says whether there are more by now."""
 
     lines: str
     next: int
@@ -66,7 +66,7 @@ def read_page(query: ChangesQuery, separator: str) -> ChangesPage:
 
 
 def last_position(wanted: int | None = None) -> int:
-    """Return the last position, after a fold of everything that is committed, unless it is beyond `wanted` anyway."""
+    """Fold everything that is committed, unless positions beyond `wanted` exist already. Return the last position."""
     last = stamped_position()
     if wanted is None or last <= wanted:
         folding.fold_all(wait=True)

@@ -97,7 +97,7 @@ def _correction_error(details: ErrorDetails, location: list[int | str]) -> Event
 def from_row(row: Any) -> Any:
     """Return the correction in a row of a file, whose columns are COLUMNS. Other values are returned unchanged.
 
-    Beside an ID, the EVENT_ID is that of the replacement. The columns of the sale are read only to replace it.
+    If the row has an ID, its EVENT_ID is that of the replacement. The columns of the sale are read only to replace it.
     """
     if not isinstance(row, Mapping):
         return row

@@ -1,4 +1,7 @@
-"""Prevent two imports of the same file by the same sender at once, even if it grows. Other files may begin the same."""
+"""Prevent two imports of the same file by the same sender at once, even if it grows.
+
+Imports of other files that begin with the same bytes are allowed.
+"""
 
 import hashlib
 import time

@@ -24,12 +24,12 @@ NOT_VALID = (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError)
 
 
 def read_valid_list(body: bytes) -> list[SaleEvent] | None:
-    """Return the events of a JSON list, or None if it may have anything else than valid events."""
+    """Return the events of a JSON list, or None if it may contain anything but valid events."""
     return _read(body, _decode_list, body)
 
 
 def read_each_valid(texts: Sequence[bytes]) -> list[SaleEvent] | None:
-    """Return the event of each JSON text, or None if there may be anything else than valid events."""
+    """Return the event of each JSON text, or None if there may be anything but valid events."""
     return _read(texts, _decode_each, b"\n".join(texts))
 
 

@@ -1,4 +1,4 @@
-"""Fold the ledger in a thread of their own, so that no response waits for a fold or depends on one."""
+"""Fold the ledger in a thread of its own, so that no response waits for a fold or depends on one."""
 
 import logging
 from collections.abc import Callable

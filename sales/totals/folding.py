@@ -1,4 +1,4 @@
-"""The fold: it stamps the ledger's entries with positions and adds them to every total, each exactly once.
+"""Fold the ledger: stamp its entries with positions, and add each one to every total exactly once.
 
 Feedback is added up in Python, the figures by country in SQL. All of a fold is one transaction under one lock, so
 that readers, which read totals and unfolded entries in one statement, count each committed sale once.
@@ -151,8 +151,8 @@ PURGE = """
 def fold_if_due(entry_ids: Iterable[int], sale_ids: Sequence[int] = (), tally_count: int = 0) -> None:
     """Request a fold after a commit, so that the unfolded entries stay few.
 
-    It is due if the new entries include a FOLD_INTERVALth, the new, ascending ids of sales a SALES_INTERVALth, or if
-    they have as many tallies as FOLD_INTERVAL.
+    A fold is due if an id of the new entries is a multiple of FOLD_INTERVAL, if the ascending ids of the new sales
+    include a multiple of SALES_INTERVAL, or if the entries have FOLD_INTERVAL tallies or more.
     """
     is_interval = bool(sale_ids) and sale_ids[-1] // SALES_INTERVAL * SALES_INTERVAL >= sale_ids[0]
     if is_interval or tally_count >= FOLD_INTERVAL or any(entry_id % FOLD_INTERVAL == 0 for entry_id in entry_ids):

@@ -28,7 +28,7 @@ NO_ORIGIN = Origin()
 
 
 class Tally(msgspec.Struct):
-    """What an entry adds to one category and day of payment (UTC). Voided sales count negative."""
+    """What an entry adds to one category and day of payment (UTC). The figures of voided sales are negative."""
 
     category: str | None
     day: datetime.date

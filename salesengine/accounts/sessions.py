@@ -10,14 +10,14 @@ from django.http import HttpRequest
 from salesengine.accounts.login import SecondFactorMiddleware
 
 SCHEME = "Api-Key "
-# Beginnings; no page has such a path.
+# What the paths of the API begin with. No page has such a path.
 API_PATHS = ("/ingest", "/corrections", "/feedback", "/sales", "/changes", "/reports", "/metrics")
 
 
 class SkippedWithKey:
     """Skip a middleware for requests that send a key to the API.
 
-    A key decides alone: salesengine.accounts.api_keys asks for a session only if there is none.
+    With a key, salesengine.accounts.api_keys does not look at the session.
     """
 
     get_response: Any

@@ -75,7 +75,7 @@ class SaleNotFound(InvalidInput, problem=problems.SALE_NOT_FOUND):
 
 
 class AlreadyCorrected(InvalidInput, problem=problems.ALREADY_CORRECTED):
-    """Some corrections name a sale that is voided, or replace a sale by its equal."""
+    """Some corrections name a sale that is voided, or replace a sale with the same values."""
 
 
 class RequestInProgress(ProblemException, problem=problems.REQUEST_IN_PROGRESS):

@@ -103,7 +103,7 @@ ALREADY_CORRECTED = ProblemType(
     "already-corrected",
     409,
     "A sale was voided before, or is right already",
-    "Some corrections name a sale that was voided before, or replace a sale by what it says already. errors lists each"
+    "Some corrections name a sale that was voided before, or replace a sale with the same values. errors lists each"
     " one; pointer is its location in the body, and detail names the sale that took its place, if there is one. None of"
     " the corrections was made.",
     "If an earlier request made these corrections, there is nothing left to do. Otherwise remove them, or name the sale"
@@ -132,8 +132,8 @@ POSITION_PURGED = ProblemType(
     "The service keeps changes for a limited time, and the first ones after this position are older. Some changes are"
     " missing between this position and the oldest one that is left, so none were returned.",
     "Start again: read the last position with GET /changes?after=latest, then read all sales, for example with the"
-    " report sales, and then continue from that position. Changes to sales that you have already cannot do harm if you"
-    " store sales by their ID.",
+    " report sales, and then continue from that position. If you store sales by their ID, changes that you have read"
+    " before do no harm.",
 )
 CONTENT_TOO_LARGE = ProblemType(
     "content-too-large",

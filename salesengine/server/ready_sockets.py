@@ -1,7 +1,7 @@
 """Wait for many sockets in many threads. The kernel wakes one thread for each socket that is ready.
 
-Both versions are what `selectors` uses too. But a selector can only be used by one thread at a time, which would have
-to hand each socket to another thread.
+The module `selectors` uses the same system calls. But only one thread at a time can use a selector, and would have to
+hand each socket to another thread.
 """
 
 import os
@@ -27,7 +27,7 @@ if sys.platform == "linux":
             self._epoll.register(descriptor, select.EPOLLIN)
 
         def wait(self, seconds: float | None = None, most: int = 1) -> list[int]:
-            """Return at most so many ready descriptors. Wait for the first one, forever if `seconds` is None."""
+            """Return ready descriptors, `most` at most. Wait for the first one, forever if `seconds` is None."""
             return [descriptor for descriptor, _ in self._epoll.poll(seconds, most)]
 
 else:  # macOS and BSD

@@ -43,9 +43,9 @@ PROBE = re.compile(
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """Let each thread receive a request, respond, and then wait for any connection.
 
-    A connection is in `waiting` unless a thread works on it. Who takes it out of there owns it. The main thread accepts
-    connections and ends those whose time is up. While all others are busy, it answers health checks: if they had to
-    wait too, a supervisor would take the process for dead.
+    A connection is in `waiting` unless a thread works on it. The thread that takes it out owns it. The main thread
+    accepts connections and ends those whose time is up. While all others are busy, it answers health checks: if they
+    had to wait too, a supervisor would take the process for dead.
     """
 
     next_check = 0.0
@@ -210,7 +210,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                 conn.on_deadline(conn) if conn.timeout <= time.monotonic() else self.watch(conn)
 
     def murder_keepalived(self, force: bool = False) -> None:
-        """End all connections that wait, and the threads, if `force` says so."""
+        """If `force` is true, end the threads, and all connections that wait."""
         if force:
             self.has_ended = True
             self.ready.wake_all()

@@ -43,8 +43,8 @@ class Command(BaseCommand):
             raise CommandError(f"--sales must be at least 1, not {sales}.")
         if Sale.objects.exists() and not append:
             raise CommandError(
-                "The database has sales already. Demo sales would be mixed with them for good, because sales can never "
-                "be deleted. Use --append to add them anyway."
+                "The database has sales already. Demo sales would be mixed with them for good, because sales can be "
+                "voided, but not deleted. Use --append to add them anyway."
             )
         start = monotonic()
         with transaction.atomic():  # all or nothing, because sales cannot be deleted
