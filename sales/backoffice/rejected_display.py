@@ -24,7 +24,7 @@ def order_and_revenue(text: bytes | str) -> tuple[str, str]:
     """Return the id of the order and the revenue in an event's text, shortened, or "" for what it does not have."""
     try:
         event = DECODER.decode(text)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):  # not JSON, or not UTF-8
         return "", ""
     return (_shown(event, "ID_ORDER"), _shown(event, "REVENUE")) if isinstance(event, dict) else ("", "")
 
@@ -45,7 +45,7 @@ def current_text(rejected: RejectedEvent) -> tuple[str, str]:
     content = bytes(rejected.content)
     if len(content) > MAX_SHOWN_BYTES:
         return "", f"The event has {len(content):,} bytes, too many to show. Enter a new text to replace it."
-    with suppress(msgspec.DecodeError, RecursionError):  # not JSON
+    with suppress(ValueError, RecursionError):  # not JSON
         content = msgspec.json.format(content, indent=2)  # changes only white space, so numbers keep their digits
     text = content.decode(errors="replace").replace("\0", REPLACEMENT).replace("\r\n", "\n")
     note = f"{REPLACEMENT} stands for bytes that are not UTF-8, or for NUL." if REPLACEMENT in text else ""

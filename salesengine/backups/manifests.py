@@ -75,7 +75,7 @@ def write_manifest(path: Path, backup: Backup) -> None:
 def read_manifest(path: Path) -> Backup:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Backup)
-    except msgspec.DecodeError as error:
+    except ValueError as error:  # not such JSON, or not UTF-8
         raise DamagedBackupError(f"{path} is damaged: {error}") from None
 
 

@@ -43,6 +43,7 @@ GROWTH = 1.2  # how many times as much they may then have at the end
 LEVEL = 10_000  # requests; after fewer, the memory still grows
 RAW = 0.65  # the part of the requests that are damaged; the server works four times as long on each of the others
 TRIES = 5  # of a slow request, because the machine may have been busy with others
+BUSY = 503  # such as while REPORTS_AT_ONCE reports run
 NOT_IMPLEMENTED = 501  # gunicorn's response to an unknown transfer encoding
 
 
@@ -83,10 +84,10 @@ class Fuzzer:
                     break
             else:
                 request = self.maker.request(Random(f"{self.seed} {number}"))
-                self.failures.append(f"{number}: slower than {self.slowest:g} s, also alone: {request}")
+                self.failures.append(f"{number}: slower than {self.slowest:g} s, or 503, also alone: {request}")
 
     def send(self, number: int) -> None:
-        """Send a request, and note if the response is a failure. Raises TooSlowError."""
+        """Send a request, and note if the response is a failure. Raises TooSlowError, also if the service is busy."""
         random = Random(f"{self.seed} {number}")
         request = self.maker.request(random)
         start = time.monotonic()
@@ -102,6 +103,8 @@ class Fuzzer:
             self.failures.append(f"{number}: {type(error).__name__}: {error}: {request}")
             return
         self.statuses[status] += 1
+        if status == BUSY:
+            raise TooSlowError
         if status >= 500 and status != NOT_IMPLEMENTED:
             self.failures.append(f"{number}: {status}: {request}")
         elif time.monotonic() - start > self.slowest and not is_download:
