@@ -36,7 +36,7 @@ def cancel_on_disconnect(request: HttpRequest) -> RunWatcher:
 
 
 def _cancel_when_closed(client: socket.socket, token: uuid.UUID, has_ended: Event) -> None:
-    """Cancel repeatedly until the run has ended: a first attempt may fall between two of its queries."""
+    """Cancel until the run has ended: a first attempt may come before the run has its session."""
     try:
         while not has_ended.wait(INTERVAL):
             if _is_closed(client):

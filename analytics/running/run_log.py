@@ -131,13 +131,11 @@ def cancel_run(token: uuid.UUID) -> bool:
     A session that is between two statements ignores the cancellation, so it is sent until the run has ended.
     """
     gives_up_at = time.monotonic() + CANCEL_SECONDS
-    if not _cancel_statement(token):
-        return False
-    while time.monotonic() < gives_up_at:
+    is_found = is_running = _cancel_statement(token)
+    while is_running and time.monotonic() < gives_up_at:
         time.sleep(0.05)
-        if not _cancel_statement(token):
-            break
-    return True
+        is_running = _cancel_statement(token)
+    return is_found
 
 
 def _cancel_statement(token: uuid.UUID) -> bool:

@@ -6,7 +6,6 @@ from django.http import HttpResponse
 from django.utils.decorators import method_decorator
 from django.views.decorators.gzip import gzip_page
 from rest_framework.exceptions import NotFound
-from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -34,7 +33,7 @@ from sales.totals.ledger import Origin
 from salesengine.accounts.api_keys import get_sender
 from salesengine.accounts.models import Scope
 from salesengine.http.middleware import EVENT_COUNT, WAITED
-from salesengine.http.renderers import ExactJSONRenderer
+from salesengine.http.renderers import ContentNegotiation, ExactJSONRenderer
 from salesengine.http.request_ids import current_request_id
 
 
@@ -116,7 +115,7 @@ class NDJSONRenderer(ExactJSONRenderer):
     format = "ndjson"
 
 
-class FormatParameter(DefaultContentNegotiation):
+class FormatParameter(ContentNegotiation):
     """Let the query parameter `format` override Accept. The view refuses unknown formats."""
 
     def select_renderer(

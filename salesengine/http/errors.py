@@ -85,7 +85,7 @@ class RequestInProgress(ProblemException, problem=problems.REQUEST_IN_PROGRESS):
 
 
 class PositionPurged(ProblemException, problem=problems.POSITION_PURGED):
-    """The changes after a position are no longer kept."""
+    """The ledger no longer has the changes after this position."""
 
 
 class ContentTooLarge(ProblemException, problem=problems.CONTENT_TOO_LARGE):

@@ -25,7 +25,7 @@ class ExactJSONRenderer(BaseRenderer):
 
 
 class ContentNegotiation(DefaultContentNegotiation):
-    """Negotiate as DRF does, but not for a client that accepts everything: it gets what comes first."""
+    """Give a client that accepts everything the first renderer. Negotiate with the others as DRF does."""
 
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None

@@ -20,9 +20,8 @@ examples:
   manage.py export_sales --since warehouse.position --to exports --format parquet --quiet
 
 If FILE does not exist, all sales are exported. Otherwise only what has changed since the position in FILE: new sales,
-and voids of sales. FILE is replaced when the export and its manifest are on disk. The name of an export is the position
-that it ends at, so the order of the names is the order in which to load the exports. If nothing has changed, nothing is
-written.
+and voids of sales. FILE is replaced when the export and its manifest are on disk. Each export is named after its last
+position: load the exports in the order of their names. If nothing has changed, nothing is written.
 
 exit codes: 0 success, 1 failure, 2 usage error, 130 interrupted
 """
@@ -50,7 +49,7 @@ class Command(BaseCommand):
     def handle(self, *, since: Path, to: Path, quiet: bool, **options: Any) -> None:
         export_format = FORMATS[options["format"]]
         with _exit_codes(since):
-            after = read_position(since)
+            after = _position(since)
             with open_export(after) as export:
                 if after is not None and after > export.end:
                     raise CommandError(
@@ -72,6 +71,13 @@ class Command(BaseCommand):
             self.stderr.write(text, str)
 
 
+def _position(since: Path) -> int | None:
+    try:
+        return read_position(since)
+    except ValueError as error:
+        raise CommandError(str(error), returncode=USAGE_ERROR) from None
+
+
 def _summary(written: WrittenChanges, file: Path) -> str:
     return f"Wrote {counted(written.sales, 'sale')} and {counted(written.voids, 'void')} to {file}."
 
@@ -91,12 +97,11 @@ def _exit_codes(since: Path) -> Iterator[None]:
             " all sales again.",
             returncode=FAILED,
         ) from None
-    except (CannotEncode, ValueError) as error:
-        code = FAILED if isinstance(error, CannotEncode) else USAGE_ERROR
-        raise CommandError(str(error), returncode=code) from None
+    except CannotEncode as error:
+        raise CommandError(str(error), returncode=FAILED) from None
     except Error as error:
         raise CommandError(f"Database error: {error}", returncode=FAILED) from None
     except OSError as error:
-        raise CommandError(f"{error.filename} cannot be written: {error.strerror}", returncode=FAILED) from None
+        raise CommandError(f"{error.filename}: {error.strerror}", returncode=FAILED) from None
     except KeyboardInterrupt:
         raise CommandError("Interrupted.", returncode=INTERRUPTED) from None

@@ -1,15 +1,13 @@
 """Sales between countries, the view that adds them up, and the ledger."""
 
-from dataclasses import replace
+from django.db import connection
 
-from django.db import connection, transaction
-
-from sales.ingest.writer import COLUMNS, record_plain_sales
-from sales.models import LedgerEntry, VoidedSale
+from sales.corrections.tests.helpers import correct
+from sales.corrections.tests.helpers import void as void_correction
+from sales.ingest.writer import record_plain_sales
+from sales.models import LedgerEntry
 from sales.tests.helpers import sale_event
-from sales.totals import ledger
-from sales.totals.figures import add_up
-from sales.totals.ledger import NO_ORIGIN, NewEntry
+from sales.totals.ledger import NO_ORIGIN
 
 
 def unfolded():
@@ -18,18 +16,8 @@ def unfolded():
 
 
 def void(*sale_ids):
-    """Take wrong sales out of `sales`, with an entry in the ledger."""
-    columns = f"id, {COLUMNS}, received_at"
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(
-            f"WITH wrong AS (DELETE FROM sales WHERE id = ANY(%s) RETURNING {columns}) "
-            f"INSERT INTO voided_sale ({columns}, voided_by, reason) SELECT {columns}, 'jo', 'wrong price' FROM wrong",
-            [list(sale_ids)],
-        )
-        rows = VoidedSale.objects.filter(pk__in=sale_ids).values_list("category", "date_payment", "revenue")
-        figures = add_up(((category, paid.date()), -1, -revenue) for category, paid, revenue in rows)
-        entry = NewEntry("jo", ["c-1"], voided=len(sale_ids), tallies=ledger.tallies(figures))
-        ledger.append(cursor, replace(entry, sale_ids=ledger.id_ranges(sorted(sale_ids))))
+    """Void sales, all in one transaction."""
+    correct(*(void_correction(ID=sale_id) for sale_id in sale_ids))
 
 
 def record_singles(events):

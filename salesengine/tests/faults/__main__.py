@@ -52,10 +52,10 @@ def possible(kinds: Sequence[str]) -> list[str]:
     impossible = set()
     with small_disk() as disk:
         if not disk.is_mount():
-            sys.stderr.write("No disk is filled, because only root can mount one\n")
+            sys.stderr.write("The faults with a full disk are left out: they require root, to mount a disk\n")
             impossible |= NEEDS_DISK
     if not shutil.which("cc"):
-        sys.stderr.write("No clock is wrong, because there is no C compiler\n")
+        sys.stderr.write("The fault with a wrong clock is left out: it requires a C compiler\n")
         impossible |= NEEDS_COMPILER
     return [kind for kind in kinds if kind not in impossible]
 
