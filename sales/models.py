@@ -88,27 +88,13 @@ class SoldItem(models.Model):
 class Sale(SoldItem):
     """One sold item. `sales.ingest.writer` inserts sales, and nothing changes them.
 
-    A sale that was wrong moves to VoidedSale, so that `sales` holds only what is true.
+    A sale that was wrong moves to VoidedSale, so that `sales` holds only what is true. The table is partitioned by the
+    month of payment; each partition has its own indexes (sales/partitions/months.py).
     """
 
     class Meta:
         db_table = "sales"
         permissions = [("ingest_sale", "Can send sales to the API"), ("correct_sale", "Can void and replace sales")]
-        indexes = [
-            # For the back office's list, newest first, for periods in feedback and reports, and for the reports on
-            # buyers, which read only this index.
-            models.Index(fields=("-date_payment", "-id"), include=("id_buyer", "revenue"), name="sales_newest_buyers"),
-            # For the back office's search by exact ids.
-            models.Index(fields=("id_order",), name="sales_order"),
-            models.Index(fields=("id_product",), name="sales_product"),
-            models.Index(fields=("id_buyer",), name="sales_buyer"),
-            models.Index(fields=("id_seller",), name="sales_seller"),
-            # For the back office's filters by rare values. Common values are found by reading the newest sales.
-            models.Index(fields=("category",), name="sales_category"),
-            models.Index(fields=("brand",), name="sales_brand"),
-            models.Index(fields=("seller_country",), name="sales_seller_country"),
-            models.Index(fields=("buyer_country",), name="sales_buyer_country"),
-        ]
 
 
 class VoidedSale(SoldItem):
@@ -143,6 +129,8 @@ class LedgerEntry(models.Model):
     rejected = models.BigIntegerField(db_default=0)  # only events that were stored as rejected
     voided = models.BigIntegerField(db_default=0)  # an entry has accepted sales or voided ones, never both
     tallies = TalliesField(null=True)  # figures by category and day, negative for voided sales; null once folded
+    first_day = models.DateField(null=True)  # of payment (UTC) of its sales; null if that is not known
+    last_day = models.DateField(null=True)
     position = models.BigIntegerField(null=True)  # null until it is folded
 
     class Meta:

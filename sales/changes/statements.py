@@ -12,19 +12,26 @@ from sales.ingest.fields import FIELDS
 # position.
 _PARTS = """
     WITH run AS (
-        SELECT voided > 0 AS is_void, lower(ids) AS first, upper(ids) AS stop, position - accepted - voided
+        SELECT voided > 0 AS is_void, first_day, last_day, lower(ids) AS first, upper(ids) AS stop, position - accepted - voided
             + SUM(upper(ids) - lower(ids)) OVER (PARTITION BY ledger.id ORDER BY ids)::bigint - upper(ids) AS shift
         FROM ledger, unnest(sale_ids) AS ids
         WHERE position > %(after)s AND position <= (SELECT MIN(position) FROM ledger WHERE position >= %(end)s)
     ), part AS (
-        SELECT is_void, shift + 1 AS shift, greatest(first, %(after)s - shift) AS first,
+        SELECT is_void, coalesce(first_day::timestamp AT TIME ZONE INTERVAL '0', '-infinity') AS paid_from,
+            coalesce((last_day + 1)::timestamp AT TIME ZONE INTERVAL '0', 'infinity') AS paid_until,
+            shift + 1 AS shift, greatest(first, %(after)s - shift) AS first,
             least(stop, %(end)s - shift) AS stop
         FROM run
         WHERE stop + shift > %(after)s AND first + shift < %(end)s
     )
     """
-# OFFSET 0 lets PostgreSQL look each part up in the index, instead of comparing every part with every row.
-_JOIN = "part, LATERAL (SELECT * FROM {} WHERE id >= part.first AND id < part.stop OFFSET 0) AS sale"
+# OFFSET 0 lets PostgreSQL look each part up in the index, instead of comparing every part with every row. The days of
+# payment let it pass over the other months.
+_JOIN = """part, LATERAL (
+    SELECT * FROM {} WHERE id >= part.first AND id < part.stop
+        AND date_payment >= paid_from AND date_payment < paid_until
+    OFFSET 0
+    ) AS sale"""
 # A sale that was voided later still has its own position.
 _SOLD = [f"{_JOIN.format(table)} WHERE NOT is_void" for table in ("sales", "voided_sale")]
 _TAKEN_AWAY = f"{_JOIN.format('voided_sale')} WHERE is_void"

@@ -211,12 +211,12 @@ def _take_away(sales: Sequence[Sale], corrector: Corrector) -> None:
         corrector.origin.sender,
         [corrector.origin.source],
         voided=len(ids),
-        tallies=ledger.tallies(figures),
         sale_ids=ledger.id_ranges(ids),
     )
+    entry = ledger.add_figures(entry, figures)
     with connection.cursor() as cursor:
         entry_ids = ledger.append(cursor, entry)
-    transaction.on_commit(lambda: folding.fold_if_due(entry_ids, tally_count=len(ids)), robust=True)
+    transaction.on_commit(lambda: folding.fold_if_due(entry_ids, tallies=entry.tallies), robust=True)
 
 
 def _replace(wrong: Sequence[Wrong], corrector: Corrector) -> dict[int, int]:

@@ -18,6 +18,7 @@ from sales.importing.sources import START, Checkpoint, ImportFileError
 from sales.ingest.schema import ValidationResult
 from sales.ingest.service import BatchContext, BatchResult, IngestOptions, store_batch
 from sales.models import FileImport
+from sales.partitions.making import make_months
 from sales.totals.ledger import Origin
 from salesengine.plurals import counted
 
@@ -127,6 +128,7 @@ def _store_in_order(
                 yield _committed(*running.popleft())
             if lock:
                 lock.keep_alive()
+                make_months({event["DATE_PAYMENT"].date() for event in checked.events}, patient=True)
             if together:
                 previous = running[-1][1] if running else None
                 running.append((batch, writers.submit(_store_in_thread, store, batch, checked, lock, previous)))

@@ -188,7 +188,7 @@ def _store(events: Sequence[SaleEvent], entry: NewEntry, ids: Sequence[int] | No
 def _with_sales(entry: NewEntry, events: Sequence[SaleEvent]) -> NewEntry:
     """Return the entry with these events as its accepted sales."""
     figures = add_up(((event.get("CATEGORY"), event["DATE_PAYMENT"].date()), 1, event["REVENUE"]) for event in events)
-    return replace(entry, accepted=len(events), tallies=ledger.tallies(figures))
+    return ledger.add_figures(replace(entry, accepted=len(events)), figures)
 
 
 def _store_few(
@@ -220,9 +220,9 @@ def _fold_later(
     entry_ids: Sequence[int], sale_ids: Sequence[int], entries: Sequence[NewEntry], using: str = DEFAULT_DB_ALIAS
 ) -> None:
     """Request a fold after the commit, if one is due."""
-    tally_count = sum(len(entry.tallies) for entry in entries)
+    tallies = [tally for entry in entries for tally in entry.tallies]
     # On the alias that stored the sales: another one would take a connection from its pool, which may have none left.
-    transaction.on_commit(lambda: fold_if_due(entry_ids, sale_ids, tally_count), using, robust=True)
+    transaction.on_commit(lambda: fold_if_due(entry_ids, sale_ids, tallies), using, robust=True)
 
 
 def _draw_ids(cursor: CursorWrapper, count: int) -> list[int]:

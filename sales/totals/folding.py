@@ -22,11 +22,13 @@ from django.db.backends.utils import CursorWrapper
 from django.db.models import QuerySet
 
 from sales.models import DailyTotal, LedgerEntry, Total
+from sales.partitions import making
+from sales.partitions.statistics import analyze_if_grown
 from sales.totals import ingest_minutes
 from sales.totals.figures import CategoryDay, Figures, Key, add_up
 from sales.totals.fold_thread import request_fold
 from sales.totals.isolation import lock_folds
-from sales.totals.ledger import SELECT_DUE, DueEntry, read_tallies
+from sales.totals.ledger import SELECT_DUE, DueEntry, Tally, read_tallies
 from salesengine.exact_json import encode_json
 from salesengine.operations.metrics import FOLD_SECONDS
 
@@ -148,14 +150,20 @@ PURGE = """
     """
 
 
-def fold_if_due(entry_ids: Iterable[int], sale_ids: Sequence[int] = (), tally_count: int = 0) -> None:
+def fold_if_due(entry_ids: Iterable[int], sale_ids: Sequence[int] = (), tallies: Sequence[Tally] = ()) -> None:
     """Request a fold after a commit, so that the unfolded entries stay few.
 
     A fold is due if an id of the new entries is a multiple of FOLD_INTERVAL, if the ascending ids of the new sales
-    include a multiple of SALES_INTERVAL, or if the entries have FOLD_INTERVAL tallies or more.
+    include a multiple of SALES_INTERVAL, if the entries have FOLD_INTERVAL tallies or more, or if a day of payment has
+    no partition.
     """
     is_interval = bool(sale_ids) and sale_ids[-1] // SALES_INTERVAL * SALES_INTERVAL >= sale_ids[0]
-    if is_interval or tally_count >= FOLD_INTERVAL or any(entry_id % FOLD_INTERVAL == 0 for entry_id in entry_ids):
+    if (
+        is_interval
+        or len(tallies) >= FOLD_INTERVAL
+        or any(entry_id % FOLD_INTERVAL == 0 for entry_id in entry_ids)
+        or not making.has_partitions(tally.day for tally in tallies)
+    ):
         request_fold(fold_all)
 
 
@@ -196,20 +204,25 @@ def fold(*, wait: bool = False) -> FoldResult:
         entries = [DueEntry(*row) for row in cursor]
         if not entries:
             return FoldResult()
-        last_position = _stamp(cursor, entries)
-        _add_to_feedback(entries)
+        before, last_position = _stamp(cursor, entries)
+        days = _add_to_feedback(entries)
         ingest_minutes.fold(entries)
         purge: dict[str, Any] = {"retention": settings.LEDGER_RETENTION, "last": last_position, "limit": PURGE_LIMIT}
         cursor.execute(PURGE, purge)
     for _ in range(MERGE_LIMIT):
         if not _merge_day():
             break
+    making.make_months(days)
+    analyze_if_grown(before, last_position)
     is_limited = len(entries) == MAX_ENTRIES or sum(entry.changes for entry in entries) >= MAX_SALES
     return FoldResult(len(entries), is_limited)
 
 
-def _stamp(cursor: CursorWrapper, entries: Sequence[DueEntry]) -> int:
-    """Give the entries their positions, and add their sales to the totals by country. Return the last position."""
+def _stamp(cursor: CursorWrapper, entries: Sequence[DueEntry]) -> tuple[int, int]:
+    """Give the entries their positions, and add their sales to the totals by country.
+
+    Return the last position before them, and their last.
+    """
     cursor.execute("SELECT coalesce(MAX(position), 0) FROM ledger")
     before: int = cursor.fetchone()[0]
     positions = [before + changes for changes in accumulate(entry.changes for entry in entries)]
@@ -217,24 +230,27 @@ def _stamp(cursor: CursorWrapper, entries: Sequence[DueEntry]) -> int:
     found, expected = cursor.fetchone()[0], positions[-1] - before
     if found != expected:
         raise RuntimeError(f"The ledger names {expected:,} changed sales, but {found:,} were found. Nothing is folded.")
-    return positions[-1]
+    return before, positions[-1]
 
 
-def _add_to_feedback(entries: Sequence[DueEntry]) -> None:
+def _add_to_feedback(entries: Sequence[DueEntry]) -> set[datetime.date]:
+    """Add the entries to the totals of the feedback. Return their days of payment."""
     daily = add_up(
         ((tally.category, tally.day), tally.sales_count, tally.revenue)
         for entry in entries
         if entry.tallies
         for tally in read_tallies(entry.tallies)
     )
+    days = {day for _, day in daily}
     if not daily:
-        return
-    old_daily = DailyTotal.objects.filter(day__in={day for _, day in daily})
+        return days
+    old_daily = DailyTotal.objects.filter(day__in=days)
     write_totals(
         add_old_figures(daily, daily_figures(old_daily)),
         add_old_figures(sum_over_days(daily), overall_figures(Total.objects.all())),
         newest=max(entry.received_at for entry in entries if entry.changes),
     )
+    return days
 
 
 def add_old_figures(new: Mapping[Key, Figures], old: Iterable[tuple[Key, int, Decimal]]) -> dict[Key, Figures]:

@@ -5,7 +5,7 @@ The writer appends an entry in the transaction that changes `sales`. A fold stam
 
 import datetime
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -47,6 +47,8 @@ class NewEntry:
     rejected: int = 0
     voided: int = 0
     tallies: Sequence[Tally] = field(default_factory=list)
+    first_day: datetime.date | None = None
+    last_day: datetime.date | None = None
     sale_ids: str = "{}"  # a multirange. STORE_FEW of the writer ignores it
     number: int = 0  # of the entry in its statement, to which STORE_FEW assigns sales
 
@@ -62,11 +64,13 @@ SELECT_DUE = """
     """
 # Sent as JSON, at a third of the cost of model instances. {sale_ids} is an expression, which may use `entry`.
 APPEND = """
-    INSERT INTO ledger (sender, sources, sale_ids, accepted, duplicate, rejected, voided, tallies)
-    SELECT sender, sources, {sale_ids}, accepted, duplicate, rejected, voided, tallies
+    INSERT INTO ledger
+        (sender, sources, sale_ids, accepted, duplicate, rejected, voided, tallies, first_day, last_day)
+    SELECT sender, sources, {sale_ids}, accepted, duplicate, rejected, voided, tallies, first_day, last_day
     FROM json_to_recordset(%s) AS entry (
         number bigint, sender text, sources text[], sale_ids int8multirange,
-        accepted bigint, duplicate bigint, rejected bigint, voided bigint, tallies json
+        accepted bigint, duplicate bigint, rejected bigint, voided bigint, tallies json,
+        first_day date, last_day date
     )
     RETURNING id
     """
@@ -105,9 +109,11 @@ def append(cursor: CursorWrapper, entry: NewEntry) -> list[int]:
     return [entry_id for (entry_id,) in cursor]
 
 
-def tallies(figures: Mapping[CategoryDay, Figures]) -> list[Tally]:
-    """Return figures by category and day as an entry has them."""
-    return [Tally(category, day, *sums) for (category, day), sums in figures.items()]
+def add_figures(entry: NewEntry, figures: Mapping[CategoryDay, Figures]) -> NewEntry:
+    """Return the entry with the figures of its sales by category and day."""
+    days = [day for _, day in figures]
+    tallies = [Tally(category, day, *sums) for (category, day), sums in figures.items()]
+    return replace(entry, tallies=tallies, first_day=min(days, default=None), last_day=max(days, default=None))
 
 
 def id_ranges(sale_ids: Sequence[int]) -> str:

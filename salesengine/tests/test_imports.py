@@ -18,6 +18,7 @@ PACKAGES = {
         ["importing", "rejected", "corrections", "changes"],
         ["ingest"],
         ["totals"],
+        ["partitions"],
         ["models"],
     ],
     "salesengine": [

@@ -21,6 +21,7 @@ from django.db.migrations.executor import MigrationExecutor
 from analytics.running.query import DATABASE_ALIAS
 from analytics.running.reports_role import prepare_reports_role, role_warnings
 from sales.models import Sale
+from sales.partitions.making import make_months, months_of_others
 from salesengine.accounts.audit_log import record_command
 from salesengine.accounts.models import APIKey
 from salesengine.operations.database_checks import check_database
@@ -61,6 +62,7 @@ class Command(BaseCommand):
         for error in check_database([DEFAULT_DB_ALIAS]):
             raise CommandError(f"{error.msg[0].upper()}{error.msg[1:]} ({error.id}). {error.hint}")
         self._migrate()
+        make_months(months_of_others(), patient=True)
         self._prepare_reports()
         call_command("clearsessions")
         self._create_admin()

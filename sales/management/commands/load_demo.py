@@ -14,6 +14,7 @@ from sales.demo.data import DAYS
 from sales.ingest.fields import accepted_period
 from sales.ingest.writer import record_sales
 from sales.models import Sale
+from sales.partitions.making import make_months
 from sales.totals.folding import fold_all
 from sales.totals.ledger import Origin
 from salesengine.operations.progress import progress
@@ -46,10 +47,11 @@ class Command(BaseCommand):
                 "The database has sales already. Demo sales would be mixed with them for good, because sales can be "
                 "voided, but not deleted. Use --append to add them anyway."
             )
-        start = monotonic()
+        start, end = monotonic(), _end_of(until)
+        make_months((end - timedelta(days=number) for number in range(DAYS + 1)), patient=True)
         with transaction.atomic():  # all or nothing, because sales cannot be deleted
             store_countries(demo.countries())
-            _load_sales(sales, seed, _end_of(until))
+            _load_sales(sales, seed, end)
         seconds = monotonic() - start
         self.stderr.write(
             f"Loaded {counted(sales, 'demo sale')} in {seconds:,.1f} s: {sales / seconds:,.0f} sales/s.", str

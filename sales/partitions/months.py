@@ -1,0 +1,48 @@
+"""The months of `sales`: their names, their limits and their indexes.
+
+`sales_other` is the partition of all other sales, and `sales_before_partitions` that of the sales from before the table
+was partitioned (sales/migrations/0021_partition_sales.py).
+"""
+
+import datetime
+from typing import NamedTuple
+
+OTHERS = "sales_other"
+# The name of each index of a month, after that of the month, and its definition.
+INDEXES = {
+    "newest": "(date_payment DESC, id DESC) INCLUDE (id_buyer, revenue)",
+}
+# The name of each partition, and from when to when its sales were paid: null stands for no limit. OTHERS has two nulls.
+PARTITIONS = r"""
+    SELECT relname, (substring(bound FROM $$FROM \('(.+?)'\)$$))::timestamptz,
+        (substring(bound FROM $$TO \('(.+?)'\)$$))::timestamptz
+    FROM pg_inherits JOIN pg_class ON oid = inhrelid, pg_get_expr(relpartbound, oid) AS bound
+    WHERE inhparent = 'sales'::regclass
+    """
+
+
+class Month(NamedTuple):
+    """A month in UTC."""
+
+    year: int
+    month: int
+
+    @classmethod
+    def of(cls, day: datetime.date) -> "Month":
+        return cls(day.year, day.month)
+
+    @property
+    def start(self) -> datetime.datetime:
+        return datetime.datetime(self.year, self.month, 1, tzinfo=datetime.UTC)
+
+    @property
+    def next(self) -> "Month":
+        return Month(self.year + self.month // 12, self.month % 12 + 1)
+
+    @property
+    def table(self) -> str:
+        """The name of its partition."""
+        return f"sales_{self.year:04}_{self.month:02}"
+
+    def __str__(self) -> str:
+        return f"{self.year:04}-{self.month:02}"
