@@ -12,7 +12,8 @@ from sales.ingest.fields import FIELDS
 # position.
 _PARTS = """
     WITH run AS (
-        SELECT voided > 0 AS is_void, first_day, last_day, lower(ids) AS first, upper(ids) AS stop, position - accepted - voided
+        SELECT voided > 0 AS is_void, first_day, last_day, lower(ids) AS first, upper(ids) AS stop,
+            position - accepted - voided
             + SUM(upper(ids) - lower(ids)) OVER (PARTITION BY ledger.id ORDER BY ids)::bigint - upper(ids) AS shift
         FROM ledger, unnest(sale_ids) AS ids
         WHERE position > %(after)s AND position <= (SELECT MIN(position) FROM ledger WHERE position >= %(end)s)
