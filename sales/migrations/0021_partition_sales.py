@@ -2,7 +2,8 @@
 
 The table so far becomes the first partition, up to a month that has not begun. Reading it takes its time, but writers
 go on meanwhile. Only the exchange locks out everybody, for some milliseconds: it waits for a moment in which no
-statement uses the table, and asks again instead of letting others queue up behind it.
+statement uses the table, and asks again instead of letting others queue up behind it. A statement that comes in these
+milliseconds fails once, with nothing stored, because it has looked up the sequence of the table before.
 """
 
 import time

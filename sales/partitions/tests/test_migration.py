@@ -1,0 +1,106 @@
+"""The table of sales becomes the first partition while clients send sales, and back again."""
+
+import datetime
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
+import pytest
+from django.core.management import call_command
+from django.db import Error, connection
+
+from sales.ingest.writer import record_sales
+from sales.models import Sale
+from sales.partitions import making
+from sales.partitions.months import Month
+from sales.partitions.tests.helpers import partition_names, partitions
+from sales.tests.helpers import sale_event
+from sales.totals import folding, verification
+
+pytestmark = pytest.mark.django_db(transaction=True)
+BEFORE = "0020_days_of_entries"
+FIRST = "sales_before_partitions"
+
+
+@pytest.fixture(autouse=True)
+def latest_migrations():
+    yield
+    Sale.objects.all().delete()
+    call_command("migrate", "sales", BEFORE, verbosity=0)
+    call_command("migrate", verbosity=0)
+
+
+def migrate_back():
+    call_command("migrate", "sales", BEFORE, verbosity=0)
+
+
+def contents():
+    return list(Sale.objects.order_by("id").values_list())
+
+
+def test_the_sales_so_far_stay_in_one_partition_and_new_months_go_beside_it():
+    migrate_back()
+    ids = record_sales([sale_event(), sale_event(DATE_PAYMENT="2015-01-01T00:00:00Z")]).ids
+    before = contents()
+
+    call_command("migrate", verbosity=0)
+
+    assert contents() == before
+    assert partitions() == {FIRST: 2}
+    [new] = record_sales([sale_event()]).ids
+    assert new > max(ids)
+    assert partitions() == {FIRST: 3}
+    assert verification.verify() == []
+    in_two_months = Month.of(datetime.datetime.now(datetime.UTC)).next.next
+    making._make(in_two_months, patient=True)
+    assert partition_names() == {FIRST, in_two_months.table, "sales_other"}
+
+
+def test_the_way_back_unites_all_partitions():
+    record_sales([sale_event(), sale_event(DATE_PAYMENT="2021-02-01T00:00:00Z")])
+    folding.fold_all(wait=True)
+    before = contents()
+    assert len(partitions()) == 2
+
+    migrate_back()
+
+    assert contents() == before
+    record_sales([sale_event()])
+    call_command("migrate", verbosity=0)
+    assert partitions() == {FIRST: 3}
+    migrate_back()
+    assert contents()[:2] == before
+    call_command("migrate", verbosity=0)
+    assert verification.verify() == []
+
+
+@pytest.mark.slow
+def test_no_sale_is_lost_while_the_table_is_exchanged():
+    migrate_back()
+    record_sales([sale_event()] * 1000)
+    accepted, failures, stop = [1000], [], Event()
+
+    def write():
+        try:
+            while not stop.wait(0.1):
+                try:
+                    accepted.append(record_sales([sale_event()] * 5).accepted)
+                except Error as error:
+                    failures.append(error)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        writers = [pool.submit(write) for _ in range(2)]
+        for _ in range(3):
+            call_command("migrate", verbosity=0)
+            migrate_back()
+        call_command("migrate", verbosity=0)
+        stop.set()
+        for writer in writers:
+            writer.result()
+
+    assert {str(failure).split(" with OID ")[0] for failure in failures} <= {"could not open relation"}
+    assert len(accepted) > len(failures)
+    assert Sale.objects.count() == sum(accepted)
+    folding.fold_all(wait=True)
+    assert verification.verify() == []
