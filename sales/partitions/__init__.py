@@ -1,5 +1,5 @@
 """Partition `sales` by month of payment, so that a sale costs the same however many there are.
 
 Days of payment go in; a partition for each plausible month comes out, made beside the writers. Of `sales` it may import
-`models`; start in `making.py`.
+only `models`; start in `making.py`.
 """

@@ -65,6 +65,7 @@ FILES = {
     "add a query parameter to `GET /sales`": lambda: {view("/sales"), code("sales.api.parameters.parse_sales_query")},
     "change how many requests may wait for `GET /changes`": lambda: sources_with("waiting_slots = ", "sales"),
     "change how ties in feedback rank": lambda: code("sales.totals.feedback.rank"),
+    "change the indexes of `sales`": lambda: code("sales.partitions.months.Month"),
     "change how a rejected event is replayed": lambda: code("sales.rejected.replay.replay"),
     "change what can be corrected, and by whom": lambda: sources_with("own_only: bool", "sales"),
     "add a filter to the sales list": lambda: filters(Sale),
