@@ -43,7 +43,13 @@ class SoldItemAdmin(ReadOnly, ModelAdmin[Any]):
             sale.origin = find_origin(sale)
             may_view = sale.origin and request.user.has_perm("sales.view_rejectedevent")
             sale.rejected_url = rejected_url(sale, sale.origin) if may_view else ""
+            # A correction voids the old sale and stores the new one in one transaction, so at the same time.
+            sale.replaced = VoidedSale.objects.filter(voided_at=sale.received_at, replaced_by=sale.pk).first()
         return sale
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Show what a sale has replaced only if it is a replacement."""
+        return [name for name in super().get_fields(request, obj) if name != "replaces" or (obj and obj.replaced)]
 
     @admin.display(description="order")
     def order(self, sale: Any) -> SafeString:
@@ -60,6 +66,11 @@ class SoldItemAdmin(ReadOnly, ModelAdmin[Any]):
     @admin.display(description="seller (country)")
     def seller(self, sale: Any) -> str:
         return f"{sale.id_seller} ({sale.seller_country_name})"
+
+    @admin.display(description="replaces")
+    def replaces(self, sale: Any) -> SafeString:
+        url = reverse("admin:sales_voidedsale_change", args=[sale.replaced.pk])
+        return format_html('<a href="{}">{}</a>', url, sale.replaced.pk)
 
     @admin.display(description="sender")
     def sender(self, sale: Any) -> str | None:
@@ -87,7 +98,7 @@ class SaleAdmin(SoldItemAdmin):
     ordering = ("-date_payment", "-id")
     sortable_by = ("date_payment",)
     fields = (
-        *("id", "order", "id_product", "category", "brand", "amount"),
+        *("id", "replaces", "order", "id_product", "category", "brand", "amount"),
         *("date_payment", "received_at", "seller", "buyer", "event_id", "sender", "source"),
     )
     list_before_template = "admin/sales/sale/list_summary.html"
@@ -176,7 +187,7 @@ class VoidedSaleAdmin(SoldItemAdmin):
     paginator = NewestRowsPaginator
     fields = (
         *("voided_at", "voided_by", "reason", "replacement"),
-        *("id", "order", "id_product", "category", "brand", "amount"),
+        *("id", "replaces", "order", "id_product", "category", "brand", "amount"),
         *("date_payment", "received_at", "seller", "buyer", "event_id", "sender", "source"),
     )
 

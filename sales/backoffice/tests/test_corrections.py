@@ -113,6 +113,19 @@ class TestCorrecting:
         assert response.url == f"{SALES}{new.pk}/change/"
         assert f"This sale takes the place of the sale {sale.pk}." in text_of(staff.get(response.url))
 
+    def test_a_replacement_and_the_sale_that_it_replaced_link_to_each_other(self, staff, sale):
+        send(staff, sale, action="replace", REVENUE="75.20", _confirm="1")
+        second = Sale.objects.get()
+        send(staff, second, action="replace", REVENUE="75.30", _confirm="1")
+
+        first_page, second_page = (staff.get(f"{VOIDED}{each.pk}/change/") for each in (sale, second))
+        third_page = staff.get(f"{SALES}{Sale.objects.get().pk}/change/")
+
+        assert f'<a href="{SALES}{second.pk}/change/">{second.pk}</a>' in first_page.content.decode()
+        assert f'<a href="{VOIDED}{sale.pk}/change/">{sale.pk}</a>' in second_page.content.decode()
+        assert f'<a href="{VOIDED}{second.pk}/change/">{second.pk}</a>' in third_page.content.decode()
+        assert ["Replaces" in text_of(page) for page in (first_page, second_page, third_page)] == [False, True, True]
+
     def test_the_audit_log_has_the_changes_and_the_reason(self, staff, sale):
         send(staff, sale, action="replace", REVENUE="75.20", _confirm="1")
 

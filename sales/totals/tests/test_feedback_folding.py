@@ -14,10 +14,15 @@ from sales.totals import folding, verification
 from sales.totals.feedback import FeedbackQuery, top_categories
 from sales.totals.isolation import FOLD_LOCK, session_lock
 from sales.totals.tests.helpers import unfolded
+from salesengine.operations.metrics import registry
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "singles"])
 only_tests_fold = pytest.mark.django_db(transaction=False)  # without a commit, writers do not fold
 FIRST = datetime.datetime(2021, 1, 1, tzinfo=datetime.UTC)
+
+
+def measured_folds():
+    return registry.get_sample_value("salesengine_fold_duration_seconds_count")
 
 
 @only_tests_fold
@@ -52,6 +57,18 @@ def test_a_fold_adds_to_existing_totals():
 @only_tests_fold
 def test_a_fold_without_entries_does_nothing():
     assert folding.fold() == (0, False)
+
+
+@only_tests_fold
+def test_only_folds_that_add_entries_are_measured():
+    before = measured_folds()
+    folding.fold()
+    assert measured_folds() == before
+
+    record_sales([sale_event()])
+    folding.fold()
+
+    assert measured_folds() == before + 1
 
 
 @only_tests_fold

@@ -123,8 +123,13 @@ def test_a_sale_can_be_replaced_after_a_summary(page):
     assert violations(page, rules=None) == []
     page.get_by_role("button", name="Replace the sale", exact=True).click()
     expect(page.get_by_text("This sale takes the place of the sale 2000.")).to_be_visible()
+    replacement = page.url
+    page.get_by_role("link", name="2000", exact=True).click()
+    page.wait_for_url("**/admin/sales/voidedsale/2000/change/")
     page.goto("/admin/sales/sale/2000/change/")
     expect(page.get_by_text("The sale 2000 was voided.")).to_be_visible()
+    page.get_by_role("link", name=replacement.split("/")[-3], exact=True).click()
+    page.wait_for_url(replacement)
 
 
 @pytest.mark.parametrize("may_copy", [True, False])
