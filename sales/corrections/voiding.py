@@ -19,7 +19,6 @@ from sales.ingest.schema import EventError
 from sales.ingest.writer import content_digest, record_sales
 from sales.models import EventId, Sale, SoldItem, VoidedSale
 from sales.totals import folding, ledger
-from sales.totals.figures import EXACT, add_up
 from sales.totals.ledger import Origin
 from salesengine.http.errors import AlreadyCorrected, InvalidEvents, SaleNotFound
 from salesengine.operations.metrics import CORRECTIONS
@@ -205,7 +204,6 @@ def _replacement(correction: CorrectionMembers, sale: Sale) -> SaleEvent | None:
 
 def _take_away(sales: Sequence[Sale], corrector: Corrector) -> None:
     """Append the ledger entry that takes the sales away from the totals."""
-    figures = add_up(((sale.category, sale.date_payment.date()), -1, EXACT.minus(sale.revenue)) for sale in sales)
     ids = sorted(sale.pk for sale in sales)
     entry = ledger.NewEntry(
         corrector.origin.sender,
@@ -213,7 +211,7 @@ def _take_away(sales: Sequence[Sale], corrector: Corrector) -> None:
         voided=len(ids),
         sale_ids=ledger.id_ranges(ids),
     )
-    entry = ledger.add_figures(entry, figures)
+    entry = ledger.add_figures(entry, ledger.figures_of(sales, -1))
     with connection.cursor() as cursor:
         entry_ids = ledger.append(cursor, entry)
     transaction.on_commit(lambda: folding.fold_if_due(entry_ids, tallies=entry.tallies), robust=True)

@@ -231,7 +231,10 @@ def _stamp(cursor: CursorWrapper, entries: Sequence[DueEntry]) -> tuple[int, int
     cursor.execute(STAMP, {"ids": [entry.id for entry in entries], "positions": positions})
     found, expected = cursor.fetchone()[0], positions[-1] - before
     if found != expected:
-        raise RuntimeError(f"The ledger names {expected:,} changed sales, but {found:,} were found. Nothing is folded.")
+        raise RuntimeError(
+            f"The ledger names {expected:,} changed sales, but {found:,} were found. Nothing is folded. If sales were "
+            "deleted with SQL, run verify_feedback --repair."
+        )
     return before, positions[-1]
 
 

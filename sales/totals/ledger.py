@@ -4,7 +4,7 @@ The writer appends an entry in the transaction that changes `sales`. A fold stam
 """
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import NamedTuple
@@ -13,7 +13,8 @@ import msgspec
 from django.db import connections
 from django.db.backends.utils import CursorWrapper
 
-from sales.totals.figures import CategoryDay, Figures
+from sales.models import SoldItem
+from sales.totals.figures import EXACT, CategoryDay, Figures, add_up
 from salesengine.exact_json import encode_json
 
 
@@ -109,11 +110,23 @@ def append(cursor: CursorWrapper, entry: NewEntry) -> list[int]:
     return [entry_id for (entry_id,) in cursor]
 
 
+def figures_of(sales: Iterable[SoldItem], sign: int) -> dict[CategoryDay, Figures]:
+    """Return what sales add to the figures (`sign` is 1), or what voiding them adds (-1)."""
+    return add_up(
+        ((sale.category, sale.date_payment.date()), sign, EXACT.multiply(sale.revenue, sign)) for sale in sales
+    )
+
+
+def tallies(figures: Mapping[CategoryDay, Figures]) -> list[Tally]:
+    """Return figures by category and day as an entry has them."""
+    return [Tally(category, day, *sums) for (category, day), sums in figures.items()]
+
+
 def add_figures(entry: NewEntry, figures: Mapping[CategoryDay, Figures]) -> NewEntry:
     """Return the entry with the figures of its sales by category and day."""
     days = [day for _, day in figures]
-    tallies = [Tally(category, day, *sums) for (category, day), sums in figures.items()]
-    return replace(entry, tallies=tallies, first_day=min(days, default=None), last_day=max(days, default=None))
+    first, last = min(days, default=None), max(days, default=None)
+    return replace(entry, tallies=tallies(figures), first_day=first, last_day=last)
 
 
 def id_ranges(sale_ids: Sequence[int]) -> str:

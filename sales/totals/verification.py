@@ -20,6 +20,7 @@ from sales.totals.folding import (
     write_totals,
 )
 from sales.totals.isolation import FOLD_LOCK, REPAIR_LOCK, session_lock, snapshot
+from sales.totals.missing_sales import find_missing_sales, take_out_missing_sales
 
 FigureKey = CategoryDay | CategoryTotal
 Advance = Callable[[int], object]  # is called with the number of sales read since the last call
@@ -91,20 +92,23 @@ CORRECT_COUNTRIES = f"""
 
 
 def verify(advance: Advance = lambda sales: None) -> list[Difference]:
-    """Add up every sale and return the figures that differ, those of the feedback first."""
+    """Add up every sale and return the figures that differ: ledger entries that lack sales, feedback, and countries."""
     differences = _compare_feedback(advance)
     keys = sorted(differences, key=lambda key: (key[1] or datetime.date.min, key[0] or ""))
     feedback = [Difference(f"{key[0] or 'no category'}, {key[1] or 'all time'}", *differences[key]) for key in keys]
-    return feedback + _compare_countries()
+    return find_missing_sales() + feedback + _compare_countries()
 
 
 def repair(advance: Advance = lambda sales: None) -> None:
-    """Correct all totals. Folds wait only for the last, short transaction, which reads totals, but no sales.
+    """Correct the ledger and all totals. Folds wait only for short transactions, which do not read all sales.
 
     Sales and folds that come after the comparison change the stored and the expected figures alike, so the same
     corrections remain right.
     """
     with session_lock(REPAIR_LOCK), connection.cursor() as cursor:
+        if find_missing_sales():
+            with session_lock(FOLD_LOCK), transaction.atomic():
+                take_out_missing_sales()
         differences = _compare_feedback(advance)
         with localcontext(EXACT):
             corrections = {
