@@ -2,6 +2,7 @@
 
 import datetime
 from collections import Counter
+from decimal import Decimal
 from itertools import chain, repeat
 from random import Random
 from unittest.mock import MagicMock
@@ -9,9 +10,16 @@ from unittest.mock import MagicMock
 import httpx
 import pytest
 
-from salesengine.tests.faults.checker import Violations, check_requests, differences, minute_errors
+from salesengine.tests.faults.checker import (
+    Recount,
+    Violations,
+    check_corrections,
+    check_requests,
+    differences,
+    minute_errors,
+)
 from salesengine.tests.faults.follower import Follower
-from salesengine.tests.faults.load import Outcome, SentRequest, Shape
+from salesengine.tests.faults.load import Correction, Outcome, SentRequest, Shape, figures_of
 from salesengine.tests.faults.report import late
 from salesengine.tests.faults.rounds import Result
 
@@ -50,6 +58,49 @@ def test_a_request_whose_answer_says_that_nothing_is_stored_must_not_be_stored()
 
 def test_a_sale_that_nobody_has_sent_is_found():
     assert violations(["a-0", "a-1", "b-0"]) == ["wrong"]
+
+
+def correction_violations(outcome, replacement, sales=(), voided=()):
+    """Check a correction of the sale a. `sales` are orders, whose ids are 1, 2, ..., and `voided` what replaced a."""
+    rows = [row(10, "a", is_voided=True, replaced_by=each) for each in voided]
+    rows += [row(number, order) for number, order in enumerate(sales, start=1)]
+    found = Violations()
+    check_corrections([Correction("a", replacement, outcome)], Recount(rows), found)
+    return [kind for kind, texts in vars(found).items() if texts]
+
+
+def row(sale_id, order, *, is_voided=False, replaced_by=None):
+    sent = figures_of(order)
+    figures = (sent["CATEGORY"], Decimal(sent["REVENUE"]), sent["ID_SELLER_COUNTRY"], sent["ID_BUYER_COUNTRY"])
+    return (sale_id, order, None, *figures, MINUTE, is_voided, replaced_by)
+
+
+def test_an_acknowledged_correction_must_be_made_once():
+    assert correction_violations(Outcome.STORED, "", voided=[None]) == []
+    assert correction_violations(Outcome.STORED, "", sales=["a"]) == ["lost"]
+    assert correction_violations(Outcome.STORED, "b", sales=["b"], voided=[1]) == []
+    assert correction_violations(Outcome.STORED, "b", sales=["b", "b"], voided=[2]) == ["doubled", "wrong"]
+    assert correction_violations(Outcome.STORED, "b", sales=["b"], voided=[7]) == ["wrong"]
+
+
+def test_a_correction_without_an_answer_must_be_made_completely_or_not_at_all():
+    assert correction_violations(Outcome.UNKNOWN, "b", sales=["a"]) == []
+    assert correction_violations(Outcome.UNKNOWN, "b", sales=["b"], voided=[1]) == []
+    assert correction_violations(Outcome.UNKNOWN, "b", sales=["a", "b"]) == ["wrong"]
+    assert correction_violations(Outcome.UNKNOWN, "b", voided=[None]) == ["wrong"]
+    assert correction_violations(Outcome.NOTHING, "b", sales=["b"], voided=[1]) == ["wrong"]
+
+
+def test_a_sale_that_nobody_has_voided_is_found():
+    found = Violations()
+    check_corrections([], Recount([row(1, "a", is_voided=True)]), found)
+    assert found.wrong
+
+
+def test_voided_sales_count_in_no_figure():
+    recount = Recount([row(1, "a", is_voided=True), row(2, "b")])
+    assert [count for count, _ in recount.categories.values()] == [1]
+    assert (recount.orders.total(), recount.minutes.total()) == (2, 2)
 
 
 def test_a_batch_may_count_in_the_minute_after_its_sales_but_must_count():
@@ -102,6 +153,6 @@ def test_a_follower_must_see_each_sale_once_at_positions_without_gaps(monkeypatc
     monkeypatch.setattr(httpx, "get", lambda *_, **__: httpx.Response(200, json=next(answers)))
     follower = Follower(MagicMock(), Random(1))
     database = MagicMock()
-    database.connect().__enter__().execute.return_value = [(sale_id,) for sale_id in stored]
+    database.connect().__enter__().execute.return_value = [("sale", sale_id) for sale_id in stored]
 
     assert (follower.violations(database) == []) == is_right

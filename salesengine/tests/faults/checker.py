@@ -3,7 +3,7 @@
 import datetime
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -12,12 +12,19 @@ import httpx
 import psycopg
 
 from salesengine.tests.faults.database import Postgres
-from salesengine.tests.faults.load import CATEGORIES, Outcome, SentRequest, figures_of
+from salesengine.tests.faults.load import CATEGORIES, Correction, Outcome, SentRequest, figures_of
 
+# The voided sales first, because their EVENT_IDs may belong to the sales that replaced them.
 SALES = """
-    SELECT id, id_order, event_id, category, revenue, id_seller_country, id_buyer_country, received_at
+    SELECT id, id_order, event_id, category, revenue, id_seller_country, id_buyer_country, received_at,
+        true AS is_voided, replaced_by
+    FROM voided_sale
+    UNION ALL
+    SELECT id, id_order, event_id, category, revenue, id_seller_country, id_buyer_country, received_at, false, NULL
     FROM sales
+    ORDER BY is_voided DESC, id
     """
+COUNTS = "SELECT (SELECT count(*) FROM sales), (SELECT count(*) FROM voided_sale)"
 COUNTRIES = """
     SELECT id_seller_country, id_buyer_country, SUM(sales_count)::bigint, SUM(revenue)
     FROM country_sales GROUP BY 1, 2
@@ -48,17 +55,23 @@ class Violations:
 
 
 class Recount:
-    """The sales of a database, added up in Python."""
+    """The sales of a database, added up in Python. Voided sales count only as received."""
 
     def __init__(self, rows: Iterable[Any]) -> None:
         self.orders: Counter[str] = Counter()
+        self.ids: dict[str, int] = {}  # by order, also of voided sales
+        self.voided: dict[str, int | None] = {}  # by order: what replaced the sale
+        self.counts = [0, 0]  # sales, and voided ones
         self.event_ids: dict[str, int] = {}
         self.wrong_values: list[str] = []
         self.categories: defaultdict[str, Figures] = defaultdict(lambda: (0, Decimal()))
         self.pairs: defaultdict[tuple[str, str], Figures] = defaultdict(lambda: (0, Decimal()))
         self.minutes: Counter[datetime.datetime] = Counter()
-        for sale_id, order, event_id, category, revenue, seller, buyer, received_at in rows:
+        for sale_id, order, event_id, category, revenue, seller, buyer, received_at, is_voided, replaced_by in rows:
             self.orders[order] += 1
+            self.ids[order] = sale_id
+            self.counts[is_voided] += 1
+            self.minutes[received_at.astimezone(datetime.UTC).replace(second=0, microsecond=0)] += 1
             if event_id is not None:
                 self.event_ids[event_id] = sale_id
             sent = figures_of(order)
@@ -67,10 +80,12 @@ class Recount:
                 sent["REVENUE"]
             ):
                 self.wrong_values.append(f"{order} has other values than were sent")
+            if is_voided:
+                self.voided[order] = replaced_by
+                continue
             for figures, key in ((self.categories, category), (self.pairs, (seller, buyer))):
                 number, total = figures[key]  # type: ignore[index]
                 figures[key] = (number + 1, total + revenue)  # type: ignore[index]
-            self.minutes[received_at.astimezone(datetime.UTC).replace(second=0, microsecond=0)] += 1
 
     def countries(self) -> dict[str, tuple[int, Decimal, int, Decimal]]:
         sides: dict[str, list[Any]] = defaultdict(lambda: [0, Decimal(), 0, Decimal()])
@@ -81,7 +96,9 @@ class Recount:
         return {country: tuple(figures) for country, figures in sides.items()}  # type: ignore[misc]
 
 
-def check(database: Postgres, url: str, requests: Iterable[SentRequest]) -> Violations:
+def check(
+    database: Postgres, url: str, requests: Iterable[SentRequest], corrections: Sequence[Correction]
+) -> Violations:
     """Return what does not hold. Transactions of clients that have gone may still end meanwhile, so try repeatedly."""
     for _ in range(10):
         with database.connect() as connection, httpx.Client(base_url=url, timeout=60) as client:
@@ -94,14 +111,16 @@ def check(database: Postgres, url: str, requests: Iterable[SentRequest]) -> Viol
         if not violations.totals or not has_changed(database, recount):
             break
     violations.wrong += recount.wrong_values
-    check_requests(requests, recount.orders, violations)
+    replacements = {correction.replacement for correction in corrections}
+    sent = {order: number for order, number in recount.orders.items() if order not in replacements}
+    check_requests(requests, Counter(sent), violations)
+    check_corrections(corrections, recount, violations)
     return violations
 
 
 def has_changed(database: Postgres, recount: Recount) -> bool:
     with database.connect() as connection:
-        [number] = connection.execute("SELECT count(*) FROM sales").fetchone() or [0]
-    return number != sum(count for count, _ in recount.categories.values())
+        return list(connection.execute(COUNTS).fetchone() or []) != recount.counts
 
 
 def check_requests(requests: Iterable[SentRequest], stored: Counter[str], violations: Violations) -> None:
@@ -119,6 +138,28 @@ def check_requests(requests: Iterable[SentRequest], stored: Counter[str], violat
             violations.wrong.append(f"{request} is stored in part: {counts.count(0)} events are missing")
     if expected != stored.total():
         violations.wrong.append(f"{stored.total() - expected} sales are stored that nobody has sent")
+
+
+def check_corrections(corrections: Iterable[Correction], recount: Recount, violations: Violations) -> None:
+    """Check that corrections are made once, and completely. A sale in both tables counts as stored twice."""
+    orders = set()
+    for correction in corrections:
+        orders.add(correction.order)
+        is_made = correction.order in recount.voided
+        replaced_by = recount.voided.get(correction.order)
+        number = recount.orders[correction.replacement]
+        if number > 1:
+            violations.doubled.append(f"{correction} has {number} replacements")
+        if correction.outcome is Outcome.STORED and not is_made:
+            violations.lost.append(f"{correction} is missing")
+        elif correction.outcome is Outcome.NOTHING and is_made:
+            violations.wrong.append(f"{correction} is made, although the answer says that nothing is")
+        elif number != bool(is_made and correction.replacement):
+            violations.wrong.append(f"{correction} is made in part: {is_made=}, and {number} replacements")
+        elif replaced_by != recount.ids.get(correction.replacement):
+            violations.wrong.append(f"{correction}: the replacement is not the sale {replaced_by}")
+    if unknown := recount.voided.keys() - orders:
+        violations.wrong.append(f"{len(unknown)} sales are voided that nobody has corrected")
 
 
 def total_errors(connection: psycopg.Connection[Any], recount: Recount) -> list[str]:

@@ -11,7 +11,11 @@ import httpx
 from salesengine.tests.faults.database import Postgres
 from salesengine.tests.faults.service import Service
 
-ALL_SALES = "SELECT id FROM sales UNION ALL SELECT id FROM voided_sale"
+ALL_CHANGES = """
+    SELECT 'sale', id FROM sales
+    UNION ALL SELECT 'sale', id FROM voided_sale
+    UNION ALL SELECT 'void', id FROM voided_sale
+    """
 
 
 class Follower:
@@ -21,7 +25,7 @@ class Follower:
         self.service = service
         self.random = random
         self.position = 0
-        self.sales: Counter[int] = Counter()  # by id
+        self.changes: Counter[tuple[str, int]] = Counter()  # by kind and id of the sale
         self.failures: list[str] = []
 
     @contextmanager
@@ -59,7 +63,7 @@ class Follower:
             if change["position"] != self.position + 1:
                 self.failures.append(f"the change after {self.position} has the position {change['position']}")
             self.position = change["position"]
-            self.sales[change["ID"]] += change["kind"] == "sale"
+            self.changes[change["kind"], change["ID"]] += 1
         if page["next"] != self.position:
             self.failures.append(f"next is {page['next']} instead of {self.position}")
         return bool(page["has_more"])
@@ -70,8 +74,8 @@ class Follower:
             while self.read() and not self.failures:
                 pass
             with database.connect() as connection:
-                stored = Counter(sale_id for (sale_id,) in connection.execute(ALL_SALES))
-            if self.failures or self.sales == stored:
+                stored = Counter((kind, sale_id) for kind, sale_id in connection.execute(ALL_CHANGES))
+            if self.failures or self.changes == stored:
                 return self.failures
-        missing, surplus = stored - self.sales, self.sales - stored
-        return [f"a follower misses {missing.total()} sales and saw {surplus.total()} too often or wrongly"]
+        missing, surplus = stored - self.changes, self.changes - stored
+        return [f"a follower misses {missing.total()} changes and saw {surplus.total()} too often or wrongly"]

@@ -6,7 +6,7 @@ import threading
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from random import Random
@@ -83,17 +83,31 @@ def figures_of(order: str) -> dict[str, str]:
     }
 
 
+def event_of(order: str) -> dict[str, Any]:
+    event = {"ID_ORDER": order, "ID_PRODUCT": "1", "ID_BUYER": "2", "ID_SELLER": "3", "BRAND": "Gucci"}
+    return event | {"DATE_PAYMENT": f"2021-01-0{1 + crc32(order.encode()) % 3} 10:00:00"} | figures_of(order)
+
+
 def body_of(request: SentRequest) -> bytes:
     events: list[dict[str, Any]] = []
     for index, order in enumerate(request.orders()):
-        event = {"ID_ORDER": order, "ID_PRODUCT": "1", "ID_BUYER": "2", "ID_SELLER": "3", "BRAND": "Gucci"}
-        event |= {"DATE_PAYMENT": f"2021-01-0{1 + index % 3} 10:00:00"} | figures_of(order)
+        event = event_of(order)
         if request.shape.by_event_id:
             event["EVENT_ID"] = order
         if index < request.shape.invalid:
             event["REVENUE"] = "much"
         events.append(event)
     return json.dumps(events if request.shape.is_list else events[0]).encode()
+
+
+@dataclass
+class Correction:
+    """A correction: the order of the wrong sale, and that of its replacement, which is "" to void the sale."""
+
+    order: str
+    replacement: str
+    outcome: Outcome = Outcome.UNKNOWN
+    attempts: int = 0
 
 
 class Load:
@@ -103,6 +117,7 @@ class Load:
         self.addresses = [urlsplit(url).netloc for url in urls]
         self.name = name
         self.requests: list[SentRequest] = []
+        self.corrections: list[Correction] = []  # see correctors.py
         self.stored_at: list[float] = []  # on the monotonic clock
         self.answers: Counter[str] = Counter()
         self.failures: list[str] = []
@@ -167,30 +182,46 @@ class Load:
             time.sleep(0.05 + random.random() / 10)
 
     def _post(self, request: SentRequest, body: bytes, address: str) -> Outcome:
-        # A connection for each request, so that one that breaks breaks during a request.
-        connection = http.client.HTTPConnection(address, timeout=TIMEOUT)
-        headers = {"Content-Type": "application/json", "Connection": "close"}
-        if request.shape.by_key:
-            headers["Idempotency-Key"] = request.name
+        headers = {"Idempotency-Key": request.name} if request.shape.by_key else {}
         query = "?on_error=skip" if request.shape.invalid else ""
-        try:
-            connection.request("POST", f"/ingest{query}", body, headers)
-            response = connection.getresponse()
-            status, content = response.status, response.read()
-        except (OSError, http.client.HTTPException):
-            self.answers["none"] += 1
-            return Outcome.UNKNOWN
-        finally:
-            connection.close()
-        self.answers[str(status)] += 1
-        return self._outcome(request, status, content)
+        return self.post(request.name, f"http://{address}/ingest{query}", body, headers)[0]
 
-    def _outcome(self, request: SentRequest, status: int, content: bytes) -> Outcome:
-        if status in {200, 201, 207}:
-            return Outcome.STORED
-        problem = json.loads(content) if content.startswith(b"{") else {}
-        if problem.get("type") in NOTHING_STORED:
-            return Outcome.NOTHING
-        if problem.get("type") != "/docs/problems#outcome-unknown":
-            self.failures.append(f"HTTP {status} for {request.name}: {content[:500]!r}")
-        return Outcome.UNKNOWN
+    def post(self, name: str, url: str, body: bytes, headers: Mapping[str, str]) -> tuple[Outcome, bytes]:
+        """Send a request. Return its outcome and the content of the response, which is empty if there was none."""
+        status, content = send(url, body, headers)
+        self.answers[str(status or "none")] += 1
+        outcome = outcome_of(status, content)
+        if outcome is None:
+            self.failures.append(f"HTTP {status} for {name}: {content[:500]!r}")
+        return outcome or Outcome.UNKNOWN, content
+
+
+def send(url: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
+    """POST JSON. Return the status, which is 0 if the connection broke, and the content of the response."""
+    # A connection for each request, so that one that breaks breaks during a request.
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=TIMEOUT)
+    path = f"{parts.path}?{parts.query}" if parts.query else parts.path
+    try:
+        connection.request("POST", path, body, {"Content-Type": "application/json", "Connection": "close", **headers})
+        response = connection.getresponse()
+        return response.status, response.read()
+    except (OSError, http.client.HTTPException):
+        return 0, b""
+    finally:
+        connection.close()
+
+
+def outcome_of(status: int, content: bytes) -> Outcome | None:
+    """Return what a response says. None is a response that no client may get."""
+    if status in {200, 201, 207}:
+        return Outcome.STORED
+    problem = type_of(content)
+    if problem in NOTHING_STORED:
+        return Outcome.NOTHING
+    return Outcome.UNKNOWN if status == 0 or problem == "/docs/problems#outcome-unknown" else None
+
+
+def type_of(content: bytes) -> str:
+    """Return the type of a problem."""
+    return str(json.loads(content).get("type")) if content.startswith(b"{") else ""

@@ -12,6 +12,7 @@ from pathlib import Path
 from random import Random
 
 from salesengine.tests.faults import (  # noqa: F401  # each module registers its faults
+    kinds_corrections,
     kinds_database,
     kinds_deployments,
     kinds_network,
@@ -23,7 +24,7 @@ from salesengine.tests.faults.database import Postgres, small_disk
 from salesengine.tests.faults.follower import Follower
 from salesengine.tests.faults.kinds_deployments import manage
 from salesengine.tests.faults.lane import INJECTIONS, LOSSLESS, Lane
-from salesengine.tests.faults.load import Load, Outcome, SentRequest
+from salesengine.tests.faults.load import Load, Outcome
 from salesengine.tests.faults.service import Service
 from salesengine.tests.fuzz import tracebacks
 from salesengine.tests.proxy import Proxy
@@ -65,7 +66,7 @@ def run_round(plan: Round) -> list[Result]:
     os.environ["ENV_FILE"] = os.devnull
     random = Random(f"{plan.seed}-{plan.number}")
     results: list[Result] = []
-    requests: list[SentRequest] = []
+    loads: list[Load] = []
     if time.monotonic() > plan.deadline:
         return results
     with running(plan.source) as (database, proxy, service):
@@ -75,7 +76,8 @@ def run_round(plan: Round) -> list[Result]:
                 break
             load = Load([service.url], f"{plan.number}-{position}", random)
             lane = Lane(database.folder, database, proxy, service, load, random)
-            result = inject(lane, follower, Result(kind, plan.number), requests)
+            loads.append(load)
+            result = inject(lane, follower, Result(kind, plan.number), loads)
             results.append(result)
             sys.stderr.write(f"{line(result)}\n")
             if result.violations:
@@ -104,8 +106,11 @@ def running(source: Path) -> Iterator[tuple[Postgres, Proxy, Service]]:
             database.stop()
 
 
-def inject(lane: Lane, follower: Follower, result: Result, requests: list[SentRequest]) -> Result:
-    """Inject one fault while clients send and follow, wait until the service is back, and check everything."""
+def inject(lane: Lane, follower: Follower, result: Result, loads: Sequence[Load]) -> Result:
+    """Inject one fault while clients send and follow, wait until the service is back, and check everything.
+
+    `loads` are the clients of all faults so far.
+    """
     start, load = time.monotonic(), lane.load
     with follower.following():
         load.start()
@@ -117,14 +122,15 @@ def inject(lane: Lane, follower: Follower, result: Result, requests: list[SentRe
         result.recovery = load.wait_until_stored(ended, seconds=BACK_WITHIN)
         load.wait_until_stored(time.monotonic(), 10)
         load.stop(BACK_WITHIN)
-    requests += load.requests
     result.answers = load.answers
     result.acknowledged = sum(each.shape.size for each in load.requests if each.outcome is Outcome.STORED)
     if result.recovery is None:
         result.violations.append(f"no sale was stored within {BACK_WITHIN} s")
     if result.kind in LOSSLESS and set(load.answers) - {"200", "201", "207"}:
         result.violations.append(f"requests were lost: {dict(load.answers)}")
-    found = check(lane.database, lane.service.url, requests)
+    requests = [request for each in loads for request in each.requests]
+    corrections = [correction for each in loads for correction in each.corrections]
+    found = check(lane.database, lane.service.url, requests, corrections)
     result.lost, result.doubled = len(found.lost), len(found.doubled)
     result.wrong, result.totals = len(found.wrong), len(found.totals)
     result.violations += [*load.failures, *found.all(), *follower.violations(lane.database)]
