@@ -1,18 +1,26 @@
 """Connections that write: what each one sets in PostgreSQL, and how long it waits for PostgreSQL."""
 
-from collections.abc import Iterator
+import random
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar, Self
+from functools import wraps
+from typing import Any, ClassVar, ParamSpec, Self, TypeVar
 
 import psycopg
 from django.conf import settings
-from django.db import Error
+from django.db import Error, OperationalError, connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg.abc import PQGen
-from psycopg.errors import _WaitTimeout  # what `Connection.wait` is documented to raise
+from psycopg.errors import DeadlockDetected, _WaitTimeout  # `Connection.wait` is documented to raise _WaitTimeout
 
 ANSWER_GRACE = 5  # seconds that PostgreSQL has to say that it has cancelled a statement
 IDLE_TRANSACTION = 15  # seconds; a request never pauses that long within a transaction
+DEADLOCK_RETRIES = 4
+RETRY_PAUSE = 0.05  # seconds, doubled after each retry
+
+Parameters = ParamSpec("Parameters")
+Returned = TypeVar("Returned")
 
 
 class UnansweredCommit(psycopg.OperationalError):
@@ -111,3 +119,25 @@ def limit_requests() -> None:
         "idle_in_transaction_session_timeout": f"{IDLE_TRANSACTION}s",
     }
     WritingConnection.answer_limit = settings.STATEMENT_TIMEOUT + ANSWER_GRACE if settings.STATEMENT_TIMEOUT else None
+
+
+def retry_deadlocks(function: Callable[Parameters, Returned]) -> Callable[Parameters, Returned]:
+    """Call a function, which opens a transaction, again if PostgreSQL has ended the transaction to end a deadlock.
+
+    Writers lock rows in one order, so deadlocks occur only on a cluster, where each node has an order of its own.
+    Inside a transaction of the caller, the error is raised, because the caller has to start again.
+    """
+
+    @wraps(function)
+    def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Returned:
+        for retry in range(DEADLOCK_RETRIES):
+            try:
+                return function(*args, **kwargs)
+            except OperationalError as error:
+                if connection.in_atomic_block or not isinstance(error.__cause__, DeadlockDetected):
+                    raise
+                # The pause is random, so that two writers do not meet again.
+                time.sleep(random.uniform(0.5, 1) * RETRY_PAUSE * 2**retry)  # noqa: S311  # not for security
+        return function(*args, **kwargs)
+
+    return call

@@ -20,6 +20,7 @@ from sales.ingest.writer import content_digest, record_sales
 from sales.models import EventId, Sale, SoldItem, VoidedSale
 from sales.totals import folding, ledger
 from sales.totals.ledger import Origin
+from salesengine.database import retry_deadlocks
 from salesengine.http.errors import AlreadyCorrected, InvalidEvents, SaleNotFound
 from salesengine.operations.metrics import CORRECTIONS
 
@@ -69,6 +70,7 @@ class Wrong:
     replacement: SaleEvent | None
 
 
+@retry_deadlocks
 def correct_sales(batch: Batch, corrections: Sequence[CorrectionMembers], corrector: Corrector) -> list[VoidedSale]:
     """Make all of the corrections or none, in one transaction. Return the voided sales in the same order.
 

@@ -20,6 +20,7 @@ from sales.ingest.service import BatchContext, BatchResult, IngestOptions, store
 from sales.models import FileImport
 from sales.partitions.making import make_months
 from sales.totals.ledger import Origin
+from salesengine.database import retry_deadlocks
 from salesengine.plurals import counted
 
 Item = TypeVar("Item")
@@ -155,6 +156,7 @@ def _store_in_thread(store: Callable[..., None], *arguments: object) -> None:
         connection.close()  # return it to the pool
 
 
+@retry_deadlocks
 def _store(
     batch: FileBatch,
     checked: ValidationResult,

@@ -11,7 +11,7 @@ from django.db import OperationalError, connection, transaction
 from psycopg.errors import LockNotAvailable
 
 from sales.models import IdempotencyKey
-from salesengine.database import WritingConnection
+from salesengine.database import WritingConnection, retry_deadlocks
 from salesengine.http.errors import IdempotencyKeyReused, InvalidInput, RequestInProgress
 
 LOCK_TIMEOUT = "10s"  # how long a retry waits for the first request to end
@@ -42,6 +42,7 @@ def parse_key(header: str) -> str:
     return re.sub(r"\\(.)", r"\1", quoted) if bare is None else bare
 
 
+@retry_deadlocks
 def respond_once(sender: str, key: str, digest: bytes, work: Callable[[], IngestResponse]) -> IngestResponse:
     """Return the stored response to the sender's first request with this key, or do the `work` and store its response.
 
@@ -63,14 +64,15 @@ def _claim(sender: str, key: str, digest: bytes) -> bool:
         cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
         try:
             cursor.execute(
-                "INSERT INTO idempotency_keys (key, sender, digest) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+                "INSERT INTO idempotency_keys (key, sender, digest) VALUES (%s, %s, %s)"
+                " ON CONFLICT DO NOTHING RETURNING 1",
                 [key, sender, digest],
             )
+            is_new = cursor.fetchone() is not None
         except OperationalError as error:
             if isinstance(error.__cause__, LockNotAvailable):
                 raise RequestInProgress from None
             raise
-        is_new = bool(cursor.rowcount)
         # This limit is for the key only. The work has the limit of the connection.
         cursor.execute(
             "SELECT set_config('lock_timeout', %s, true)", [WritingConnection.session.get("lock_timeout", "0")]

@@ -19,6 +19,7 @@ from sales.ingest.rejection import Rejection, store_rejections
 from sales.ingest.schema import MAX_LISTED_ERRORS, EventError, ValidationResult, stored_sale
 from sales.ingest.writer import COPY_THRESHOLD, PlainSale, WriteResult, record_plain_sales, record_sales
 from sales.totals.ledger import Origin
+from salesengine.database import retry_deadlocks
 from salesengine.exact_json import encode_json
 from salesengine.http.errors import EventConflict, InvalidInput
 from salesengine.operations import metrics
@@ -138,6 +139,7 @@ def _status(stored: BatchResult, options: IngestOptions) -> int:
     return status.HTTP_201_CREATED if stored.written.accepted else status.HTTP_200_OK
 
 
+@retry_deadlocks
 def store_batch(batch: Batch, result: ValidationResult, context: BatchContext) -> BatchResult:
     """Store the valid events of a batch and, if the options say so, the rejected ones, in one transaction.
 

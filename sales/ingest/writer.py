@@ -10,6 +10,7 @@ from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
+from sales.ingest.claim_rows import ClaimRows, ClaimRowsDumper
 from sales.ingest.copy_rows import copy_blocks
 from sales.ingest.fields import FIELDS, SaleEvent
 from sales.totals import ledger
@@ -41,6 +42,11 @@ STORE_FEW = f"""
     SELECT array(SELECT id FROM new ORDER BY id), array(SELECT id FROM entries)
     """  # noqa: S608  # names only
 SINGLES = "singles"  # the database alias for single events without EVENT_ID
+# VALUES: a cluster sends each row to its node. INSERT ... SELECT would wait for all others on the cluster.
+STORE_CLAIMS = """
+    INSERT INTO event_ids (event_id, sender, sale_id, digest) VALUES %s ON CONFLICT DO NOTHING RETURNING 1
+    """
+CLAIMS_PER_STATEMENT = 1_000  # so that PostgreSQL parses a few hundred kilobytes at a time
 COPY_THRESHOLD = 200  # above this number of sales, COPY is faster than JSON
 COPY_SALES = f"COPY sales (id, {COLUMNS}) FROM STDIN"
 # The digests of stored events cover these fields. Later fields count only when they have a value.
@@ -142,17 +148,13 @@ def _store_claims(
 ) -> dict[str, tuple[int, bytes]]:
     """Store the new claims (EVENT_ID -> sale id and digest), and return what is now stored for each EVENT_ID."""
     event_ids = sorted(claims)
-    cursor.execute(
-        """
-        INSERT INTO event_ids (event_id, sender, sale_id, digest)
-        SELECT event_id, %s, sale_id, digest FROM unnest(%s::text[], %s::bigint[], %s::bytea[])
-            WITH ORDINALITY AS claim (event_id, sale_id, digest, place)
-        ORDER BY place
-        ON CONFLICT DO NOTHING
-        """,
-        [sender, event_ids, *([claims[event_id][part] for event_id in event_ids] for part in (0, 1))],
-    )
-    if cursor.rowcount == len(event_ids):
+    cursor.adapters.register_dumper(ClaimRows, ClaimRowsDumper)
+    new = 0
+    for start in range(0, len(event_ids), CLAIMS_PER_STATEMENT):
+        some = event_ids[start : start + CLAIMS_PER_STATEMENT]
+        cursor.execute(STORE_CLAIMS, [ClaimRows(sender, [(event_id, *claims[event_id]) for event_id in some])])
+        new += len(cursor.fetchall())  # not `rowcount`, in which a cluster counts the rows that it skips too
+    if new == len(event_ids):
         return dict(claims)
     # A new statement has a new snapshot, which includes what the first statement waited for.
     cursor.execute(

@@ -17,6 +17,7 @@ from sales.ingest.service import CONFLICT
 from sales.ingest.writer import record_sales
 from sales.models import RejectedEvent
 from sales.totals.ledger import Origin
+from salesengine.database import retry_deadlocks
 from salesengine.operations.metrics import count_events
 
 BATCH_SIZE = 1_000  # events in one transaction: a failure undoes few, and many share the cost of a commit
@@ -80,6 +81,7 @@ def count_waiting(limit: int) -> int:
     return RejectedEvent.objects.filter(replayed_at=None)[:limit].count()
 
 
+@retry_deadlocks
 def _replay_batch(ids: Sequence[int], user: str) -> Mapping[str, int]:
     with transaction.atomic():
         valid, errors = _lock_waiting(ids)

@@ -2,12 +2,13 @@
 
 import random
 import threading
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from sales.ingest.writer import COPY_THRESHOLD, content_digest, record_sales
 from sales.models import EventId, Sale
@@ -15,6 +16,8 @@ from sales.tests.helpers import sale_event
 from sales.totals import feedback, verification
 from sales.totals.ledger import Origin
 from salesengine.tests.clients import post, problem_of
+
+CLAIM = "INSERT INTO event_ids (event_id, sender, sale_id, digest) VALUES (%s, 'anonymous', 0, '')"
 
 
 @pytest.mark.django_db
@@ -88,6 +91,13 @@ class TestOverHTTP:
 
         assert error["pointer"] == "/EVENT_ID"
         assert words in error["detail"]
+
+    @pytest.mark.parametrize("event_id", ["it's", "back\\slash", "100 %s", "'); DROP TABLE sales; --", "é€"])
+    def test_an_id_may_have_characters_that_mean_something_in_sql(self, api, event, event_id):
+        codes = [post(api, event | {"EVENT_ID": event_id}).status_code for _ in range(2)]
+
+        assert codes == [201, 200]
+        assert EventId.objects.get().event_id == event_id
 
     def test_events_without_an_id_are_never_duplicates(self, api, event):
         assert [post(api, event | {"EVENT_ID": None}).status_code for _ in range(2)] == [201, 201]
@@ -179,3 +189,40 @@ def test_batches_with_the_same_ids_in_another_order_do_not_deadlock(attempt):
 
     with ThreadPoolExecutor(2) as senders:
         assert sorted(senders.map(send, [events, events[::-1]])) == [0, 4_000]
+
+
+def claim_in_other_order(is_claimed):
+    """Claim e-2, and e-1 when another session waits for e-2. Then give both back."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL deadlock_timeout = '5s'")  # later than that of the other session, which fails
+        cursor.execute(CLAIM, ["e-2"])
+        is_claimed.set()
+        until_a_session_waits(cursor)
+        cursor.execute(CLAIM, ["e-1"])
+        transaction.set_rollback(True)
+    connection.close()
+
+
+def until_a_session_waits(cursor):
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+        if cursor.fetchone()[0]:
+            return
+    raise TimeoutError
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "k-1"}])
+def test_a_batch_is_stored_although_postgresql_ended_its_first_transaction_as_a_deadlock(api, event, headers):
+    is_claimed = threading.Event()
+    with ThreadPoolExecutor(1) as threads, connection.cursor() as cursor:
+        rival = threads.submit(claim_in_other_order, is_claimed)
+        is_claimed.wait()
+        cursor.execute("SET deadlock_timeout = '500ms'")
+        response = post(api, [event | {"EVENT_ID": "e-1"}, event | {"EVENT_ID": "e-2"}], **headers)
+        cursor.execute("RESET deadlock_timeout")
+        rival.result()
+
+    assert (response.status_code, response.json()["accepted"]) == (201, 2)
+    assert Sale.objects.count() == EventId.objects.count() == 2
