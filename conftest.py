@@ -14,6 +14,8 @@ from rest_framework.test import APIClient
 
 from salesengine.tests.servers import new_folder, serve
 
+pytest_plugins = ["salesengine.tests.cluster_rules"]
+
 # With `--dist loadfile --no-loadscope-reorder`, they would otherwise run last, and one of them alone.
 LONGEST_FILES = (
     *("test_docs.py", "test_openapi_document.py", "test_killed_imports.py", "test_pages.py", "test_random_filters.py"),
