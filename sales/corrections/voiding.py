@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import partial
 
 from django.db import connection, transaction
-from django.db.models import QuerySet
 
 from sales.corrections.schema import CorrectionMembers
 from sales.ingest.batches import Batch
@@ -21,7 +20,8 @@ from sales.models import EventId, Sale, SoldItem, VoidedSale
 from sales.totals import folding, ledger
 from sales.totals.ledger import Origin
 from salesengine.database import retry_deadlocks
-from salesengine.http.errors import AlreadyCorrected, InvalidEvents, SaleNotFound
+from salesengine.exact_json import encode_json
+from salesengine.http.errors import AlreadyCorrected, DatabaseUnavailable, InvalidEvents, SaleNotFound
 from salesengine.operations.metrics import CORRECTIONS
 
 # A sale has at most one claim of an EVENT_ID. Its entry may be purged, or be that of all sales before the ledger.
@@ -35,20 +35,15 @@ SENDERS = """
         LIMIT 1
     ) AS entry ON true
     """
-COLUMNS = ", ".join(str(field.column) for field in Sale._meta.concrete_fields if not field.primary_key)
-MOVE = f"""
-    WITH gone AS (
-        DELETE FROM sales WHERE id = ANY(%s::bigint[]) RETURNING id, {COLUMNS}
-    )
-    INSERT INTO voided_sale (id, {COLUMNS}, voided_by, reason, replaced_by)
-    SELECT id, {COLUMNS}, %s, correction.reason, correction.replaced_by
-    FROM gone
-    JOIN unnest(%s::bigint[], %s::text[], %s::bigint[]) AS correction (id, reason, replaced_by) USING (id)
+# A sale has one claim at most, so no other pairs match.
+RELEASE_CLAIMS = "DELETE FROM event_ids WHERE event_id = ANY(%s::text[]) AND sale_id = ANY(%s::bigint[])"
+SALE_COLUMNS = {field.attname: str(field.column) for field in Sale._meta.concrete_fields}
+VOIDED_COLUMNS = ", ".join([*SALE_COLUMNS.values(), "voided_by", "reason", "replaced_by"])
+STORE_VOIDED = f"""
+    INSERT INTO voided_sale ({VOIDED_COLUMNS})
+    SELECT {VOIDED_COLUMNS} FROM json_populate_recordset(NULL::voided_sale, %s)
     """  # noqa: S608  # names only
-RELEASE_CLAIMS = """
-    DELETE FROM event_ids USING unnest(%s::text[], %s::bigint[]) AS sale (event_id, id)
-    WHERE event_ids.event_id = sale.event_id AND event_ids.sale_id = sale.id
-    """
+DELETE_SALES = "DELETE FROM sales WHERE id = ANY(%s::bigint[])"
 
 
 @dataclass(frozen=True)
@@ -74,15 +69,21 @@ class Wrong:
 def correct_sales(batch: Batch, corrections: Sequence[CorrectionMembers], corrector: Corrector) -> list[VoidedSale]:
     """Make all of the corrections or none, in one transaction. Return the voided sales in the same order.
 
-    `batch` locates the errors. Raises what `check_corrections` raises, and django.db.Error.
+    `batch` locates the errors. Raises what `check_corrections` raises, DatabaseUnavailable and django.db.Error.
     """
     if not corrections:
         return []
     with transaction.atomic():
-        wrong = _find(batch, corrections, corrector, Sale.objects.select_for_update())
+        ids = _find_ids(corrections, corrector)
+        wrong = _find(batch, corrections, corrector, ids)
+        if not _delete(ids):
+            _find(
+                batch, corrections, corrector, ids
+            )  # raises AlreadyCorrected, after the wait for the other transaction
+            raise DatabaseUnavailable("Some of the sales left the database meanwhile. Nothing was corrected.")
         _take_away([each.sale for each in wrong], corrector)
         new_ids = _replace([each for each in wrong if each.replacement], corrector)
-        _move(wrong, new_ids, corrector)
+        _store_voided(wrong, new_ids, corrector)
         moved = VoidedSale.objects.in_bulk([each.sale.pk for each in wrong])
         for action, count in Counter(correction["action"] for correction in corrections).items():
             transaction.on_commit(partial(CORRECTIONS.labels(action).inc, count), robust=True)
@@ -91,7 +92,7 @@ def correct_sales(batch: Batch, corrections: Sequence[CorrectionMembers], correc
 
 def check_corrections(batch: Batch, corrections: Sequence[CorrectionMembers], corrector: Corrector) -> None:
     """Raise SaleNotFound, InvalidEvents or AlreadyCorrected if the corrections cannot be made now. Locks nothing."""
-    _find(batch, corrections, corrector, Sale.objects.all())
+    _find(batch, corrections, corrector, _find_ids(corrections, corrector))
 
 
 def event_of(sale: SoldItem) -> SaleEvent:
@@ -103,15 +104,10 @@ def event_of(sale: SoldItem) -> SaleEvent:
 
 
 def _find(
-    batch: Batch, corrections: Sequence[CorrectionMembers], corrector: Corrector, sales: QuerySet[Sale]
+    batch: Batch, corrections: Sequence[CorrectionMembers], corrector: Corrector, ids: Sequence[int]
 ) -> list[Wrong]:
-    """Return the sales to correct, in the order of the corrections.
-
-    If `sales` locks its rows, they are locked in the order of their ids, so that no two transactions wait for each
-    other. A second transaction waits here, and then finds the sale among the voided ones.
-    """
-    ids = _find_ids(corrections, corrector)
-    found: dict[int, Sale] = {sale.pk: sale for sale in sales.filter(pk__in=set(ids)).order_by("pk")}
+    """Return the sales with these ids, which the corrections mean, in the order of the corrections."""
+    found: dict[int, Sale] = {sale.pk: sale for sale in Sale.objects.filter(pk__in=set(ids))}
     voided: dict[int, VoidedSale] = VoidedSale.objects.in_bulk(set(ids) - found.keys())
     senders = _find_senders([*found.values(), *voided.values()])
     errors = _unknown(corrections, ids, senders, corrector)
@@ -204,6 +200,18 @@ def _replacement(correction: CorrectionMembers, sale: Sale) -> SaleEvent | None:
 # Writing
 
 
+def _delete(ids: Sequence[int]) -> bool:
+    """Delete the sales, all or none of them. Return False if another transaction has deleted some.
+
+    The deleted rows are the lock that lets only one of two corrections continue: the other one waits here for it.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(DELETE_SALES, [sorted(ids)])
+        is_complete: bool = cursor.rowcount == len(ids)
+        transaction.set_rollback(not is_complete)
+    return is_complete
+
+
 def _take_away(sales: Sequence[Sale], corrector: Corrector) -> None:
     """Append the ledger entry that takes the sales away from the totals."""
     ids = sorted(sale.pk for sale in sales)
@@ -239,8 +247,11 @@ def _replace(wrong: Sequence[Wrong], corrector: Corrector) -> dict[int, int]:
     return new_ids
 
 
-def _move(wrong: Sequence[Wrong], new_ids: Mapping[int, int], corrector: Corrector) -> None:
-    """Move the wrong sales to `voided_sale`."""
-    ids, reasons = [each.sale.pk for each in wrong], [each.reason for each in wrong]
+def _store_voided(wrong: Sequence[Wrong], new_ids: Mapping[int, int], corrector: Corrector) -> None:
+    rows = [
+        {column: getattr(each.sale, name) for name, column in SALE_COLUMNS.items()}
+        | {"voided_by": corrector.name, "reason": each.reason, "replaced_by": new_ids.get(each.sale.pk)}
+        for each in wrong
+    ]
     with connection.cursor() as cursor:
-        cursor.execute(MOVE, [ids, corrector.name, ids, reasons, [new_ids.get(sale_id) for sale_id in ids]])
+        cursor.execute(STORE_VOIDED, [encode_json(rows).decode()])

@@ -62,7 +62,7 @@ class TestRejectedEvents:
 
     @pytest.mark.parametrize("is_gone", [False, True])
     def test_an_interrupted_purge_says_what_it_deleted(self, monkeypatch, is_gone):
-        def interrupted(*arguments):
+        def interrupted(*arguments, **options):
             yield 5
             yield 2
             raise OperationalError("gone") if is_gone else KeyboardInterrupt
@@ -109,6 +109,18 @@ class TestIdempotencyKeys:
         assert run("purge_idempotency_keys", "--dry-run") == "Would delete 1 Idempotency-Key.\n"
         assert run("purge_idempotency_keys") == "Deleted 1 Idempotency-Key.\n"
         assert not IdempotencyKey.objects.exists()
+
+    def test_keys_are_deleted_in_batches(self, monkeypatch):
+        monkeypatch.setattr(purging, "BATCH_SIZE", 3)
+        now = timezone.now()
+        for number in range(7):
+            created_at = now - timedelta(days=9 - number)
+            IdempotencyKey.objects.create(key=str(number), sender="", digest=b"", created_at=created_at)
+
+        deleted = purging.purge(IdempotencyKey, "created_at", now - timedelta(days=4), skip_locked=False)
+
+        assert list(deleted) == [3, 2]
+        assert list(IdempotencyKey.objects.values_list("key", flat=True)) == ["5", "6"]
 
     def test_less_than_24_hours_is_refused(self, key):
         with pytest.raises(CommandError, match="“23h” is too short: keys are stored for at least 24 hours"):

@@ -10,6 +10,7 @@ class Command(PurgeCommand):
     model, timestamp, label = IdempotencyKey, "created_at", "Idempotency-Key"
     example_age = "7d"
     default_age = "24h"
+    skip_locked = False  # a cluster refuses to, and requests lock only new keys
     note = "A request that repeats a deleted key counts as a new request."
 
     def parse_age(self, text: str) -> timedelta:
