@@ -1,0 +1,106 @@
+import time
+from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django.db import Error, connection, connections
+
+from analytics.running.query import DATABASE_ALIAS
+from analytics.running.reports_role import grant_reading
+from sales.cluster import requirements, steps
+from sales.cluster.steps import Step
+from sales.models import Sale
+from salesengine.accounts.audit_log import record_command
+from salesengine.plurals import counted
+
+LOCK = 0x44495354  # id of this command's advisory lock in PostgreSQL
+MAX_SHARDS = 1_024
+EPILOG = """\
+examples:
+  manage.py distribute --dry-run
+  manage.py distribute --shards 32
+  manage.py distribute --reverse
+
+DATABASE_URL must name the coordinator and a superuser. Stop the service first: while a table moves, nobody can write to
+it. The command can be interrupted at any time and run again: it goes on where it stopped. docs/scaling.md says when a
+cluster is worth it.
+
+exit codes: 0 success, 1 failure, 2 invalid arguments
+"""
+
+
+class Command(BaseCommand):
+    help = (
+        "Distribute the tables over the workers of a Citus cluster, or bring them back to one server. Verifies the "
+        "figures at the end."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.formatter_class = RawDescriptionHelpFormatter
+        parser.epilog = EPILOG
+        parser.add_argument(
+            "--shards", type=shard_count, default=32, metavar="N", help="shards of each table (default: %(default)s)"
+        )
+        parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+        parser.add_argument("--reverse", action="store_true", help="bring all tables back to the coordinator")
+
+    def handle(self, *, shards: int, dry_run: bool, reverse: bool, **options: Any) -> None:
+        try:
+            if problems := requirements.missing():
+                raise CommandError("\n".join(["The tables cannot be distributed:", *problems]))
+            workers = requirements.workers()
+            self.stderr.write(f"{counted(len(workers), 'worker')}: {', '.join(workers)}", str)
+            with _one_at_a_time():
+                todo = list(steps.steps_to_reverse() if reverse else steps.steps_to_distribute(shards))
+                if dry_run:
+                    self._list(todo)
+                else:
+                    self._run(todo, reverse=reverse)
+        except Error as error:
+            raise CommandError(f"Database error: {error}Run the command again to go on.") from error
+
+    def _list(self, todo: list[Step]) -> None:
+        for step in todo:
+            self.stdout.write(f"Would {step.text}")
+        if not todo:
+            self.stderr.write("Nothing is left to do.", str)
+
+    def _run(self, todo: list[Step], *, reverse: bool) -> None:
+        for number, step in enumerate(todo, start=1):
+            self.stderr.write(f"{number}/{len(todo)} {step.text[0].upper()}{step.text[1:]}", str)
+            start = time.monotonic()
+            steps.run(step)
+            self.stderr.write(f"    {time.monotonic() - start:,.1f} s", str)
+        if todo:
+            steps.analyze()
+            grant_reading(connections[DATABASE_ALIAS].settings_dict["USER"])
+            record_command(Sale, "Brought the tables back to one server." if reverse else "Distributed the tables.")
+        call_command("verify_feedback", stdout=self.stdout, stderr=self.stderr)
+        self.stderr.write(
+            "Done. Restart the service: its processes have looked at the old tables."
+            if todo
+            else "Nothing was left to do.",
+            str,
+        )
+
+
+def shard_count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MAX_SHARDS:
+        raise ArgumentTypeError(f"must be a number from 1 to {MAX_SHARDS:,}, not {text!r}")
+    return int(text)
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Raise CommandError if another process runs this command on the same database."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [LOCK])
+        if not cursor.fetchone()[0]:
+            raise CommandError("Another process is distributing the tables of this database.")
+        try:
+            yield
+        finally:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
