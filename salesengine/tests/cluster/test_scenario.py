@@ -1,0 +1,33 @@
+"""The service answers the same on a cluster as on its private PostgreSQL."""
+
+from itertools import zip_longest
+from pathlib import Path
+
+import pytest
+
+from salesengine.tests.cluster import scenario
+from salesengine.tests.cluster.installations import Installation, on_cluster, on_private_database
+
+pytestmark = pytest.mark.citus
+
+PREPARE = (("prepare",), ("load_demo", "--sales", "20000", "--until", "2021-06-30"))
+
+
+def answers(installation: Installation, folder: Path) -> list[scenario.Step]:
+    folder.mkdir()
+    with installation.serve() as url:
+        return list(scenario.run(installation, url, folder))
+
+
+def test_every_answer_is_the_same_byte_for_byte(tmp_path):
+    with on_private_database() as private, on_cluster() as cluster:
+        for command in PREPARE:
+            for installation in (private, cluster):
+                assert installation.manage(*command).endswith("exit code 0\n")
+        assert cluster.manage("distribute", "--shards", "8").endswith("exit code 0\n")
+        expected, found = (
+            answers(each, tmp_path / name) for each, name in ((private, "private"), (cluster, "cluster"))
+        )
+
+    different = [step[0] if step else "missing" for step, other in zip_longest(expected, found) if step != other]
+    assert different == []
