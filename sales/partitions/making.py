@@ -26,7 +26,7 @@ MOVE_LIMIT = 10_000  # sales, which move in about 0.1 s: nobody can use `sales` 
 
 COUNT_OTHERS = f"""
     SELECT count(*) FROM (
-        SELECT FROM {OTHERS} WHERE date_payment >= %(start)s AND date_payment < %(stop)s LIMIT {MOVE_LIMIT + 1}
+        SELECT 1 FROM {OTHERS} WHERE date_payment >= %(start)s AND date_payment < %(stop)s LIMIT {MOVE_LIMIT + 1}
     ) AS counted
     """  # noqa: S608  # names only
 LATER = "The sales of %s stay in %s until manage.py prepare moves them, because more than %s are there already"
@@ -95,7 +95,7 @@ def _make(month: Month, *, patient: bool) -> None:
         cursor.execute("SELECT to_regclass(%s)", [month.table])
         if cursor.fetchone()[0]:  # another process has made it
             return
-        cursor.execute(f"CREATE TABLE {month.table} (LIKE sales INCLUDING DEFAULTS, PRIMARY KEY (id, date_payment))")
+        cursor.execute(f"CREATE TABLE {month.table} (LIKE sales INCLUDING DEFAULTS INCLUDING INDEXES)")
         for name, definition in INDEXES.items():
             cursor.execute(f"CREATE INDEX {month.table}_{name} ON {month.table} {definition}")
         cursor.execute(COUNT_OTHERS, {"start": month.start, "stop": month.next.start})
@@ -113,13 +113,13 @@ def _attach(cursor: CursorWrapper, month: Month) -> None:
     A lock of OTHERS would not be enough: a statement that was planned before would not find the sales that have moved.
     """
     start, stop = month.start.isoformat(), month.next.start.isoformat()
+    cursor.execute("LOCK TABLE sales IN ACCESS EXCLUSIVE MODE")
     cursor.execute(
         f"""
-        LOCK TABLE sales IN ACCESS EXCLUSIVE MODE;
         WITH moved AS (
             DELETE FROM {OTHERS} WHERE date_payment >= '{start}' AND date_payment < '{stop}' RETURNING *
         )
-        INSERT INTO {month.table} SELECT * FROM moved;
-        ALTER TABLE sales ATTACH PARTITION {month.table} FOR VALUES FROM ('{start}') TO ('{stop}')
+        INSERT INTO {month.table} SELECT * FROM moved
         """  # noqa: S608  # names and dates only
     )
+    cursor.execute(f"ALTER TABLE sales ATTACH PARTITION {month.table} FOR VALUES FROM ('{start}') TO ('{stop}')")
