@@ -8,7 +8,7 @@ from typing import Any
 from django.db import connection
 
 from sales.changes.feed import check_complete, last_position, stamped_position
-from sales.changes.statements import CHANGE_FIELDS, READ_ROWS, READ_SALES
+from sales.changes.statements import CHANGE_FIELDS, READ_ROWS, READ_SALES, adapted
 from sales.totals.feedback import watermark
 from sales.totals.isolation import snapshot
 
@@ -59,6 +59,6 @@ def _all_sales() -> Iterator[ChangeRow]:
 
 def _fetch(statement: str, parameters: dict[str, int]) -> list[ChangeRow]:
     with connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
+        cursor.execute(adapted(statement), parameters)
         rows: list[ChangeRow] = cursor.fetchall()
     return rows

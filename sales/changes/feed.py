@@ -11,7 +11,7 @@ from typing import NamedTuple
 from django.conf import settings
 from django.db import connection
 
-from sales.changes.statements import READ_JSON
+from sales.changes.statements import READ_JSON, adapted
 from sales.totals import folding
 from salesengine.http.errors import InvalidInput, PositionPurged, TookTooLong
 from salesengine.operations.statement_timeout import StatementTimedOut, statement_timeout
@@ -96,7 +96,7 @@ def stamped_position() -> int:
 def _read_json(after: int, end: int, separator: str) -> str:
     try:
         with statement_timeout(READ_TIMEOUT), connection.cursor() as cursor:
-            cursor.execute(READ_JSON, {"after": after, "end": end, "separator": separator})
+            cursor.execute(adapted(READ_JSON), {"after": after, "end": end, "separator": separator})
             count, lines = cursor.fetchone()
     except StatementTimedOut:
         raise TookTooLong(f"Reading the changes took more than {READ_TIMEOUT} seconds. Lower the limit.") from None
