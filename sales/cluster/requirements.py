@@ -8,14 +8,14 @@ from salesengine.plurals import counted
 NODES = """
     SELECT array_agg(nodename || ':' || nodeport ORDER BY groupid) FILTER (WHERE groupid > 0 AND isactive),
         count(*) FILTER (WHERE groupid = 0) > 0
-    FROM pg_catalog.pg_dist_node
+    FROM pg_dist_node
     WHERE noderole = 'primary'
     """
 NO_EXTENSION = (
     "The database has no extension citus. Run CREATE EXTENSION citus in it, here and on each worker, and then SELECT"
     " citus_set_coordinator_host('HOST', PORT) and SELECT citus_add_node('WORKER', PORT)."
 )
-EXTENSION = "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')"
+HAS_EXTENSION = "SELECT to_regclass('pg_dist_node') IS NOT NULL"
 IS_SUPERUSER = "SELECT rolsuper, rolname FROM pg_roles WHERE rolname = current_user"
 
 
@@ -36,7 +36,7 @@ def missing() -> list[str]:
 
 def _missing_nodes() -> list[str]:
     with connection.cursor() as cursor:
-        cursor.execute(EXTENSION)
+        cursor.execute(HAS_EXTENSION)
         if not cursor.fetchone()[0]:
             return [NO_EXTENSION]
     nodes, has_coordinator = _nodes()
