@@ -120,6 +120,8 @@ def _other_tables() -> list[str]:
             WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f')
                 AND (has_table_privilege(oid, 'INSERT, UPDATE, DELETE, TRUNCATE')
                     OR has_table_privilege(oid, 'SELECT') AND relname <> ALL (%s))
+                -- The views of an extension, such as those on the shards of a cluster, tell nothing about sales.
+                AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = pg_class.oid AND deptype = 'e')
             ORDER BY relname
             """,
             [READABLE],

@@ -148,6 +148,18 @@ def test_the_role_needs_no_warning():
     assert role_warnings(["reports"]) == []
 
 
+def test_the_views_of_an_extension_need_no_warning():
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE VIEW shards AS SELECT 1; GRANT SELECT ON shards TO PUBLIC")
+        try:
+            assert [warning.id for warning in role_warnings(["reports"])] == ["analytics.W003"]
+            cursor.execute("ALTER EXTENSION plpgsql ADD VIEW shards")
+            assert role_warnings(["reports"]) == []
+            cursor.execute("ALTER EXTENSION plpgsql DROP VIEW shards")
+        finally:
+            cursor.execute("DROP VIEW shards")
+
+
 def test_reports_with_the_rights_of_the_service_are_a_warning(monkeypatch):
     monkeypatch.setitem(connections["reports"].settings_dict, "USER", "salesengine")
 
