@@ -51,7 +51,7 @@ def test_the_compose_file_and_env_example_have_the_same_defaults():
     defaults = {name: text for name, kind, text in VARIABLES if kind == "-"}
 
     assert defaults == {name: documented()[name] for name in defaults}
-    assert {"ALLOWED_HOSTS", "PORT", "SITE_HOST", "HTTPS_PORT", "PGADMIN_PORT"} == set(defaults)
+    assert {"ALLOWED_HOSTS", "PORT", "SITE_HOST", "HTTPS_PORT", "PGADMIN_PORT", "POSTGRES_IMAGE"} == set(defaults)
 
 
 def test_secrets_are_files_that_one_command_creates(tmp_path):
@@ -78,7 +78,11 @@ def test_each_service_knows_only_its_own_secrets():
     assert {name: service.get("secrets", []) for name, service in SERVICES.items()} == {
         "proxy": [],
         "db": ["database_password", "postgres_password"],
+        "worker1": ["postgres_password"],
+        "worker2": ["postgres_password"],
         "migrate": ["database_password", "secret_key"],
+        "join": [],
+        "distribute": ["postgres_password", "secret_key"],
         "web": ["database_password", "secret_key"],
         "pgadmin": ["pgadmin_password"],
     }
@@ -103,11 +107,12 @@ def test_the_service_waits_for_the_database_and_the_migrations():
     assert SERVICES["web"]["depends_on"] == {
         "db": {"condition": "service_healthy"},
         "migrate": {"condition": "service_completed_successfully"},
+        "distribute": {"condition": "service_completed_successfully", "required": False},
     }
 
 
 def test_the_volume_of_the_database_is_where_its_image_stores_data():
-    assert SERVICES["db"]["image"] == "postgres:18"
+    assert SERVICES["db"]["image"] == "${POSTGRES_IMAGE:-postgres:18}"
     assert "db:/var/lib/postgresql" in SERVICES["db"]["volumes"]
 
 
@@ -116,6 +121,16 @@ def test_the_database_has_the_same_options_as_the_private_one():
 
     socket_options = {"listen_addresses", "unix_socket_permissions"}
     assert options == {name: value for name, value in SERVER_OPTIONS.items() if name not in socket_options}
+
+
+def test_the_nodes_of_the_cluster_share_a_folder_of_sockets_that_no_service_of_others_has():
+    nodes = {name for name, service in SERVICES.items() if "sockets:/run/postgresql" in service.get("volumes", [])}
+    ports = {SERVICES[name]["environment"]["PGPORT"] for name in nodes - {"join"}}
+    joined = re.findall(r"'/run/postgresql', (\d+)", (ROOT / "deploy" / "join_cluster.sh").read_text())
+
+    assert nodes == {"db", "worker1", "worker2", "join"}
+    assert sorted(ports) == joined
+    assert all(SERVICES[name]["profiles"] == ["citus"] for name in nodes - {"db"} | {"distribute"})
 
 
 def test_every_port_is_open_to_this_machine_only_by_default():
@@ -144,7 +159,7 @@ def test_the_files_that_containers_use_exist():
     sources = [volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])]
     files = [source for source in sources if source.startswith(".")]
 
-    assert len(files) == 2
+    assert len(files) == 3
     assert all((ROOT / file).is_file() for file in files)
 
 
