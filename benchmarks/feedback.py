@@ -1,6 +1,6 @@
 """Measure GET /feedback with few and with many sales, and compare it with an endpoint that does nothing.
 
-    .venv/bin/python -m benchmarks.feedback
+    .venv/bin/python -m benchmarks.feedback [NUMBER OF SALES]
 
 One run measures both sizes and both endpoints, one request after another on one connection. Compare the ratios: the
 absolute times depend on the machine.

@@ -8,11 +8,14 @@ from benchmarks.drf import DRFView
 from sales.api.parameters import parse_ingest_options
 from sales.ingest.bodies import read_batch
 from sales.ingest.schema import stored_sale, validate_events
+from salesengine.accounts.models import Scope
 from salesengine.exact_json import encode_json
 
 
 class NothingView(APIView):
     """Return an empty list: the minimum that any response costs."""
+
+    scope = Scope.READ  # as GET /feedback
 
     def get(self, request: Request) -> Response:
         return Response([])
