@@ -7,7 +7,7 @@ from rest_framework.views import APIView
 from benchmarks.drf import DRFView
 from sales.api.parameters import parse_ingest_options
 from sales.ingest.bodies import read_batch
-from sales.ingest.schema import stored_sale, validate_events
+from sales.ingest.schema import stored_sale
 from salesengine.accounts.models import Scope
 from salesengine.exact_json import encode_json
 
@@ -30,7 +30,7 @@ class ParseView(APIView):
     def post(self, request: Request) -> HttpResponse:
         parse_ingest_options(dict(request.query_params.lists()))
         with read_batch(request) as (batch, _):
-            checked = validate_events(batch.values)
+            checked = batch.validate(count_only=True)
         if checked.errors:
             raise batch.validation_error(checked)
         counts = {"accepted": len(checked.events), "duplicate": 0, "rejected": 0}
