@@ -110,13 +110,19 @@ def _find(
     found: dict[int, Sale] = {sale.pk: sale for sale in Sale.objects.filter(pk__in=set(ids))}
     voided: dict[int, VoidedSale] = VoidedSale.objects.in_bulk(set(ids) - found.keys())
     senders = _find_senders([*found.values(), *voided.values()])
-    errors = _unknown(corrections, ids, senders, corrector)
-    if errors:
-        raise SaleNotFound(batch.locate_errors(errors), None, len(errors))
-    if errors := _inconsistent(corrections, ids, {**found, **voided}):
-        raise InvalidEvents(batch.locate_errors(errors), None, len(errors))
-    if errors := _corrected_before(corrections, ids, found, voided):
-        raise AlreadyCorrected(batch.locate_errors(errors), None, len(errors))
+    # Each check looks at all corrections before the next one, so that a response lists errors of one kind.
+    for error_type, find_error in (
+        (SaleNotFound, partial(_unknown, senders, corrector)),
+        (InvalidEvents, partial(_inconsistent, {**found, **voided}, set())),
+        (AlreadyCorrected, partial(_corrected_before, found, voided)),
+    ):
+        errors = {
+            index: [error]
+            for index, (correction, sale_id) in enumerate(zip(corrections, ids, strict=True))
+            if (error := find_error(correction, sale_id))
+        }
+        if errors:
+            raise error_type(batch.locate_errors(errors), None, len(errors))
     return [
         Wrong(found[sale_id], senders[sale_id], correction["reason"], _replacement(correction, found[sale_id]))
         for correction, sale_id in zip(corrections, ids, strict=True)
@@ -140,52 +146,38 @@ def _find_senders(sales: Sequence[SoldItem]) -> dict[int, str | None]:
 
 
 def _unknown(
-    corrections: Sequence[CorrectionMembers],
-    ids: Sequence[int],
-    senders: Mapping[int, str | None],
-    corrector: Corrector,
-) -> dict[int, list[EventError]]:
+    senders: Mapping[int, str | None], corrector: Corrector, correction: CorrectionMembers, sale_id: int
+) -> EventError | None:
+    if sale_id in senders and (not corrector.own_only or senders[sale_id] == corrector.origin.sender):
+        return None
     whose = "that you sent" if corrector.own_only else "that is known"
-    errors: dict[int, list[EventError]] = {}
-    for index, (correction, sale_id) in enumerate(zip(corrections, ids, strict=True)):
-        if sale_id not in senders or (corrector.own_only and senders[sale_id] != corrector.origin.sender):
-            errors[index] = [{"pointer": _pointer(correction), "detail": f"belongs to no sale {whose}"}]
-    return errors
+    return {"pointer": _pointer(correction), "detail": f"belongs to no sale {whose}"}
 
 
 def _inconsistent(
-    corrections: Sequence[CorrectionMembers], ids: Sequence[int], sales: Mapping[int, SoldItem]
-) -> dict[int, list[EventError]]:
-    errors: dict[int, list[EventError]] = {}
-    seen: set[int] = set()
-    for index, (correction, sale_id) in enumerate(zip(corrections, ids, strict=True)):
-        event = correction.get("sale")
-        event_id = event and event.get("EVENT_ID")
-        if sale_id in seen:
-            errors[index] = [{"pointer": _pointer(correction), "detail": "belongs to a sale that is corrected twice"}]
-        elif event_id and event_id != sales[sale_id].event_id:
-            detail = "must be left out, or be that of the sale that is replaced"
-            errors[index] = [{"pointer": "/sale/EVENT_ID", "detail": detail}]
-        seen.add(sale_id)
-    return errors
+    sales: Mapping[int, SoldItem], seen: set[int], correction: CorrectionMembers, sale_id: int
+) -> EventError | None:
+    """Return an error of a correction. Adds its sale to those that are `seen`."""
+    if sale_id in seen:
+        return {"pointer": _pointer(correction), "detail": "belongs to a sale that is corrected twice"}
+    seen.add(sale_id)
+    event = correction.get("sale")
+    event_id = event and event.get("EVENT_ID")
+    if event_id and event_id != sales[sale_id].event_id:
+        return {"pointer": "/sale/EVENT_ID", "detail": "must be left out, or be that of the sale that is replaced"}
+    return None
 
 
 def _corrected_before(
-    corrections: Sequence[CorrectionMembers],
-    ids: Sequence[int],
-    found: Mapping[int, Sale],
-    voided: Mapping[int, VoidedSale],
-) -> dict[int, list[EventError]]:
-    errors: dict[int, list[EventError]] = {}
-    for index, (correction, sale_id) in enumerate(zip(corrections, ids, strict=True)):
-        if sale_id in voided:
-            sale = voided[sale_id]
-            by = f" and replaced by the sale {sale.replaced_by}" if sale.replaced_by else ""
-            detail = f"belongs to the sale {sale_id}, which was voided at {sale.voided_at:%Y-%m-%dT%H:%M:%SZ}{by}"
-            errors[index] = [{"pointer": _pointer(correction), "detail": detail}]
-        elif (event := correction.get("sale")) and content_digest(event) == content_digest(event_of(found[sale_id])):
-            errors[index] = [{"pointer": "/sale", "detail": f"is what the sale {sale_id} says already"}]
-    return errors
+    found: Mapping[int, Sale], voided: Mapping[int, VoidedSale], correction: CorrectionMembers, sale_id: int
+) -> EventError | None:
+    if sale := voided.get(sale_id):
+        by = f" and replaced by the sale {sale.replaced_by}" if sale.replaced_by else ""
+        detail = f"belongs to the sale {sale_id}, which was voided at {sale.voided_at:%Y-%m-%dT%H:%M:%SZ}{by}"
+        return {"pointer": _pointer(correction), "detail": detail}
+    if (event := correction.get("sale")) and content_digest(event) == content_digest(event_of(found[sale_id])):
+        return {"pointer": "/sale", "detail": f"is what the sale {sale_id} says already"}
+    return None
 
 
 def _pointer(correction: CorrectionMembers) -> str:
