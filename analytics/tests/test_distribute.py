@@ -47,8 +47,10 @@ def test_plain_postgresql_is_told_what_is_missing(arguments):
     assert error.returncode == 1
     assert str(error).splitlines() == [
         "The tables cannot be distributed:",
-        "The database has no extension citus. Run CREATE EXTENSION citus in it, here and on each worker, and then "
-        "SELECT citus_set_coordinator_host('HOST', PORT) and SELECT citus_add_node('WORKER', PORT).",
+        (
+            "The database has no extension citus. Run CREATE EXTENSION citus in it, here and on each worker, and then "
+            "SELECT citus_set_coordinator_host('HOST', PORT) and SELECT citus_add_node('WORKER', PORT)."
+        ),
     ]
 
 

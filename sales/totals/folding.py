@@ -17,7 +17,7 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.models import QuerySet
 
@@ -25,7 +25,7 @@ from sales.models import DailyTotal, LedgerEntry, Total
 from sales.partitions import making
 from sales.partitions.statistics import analyze_if_grown
 from sales.totals import ingest_minutes
-from sales.totals.figures import CategoryDay, Figures, Key, add_up
+from sales.totals.figures import ZERO, CategoryDay, Figures, Key, add_up
 from sales.totals.fold_thread import request_fold
 from sales.totals.isolation import lock_folds
 from sales.totals.ledger import SELECT_DUE, DueEntry, Tally, read_tallies
@@ -40,6 +40,9 @@ MERGE_LIMIT = 16  # days after each fold
 PURGE_LIMIT = 1_000  # entries after each fold
 LONG_BACKLOG = 10_000  # entries: if another session prevents folds, a warning says so
 WARNING_INTERVAL = 60  # seconds
+MAX_ID = 2**63 - 1
+# Seconds between the attempts of a fold while sales are not visible yet.
+VISIBILITY_PAUSES = (0.02, 0.05, 0.1, 0.2, 0.5, 1)
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +96,8 @@ STAMP = f"""
             bought_count = known.bought_count + excluded.bought_count,
             bought_revenue = known.bought_revenue + excluded.bought_revenue
     )
-    SELECT coalesce(SUM(found_count), 0)::bigint FROM found
+    SELECT coalesce(SUM(found_count), 0)::bigint, coalesce(SUM(sales_count), 0)::bigint, coalesce(SUM(revenue), 0)
+    FROM found
     """  # noqa: S608  # no values
 # The more rows a day has, the more must be added before it is merged again, so each row is merged about once.
 MERGE = """
@@ -190,22 +194,50 @@ class FoldResult(NamedTuple):
     is_limited: bool = False
 
 
+class InvisibleSalesError(OperationalError):
+    """Sales of committed entries cannot be read yet.
+
+    On a cluster, an entry is visible a moment before its sales are, because each node commits for itself.
+    """
+
+    def __init__(self, expected: int, found: int, last_id: int) -> None:
+        super().__init__(
+            f"The ledger names {expected:,} changed sales, but only {found:,} can be read as it "
+            "says. If sales were deleted with SQL, run verify_feedback --repair."
+        )
+        self.last_id = last_id  # of the entries
+
+
 def fold(*, wait: bool = False) -> FoldResult:
     """Stamp the oldest unfolded entries, up to the limits, and add them to all totals.
 
-    While another session holds the lock of folds, do nothing, or `wait` for it. Raises RuntimeError if sales of the
-    entries are missing; then nothing is changed.
+    While another session holds the lock of folds, do nothing, or `wait` for it. Try again while sales of the entries
+    are not visible, but then without newer entries, whose sales might not be visible either. Raises
+    InvisibleSalesError if that lasts; then nothing is changed.
     """
+    last_id = MAX_ID
+    for pause in VISIBILITY_PAUSES:
+        try:
+            return _fold(last_id, wait=wait)
+        except InvisibleSalesError as error:
+            last_id = error.last_id
+            time.sleep(pause)
+    return _fold(last_id, wait=wait)
+
+
+def _fold(last_id: int, *, wait: bool) -> FoldResult:
     started = time.monotonic()
     with transaction.atomic(), connection.cursor() as cursor:
         if not lock_folds(cursor, wait=wait):
             return FoldResult()
-        cursor.execute(SELECT_DUE, [MAX_ENTRIES, MAX_SALES])
+        cursor.execute(SELECT_DUE, [last_id, MAX_ENTRIES, MAX_SALES])
         entries = [DueEntry(*row) for row in cursor]
         if not entries:
             return FoldResult()
-        before, last_position = _stamp(cursor, entries)
-        days = _add_to_feedback(entries)
+        daily = _added(entries)
+        before, last_position = _stamp(cursor, entries, daily)
+        if daily:
+            _add_to_feedback(daily, newest=max(entry.received_at for entry in entries if entry.changes))
         ingest_minutes.fold(entries)
         purge: dict[str, Any] = {"retention": settings.LEDGER_RETENTION, "last": last_position, "limit": PURGE_LIMIT}
         cursor.execute(PURGE, purge)
@@ -214,48 +246,48 @@ def fold(*, wait: bool = False) -> FoldResult:
             break
     FOLD_SECONDS.observe(time.monotonic() - started)
     if not wait:  # nobody waits for partitions
-        making.make_months(days)
+        making.make_months(day for _, day in daily)
         analyze_if_grown(before, last_position)
     is_limited = len(entries) == MAX_ENTRIES or sum(entry.changes for entry in entries) >= MAX_SALES
     return FoldResult(len(entries), is_limited)
 
 
-def _stamp(cursor: CursorWrapper, entries: Sequence[DueEntry]) -> tuple[int, int]:
+def _stamp(cursor: CursorWrapper, entries: Sequence[DueEntry], daily: Mapping[CategoryDay, Figures]) -> tuple[int, int]:
     """Give the entries their positions, and add their sales to the totals by country.
 
     Return the last position before them, and their last.
+
+    Raises InvisibleSalesError unless the sales have the figures that the entries tell. The number alone could be right
+    although one sale is missing and another one, which is being voided, is read from both of its tables.
     """
     cursor.execute("SELECT coalesce(MAX(position), 0) FROM ledger")
     before: int = cursor.fetchone()[0]
     positions = [before + changes for changes in accumulate(entry.changes for entry in entries)]
     cursor.execute(STAMP, {"ids": [entry.id for entry in entries], "positions": positions})
-    found, expected = cursor.fetchone()[0], positions[-1] - before
-    if found != expected:
-        raise RuntimeError(
-            f"The ledger names {expected:,} changed sales, but {found:,} were found. Nothing is folded. If sales were "
-            "deleted with SQL, run verify_feedback --repair."
-        )
+    found, *figures = cursor.fetchone()
+    expected = positions[-1] - before
+    if found != expected or tuple(figures) != add_up((None, *each) for each in daily.values()).get(None, ZERO):
+        raise InvisibleSalesError(expected, found, entries[-1].id)
     return before, positions[-1]
 
 
-def _add_to_feedback(entries: Sequence[DueEntry]) -> set[datetime.date]:
-    """Add the entries to the totals of the feedback. Return their days of payment."""
-    daily = add_up(
+def _added(entries: Sequence[DueEntry]) -> dict[CategoryDay, Figures]:
+    """Add up the tallies of the entries."""
+    return add_up(
         ((tally.category, tally.day), tally.sales_count, tally.revenue)
         for entry in entries
         if entry.tallies
         for tally in read_tallies(entry.tallies)
     )
-    days = {day for _, day in daily}
-    if not daily:
-        return days
-    old_daily = DailyTotal.objects.filter(day__in=days)
+
+
+def _add_to_feedback(daily: Mapping[CategoryDay, Figures], newest: datetime.datetime) -> None:
+    old_daily = DailyTotal.objects.filter(day__in={day for _, day in daily})
     write_totals(
         add_old_figures(daily, daily_figures(old_daily)),
         add_old_figures(sum_over_days(daily), overall_figures(Total.objects.all())),
-        newest=max(entry.received_at for entry in entries if entry.changes),
+        newest,
     )
-    return days
 
 
 def add_old_figures(new: Mapping[Key, Figures], old: Iterable[tuple[Key, int, Decimal]]) -> dict[Key, Figures]:

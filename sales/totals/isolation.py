@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from django.db import connection, transaction
+from django.db import DEFAULT_DB_ALIAS, connection, transaction
 from django.db.backends.utils import CursorWrapper
+
+from salesengine.distribution import is_distributed
 
 FOLD_LOCK = 0x53414C45  # the key of the advisory lock that folds and repairs share
 REPAIR_LOCK = FOLD_LOCK + 1  # prevents two repairs from making the same correction
@@ -43,4 +45,20 @@ def snapshot() -> Iterator[None]:
     with transaction.atomic(durable=True):
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        yield
+
+
+@contextmanager
+def consistent_sales() -> Iterator[None]:
+    """Open a transaction in which every statement sees the same committed sales, entries and totals.
+
+    No snapshot spans the nodes of a cluster, so writers and folds wait there. Each write ends with its ledger entry,
+    and its nodes have committed when it releases its locks.
+    """
+    is_cluster = is_distributed(DEFAULT_DB_ALIAS)  # before the transaction, because a query would take the snapshot
+    with transaction.atomic(durable=True):
+        with connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            if is_cluster:
+                cursor.execute("LOCK TABLE ledger IN SHARE MODE")
         yield

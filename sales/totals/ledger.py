@@ -58,7 +58,7 @@ SELECT_DUE = """
     SELECT id, received_at, accepted, duplicate, rejected, voided, tallies::text
     FROM (
         SELECT *, SUM(accepted + voided) OVER (ORDER BY id) - accepted - voided AS changes_before
-        FROM (SELECT * FROM ledger WHERE position IS NULL ORDER BY id LIMIT %s) AS oldest
+        FROM (SELECT * FROM ledger WHERE position IS NULL AND id <= %s ORDER BY id LIMIT %s) AS oldest
     ) AS due
     WHERE changes_before < %s
     ORDER BY id

@@ -1,4 +1,4 @@
-"""Check all totals against the sales, and correct them. Writers and folds may run meanwhile."""
+"""Check all totals against the sales, and correct them. Writers and folds may run meanwhile, or wait on a cluster."""
 
 import datetime
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +19,7 @@ from sales.totals.folding import (
     sum_over_days,
     write_totals,
 )
-from sales.totals.isolation import FOLD_LOCK, REPAIR_LOCK, session_lock, snapshot
+from sales.totals.isolation import FOLD_LOCK, REPAIR_LOCK, consistent_sales, session_lock
 from sales.totals.missing_sales import find_missing_sales, take_out_missing_sales
 
 FigureKey = CategoryDay | CategoryTotal
@@ -96,26 +96,29 @@ def verify(advance: Advance = lambda sales: None) -> list[Difference]:
     differences = _compare_feedback(advance)
     keys = sorted(differences, key=lambda key: (key[1] or datetime.date.min, key[0] or ""))
     feedback = [Difference(f"{key[0] or 'no category'}, {key[1] or 'all time'}", *differences[key]) for key in keys]
-    return find_missing_sales() + feedback + _compare_countries()
+    with consistent_sales():
+        missing = find_missing_sales()
+    return missing + feedback + _compare_countries()
 
 
 def repair(advance: Advance = lambda sales: None) -> None:
-    """Correct the ledger and all totals. Folds wait only for short transactions, which do not read all sales.
+    """Correct the ledger and all totals.
 
+    Folds wait only for short transactions, which do not read all sales. On a cluster, they wait for the comparisons too.
     Sales and folds that come after the comparison change the stored and the expected figures alike, so the same
     corrections remain right.
     """
     with session_lock(REPAIR_LOCK), connection.cursor() as cursor:
-        if find_missing_sales():
-            with session_lock(FOLD_LOCK), transaction.atomic():
-                take_out_missing_sales()
+        with session_lock(FOLD_LOCK), consistent_sales():
+            take_out_missing_sales()
         differences = _compare_feedback(advance)
         with localcontext(EXACT):
             corrections = {
                 key: (expected[0] - stored[0], expected[1] - stored[1])
                 for key, (stored, expected) in differences.items()
             }
-        cursor.execute(FIND_CORRECTIONS)
+        with consistent_sales():
+            cursor.execute(FIND_CORRECTIONS)
         with session_lock(FOLD_LOCK), transaction.atomic():
             _correct_feedback(corrections)
             cursor.execute(CORRECT_COUNTRIES)
@@ -123,7 +126,7 @@ def repair(advance: Advance = lambda sales: None) -> None:
 
 def _compare_feedback(advance: Advance) -> dict[FigureKey, tuple[Figures, Figures]]:
     """Return the stored and the expected figures where they differ, by category and day, and by category."""
-    with snapshot():
+    with consistent_sales():
         daily = add_up(row for model in (DailyTotal, UnfoldedFigures) for row in daily_figures(model.objects.all()))
         overall = add_up(row for model in (Total, UnfoldedFigures) for row in overall_figures(model.objects.all()))
         expected_daily = add_up(_every_sale(advance))
@@ -145,7 +148,7 @@ def _every_sale(advance: Advance, chunk: int = 10_000) -> Iterator[tuple[Categor
 
 def _compare_countries() -> list[Difference]:
     """Return the figures by country that differ: by day, then of all time."""
-    with connection.cursor() as cursor:
+    with consistent_sales(), connection.cursor() as cursor:
         cursor.execute(FIND_DIFFERENCES)
         by_day = [
             Difference(f"country {seller} to {buyer}, {day}", _figures(*row[:2]), _figures(*row[2:]))

@@ -17,7 +17,7 @@ class Command(BaseCommand):
     help = (
         "Add up all sales and compare the result with the stored totals of feedback and of the reports by country. If "
         "they agree, standard output stays empty and the exit code is 0. Otherwise each difference is printed and the "
-        "exit code is 1. Sales can be stored while the command runs."
+        "exit code is 1. Sales can be stored while the command runs; on a Citus cluster, they wait."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -16,7 +16,7 @@ from sales.totals.country_totals import figures_by_country
 from sales.totals.feedback import FeedbackQuery, top_categories
 from sales.totals.ingest_minutes import counts_since
 from sales.totals.ledger import Origin
-from sales.totals.tests.helpers import country_sales, unfolded, void
+from sales.totals.tests.helpers import country_sales, void
 from sales.totals.tests.threads import in_another_thread
 from salesengine.tests.clients import post
 
@@ -177,18 +177,6 @@ def test_a_repair_keeps_the_time_of_the_newest_void():
 
     assert verification.verify() == []
     assert feedback.watermark() == before
-
-
-def test_a_fold_that_does_not_find_a_sale_changes_nothing():
-    record_sales([sale_event()] * 2)
-    Sale.objects.order_by("id")[:1].get().delete()
-
-    with pytest.raises(RuntimeError, match="names 2 changed sales, but 1 were found"):
-        folding.fold()
-
-    assert unfolded().count() == 1
-    assert not Total.objects.exists()
-    assert country_sales() == {("01-07", "203", "170"): (1, Decimal("57.27456"))}
 
 
 def test_entries_older_than_the_retention_are_deleted_except_the_last_position(settings):
