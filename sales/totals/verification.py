@@ -96,21 +96,20 @@ def verify(advance: Advance = lambda sales: None) -> list[Difference]:
     differences = _compare_feedback(advance)
     keys = sorted(differences, key=lambda key: (key[1] or datetime.date.min, key[0] or ""))
     feedback = [Difference(f"{key[0] or 'no category'}, {key[1] or 'all time'}", *differences[key]) for key in keys]
-    with consistent_sales():
-        missing = find_missing_sales()
-    return missing + feedback + _compare_countries()
+    return _find_missing() + feedback + _compare_countries()
 
 
 def repair(advance: Advance = lambda sales: None) -> None:
     """Correct the ledger and all totals.
 
-    Folds wait only for short transactions, which do not read all sales. On a cluster, they wait for the comparisons too.
+    Folds wait only for short transactions, which do not read all sales. On a cluster, they also wait for comparisons.
     Sales and folds that come after the comparison change the stored and the expected figures alike, so the same
     corrections remain right.
     """
     with session_lock(REPAIR_LOCK), connection.cursor() as cursor:
-        with session_lock(FOLD_LOCK), consistent_sales():
-            take_out_missing_sales()
+        if _find_missing():
+            with session_lock(FOLD_LOCK), consistent_sales():
+                take_out_missing_sales()
         differences = _compare_feedback(advance)
         with localcontext(EXACT):
             corrections = {
@@ -122,6 +121,11 @@ def repair(advance: Advance = lambda sales: None) -> None:
         with session_lock(FOLD_LOCK), transaction.atomic():
             _correct_feedback(corrections)
             cursor.execute(CORRECT_COUNTRIES)
+
+
+def _find_missing() -> list[Difference]:
+    with consistent_sales():
+        return find_missing_sales()
 
 
 def _compare_feedback(advance: Advance) -> dict[FigureKey, tuple[Figures, Figures]]:

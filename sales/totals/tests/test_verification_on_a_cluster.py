@@ -1,7 +1,7 @@
 """On a cluster, where no snapshot spans the nodes, writers wait while totals are compared with the sales."""
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from sales.ingest.writer import record_sales
@@ -27,9 +27,10 @@ def cluster(monkeypatch):
 
 
 def store_without_waiting():
-    with connection.cursor() as cursor:
-        cursor.execute("SET lock_timeout = '100ms'")
-    record_sales([trade()])
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = '100ms'")
+        record_sales([trade()])
 
 
 @pytest.mark.parametrize("compare", COMPARISONS)
@@ -50,12 +51,10 @@ def test_writers_do_not_wait_on_plain_postgresql(compare):
 
 @pytest.mark.parametrize("compare", COMPARISONS)
 def test_each_comparison_takes_the_lock_before_it_reads(cluster, compare):
-    with CaptureQueriesContext(
-        connection,
-    ) as queries:
+    with CaptureQueriesContext(connection) as queries:
         compare()
 
     statements = [query["sql"] for query in queries]
     begun = [index for index, sql in enumerate(statements) if sql.startswith("SET TRANSACTION")]
-    assert len(begun) == 2  # of the feedback, and of the countries
+    assert len(begun) == 3  # of missing sales, of the feedback, and of the countries
     assert all(statements[index + 1] == "LOCK TABLE ledger IN SHARE MODE" for index in begun)
