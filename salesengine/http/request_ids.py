@@ -1,8 +1,8 @@
 """Request ids: sent in the header X-Request-ID of every response and in problems, and part of every log line."""
 
 import logging
+import random
 import re
-import secrets
 from contextvars import ContextVar
 from typing import Any
 
@@ -22,12 +22,17 @@ def current_request_id() -> str:
     return _current.get()
 
 
+def new_id() -> str:
+    """Return a new id. It need not be secret, and without the kernel's random numbers no thread waits for the GIL."""
+    return f"{random.getrandbits(128):032x}"
+
+
 class RequestIDMiddleware(MiddlewareMixin):
     """Keep the valid X-Request-ID of a client or proxy, or create one. This must be the first middleware."""
 
     def process_request(self, request: HttpRequest) -> None:
         sent = request.META.get("HTTP_X_REQUEST_ID", "")
-        _current.set(sent if VALID_ID.fullmatch(sent) else secrets.token_hex(16))
+        _current.set(sent if VALID_ID.fullmatch(sent) else new_id())
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         response["X-Request-ID"] = current_request_id()

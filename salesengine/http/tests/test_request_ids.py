@@ -1,6 +1,8 @@
 """Request ids in responses, problems and log lines."""
 
 import logging
+import subprocess
+import sys
 
 import pytest
 
@@ -24,6 +26,13 @@ def test_every_response_has_a_unique_id(api):
 
     assert len(ids) == 3
     assert all(len(request_id) == 32 for request_id in ids)
+
+
+def test_worker_processes_which_are_forks_draw_other_ids():
+    code = "import os; from salesengine.http.request_ids import new_id; new_id(); os.fork(); print(new_id())"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+    assert len(set(output.split())) == 2
 
 
 @pytest.mark.parametrize("sent", ["a", "x" * 64, "2021.01_07-A"])
