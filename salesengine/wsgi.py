@@ -6,8 +6,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from django.core.cache import close_caches
 from django.core.handlers.wsgi import WSGIRequest
+from django.core.signals import request_finished, request_started
 from django.core.wsgi import get_wsgi_application
+from django.db import close_old_connections, reset_queries
 from django.http.request import MediaType
 from django.template import TemplateSyntaxError, engines
 from django.template.backends.django import DjangoTemplates
@@ -58,6 +61,11 @@ def load_everything() -> None:
 
 
 limit_requests()
+# Django would do this for each request without need: each one gives back its connections at its end, queries are only
+# recorded with DEBUG, and no cache that CACHE_URL allows has anything to close.
+request_started.disconnect(close_old_connections)
+request_started.disconnect(reset_queries)
+request_finished.disconnect(close_caches)
 DatabaseWrapper.logs_slow_statements = True
 application = get_wsgi_application()
 application.request_class = UTF8Request
