@@ -86,6 +86,10 @@ logger_class = ErrorLog
 logconfig_dict = settings.LOGGING
 pre_fork, child_exit = take_place, leave_place
 forwarder_headers = ""  # ignore the headers SCRIPT_NAME and PATH_INFO, which clients could forge
+# Django reads X-Forwarded-Proto. gunicorn would look for such headers if the address of the client was in a list, and
+# would parse the address for each request.
+secure_scheme_headers: dict[str, str] = {}
+forwarded_allow_ips = "*"
 
 
 def on_starting(server: Arbiter) -> None:

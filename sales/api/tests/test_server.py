@@ -51,6 +51,17 @@ def test_256_clients_at_once_all_get_a_response(server, event):
     assert feedback(server, category="shoes")[0]["sales_count"] == 2_048
 
 
+def test_only_x_forwarded_proto_says_that_a_request_came_over_https(server, event):
+    httpx.post(f"{server}/ingest", json=[event, event])
+
+    def scheme(**headers):
+        return urlsplit(httpx.get(f"{server}/sales?limit=1", headers=headers).json()["next"]).scheme
+
+    assert scheme() == "http"
+    assert scheme(**{"X-Forwarded-Proto": "https"}) == "https"
+    assert scheme(**{"X-Forwarded-Ssl": "on"}) == "http"
+
+
 def test_a_chunked_body_is_accepted(server, event):
     body = json.dumps(event | {"CATEGORY": "boys"}).encode()
 
