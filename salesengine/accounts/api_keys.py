@@ -37,7 +37,7 @@ STAFF_ONLY = "Without an API key, only staff may use the API."
 CACHE_SECONDS = 5
 LAST_USED_EVERY = timedelta(minutes=10)
 
-key_cache: TTLCache[str, APIKey] = TTLCache(maxsize=1_000, ttl=CACHE_SECONDS)  # by prefix
+key_cache: TTLCache[str, APIKey] = TTLCache(maxsize=1_000, ttl=CACHE_SECONDS)  # by text
 key_cache_lock = Lock()
 
 
@@ -82,18 +82,14 @@ class StaffSession(SessionAuthentication):
 
 def get_valid_key(text: str) -> APIKey | None:
     """Return the key with this text, or None if it is unknown, expired or revoked."""
-    prefix = text.partition(".")[0]
     with key_cache_lock:
-        key = key_cache.get(prefix)
+        key = key_cache.get(text)
     if key is None:
-        key = APIKey.objects.filter(prefix=prefix).first()
-        if key is None:
+        key = APIKey.objects.filter(prefix=text.partition(".")[0]).first()
+        if key is None or not APIKey.objects.key_generator.verify(text, key.hashed_key):
             return None
         with key_cache_lock:
-            key_cache[prefix] = key
-    # The library's is_valid could save this row, which may be an outdated one from the cache.
-    if not APIKey.objects.key_generator.verify(text, key.hashed_key):
-        return None
+            key_cache[text] = key
     return key if key.state is KeyState.VALID else None
 
 
