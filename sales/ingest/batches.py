@@ -72,6 +72,8 @@ def read_json(body: bytes) -> Batch:
     if body.startswith(b"[") and (events := read_valid_list(body)) is not None:
         _check_event_count(len(events))
         return Batch(events, lambda: [bytes(element) for element in _split_list(body)], is_valid=True)
+    if body.startswith(b"{") and (events := read_each_valid([body])) is not None:
+        return Batch(events, lambda: [body], is_list=False, is_valid=True)
     try:
         sent = parse_json(body)
     except ValueError as error:

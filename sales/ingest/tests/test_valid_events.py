@@ -71,6 +71,13 @@ def test_a_valid_event_is_read_fast_with_the_same_values(text):
     assert is_read_fast(text)
 
 
+def test_a_single_event_is_read_fast_too():
+    batch = read_json(EVENT.encode())
+
+    assert (batch.is_valid, batch.is_list) == (True, False)
+    assert batch.values == validate_events([EXAMPLE]).events
+
+
 @pytest.mark.parametrize(
     "text",
     [
