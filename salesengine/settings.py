@@ -165,13 +165,14 @@ MIDDLEWARE = [
     "salesengine.http.middleware.UnreadBodyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "salesengine.accounts.sessions.StaffSessionMiddleware",
     "django.middleware.common.CommonMiddleware",
-    "django.middleware.csrf.CsrfViewMiddleware",
-    "salesengine.accounts.sessions.StaffAuthenticationMiddleware",
-    "salesengine.accounts.sessions.StaffSecondFactorMiddleware",
-    "salesengine.accounts.sessions.StaffMessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "salesengine.accounts.sessions.SkipWithKey",  # the rest is for staff
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "salesengine.accounts.login.SecondFactorMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
     "salesengine.http.middleware.DatabaseErrorMiddleware",
     "axes.middleware.AxesMiddleware",  # replaces the response to a locked-out user
 ]

@@ -2,12 +2,13 @@
 
 import pytest
 from django.contrib.auth.models import User
+from django.contrib.sessions.middleware import SessionMiddleware
 from django.test import Client
 from django.urls import URLResolver, get_resolver
 from rest_framework.views import APIView
 
 from salesengine.accounts.api_keys import create_key
-from salesengine.accounts.sessions import API_PATHS, StaffSessionMiddleware
+from salesengine.accounts.sessions import API_PATHS
 from salesengine.tests.clients import post
 
 pytestmark = pytest.mark.django_db
@@ -17,13 +18,13 @@ pytestmark = pytest.mark.django_db
 def sessions(monkeypatch):
     """Return the list of the paths for which a session was read."""
     paths = []
-    process_request = StaffSessionMiddleware.process_request
+    process_request = SessionMiddleware.process_request
 
     def note(self, request):
         paths.append(request.path)
         return process_request(self, request)
 
-    monkeypatch.setattr(StaffSessionMiddleware, "process_request", note)
+    monkeypatch.setattr(SessionMiddleware, "process_request", note)
     return paths
 
 
