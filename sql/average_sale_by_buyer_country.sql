@@ -8,6 +8,7 @@ the average or the number of sales. They have a column of their own, and the rev
 counts as a sale. A country that only has refunds has no average and comes last. A country without a name appears under
 its id.
 """
+order = "average_sale DESC NULLS LAST, id_country"
 
 [parameters.start]
 type = "date"
@@ -78,4 +79,3 @@ SELECT
 FROM per_country
 LEFT JOIN country ON country.id_country = per_country.id_buyer_country
 WHERE per_country.sales >= %(minimum_sales)s
-ORDER BY average_sale DESC NULLS LAST, per_country.id_buyer_country

@@ -8,6 +8,7 @@ its first month to the newest month with a sale: the number of its buyers who bo
 of the cohort. Month 0 is the month of the first purchase, so it is always 100 percent. A free item counts as a
 purchase. A refund does not. The newest month may be incomplete.
 """
+order = "cohort, months_since"
 timeout = "120s"
 rows = 400
 
@@ -102,4 +103,3 @@ CROSS JOIN LATERAL GENERATE_SERIES(0, LEAST(cohorts.months, %(months)s)::int) AS
 LEFT JOIN active
     ON active.cohort = cohorts.cohort
     AND active.month = cohorts.cohort + MAKE_INTERVAL(months => months_since)
-ORDER BY cohorts.cohort, months_since

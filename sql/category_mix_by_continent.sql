@@ -9,6 +9,7 @@ without a name or a continent belong to the continent "unknown", and sales witho
 So the shares of a continent add up to 100. They are empty if its revenue is zero. A refund counts as a sale with
 negative revenue.
 """
+order = 'SUM(revenue) OVER (PARTITION BY continent) DESC, continent COLLATE "C", revenue DESC, category COLLATE "C" NULLS LAST'
 
 [parameters.start]
 type = "date"
@@ -86,4 +87,3 @@ SELECT
     sales,
     ROUND(100 * revenue / NULLIF(continent_revenue, 0), 12) AS revenue_percent
 FROM with_total
-ORDER BY continent_revenue DESC, continent COLLATE "C", revenue DESC, category COLLATE "C" NULLS LAST

@@ -7,6 +7,7 @@ Each country's share of the total revenue and of all items sold, in percent, by 
 with the highest revenue comes first. The shares add up to 100. The shares of revenue are empty if the total revenue is
 zero. A refund counts as an item with negative revenue. A country without a name appears under its id.
 """
+order = "revenue DESC, id_country"
 
 [parameters.start]
 type = "date"
@@ -72,4 +73,3 @@ SELECT
     ROUND(100 * per_country.items / SUM(per_country.items) OVER (), 12) AS items_percent
 FROM per_country
 LEFT JOIN country ON country.id_country = per_country.id_seller_country
-ORDER BY per_country.revenue DESC, per_country.id_seller_country

@@ -9,6 +9,7 @@ Each category has a row for each day of the period. A day without sales counts a
 without a category have rows of their own. A refund counts as a sale with negative revenue. The report reads totals
 that are exact and always up to date, so it is fast for any number of sales.
 """
+order = 'day, category COLLATE "C" NULLS LAST'
 
 [parameters.start]
 type = "date"
@@ -116,4 +117,3 @@ SELECT
     ROUND(revenue_of_7_days / 7, 12) AS revenue_7_day_average
 FROM averaged
 WHERE day >= first_day
-ORDER BY day, category COLLATE "C" NULLS LAST

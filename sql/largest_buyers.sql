@@ -7,6 +7,7 @@ The buyers with the highest revenue, and their share of the revenue of all selec
 revenue are sorted by id. A refund counts as a sale with negative revenue, and also has a column of its own. The country
 is the one with most of the buyer's sales, or the lowest id of several. A country without a name appears under its id.
 """
+order = "revenue DESC, id_buyer"
 timeout = "120s"
 
 [parameters.start]
@@ -137,4 +138,3 @@ SELECT
     largest.last_payment
 FROM largest
 LEFT JOIN country ON country.id_country = largest.id_country
-ORDER BY largest.revenue DESC, largest.id_buyer

@@ -8,6 +8,7 @@ equal revenue are sorted by id. A refund counts as a sale with negative revenue,
 country is the one with most of the seller's sales, or the lowest id of several. A country without a name appears under
 its id.
 """
+order = "revenue DESC, id_seller"
 timeout = "120s"
 
 [parameters.start]
@@ -138,4 +139,3 @@ SELECT
     largest.last_payment
 FROM largest
 LEFT JOIN country ON country.id_country = largest.id_country
-ORDER BY largest.revenue DESC, largest.id_seller

@@ -9,6 +9,7 @@ reduces the revenue from new buyers in the week of the buyer's first purchase, a
 So the two revenues add up to the revenue of the week. Weeks without sales are included. The newest week may be
 incomplete.
 """
+order = "week"
 timeout = "120s"
 
 [parameters.start]
@@ -107,4 +108,3 @@ FROM weeks
 LEFT JOIN per_week ON per_week.week = weeks.week
 WHERE (%(start)s IS NULL OR weeks.week > %(start)s - 7)
     AND (%(end)s IS NULL OR weeks.week <= %(end)s)
-ORDER BY weeks.week

@@ -7,6 +7,7 @@ description = """
 All sales that match every filter, the newest payment first. The list of sales in the back office shows the same sales
 for the same filters. A country without a name appears under its id.
 """
+order = "date_payment DESC, id DESC"
 timeout = "10m"
 
 [parameters.start]
@@ -172,4 +173,3 @@ WHERE (%(start)s IS NULL OR sales.date_payment >= %(start)s)
         OR sales.id_buyer = %(any_id)s
         OR sales.id_seller = %(any_id)s
     )
-ORDER BY sales.date_payment DESC, sales.id DESC

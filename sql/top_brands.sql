@@ -8,6 +8,7 @@ revenue of all selected sales. Sales without a brand are part of that revenue, b
 sale with negative revenue, so shares can exceed 100 in a period with large refunds. The average is revenue divided by
 sales.
 """
+order = 'revenue DESC, brand COLLATE "C"'
 
 [parameters.start]
 type = "date"

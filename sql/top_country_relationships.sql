@@ -8,6 +8,7 @@ both directions added together. Sales within one country do not count. A refund 
 More pairs can be listed; pairs with equal revenue are sorted by their ids. A country without a name appears under its
 id.
 """
+order = "revenue DESC, id_country_1, id_country_2"
 
 [parameters.start]
 type = "date"
@@ -84,4 +85,3 @@ SELECT
 FROM top_relationship
 LEFT JOIN country AS country_1 ON country_1.id_country = top_relationship.id_country_1
 LEFT JOIN country AS country_2 ON country_2.id_country = top_relationship.id_country_2
-ORDER BY top_relationship.revenue DESC, top_relationship.id_country_1, top_relationship.id_country_2

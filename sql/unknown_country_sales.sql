@@ -8,6 +8,7 @@ seller's country and as the buyer's country, their revenue, and the first and th
 unknown countries counts once on each side. A refund counts as a sale with negative revenue. The id with the most sales
 comes first. To name a country, add it under Countries or with manage.py load_countries.
 """
+order = "seller_sales + buyer_sales DESC, id_country"
 
 [parameters.start]
 type = "date"
@@ -86,4 +87,3 @@ FROM per_role
 LEFT JOIN country ON country.id_country = per_role.id_country
 WHERE country.id_country IS NULL
 GROUP BY per_role.id_country
-ORDER BY SUM(per_role.sales) DESC, per_role.id_country

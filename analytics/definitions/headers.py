@@ -99,12 +99,15 @@ class Header(HeaderTable):
     `depends_on` declares that the result changes only with these data, so that API responses may have an ETag.
     `manage.py check` compares it with the report's plan. Totals of sales count as sales.
 
+    `order` sorts the rows: what follows ORDER BY in SQL, with the names of the result's columns.
+
     `requires` lists the scopes that callers need besides `reports`. Staff need the permissions of these scopes.
     """
 
     title: Text
     description: Text
     topic: Text = "Other"
+    order: Text | None = None
     timeout: Timeout | None = None
     depends_on: tuple[Literal["sales", "country"], ...] = ()
     requires: tuple[Scope, ...] = ()

@@ -5,6 +5,7 @@ A file begins with a comment, the header, in TOML (`analytics.definitions.header
     /*
     title = "Sales by day"
     description = "The number of sales paid on each day (UTC)."
+    order = "day"
     depends_on = ["sales"]
 
     [parameters.start]
@@ -15,7 +16,6 @@ A file begins with a comment, the header, in TOML (`analytics.definitions.header
     FROM sales
     WHERE date_payment >= %(start)s
     GROUP BY day
-    ORDER BY day
 """
 
 import hashlib

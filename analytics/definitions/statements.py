@@ -30,6 +30,7 @@ VOLATILE = re.compile(
 )
 # Strings that PostgreSQL reads as a date or time relative to now (PostgreSQL manual, "Special Values").
 VOLATILE_TEXT = re.compile(r"\b(?:now|today|tomorrow|yesterday)\b", re.IGNORECASE)
+ORDER_BY = re.compile(r"\border\s+by\b", re.IGNORECASE)
 
 
 class InvalidStatementError(ValueError):
@@ -79,6 +80,15 @@ def is_volatile(sql: str) -> bool:
         if kind == "opaque" and not _is_comment(kind, text) and VOLATILE_TEXT.search(text):
             return True
     return False
+
+
+def is_ordered(sql: str) -> bool:
+    """Say whether the statement itself, not only a part of it in brackets, has an ORDER BY."""
+    outside, depth = "", 0
+    for character in "".join(text for kind, text, _ in _tokens(sql) if kind == "plain"):
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        outside += "" if depth else character
+    return bool(ORDER_BY.search(outside))
 
 
 def _tokens(sql: str) -> Iterator[tuple[str, str, int]]:

@@ -11,6 +11,7 @@ from django.db.migrations.executor import MigrationExecutor
 from analytics.definitions.headers import Header
 from analytics.definitions.parameters import BoundParameters
 from analytics.definitions.reports import ReportDefinition, invalid_reports, load_reports
+from analytics.definitions.statements import is_ordered
 from analytics.running.data_versions import undeclared_relations
 from analytics.running.errors import ReportDatabaseUnavailable, ReportFailed
 from analytics.running.runner import result_columns
@@ -19,13 +20,25 @@ POSITION = re.compile(r"\bLINE (?P<line>\d+): ")  # in PostgreSQL's messages; it
 
 
 def check_report_files(**_: Any) -> list[CheckMessage]:
-    """Return analytics.E001 for each invalid file, and E004 for each volatile report that declares depends_on."""
-    errors = [Error(error.reason, obj=f"{error.path}:{error.line}", id="analytics.E001") for error in invalid_reports()]
+    """Return the errors that the files show without the database.
+
+    analytics.E001: the file is invalid. E004: the report is volatile and declares depends_on. E005: only the SQL sorts
+    the rows, although the runner selects from it, and PostgreSQL does not promise to keep the order of a subquery.
+    """
+    errors: list[CheckMessage] = [
+        Error(error.reason, obj=f"{error.path}:{error.line}", id="analytics.E001") for error in invalid_reports()
+    ]
     message = "depends_on is declared, but the SQL depends on the time or on chance; remove depends_on"
-    return errors + [
+    errors += [
         _error(report, "depends_on", message, "analytics.E004")
         for report in load_reports()
         if report.header.depends_on and report.is_volatile
+    ]
+    message = "the order of the rows can get lost; declare order in the header, and leave out ORDER BY without a LIMIT"
+    return errors + [
+        Error(message, obj=f"{report.path}:{report.sql_line}", id="analytics.E005")
+        for report in load_reports()
+        if report.header.order is None and is_ordered(report.sql)
     ]
 
 

@@ -41,7 +41,7 @@ def readable(name: str) -> str:
 class RowRange:
     """Skip `offset` rows, then read at most `limit` rows (None: all).
 
-    Rows are in the report's own order, or sorted by the column `sort`.
+    Rows are in the report's own order, or sorted by the column `sort` first.
     """
 
     sort: str | None = None

@@ -71,14 +71,14 @@ class Result:
             # JSON stays text, as in Django's jsonb: Python cannot hold every number, depth and character of JSON.
             cursor.adapters.register_loader("json", TextLoader)
             cursor.adapters.register_loader("interval", TextLoader)
-            statement = query.select(tail=_tail(self._row_range))
+            statement = query.select(tail=_tail(query, self._row_range))
             with closing(cursor.stream(statement, query.values, size=FETCH_ROWS)) as rows:
                 for batch in self._batches(rows, FETCH_ROWS):
                     yield from batch
 
     def _copy_csv(self) -> Generator[bytes]:
         query = self._query
-        select = query.select(", ".join(map(_copied, self.columns)), _tail(self._row_range))
+        select = query.select(", ".join(map(_copied, self.columns)), _tail(query, self._row_range))
         statement = f"COPY ({select}) TO STDOUT (FORMAT csv)"
         with query.translated_errors(), query.cursor() as cursor, cursor.copy(statement, query.values) as lines:
             # "Messages sent from the backend will always correspond to single data rows" (manual, CopyData).
@@ -93,11 +93,11 @@ class Result:
         self.is_truncated = len(list(rows)) > 0  # at most one row is left
 
 
-def _tail(row_range: RowRange) -> str:
+def _tail(query: Query, row_range: RowRange) -> str:
     """Sort, and select one row more than the limit, which tells whether the result is truncated."""
     sort, limit = row_range.sort, row_range.limit
-    order = f"ORDER BY {_quote(sort)} {'DESC' if row_range.descending else 'ASC'} NULLS LAST" if sort else ""
-    return f"{order} {'' if limit is None else f'LIMIT {limit + 1:d}'} OFFSET {row_range.offset:d}"
+    first = [f"{_quote(sort)} {'DESC' if row_range.descending else 'ASC'} NULLS LAST"] if sort else []
+    return f"{query.order_by(*first)} {'' if limit is None else f'LIMIT {limit + 1:d}'} OFFSET {row_range.offset:d}"
 
 
 def _copied(column: ResultColumn) -> str:
@@ -142,7 +142,8 @@ def explain(report: ReportDefinition, bound: BoundParameters) -> str:
     """Return PostgreSQL's plan for the report as text, without running it. Raises ReportFailed."""
     query = Query(report, bound)
     with query.transaction():
-        return "\n".join(line for (line,) in query.fetch(f"EXPLAIN (VERBOSE, SETTINGS) {query.select()}"))
+        statement = f"EXPLAIN (VERBOSE, SETTINGS) {query.select(tail=query.order_by())}"
+        return "\n".join(line for (line,) in query.fetch(statement))
 
 
 def result_columns(report: ReportDefinition, bound: BoundParameters) -> list[ResultColumn]:

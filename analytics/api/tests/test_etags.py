@@ -20,6 +20,7 @@ from sales.models import LedgerEntry
 from sales.tests.helpers import sale_event
 from sales.totals import folding
 from sales.totals.feedback import watermark
+from salesengine import distribution
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 
@@ -49,6 +50,13 @@ def test_a_matching_request_is_304_and_runs_nothing(api, write_report, country):
     for name in ("ETag", "Cache-Control", "Vary"):
         assert second[name] == first[name]
     assert ReportRun.objects.count() == 1
+
+
+def test_a_cluster_has_no_etags_because_its_nodes_may_show_the_sales_of_a_version_later(api, write_report, monkeypatch):
+    monkeypatch.setattr(distribution, "_answers", {"reports": True})
+    write_report(BY_COUNTRY, header=ON_BOTH)
+
+    assert "ETag" not in get(api).headers
 
 
 @pytest.mark.parametrize("form", ["{}", '"other", {}', "*"])

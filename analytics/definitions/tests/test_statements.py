@@ -1,6 +1,6 @@
 import pytest
 
-from analytics.definitions.statements import InvalidStatementError, parse_statement
+from analytics.definitions.statements import InvalidStatementError, is_ordered, parse_statement
 
 TYPES = {"day": "date", "n": "bigint"}
 
@@ -50,3 +50,16 @@ def test_a_second_statement_is_refused(sql):
 )
 def test_sql_that_depends_on_time_or_chance_is_volatile(sql, is_volatile):
     assert parse_statement(sql).is_volatile == is_volatile
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("SELECT day FROM sales ORDER BY day", True),
+        ("WITH a AS (SELECT 1) SELECT 1 UNION SELECT 2 order\n  by 1 LIMIT 3", True),
+        ("WITH a AS (SELECT 1 ORDER BY 1) SELECT SUM(n) OVER (ORDER BY n) FROM a", False),
+        ("SELECT ')' || x FROM (SELECT 'ORDER BY' AS x ORDER BY x) AS y -- ORDER BY x", False),
+    ],
+)
+def test_an_order_inside_brackets_is_not_that_of_the_statement(sql, expected):
+    assert is_ordered(sql) is expected
