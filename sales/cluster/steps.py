@@ -91,6 +91,8 @@ def analyze() -> None:
 
 
 def _distribute(cursor: CursorWrapper, table: str, column: str, shards: int) -> None:
+    # One connection to each worker. With many months, the statements that create their shards overwhelm more of them.
+    cursor.execute("SET LOCAL citus.multi_shard_modify_mode = 'sequential'")
     if table == SALES:
         cursor.execute(f"LOCK TABLE {SALES} IN ACCESS EXCLUSIVE MODE")
         key = _drop_key(cursor)
