@@ -1,6 +1,5 @@
 """Middleware for the sessions of staff. Requests to the API with a key need no session, so they skip it."""
 
-from collections.abc import Callable
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -16,14 +15,13 @@ class SkipWithKey:
     With a key, salesengine.accounts.api_keys does not look at the session.
     """
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        self.get_response = get_response
-        self.view: Any = get_response
+    def __init__(self, get_response: Any) -> None:
+        self.get_response = self.view = get_response
         while next_one := getattr(self.view.__wrapped__, "get_response", None):  # Django wraps each middleware
             self.view = next_one
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if request.META.get("HTTP_AUTHORIZATION", "").startswith(SCHEME) and request.path_info.startswith(API_PATHS):
-            response: HttpResponse = self.view(request)
-            return response
-        return self.get_response(request)
+        has_key = request.META.get("HTTP_AUTHORIZATION", "").startswith(SCHEME)
+        handle = self.view if has_key and request.path_info.startswith(API_PATHS) else self.get_response
+        response: HttpResponse = handle(request)
+        return response
