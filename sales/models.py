@@ -131,6 +131,7 @@ class LedgerEntry(models.Model):
     tallies = TalliesField(null=True)  # figures by category and day, negative for voided sales; null once folded
     first_day = models.DateField(null=True)  # of payment (UTC) of its sales; null if that is not known
     last_day = models.DateField(null=True)
+    brands = ArrayField(models.TextField(), null=True)  # of the accepted sales; null once folded
     position = models.BigIntegerField(null=True)  # null until it is folded
 
     class Meta:
@@ -243,6 +244,17 @@ class CountryTotal(models.Model):
 
     class Meta:
         db_table = "country_total"
+
+
+class Brand(models.Model):
+    """A brand that a folded sale has or had, and when its first sale was received. It stays if its sales are voided."""
+
+    name = models.TextField(primary_key=True, db_collation="C")
+    first_seen = models.DateTimeField()
+
+    class Meta:
+        db_table = "brand"
+        default_permissions = ()
 
 
 class EventId(models.Model):

@@ -1,11 +1,12 @@
-"""List the distinct values of an indexed column, at a cost that does not grow with the number of rows."""
+"""List the distinct values of a column, at a cost that does not grow with the number of rows."""
 
 from django.db import connection
 from psycopg import sql
 
+from sales.models import CountryTotal
+
 VALUE_LIMIT = 200
 COUNTRY_LIMIT = 1_000
-
 
 # PostgreSQL looks up the next value in the index instead of reading every row (PostgreSQL wiki, "Loose indexscan").
 VALUES = """
@@ -15,28 +16,34 @@ VALUES = """
         SELECT (SELECT min({column}) FROM {table} WHERE {column} > found.value)
         FROM found WHERE found.value IS NOT NULL
     )
-    SELECT value FROM found WHERE value IS NOT NULL
+    SELECT value FROM found WHERE value IS NOT NULL LIMIT %s
+    """
+# Folds keep the table `brand`. The brands of the newest sales are still in the ledger.
+BRANDS = """
+    SELECT name FROM brand WHERE position(lower(%(part)s) IN lower(name)) > 0
+    UNION
+    SELECT name COLLATE "C" FROM ledger, unnest(brands) AS name
+    WHERE ledger.position IS NULL AND position(lower(%(part)s) IN lower(name)) > 0
+    ORDER BY name
+    LIMIT %(limit)s
     """
 
 
-def distinct_values(table: str, column: str, containing: str = "", limit: int = VALUE_LIMIT) -> list[str]:
-    """Return the first values, in order, that contain a text, without regard to case."""
-    query = sql.SQL("{values} AND position(lower(%s) IN lower(value)) > 0 LIMIT %s").format(
-        values=_values(table, column)
-    )
+def distinct_values(table: str, column: str) -> list[str]:
+    """Return the first values of an indexed column, in order. The table must not be a distributed one."""
+    query = sql.SQL(VALUES).format(table=sql.Identifier(table), column=sql.Identifier(column))
     with connection.cursor() as cursor:
-        cursor.execute(query, [containing, limit])
+        cursor.execute(query, [VALUE_LIMIT])
         return [value for (value,) in cursor]
+
+
+def brands_of_sales(containing: str, limit: int) -> list[str]:
+    """Return the first brands, in order, that contain a text, without regard to case."""
+    with connection.cursor() as cursor:
+        cursor.execute(BRANDS, {"part": containing, "limit": limit})
+        return [name for (name,) in cursor]
 
 
 def country_ids() -> list[str]:
-    """Return the ids of sellers' and buyers' countries in sales, up to COUNTRY_LIMIT of each."""
-    sides = [_values("sales", column) for column in ("id_seller_country", "id_buyer_country")]
-    query = sql.SQL("({} LIMIT %s) UNION ({} LIMIT %s) ORDER BY value").format(*sides)
-    with connection.cursor() as cursor:
-        cursor.execute(query, [COUNTRY_LIMIT, COUNTRY_LIMIT])
-        return [value for (value,) in cursor]
-
-
-def _values(table: str, column: str) -> sql.Composed:
-    return sql.SQL(VALUES).format(table=sql.Identifier(table), column=sql.Identifier(column))
+    """Return the ids of sellers' and buyers' countries in folded sales, up to COUNTRY_LIMIT."""
+    return list(CountryTotal.objects.order_by("pk").values_list("pk", flat=True)[:COUNTRY_LIMIT])

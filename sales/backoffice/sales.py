@@ -12,7 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from sales.backoffice.corrections import correction_page
-from sales.backoffice.distinct_values import distinct_values
+from sales.backoffice.distinct_values import brands_of_sales
 from sales.backoffice.filters import BrandFilter, CategoryFilter, CountryFilter, IdsFilter, RevenueFilter
 from sales.backoffice.links import order_url, trader_url
 from sales.backoffice.origins import UNKNOWN, find_origin, rejected_url
@@ -130,7 +130,7 @@ class SaleAdmin(SoldItemAdmin):
         typed = request.GET.get("term", "").replace("\0", "")
         try:
             with statement_timeout(1):
-                brands = distinct_values("sales", "brand", containing=typed, limit=BRAND_LIMIT)
+                brands = brands_of_sales(containing=typed, limit=BRAND_LIMIT)
         except StatementTimedOut:  # few of very many brands contain the text
             brands = []
         if typed and typed not in brands:

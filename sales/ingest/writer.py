@@ -190,7 +190,8 @@ def _store(events: Sequence[SaleEvent], entry: NewEntry, ids: Sequence[int] | No
 def _with_sales(entry: NewEntry, events: Sequence[SaleEvent]) -> NewEntry:
     """Return the entry with these events as its accepted sales."""
     figures = add_up(((event.get("CATEGORY"), event["DATE_PAYMENT"].date()), 1, event["REVENUE"]) for event in events)
-    return ledger.add_figures(replace(entry, accepted=len(events)), figures)
+    brands = sorted({brand for event in events if (brand := event.get("BRAND"))})
+    return ledger.add_figures(replace(entry, accepted=len(events), brands=brands), figures)
 
 
 def _store_few(

@@ -69,9 +69,13 @@ ADD_TO_TOTALS = """
     """
 STAMP = f"""
     WITH stamped AS (
-        UPDATE ledger SET position = new.position, tallies = NULL
+        UPDATE ledger SET position = new.position, tallies = NULL, brands = NULL
         FROM unnest(%(ids)s::bigint[], %(positions)s::bigint[]) AS new (id, position)
         WHERE ledger.id = new.id
+    ), new_brands AS (
+        INSERT INTO brand (name, first_seen)
+        SELECT name, MIN(received_at) FROM ledger, unnest(brands) AS name WHERE id = ANY(%(ids)s) GROUP BY name
+        ON CONFLICT DO NOTHING
     ), found AS MATERIALIZED (
         SELECT day, id_seller_country, id_buyer_country,
             COUNT(*) AS found_count, SUM(sales_count)::bigint AS sales_count, SUM(revenue) AS revenue

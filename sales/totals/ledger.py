@@ -50,6 +50,7 @@ class NewEntry:
     tallies: Sequence[Tally] = field(default_factory=list)
     first_day: datetime.date | None = None
     last_day: datetime.date | None = None
+    brands: Sequence[str] = field(default_factory=list)
     sale_ids: str = "{}"  # a multirange. STORE_FEW of the writer ignores it
     number: int = 0  # of the entry in its statement, to which STORE_FEW assigns sales
 
@@ -66,12 +67,12 @@ SELECT_DUE = """
 # Sent as JSON, at a third of the cost of model instances. {sale_ids} is an expression, which may use `entry`.
 APPEND = """
     INSERT INTO ledger
-        (sender, sources, sale_ids, accepted, duplicate, rejected, voided, tallies, first_day, last_day)
-    SELECT sender, sources, {sale_ids}, accepted, duplicate, rejected, voided, tallies, first_day, last_day
+        (sender, sources, sale_ids, accepted, duplicate, rejected, voided, tallies, first_day, last_day, brands)
+    SELECT sender, sources, {sale_ids}, accepted, duplicate, rejected, voided, tallies, first_day, last_day, brands
     FROM json_to_recordset(%s) AS entry (
         number bigint, sender text, sources text[], sale_ids int8multirange,
         accepted bigint, duplicate bigint, rejected bigint, voided bigint, tallies json,
-        first_day date, last_day date
+        first_day date, last_day date, brands text[]
     )
     RETURNING id
     """

@@ -68,6 +68,11 @@ FIND_CORRECTIONS = f"""
     FROM ({FIND_DIFFERENCES}) AS difference (day, id_seller_country, id_buyer_country,
         stored_count, stored_revenue, expected_count, expected_revenue)
     """  # noqa: S608  # no values
+ADD_BRANDS = """
+    INSERT INTO brand (name, first_seen)
+    SELECT brand, MIN(received_at) FROM sales WHERE brand IS NOT NULL GROUP BY brand
+    ON CONFLICT DO NOTHING
+    """
 CORRECT_COUNTRIES = f"""
     WITH removed AS (
         DELETE FROM country_daily_total
@@ -118,6 +123,7 @@ def repair(advance: Advance = lambda sales: None) -> None:
             }
         with consistent_sales():
             cursor.execute(FIND_CORRECTIONS)
+        cursor.execute(ADD_BRANDS)
         with session_lock(FOLD_LOCK), transaction.atomic():
             _correct_feedback(corrections)
             cursor.execute(CORRECT_COUNTRIES)

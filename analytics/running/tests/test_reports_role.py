@@ -29,6 +29,7 @@ PRIVATE = (
     sales.IngestMinute,
     sales.LedgerEntry,
     sales.VoidedSale,
+    sales.Brand,
     sales.EventId,
     sales.IdempotencyKey,
     sales.RejectedEvent,

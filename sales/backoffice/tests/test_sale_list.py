@@ -12,6 +12,7 @@ from countries.models import Country
 from sales.backoffice import sale_list, sale_search
 from sales.ingest.writer import record_sales
 from sales.tests.helpers import sale_event
+from sales.totals import folding
 from salesengine.operations.statement_timeout import StatementTimedOut
 from salesengine.tests.clients import staff_client
 
@@ -117,6 +118,7 @@ def test_an_invalid_page_number_becomes_a_valid_one(admin_client, value):
 
 
 def test_the_form_keeps_the_values_of_the_url(admin_client):
+    folding.fold()
     names = {
         "brand__exact": "nobody's",
         "seller_country__id_country__exact": "nowhere",
@@ -171,7 +173,11 @@ def test_the_number_of_the_last_page_has_thousands_separators(admin_client, monk
     assert "<span>of 1,234</span>" in page(admin_client)
 
 
-def test_brands_are_suggested_for_a_part_of_them(admin_client):
+@pytest.mark.parametrize("is_folded", [False, True])
+def test_brands_are_suggested_for_a_part_of_them(admin_client, is_folded):
+    if is_folded:
+        folding.fold()
+
     def suggested(term):
         results = admin_client.get(f"{LIST}brands/", {"term": term}).json()["results"]
         return [brand["id"] for brand in results]
