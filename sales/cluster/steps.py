@@ -40,48 +40,48 @@ LOCAL_BYTES = """
     """
 
 
-class Step(NamedTuple):
+class ClusterStep(NamedTuple):
     """What a step does, as a sentence without its subject, and the function that does it."""
 
     text: str
     run: Callable[[CursorWrapper], object]
 
 
-def run(step: Step) -> None:
+def run(step: ClusterStep) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL client_min_messages = warning")
         step.run(cursor)
 
 
-def steps_to_distribute(shards: int) -> Iterator[Step]:
+def steps_to_distribute(shards: int) -> Iterator[ClusterStep]:
     """Yield the steps that are still to do."""
     with connection.cursor() as cursor:
         known, settings = _column(cursor, TABLES), _column(cursor, SET_HERE)
     for name, value in SETTINGS.items():
         if name not in settings:
-            yield Step(f"set {name} = {value} for this database", partial(_set, name=name, value=value))
+            yield ClusterStep(f"set {name} = {value} for this database", partial(_set, name=name, value=value))
     if COUNTRY not in known:
-        yield Step(f"copy {COUNTRY} to every node", partial(_call, f"create_reference_table('{COUNTRY}')"))
+        yield ClusterStep(f"copy {COUNTRY} to every node", partial(_call, f"create_reference_table('{COUNTRY}')"))
     for table, column in DISTRIBUTED.items():
         if table not in known:
             text = f"distribute {table} by {column} over {shards} shards"
-            yield Step(text, partial(_distribute, table=table, column=column, shards=shards))
+            yield ClusterStep(text, partial(_distribute, table=table, column=column, shards=shards))
     for table in (*DISTRIBUTED, COUNTRY):
         if table not in known or _local_bytes(table):
             call = f"truncate_local_data_after_distributing_table('{table}')"
-            yield Step(f"remove the copy of {table} on the coordinator", partial(_call, call))
+            yield ClusterStep(f"remove the copy of {table} on the coordinator", partial(_call, call))
 
 
-def steps_to_reverse() -> Iterator[Step]:
+def steps_to_reverse() -> Iterator[ClusterStep]:
     """Yield the steps that are still to do."""
     with connection.cursor() as cursor:
         known, settings = _column(cursor, TABLES), _column(cursor, SET_HERE)
     for table in (*DISTRIBUTED, COUNTRY):
         if table in known:
-            yield Step(f"bring {table} back to the coordinator", partial(_undistribute, table=table))
+            yield ClusterStep(f"bring {table} back to the coordinator", partial(_undistribute, table=table))
     for name in SETTINGS:
         if name in settings:
-            yield Step(f"reset {name} for this database", partial(_set, name=name, value=None))
+            yield ClusterStep(f"reset {name} for this database", partial(_set, name=name, value=None))
 
 
 def analyze() -> None:

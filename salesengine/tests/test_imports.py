@@ -18,7 +18,7 @@ PACKAGES = {
         ["importing", "rejected", "corrections", "changes"],
         ["ingest"],
         ["totals"],
-        ["partitions"],
+        ["cluster", "partitions"],
         ["models"],
     ],
     "salesengine": [

@@ -11,7 +11,7 @@ from django.db import Error, connection, connections
 from analytics.running.query import DATABASE_ALIAS
 from analytics.running.reports_role import grant_reading
 from sales.cluster import requirements, steps
-from sales.cluster.steps import Step
+from sales.cluster.steps import ClusterStep
 from sales.models import Sale
 from salesengine.accounts.audit_log import record_command
 from salesengine.plurals import counted
@@ -62,13 +62,13 @@ class Command(BaseCommand):
         except Error as error:
             raise CommandError(f"Database error: {error}Run the command again to go on.") from error
 
-    def _list(self, todo: list[Step]) -> None:
+    def _list(self, todo: list[ClusterStep]) -> None:
         for step in todo:
             self.stdout.write(f"Would {step.text}")
         if not todo:
             self.stderr.write("Nothing is left to do.", str)
 
-    def _run(self, todo: list[Step], *, reverse: bool) -> None:
+    def _run(self, todo: list[ClusterStep], *, reverse: bool) -> None:
         for number, step in enumerate(todo, start=1):
             self.stderr.write(f"{number}/{len(todo)} {step.text[0].upper()}{step.text[1:]}", str)
             start = time.monotonic()

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.citus
 PREPARE = (("prepare",), ("load_demo", "--sales", "20000", "--until", "2021-06-30"))
 
 
-def answers(installation: Installation, folder: Path) -> list[scenario.Step]:
+def answers(installation: Installation, folder: Path) -> list[scenario.Answer]:
     folder.mkdir()
     with installation.serve() as url:
         return list(scenario.run(installation, url, folder))
