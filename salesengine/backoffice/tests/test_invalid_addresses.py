@@ -1,5 +1,7 @@
 """No address of the back office reads hidden columns or fails because of an invalid value."""
 
+from itertools import product
+
 import pytest
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
@@ -103,26 +105,25 @@ def test_an_invalid_parameter_does_not_make_an_export_fail(admin_client, query):
 
 
 @each_model
-@pytest.mark.parametrize("selected", ["x", "9" * 30, "-1", "\0", ""])
-def test_an_invalid_selection_does_not_make_an_action_fail(admin_client, model, selected):
-    for action in admin.site._registry[model].get_actions(admin_client.get("/admin/").wsgi_request):
+def test_an_invalid_selection_does_not_make_an_action_fail(admin_client, model):
+    actions = admin.site._registry[model].get_actions(admin_client.get("/admin/").wsgi_request)
+    for action, selected in product(actions, ["x", "9" * 30, "-1", "\0", ""]):
         response = admin_client.post(page(model), {"action": action, "_selected_action": [selected]})
 
-        assert response.status_code in {200, 302, 400}
+        assert response.status_code in {200, 302, 400}, (action, selected)
 
 
 @each_model
-@pytest.mark.parametrize("name", ["change", "delete", "history"])
-@pytest.mark.parametrize("value", VALUES[1:])
-def test_an_invalid_id_does_not_make_a_page_fail(admin_client, model, name, value):
-    for send in (admin_client.get, admin_client.post):
-        assert send(page(model, name, value)).status_code in {302, 400, 403, 404}
+def test_an_invalid_id_does_not_make_a_page_fail(admin_client, model):
+    sends = (admin_client.get, admin_client.post)
+    for send, name, value in product(sends, ["change", "delete", "history"], VALUES[1:]):
+        assert send(page(model, name, value)).status_code in {302, 400, 403, 404}, (send, name, value)
 
 
 @each_model
-@pytest.mark.parametrize("name", ["change", "delete"])
-def test_an_empty_name_of_the_field_with_the_id_does_not_make_a_page_fail(admin_client, model, name):
-    assert admin_client.get(page(model, name, "0"), {"_to_field": ""}).status_code in {302, 403, 404}
+def test_an_empty_name_of_the_field_with_the_id_does_not_make_a_page_fail(admin_client, model):
+    for name in ("change", "delete"):
+        assert admin_client.get(page(model, name, "0"), {"_to_field": ""}).status_code in {302, 403, 404}, name
 
 
 @pytest.mark.slow
