@@ -11,6 +11,12 @@ from sales.totals.tests.helpers import record_singles, void
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "singles"])
 
 
+@pytest.fixture(autouse=True)
+def only_tests_fold(monkeypatch):
+    monkeypatch.setattr(folding, "FOLD_INTERVAL", 10**9)
+    monkeypatch.setattr(folding, "SALES_INTERVAL", 10**9)
+
+
 def brands():
     return set(Brand.objects.values_list("name", flat=True))
 
