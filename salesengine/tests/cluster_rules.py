@@ -16,11 +16,20 @@ from django.db.backends.signals import connection_created
 
 ROOT = Path(__file__).resolve().parents[2]
 NOT_PRODUCT = re.compile(r"/(?:\.venv|tests|migrations|benchmarks)/|/conftest\.py$")
-# Every fault has one of these words, and few other statements do.
-SUSPICIOUS = re.compile(r"\bRECURSIVE\b|\bctid\b|\bFOR (?:NO KEY )?(?:UPDATE|SHARE)\b|\bDO NOTHING\b", re.IGNORECASE)
+SUSPICIOUS = re.compile(r"\bRECURSIVE\b|\bCTID\b|\bFOR (?:NO KEY )?(?:UPDATE|SHARE)\b|\bDO NOTHING\b")
+WORDS = ("RECURSIVE", "CTID", " UPDATE", " SHARE", "DO NOTHING")  # a quick look, before the regular expression
 DISTRIBUTED = re.compile(r'\b(?:FROM|JOIN|INTO|UPDATE)\s+"?(?:sales|event_ids|idempotency_keys)\b', re.IGNORECASE)
 
 found: list[str] = []
+
+
+class UnusableCount:
+    """The number of rows after ON CONFLICT DO NOTHING. A cluster counts the rows that it skips too."""
+
+    def refuse(self, *_: Any) -> Any:
+        raise AssertionError("the number of rows is wrong on a cluster; use RETURNING")
+
+    __bool__ = __eq__ = __index__ = __int__ = __lt__ = __gt__ = __le__ = __ge__ = refuse
 
 
 def watch(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
@@ -28,12 +37,13 @@ def watch(execute: Callable[..., Any], sql: Any, params: Any, many: bool, contex
     cursor = context["cursor"]
     cursor.__dict__.pop("rowcount", None)
     text = sql if isinstance(sql, str) else sql.as_string(cursor.connection)
-    match = SUSPICIOUS.search(text)
-    if match is None:
-        return execute(sql, params, many, context)
     result = execute(sql, params, many, context)
-    if match[0].upper() == "DO NOTHING":
-        cursor.rowcount = -1  # a cluster counts the rows that it skips too, so nobody may use the number
+    words = text.upper()
+    match = SUSPICIOUS.search(words) if any(word in words for word in WORDS) else None
+    if match is None:
+        return result
+    if match[0] == "DO NOTHING":
+        cursor.rowcount = UnusableCount()
     elif DISTRIBUTED.search(text) and (place := product_frame()):
         found.append(f"{place} sends {match[0]} to a distributed table: {' '.join(text.split())[:300]}")
     return result

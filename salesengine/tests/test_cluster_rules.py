@@ -51,5 +51,6 @@ def test_other_statements_are_not(found, statement):
 def test_nobody_can_use_the_number_of_rows_that_on_conflict_stored():
     insert = "INSERT INTO event_ids (event_id, sender, sale_id, digest) VALUES ('e', 's', 1, '')"
 
-    assert send(f"{insert} ON CONFLICT DO NOTHING") == -1
+    with pytest.raises(AssertionError, match="use RETURNING"):
+        assert send(f"{insert} ON CONFLICT DO NOTHING") == 1
     assert send("SELECT 1") == 1
