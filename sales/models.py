@@ -7,27 +7,9 @@ from django.db import models
 from django.db.models.functions import Now
 
 from countries.models import Country
-
-
-class NumericField(models.DecimalField):  # type: ignore[type-arg]  # not subscriptable at run time
-    """A decimal that PostgreSQL stores with exactly the digits sent, without a fixed scale."""
-
-    def db_type(self, connection: object) -> str:
-        return "numeric"
-
-
-class MultirangeField(models.Field):  # type: ignore[type-arg]  # not subscriptable at run time
-    """Ranges of integers, such as {[1,4),[7,8)}. Only SQL reads and writes them."""
-
-    def db_type(self, connection: object) -> str:
-        return "int8multirange"
-
-
-class TalliesField(models.Field):  # type: ignore[type-arg]  # not subscriptable at run time
-    """Figures as JSON, with every digit. Only SQL reads and writes them."""
-
-    def db_type(self, connection: object) -> str:
-        return "json"
+from sales.column_types import MultirangeField as MultirangeField
+from sales.column_types import NumericField as NumericField
+from sales.column_types import TalliesField as TalliesField
 
 
 class Category(models.TextChoices):
@@ -109,6 +91,33 @@ class VoidedSale(SoldItem):
     class Meta:
         db_table = "voided_sale"
         indexes = [models.Index(fields=("id_order",), name="voided_order")]
+
+
+class ArchivedMonth(models.Model):
+    """Sales of one month (UTC) that have left `sales` for a file, and what the totals need to be verified without them.
+
+    Sales that come in later for the same month can be archived too, as its next part.
+    """
+
+    month = models.DateField()  # its first day
+    part = models.SmallIntegerField()
+    url = models.TextField()  # of the file
+    sha256 = models.TextField()  # of the file
+    sales_count = models.BigIntegerField()
+    revenue = NumericField(max_digits=60, decimal_places=20)
+    sale_ids = MultirangeField()
+    first_id = models.BigIntegerField()
+    last_id = models.BigIntegerField()
+    received_at = models.DateTimeField()  # when the newest of these sales was received
+    tallies = TalliesField()  # figures by category and day
+    trades = TalliesField()  # figures by day and the countries of seller and buyer
+    archived_at = models.DateTimeField(db_default=TransactionNow())
+    archived_by = models.TextField()  # a user of the operating system
+
+    class Meta:
+        db_table = "archived_month"
+        default_permissions = ()
+        constraints = [models.UniqueConstraint(fields=("month", "part"), name="one_file_per_part")]
 
 
 class LedgerEntry(models.Model):

@@ -2,6 +2,7 @@
 title = "Buyer cohorts and retention"
 topic = "Buyers"
 depends_on = ["sales"]
+reads_earlier_sales = true
 description = """
 A cohort is all buyers whose first purchase was in the same calendar month (UTC). For each cohort and each month from
 its first month to the newest month with a sale: the number of its buyers who bought in that month, and their percentage

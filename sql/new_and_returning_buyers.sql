@@ -2,6 +2,7 @@
 title = "New and returning buyers by week"
 topic = "Buyers"
 depends_on = ["sales"]
+reads_earlier_sales = true
 description = """
 For each week (from Monday, UTC): the number of buyers who made their first purchase, the number of buyers who had
 bought in an earlier week, and the revenue from each group. A free item counts as a purchase. A refund does not. It

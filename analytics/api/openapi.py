@@ -101,7 +101,8 @@ HEADERS = [
     _header(
         "Report-Warnings",
         str,
-        "the messages of failed assertions of severity warn; percent-encoded except for printable ASCII, cut if long",
+        "the messages of failed assertions of severity warn, and which sales are archived and not counted; "
+        "percent-encoded except for printable ASCII, cut if long",
     ),
     _header("ETag", str, "for If-None-Match; only for reports whose file declares `depends_on`", 200, 304),
     _header("Content-Disposition", str, "the file name for csv, xlsx and parquet"),

@@ -116,9 +116,8 @@ def _with_rows(query: ReportQuery, run: Run, file: SpooledTemporaryFile[bytes], 
     response["Report-Rows"] = str(result.row_count)
     response["Report-Row-Limit"] = str(query.limit)
     response["Report-Truncated"] = "true" if result.is_truncated else "false"
-    if result.failed_assertions:
-        warnings = " ".join(assertion.failure_message for assertion in result.failed_assertions)
-        response["Report-Warnings"] = _as_header(warnings)
+    if result.warnings:
+        response["Report-Warnings"] = _as_header(" ".join(result.warnings))
     return _with_headers(response, query, etag)
 
 

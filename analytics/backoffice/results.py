@@ -57,7 +57,7 @@ def build_result_page(form: ReportForm, result: Result, rows: Sequence[Row], use
         "summary": _summary(row_range, len(rows), is_truncated=result.is_truncated),
         "previous": result_query(query, page=str(page - 1)) if page > 1 else "",
         "next": result_query(query, page=str(page + 1)) if result.is_truncated else "",
-        "warnings": [assertion.failure_message for assertion in result.failed_assertions],
+        "warnings": result.warnings,
         "received_at": result.watermark.received_at,  # of the newest sale that the result can include
         "chart": _chart(form, result, rows, cells),
     }

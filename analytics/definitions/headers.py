@@ -101,6 +101,9 @@ class Header(HeaderTable):
 
     `order` sorts the rows: what follows ORDER BY in SQL, with the names of the result's columns.
 
+    `reads_earlier_sales` says that the report also reads sales from before its first date, such as the first purchases
+    of buyers. Warnings of archived sales depend on it.
+
     `requires` lists the scopes that callers need besides `reports`. Staff need the permissions of these scopes.
     """
 
@@ -111,6 +114,7 @@ class Header(HeaderTable):
     timeout: Timeout | None = None
     depends_on: tuple[Literal["sales", "country"], ...] = ()
     requires: tuple[Scope, ...] = ()
+    reads_earlier_sales: bool = False
     rows: Annotated[int, Field(ge=1, le=1_000)] = 100  # rows on a page in the admin
     parameters: dict[Name, Parameter] = Field(default_factory=dict)
     columns: dict[str, ColumnFormat] = Field(default_factory=dict)

@@ -21,10 +21,14 @@ KIND, REVENUE = (list(CHANGE_FIELDS).index(name) for name in ("kind", "REVENUE")
 
 @dataclass
 class WrittenChanges:
-    """What was written to a file. `revenue` is the exact sum of the sales minus that of the voids."""
+    """What was written to a file. `revenue` is the exact sum of the sales minus that of the voids.
+
+    The revenue of archived sales is not known here.
+    """
 
     sales: int = 0
     voids: int = 0
+    archived: int = 0
     revenue: Decimal = Decimal(0)
 
     def count(self, rows: Iterator[ChangeRow]) -> Iterator[ChangeRow]:
@@ -33,6 +37,8 @@ class WrittenChanges:
             if row[KIND] == "sale":
                 self.sales += 1
                 self.revenue = EXACT.add(self.revenue, row[REVENUE])
+            elif row[KIND] == "archived":
+                self.archived += 1
             else:
                 self.voids += 1
                 self.revenue = EXACT.subtract(self.revenue, row[REVENUE])
@@ -40,7 +46,7 @@ class WrittenChanges:
 
     @property
     def rows(self) -> int:
-        return self.sales + self.voids
+        return self.sales + self.voids + self.archived
 
 
 def read_position(since: Path) -> int | None:
@@ -80,6 +86,7 @@ def write_changes(
             "rows": written.rows,
             "sales": written.sales,
             "voids": written.voids,
+            "archived": written.archived,
             "revenue": written.revenue,
             "bytes": size,
             "sha256": digest.hexdigest(),

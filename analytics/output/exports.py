@@ -39,7 +39,7 @@ def manifest(
     """Return a JSON description of the file, with which a pipeline can check that the file is complete and current.
 
     `sales` is the number of sales that the result could include, and `newest_received_at` the time at which the newest
-    of them was received, or null if there were none.
+    of them was received, or null if there were none. `warnings` also says which sales are archived and not counted.
     """
     description = {
         "file": file,
@@ -51,6 +51,7 @@ def manifest(
         "sha256": sha256,
         "sql_sha256": report.sql_hash,
         "truncated": run.result.is_truncated,
+        "warnings": run.result.warnings,
         "sales": run.result.watermark.sales,
         "newest_received_at": run.result.watermark.received_at,
         "run": run.token,

@@ -1,8 +1,8 @@
 """The data that a report depends on: what its header declares, what its plan reads, and their version.
 
-Sales are only added and voided, so the number of these changes is their version. The watermark tells it apart from that
-of a database that was restored to an earlier time. Totals and unfolded ledger entries are sums of sales: folding adds
-entries to the totals, and their sum stays the same.
+Sales are only added and voided, so the number of these changes is their version, together with that of the archived
+months. The watermark tells it apart from that of a database that was restored to an earlier time. Totals and unfolded
+ledger entries are sums of sales: folding adds entries to the totals, and their sum stays the same.
 """
 
 from collections.abc import Mapping
@@ -15,6 +15,7 @@ from analytics.running.query import DATABASE_ALIAS, Query
 from countries.loading import fingerprint_of_countries
 from countries.models import Country
 from sales.models import CountryDailyTotal, DailyTotal, LedgerEntry, Sale, Total
+from sales.totals.archives import archive_version
 from sales.totals.feedback import Watermark
 from sales.totals.ledger import change_count
 from salesengine.distribution import is_distributed
@@ -41,7 +42,11 @@ def data_version(report: ReportDefinition, bound: BoundParameters, watermark: Wa
     has_volatile_text = any(isinstance(value, str) and VOLATILE_TEXT.search(value) for value in bound.values.values())
     if not depends_on or report.is_volatile or has_volatile_text or is_distributed(DATABASE_ALIAS):
         return None
-    parts = [f"{watermark} {change_count(DATABASE_ALIAS)}"] if "sales" in depends_on else []
+    parts = (
+        [f"{watermark} {change_count(DATABASE_ALIAS)} {archive_version(DATABASE_ALIAS)}"]
+        if "sales" in depends_on
+        else []
+    )
     if "country" in depends_on:
         parts.append(fingerprint_of_countries(DATABASE_ALIAS))
     return " ".join(parts)

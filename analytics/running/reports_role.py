@@ -25,7 +25,7 @@ MODELS = (
     sales.CountryDailyTotal,
     sales.CountryDay,
 )
-VIEWS = ("country_sales", "country_figures", "ledger_changes")
+VIEWS = ("country_sales", "country_figures", "ledger_changes", "archived_parts")
 READABLE = [*(model._meta.db_table for model in MODELS), *VIEWS]
 DOCS = 'See "Restrict the reports" in docs/deployment.md.'
 

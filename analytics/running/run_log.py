@@ -87,7 +87,7 @@ def logged_run(
             run = Run(log.token, result)
             yield run
         log.outcome = RunOutcome.OK if result.row_count else RunOutcome.EMPTY
-        log.message = "\n".join(assertion.failure_message for assertion in result.failed_assertions)
+        log.message = "\n".join(result.warnings)
     except BaseException as error:
         log.outcome = OUTCOMES.get(type(error), RunOutcome.ERROR)
         log.message = str(error)

@@ -12,6 +12,7 @@ from psycopg.types.string import TextLoader
 from analytics.definitions.headers import Assertion
 from analytics.definitions.parameters import BoundParameters
 from analytics.definitions.reports import ReportDefinition
+from analytics.running.archives import archive_warning
 from analytics.running.data_versions import data_version
 from analytics.running.errors import UnknownSortColumn
 from analytics.running.query import DATABASE_ALIAS, DEFAULT_SESSION_NAME, Query
@@ -34,6 +35,8 @@ COPY_CHECKED = """
 class Result:
     """The result of a running report. Read it once, from `rows` or from `copy_csv`. Reading raises ReportFailed.
 
+    `archive_warning` says which sales are archived and not counted, if there are any.
+
     Values are what psycopg makes of PostgreSQL's: Decimal, str, aware datetime and so on; null is None. `watermark`
     says which sales are in the result. `failed_assertions` are the assertions of severity warn that are false.
     """
@@ -45,10 +48,17 @@ class Result:
     _row_range: RowRange
     row_count: int = 0  # the number of rows read until now
     is_truncated: bool = False  # whether there are more rows than the limit; known after the last row
+    archive_warning: str = ""
 
     def __post_init__(self) -> None:
         self.rows = self._read_rows()
         self._reading: Generator[Any] = self.rows
+
+    @property
+    def warnings(self) -> list[str]:
+        """What readers of the result must know."""
+        messages = [assertion.failure_message for assertion in self.failed_assertions]
+        return [*messages, *filter(None, [self.archive_warning])]
 
     def copy_csv(self) -> Iterator[bytes] | None:
         """Stream lines of CSV from PostgreSQL in place of `rows`, many times as fast.
@@ -134,7 +144,8 @@ def run(
         columns = query.columns()
         if row_range.sort and row_range.sort not in (names := [column.name for column in columns]):
             raise UnknownSortColumn(f"There is no column {row_range.sort}; the columns are {', '.join(names)}.")
-        with closing(Result(columns, snapshot, query.failed_assertions(), query, row_range)) as result:
+        failed, archived = query.failed_assertions(), archive_warning(query)
+        with closing(Result(columns, snapshot, failed, query, row_range, archive_warning=archived)) as result:
             yield result
 
 

@@ -46,7 +46,10 @@ CHANGE_PROPERTIES = {
     "replaced_by": {"type": ["integer", "null"], "description": "the ID of the sale that is right"},
 }
 CHANGE_SCHEMA = _object(CHANGE_PROPERTIES, "voided_at", "reason", "replaced_by")
-CHANGES_SCHEMA = _object({"results": _list(CHANGE_SCHEMA), "next": POSITION, "has_more": {"type": "boolean"}})
+ARCHIVED_SCHEMA = _object({"position": POSITION, "kind": TEXT | {"enum": ["archived"]}, "ID": {"type": "integer"}})
+CHANGES_SCHEMA = _object(
+    {"results": _list({"oneOf": [CHANGE_SCHEMA, ARCHIVED_SCHEMA]}), "next": POSITION, "has_more": {"type": "boolean"}}
+)
 REJECTED_SCHEMA = _object(
     {
         "index": COUNT | {"description": "the position among the events, from 0"},
@@ -205,24 +208,25 @@ feedback = extend_schema(
     summary="Get the categories with the most sales",
     description=(
         "Returns at most three categories, ordered by number of sales, then revenue, then name. Sales without a "
-        "category are not counted. Revenue is exact. An API key needs the scope `read`."
+        "category are not counted. Revenue is exact. Archived sales are counted, but a period must not divide a day of "
+        "an archived month. An API key needs the scope `read`."
     ),
     parameters=[
         OpenApiParameter("category", enum=Category.values, description="only this category"),
         *PERIOD,
     ],
-    responses={200: FEEDBACK_SCHEMA, **problem_responses(types.INVALID_REQUEST)},
+    responses={200: FEEDBACK_SCHEMA, **problem_responses(types.INVALID_REQUEST, types.SALES_ARCHIVED)},
 )
 
 sales = extend_schema(
     operation_id="sales_list",
     summary="Read sales",
     description=(
-        "Returns the sales that match all parameters, newest payment first. `next` is the URL of the next page, "
-        "also in the header Link; on the last page it is null. Every page costs the same, and new sales neither "
-        f"shift, repeat nor hide sales on later pages. A query that takes the database more than {READ_TIMEOUT} "
-        "seconds returns 503: for example, one for two common values that never occur together. Adding a period "
-        "helps. An API key needs the scope `read`."
+        "Returns the sales that match all parameters, newest payment first, without archived sales. `next` is the URL "
+        "of the next page, also in the header Link; on the last page it is null. Every page costs the same, and new "
+        "sales neither shift, repeat nor hide sales on later pages. A query that takes the database more than "
+        f"{READ_TIMEOUT} seconds returns 503: for example, one for two common values that never occur together. "
+        "Adding a period helps. An API key needs the scope `read`."
     ),
     parameters=[
         *(_filter(name, field) for name, field in FILTERS.items()),
@@ -274,7 +278,8 @@ changes = extend_schema(
         "Returns the changes after a position, in the order of their positions: every sale exactly once, and every "
         "void of a sale. Everything committed before the request is included. To follow the sales, send `next` as "
         "`after` again and again; nothing is skipped and nothing comes twice. A void takes a sale away: delete the "
-        "sale with its ID. With newline-delimited JSON, the headers Changes-Next and Changes-Has-More have the "
+        "sale with its ID. Of a sale that was archived, only the position and the ID are left: its kind is `archived`, "
+        "and it is still true. With newline-delimited JSON, the headers Changes-Next and Changes-Has-More have the "
         "values of `next` and `has_more`. An API key needs the scope `read`."
     ),
     parameters=[

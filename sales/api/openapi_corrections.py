@@ -82,6 +82,7 @@ corrections = extend_schema(
             types.INVALID_EVENT,
             types.SALE_NOT_FOUND,
             types.ALREADY_CORRECTED,
+            types.SALES_ARCHIVED,
             types.REQUEST_IN_PROGRESS,
             types.CONTENT_TOO_LARGE,
             types.UNSUPPORTED_MEDIA_TYPE,

@@ -18,7 +18,7 @@ from sales.ingest.fields import FIELDS, EventField
 from sales.models import Sale, VoidedSale
 from sales.totals.ledger import Origin
 from salesengine.accounts.audit_log import describe_change, new_entry
-from salesengine.http.errors import AlreadyCorrected, InvalidEvents, InvalidInput, SaleNotFound
+from salesengine.http.errors import AlreadyCorrected, InvalidEvents, InvalidInput, SaleNotFound, SalesArchived
 
 ACTIONS = {
     "void": "Void: this sale never happened",
@@ -107,7 +107,7 @@ class CorrectionForm(forms.Form):
         ]
 
     def correct(self) -> VoidedSale:
-        """Make the correction. Raises SaleNotFound or AlreadyCorrected if somebody else was quicker."""
+        """Make the correction. Raises SaleNotFound, SalesArchived or AlreadyCorrected if somebody else was quicker."""
         [voided] = correct_sales(self.batch, self.corrections, self.corrector)
         return voided
 
@@ -122,8 +122,8 @@ def correction_page(request: HttpRequest, sale: Sale) -> HttpResponse:
     if is_checked and "_confirm" in request.POST:
         try:
             voided = form.correct()
-        except (AlreadyCorrected, SaleNotFound):
-            return HttpResponseRedirect(sale_url)  # which says that the sale was voided
+        except (AlreadyCorrected, SaleNotFound, SalesArchived):
+            return HttpResponseRedirect(sale_url)  # which says that the sale was voided or archived
         return _report(request, voided, form.changes)
     crumbs = [
         {"title": "Sales", "url": reverse("admin:sales_sale_changelist")},

@@ -1,5 +1,6 @@
 """The admin's list of sales: one page, the number of sales, their revenue and the export links."""
 
+import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple, TypeVar
 
@@ -24,6 +25,7 @@ from sales.backoffice.sale_search import (
 )
 from sales.models import Sale
 from sales.totals import country_totals, feedback
+from sales.totals.archives import archived_months, archived_sentence
 from sales.totals.figures import Figures
 from salesengine.backoffice.base import DayRangeFilter, FilteredList
 from salesengine.operations.statement_timeout import StatementTimedOut
@@ -58,6 +60,7 @@ class SalesList(FilteredList):
     params: dict[str, Any]
     page: SearchPage = NO_MATCHES
     totals: Figures | None = None  # of all listed sales
+    has_stored_totals = False  # which count archived sales too
     is_invalid = False  # a filter has an invalid value
     is_timed_out = False
     scan_limit = SCAN_LIMIT
@@ -82,6 +85,7 @@ class SalesList(FilteredList):
         self.result_list: list[Sale] = []
         if not self.is_invalid:
             self.totals = self._stored_totals()
+            self.has_stored_totals = self.totals is not None
             self.is_timed_out = True
             try:
                 self._find_page(request)
@@ -144,6 +148,16 @@ class SalesList(FilteredList):
     @property
     def is_exact(self) -> bool:
         return self.totals is not None or self.page.is_exact
+
+    @property
+    def archive_note(self) -> str:
+        """Which sales of the chosen days are archived, and whether the figures count them; "" if none are."""
+        start, stop = self._filter(DayRangeFilter).days()
+        months = archived_months(start, stop and stop - datetime.timedelta(days=1))
+        if not months:
+            return ""
+        counts = ", but the figures count them" if self.has_stored_totals else ""
+        return f"{archived_sentence(months)}. The list does not show them{counts}."
 
     @property
     def previous_url(self) -> str:

@@ -20,6 +20,7 @@ from sales.backoffice.sale_list import SalesList
 from sales.backoffice.sale_search import with_country_names
 from sales.backoffice.trader_pages import related_sales
 from sales.models import Sale, VoidedSale
+from sales.totals.archives import find_archived
 from salesengine.backoffice.base import DayRangeFilter, ModelAdmin, NewestRowsPaginator, ReadOnly
 from salesengine.backoffice.numbers import money
 from salesengine.operations.statement_timeout import StatementTimedOut, statement_timeout
@@ -147,7 +148,11 @@ class SaleAdmin(SoldItemAdmin):
         return correction_page(request, sale)
 
     def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
-        """Redirect to the voided sale, if the id is that of one. Django redirects to the home page."""
+        """Redirect to the voided sale, if the id is that of one. Django redirects to the home page, with a message."""
+        sale_id = int(object_id) if re.fullmatch("[0-9]{1,18}", object_id) else 0
+        if month := find_archived([sale_id]).get(sale_id):
+            messages.warning(request, f"The sale {sale_id} is archived. manage.py restore_sales brings {month} back.")
+            return HttpResponseRedirect(reverse("admin:sales_sale_changelist"))
         voided = self.admin_site.get_model_admin(VoidedSale).get_object(request, object_id)
         if voided is None:
             return super()._get_obj_does_not_exist_redirect(request, opts, object_id)  # type: ignore[misc, no-any-return]

@@ -96,8 +96,11 @@ def stamped_position() -> int:
 def _read_json(after: int, end: int, separator: str) -> str:
     try:
         with statement_timeout(READ_TIMEOUT), connection.cursor() as cursor:
-            cursor.execute(adapted(READ_JSON), {"after": after, "end": end, "separator": separator})
-            count, lines = cursor.fetchone()
+            for statement in READ_JSON:
+                cursor.execute(adapted(statement), {"after": after, "end": end, "separator": separator})
+                count, lines = cursor.fetchone()
+                if count == end - after:
+                    break
     except StatementTimedOut:
         raise TookTooLong(f"Reading the changes took more than {READ_TIMEOUT} seconds. Lower the limit.") from None
     check_complete(count, after, end)

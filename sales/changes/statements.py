@@ -39,6 +39,13 @@ _JOIN = """part, LATERAL (
 # A sale that was voided later still has its own position.
 _SOLD = [f"{_JOIN.format(table)} WHERE NOT is_void" for table in ("sales", "voided_sale")]
 _TAKEN_AWAY = f"{_JOIN.format('voided_sale')} WHERE is_void"
+# Of a sale that was archived, only the id is left.
+_ARCHIVED = f"""(
+    SELECT id, shift FROM part, generate_series(first, stop - 1) AS id WHERE NOT is_void
+    {"".join(f" EXCEPT SELECT sale.id, shift FROM {source}" for source in _SOLD)}
+    ) AS sale
+    WHERE EXISTS (SELECT FROM archived_month WHERE sale.id BETWEEN first_id AND last_id)
+    """  # noqa: S608  # names only
 # The fields of a change in responses and files, and their types in PostgreSQL. The fields of a sale have the same names
 # as in GET /sales.
 SALE_FIELDS = {
@@ -78,14 +85,23 @@ _ROWS = [
     *(_select("sale", _ROW_OF_SALE | _NO_VOID, source) for source in _SOLD),
     _select("void", _ROW_OF_VOID, _TAKEN_AWAY),
 ]
+_ARCHIVED_ROW = {name: f"NULL::{column_type}" for name, column_type in SALE_FIELDS.items()} | {"ID": "sale.id"}
 _LINE = "SELECT position, row_to_json(change)::text AS line FROM ({}) AS change"
-_LINES = " UNION ALL ".join(map(_LINE.format, _JSON))
 # The number of changes, and their JSON with a separator between them. PostgreSQL writes it. Python would do so as fast,
 # but would hold up the other requests of its process.
-READ_JSON = f"""{_PARTS}
-    SELECT COUNT(*), coalesce(string_agg(line, %(separator)s ORDER BY position), '') FROM ({_LINES}) AS lines
+_READ_JSON = f"""{_PARTS}
+    SELECT COUNT(*), coalesce(string_agg(line, %(separator)s ORDER BY position), '') FROM ({{lines}}) AS lines
     """  # noqa: S608  # names only
-READ_ROWS = f"""{_PARTS} {" UNION ALL ".join(_ROWS)} ORDER BY position"""
+_READ_ROWS = f"{_PARTS} {{rows}} ORDER BY position"
+# The second statement is for a page on which the first one does not find every change. It takes twice as long.
+READ_JSON = [
+    _READ_JSON.format(lines=" UNION ALL ".join(map(_LINE.format, selected)))
+    for selected in (_JSON, [*_JSON, _select("archived", {"ID": "sale.id"}, _ARCHIVED)])
+]
+READ_ROWS = [
+    _READ_ROWS.format(rows=" UNION ALL ".join(selected))
+    for selected in (_ROWS, [*_ROWS, _select("archived", _ARCHIVED_ROW | _NO_VOID, _ARCHIVED)])
+]
 # All true sales that the positions so far include; those of unfolded entries follow as changes. They have no positions
 # here. Parameters: the page has the ids after `after`, at most `limit` of them.
 READ_SALES = f"""

@@ -5,7 +5,7 @@ its replacement is a new sale of the same sender.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,10 +18,11 @@ from sales.ingest.schema import EventError
 from sales.ingest.writer import content_digest, record_sales
 from sales.models import EventId, Sale, SoldItem, VoidedSale
 from sales.totals import folding, ledger
+from sales.totals.archives import find_archived
 from sales.totals.ledger import Origin
 from salesengine.database import retry_deadlocks
 from salesengine.exact_json import encode_json
-from salesengine.http.errors import AlreadyCorrected, DatabaseUnavailable, InvalidEvents, SaleNotFound
+from salesengine.http.errors import AlreadyCorrected, DatabaseUnavailable, InvalidEvents, SaleNotFound, SalesArchived
 from salesengine.operations.metrics import CORRECTIONS
 
 # A sale has at most one claim of an EVENT_ID. Its entry may be purged, or be that of all sales before the ledger.
@@ -91,7 +92,10 @@ def correct_sales(batch: Batch, corrections: Sequence[CorrectionMembers], correc
 
 
 def check_corrections(batch: Batch, corrections: Sequence[CorrectionMembers], corrector: Corrector) -> None:
-    """Raise SaleNotFound, InvalidEvents or AlreadyCorrected if the corrections cannot be made now. Locks nothing."""
+    """Raise SaleNotFound, SalesArchived, InvalidEvents or AlreadyCorrected if the corrections cannot be made now.
+
+    Locks nothing.
+    """
     _find(batch, corrections, corrector, _find_ids(corrections, corrector))
 
 
@@ -111,7 +115,9 @@ def _find(
     voided: dict[int, VoidedSale] = VoidedSale.objects.in_bulk(set(ids) - found.keys())
     senders = _find_senders([*found.values(), *voided.values()])
     # Each check looks at all corrections before the next one, so that a response lists errors of one kind.
+    archived = _find_archived(corrections, ids, set(ids) - found.keys() - voided.keys(), corrector)
     for error_type, find_error in (
+        (SalesArchived, partial(_archived, archived)),
         (SaleNotFound, partial(_unknown, senders, corrector)),
         (InvalidEvents, partial(_inconsistent, {**found, **voided}, set())),
         (AlreadyCorrected, partial(_corrected_before, found, voided)),
@@ -152,6 +158,22 @@ def _unknown(
         return None
     whose = "that you sent" if corrector.own_only else "that is known"
     return {"pointer": _pointer(correction), "detail": f"belongs to no sale {whose}"}
+
+
+def _find_archived(
+    corrections: Sequence[CorrectionMembers], ids: Sequence[int], missing: Collection[int], corrector: Corrector
+) -> Mapping[int, object]:
+    """Return the months of archived sales. Whose sale an EVENT_ID is, is known; of an ID, the ledger knows it."""
+    by_event_id = {sale_id for correction, sale_id in zip(corrections, ids, strict=True) if not correction.get("ID")}
+    sender = corrector.origin.sender if corrector.own_only else None
+    return find_archived(by_event_id.intersection(missing)) | find_archived(set(missing) - by_event_id, sender)
+
+
+def _archived(months: Mapping[int, object], correction: CorrectionMembers, sale_id: int) -> EventError | None:
+    if sale_id not in months:
+        return None
+    detail = f"belongs to a sale that is archived. manage.py restore_sales brings {months[sale_id]} back"
+    return {"pointer": _pointer(correction), "detail": detail}
 
 
 def _inconsistent(

@@ -70,6 +70,12 @@ def months_of_others() -> list[datetime.date]:
         return [start.date() for (start,) in cursor]
 
 
+def forget_month(month: Month) -> None:
+    """Forget that a month has a partition, because it was dropped. Other processes do not make it again."""
+    global _known
+    _known -= {month}
+
+
 def _missing(months: set[Month]) -> set[Month]:
     global _known
     if months <= _known:

@@ -5,7 +5,7 @@ unfolded entries from one snapshot, in Python: together they hold every committe
 """
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 from django.db.models import BigIntegerField, Q, QuerySet, Value
 
 from sales.models import DailyTotal, Sale, Total, UnfoldedFigures
+from sales.totals.archives import refuse_archived
 from sales.totals.figures import ZERO, Figures, add_up
-from sales.totals.periods import between, split_period
+from sales.totals.periods import DayPeriod, TimePeriod, between, split_period
 
 TOP = 3
 
@@ -38,10 +39,17 @@ class CategoryFeedback:
 
 
 def top_categories(query: FeedbackQuery) -> list[CategoryFeedback]:
-    """Return up to three categories with the most sales among those that the query selects, ranked as in `rank`."""
-    first, *others = _sources(query)
+    """Return up to three categories with the most sales among those that the query selects, ranked as in `rank`.
+
+    Raises SalesArchived if the period divides a day of an archived month.
+    """
+    days, edges = split_period(query.start, query.stop)
+    refuse_archived(edges)
+    first, *others = _sources(query, days, edges)
     # One statement sees one snapshot. Two statements would miss a fold between them, or count it twice.
-    return rank(add_up(first.union(*others, all=True) if others else first))
+    figures = add_up(first.union(*others, all=True) if others else first)
+    refuse_archived(edges)  # again, because they may have been archived meanwhile
+    return rank(figures)
 
 
 def rank(figures: Mapping[str, Figures]) -> list[CategoryFeedback]:
@@ -90,16 +98,15 @@ def watermark(using: str = "default") -> Watermark:
     return Watermark(sum(count for count, _ in rows), max((received_at for _, received_at in rows), default=None))
 
 
-def _sources(query: FeedbackQuery) -> list[QuerySet[Any, Any]]:
+def _sources(query: FeedbackQuery, days: DayPeriod | None, edges: Sequence[TimePeriod]) -> list[QuerySet[Any, Any]]:
     """Return querysets of (category, number of sales, revenue) that add up to the selected sales.
 
-    Whole days come from totals and ledger, and the incomplete days at the edges from the sales themselves.
+    The whole `days` come from totals and ledger, and the incomplete days at the `edges` from the sales themselves.
     """
     sources: list[QuerySet[Any, Any]]
     if query.start is None and query.stop is None:
         sources = [Total.objects.all(), UnfoldedFigures.objects.all()]
     else:
-        days, edges = split_period(query.start, query.stop)
         sources = [Sale.objects.filter(between("date_payment", *edge)) for edge in edges]
         sources = [sales.annotate(sales_count=Value(1, BigIntegerField())) for sales in sources]
         if days is not None:

@@ -1,13 +1,17 @@
-"""Check all totals against the sales, and correct them. Writers and folds may run meanwhile, or wait on a cluster."""
+"""Check all totals against the sales and what is archived, and correct them.
+
+Writers and folds may run meanwhile, or wait on a cluster.
+"""
 
 import datetime
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal, localcontext
+from itertools import chain
 
 from django.db import connection, transaction
 from django.utils import timezone
 
-from sales.models import DailyTotal, Sale, Total, UnfoldedFigures, VoidedSale
+from sales.models import ArchivedMonth, DailyTotal, Sale, Total, UnfoldedFigures, VoidedSale
 from sales.totals.figures import EXACT, ZERO, CategoryDay, Difference, Figures, add_up
 from sales.totals.folding import (
     ADD_TO_TOTALS,
@@ -25,11 +29,25 @@ from sales.totals.missing_sales import find_missing_sales, take_out_missing_sale
 FigureKey = CategoryDay | CategoryTotal
 Advance = Callable[[int], object]  # is called with the number of sales read since the last call
 
+ARCHIVED_FIGURES = """
+    SELECT category, day, tally.sales_count, tally.revenue
+    FROM archived_month,
+        json_to_recordset(tallies) AS tally (category text, day date, sales_count bigint, revenue numeric)
+    """
 ADD_UP_SALES = """
-    SELECT (date_payment AT TIME ZONE 'UTC')::date AS day, id_seller_country, id_buyer_country,
-        COUNT(*) AS sales_count, SUM(revenue) AS revenue
-    FROM sales
-    GROUP BY 1, 2, 3
+    SELECT day, id_seller_country, id_buyer_country, SUM(sales_count)::bigint AS sales_count, SUM(revenue) AS revenue
+    FROM (
+        SELECT (date_payment AT TIME ZONE 'UTC')::date AS day, id_seller_country, id_buyer_country,
+            COUNT(*) AS sales_count, SUM(revenue) AS revenue
+        FROM sales
+        GROUP BY 1, 2, 3
+        UNION ALL
+        SELECT trade.*
+        FROM archived_month, json_to_recordset(trades) AS trade (
+            day date, id_seller_country text, id_buyer_country text, sales_count bigint, revenue numeric
+        )
+    ) AS stored_and_archived
+    GROUP BY day, id_seller_country, id_buyer_country
     """
 FIND_DIFFERENCES = f"""
     SELECT day, id_seller_country, id_buyer_country,
@@ -47,8 +65,8 @@ FIND_DIFFERENCES = f"""
     """  # noqa: S608  # no values
 FIND_TOTAL_DIFFERENCES = f"""
     WITH added AS MATERIALIZED (
-        SELECT id_seller_country, id_buyer_country, COUNT(*) AS sales_count, SUM(revenue) AS revenue
-        FROM sales
+        SELECT id_seller_country, id_buyer_country, SUM(sales_count) AS sales_count, SUM(revenue) AS revenue
+        FROM ({ADD_UP_SALES}) AS by_day
         GROUP BY id_seller_country, id_buyer_country
     )
     SELECT id_country, stored.sold_count, stored.sold_revenue, expected.sold_count, expected.sold_revenue,
@@ -139,7 +157,7 @@ def _compare_feedback(advance: Advance) -> dict[FigureKey, tuple[Figures, Figure
     with consistent_sales():
         daily = add_up(row for model in (DailyTotal, UnfoldedFigures) for row in daily_figures(model.objects.all()))
         overall = add_up(row for model in (Total, UnfoldedFigures) for row in overall_figures(model.objects.all()))
-        expected_daily = add_up(_every_sale(advance))
+        expected_daily = add_up(chain(_every_sale(advance), _archived_figures()))
     stored = daily | overall
     expected = expected_daily | sum_over_days(expected_daily)
     pairs = {key: (stored.get(key, ZERO), expected.get(key, ZERO)) for key in stored.keys() | expected.keys()}
@@ -154,6 +172,12 @@ def _every_sale(advance: Advance, chunk: int = 10_000) -> Iterator[tuple[Categor
         if number % chunk == 0:
             advance(chunk)
     advance(number % chunk)
+
+
+def _archived_figures() -> Iterator[tuple[CategoryDay, int, Decimal]]:
+    with connection.cursor() as cursor:
+        cursor.execute(ARCHIVED_FIGURES)
+        return (((category, day), count, revenue) for category, day, count, revenue in cursor.fetchall())
 
 
 def _compare_countries() -> list[Difference]:
@@ -182,7 +206,8 @@ def _correct_feedback(corrections: Mapping[FigureKey, Figures]) -> None:
     daily = {(category, day): figures for (category, day), figures in corrections.items() if day}
     overall = {(category, None): figures for (category, day), figures in corrections.items() if not day}
     old_daily = DailyTotal.objects.filter(day__in={day for _, day in daily})
-    newest = max(filter(None, [_newest(Sale, "received_at"), _newest(VoidedSale, "voided_at")]), default=None)
+    received = [_newest(Sale, "received_at"), _newest(ArchivedMonth, "received_at"), _newest(VoidedSale, "voided_at")]
+    newest = max(filter(None, received), default=None)
     write_totals(
         add_old_figures(daily, daily_figures(old_daily)),
         add_old_figures(overall, overall_figures(Total.objects.all())),
@@ -194,5 +219,5 @@ def _correct_feedback(corrections: Mapping[FigureKey, Figures]) -> None:
         Total.objects.update(received_at=newest)
 
 
-def _newest(model: type[Sale | VoidedSale], field: str) -> datetime.datetime | None:
+def _newest(model: type[Sale | ArchivedMonth | VoidedSale], field: str) -> datetime.datetime | None:
     return model._default_manager.order_by(f"-{field}").values_list(field, flat=True).first()

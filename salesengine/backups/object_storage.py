@@ -47,7 +47,7 @@ def local_folder(folder: Path | str) -> Iterator[Path]:
 
 
 @contextmanager
-def _opened(url: str) -> Iterator[ObjectStore]:
+def opened(url: str) -> Iterator[ObjectStore]:
     """Yield the store. Its errors become BackupError."""
     try:
         yield from_url(url)
@@ -58,7 +58,7 @@ def _opened(url: str) -> Iterator[ObjectStore]:
 def upload(folder: Path, backup: Backup, url: str) -> None:
     """Copy a backup to a store, as one stream. Raises BackupError."""
     source = folder / backup.name
-    with _opened(url) as store:
+    with opened(url) as store:
         paths = sorted(source.rglob("*"))
         with (
             obstore.open_writer(store, f"{backup.name}.tar") as writer,
@@ -73,7 +73,7 @@ def upload(folder: Path, backup: Backup, url: str) -> None:
 
 def delete_old_uploads(url: str, keep: int) -> list[str]:
     """Keep the newest `keep` backups in a store. Return the names of the deleted ones."""
-    with _opened(url) as store:
+    with opened(url) as store:
         deleted = _names(store)[:-keep]
         for name in deleted:
             obstore.delete(store, f"{name}.json")
@@ -82,7 +82,7 @@ def delete_old_uploads(url: str, keep: int) -> list[str]:
 
 
 def _download_newest(url: str, folder: Path) -> None:
-    with _opened(url) as store:
+    with opened(url) as store:
         names = _names(store)
         if not names:
             raise BackupUsageError(f"{url} has no backup.")

@@ -74,6 +74,10 @@ class SaleNotFound(InvalidInput, problem=problems.SALE_NOT_FOUND):
     """Some corrections name a sale that does not exist, or that the client may not correct."""
 
 
+class SalesArchived(InvalidInput, problem=problems.SALES_ARCHIVED):
+    """The request needs single sales of a month that is archived. `detail` names the month."""
+
+
 class AlreadyCorrected(InvalidInput, problem=problems.ALREADY_CORRECTED):
     """Some corrections name a sale that is voided, or replace a sale with the same values."""
 

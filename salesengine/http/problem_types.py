@@ -109,6 +109,16 @@ ALREADY_CORRECTED = ProblemType(
     "If an earlier request made these corrections, there is nothing left to do. Otherwise remove them, or name the sale"
     " that is to be corrected now, and send the request again.",
 )
+SALES_ARCHIVED = ProblemType(
+    "sales-archived",
+    409,
+    "The request needs sales that are archived",
+    "Staff have moved the sales of a month to an archive; detail or errors names the month. Either the request corrects"
+    " one of these sales, or it asks for the feedback of a part of a day of this month, of which only the figures of"
+    " whole days are left. Nothing was changed.",
+    "For feedback, send start_date and end_date without times, so that the period has only whole days. Otherwise ask"
+    " staff to bring the month back with manage.py restore_sales, then send the request again.",
+)
 REQUEST_IN_PROGRESS = ProblemType(
     "request-in-progress",
     409,

@@ -15,7 +15,7 @@ PACKAGES = {
     "analytics": [["backoffice", "api"], ["output"], ["running"], ["definitions"], ["models"]],
     "sales": [
         ["backoffice", "api"],
-        ["importing", "rejected", "corrections", "changes"],
+        ["archiving", "importing", "rejected", "corrections", "changes"],
         ["ingest"],
         ["totals"],
         ["cluster", "partitions"],

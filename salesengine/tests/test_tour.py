@@ -59,6 +59,7 @@ def stylesheets_with(text):
 FILES = {
     "change a CSV import rule": lambda: sources_with("csv.Error", app="sales"),
     "change an option of `import_sales`": lambda: command("import_sales"),
+    "change how an archived month is compared with its file": lambda: code("sales.archiving.files.content_of"),
     "add a field to the sale event": lambda: code("sales.ingest.schema.SaleEvent"),
     "change what a dry run reports": lambda: code("sales.ingest.service.ingest_batch"),
     "change how a repeated Idempotency-Key is answered": lambda: code("sales.ingest.idempotency.respond_once"),

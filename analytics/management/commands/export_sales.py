@@ -79,7 +79,8 @@ def _position(since: Path) -> int | None:
 
 
 def _summary(written: WrittenChanges, file: Path) -> str:
-    return f"Wrote {counted(written.sales, 'sale')} and {counted(written.voids, 'void')} to {file}."
+    archived = f", and the ids of {counted(written.archived, 'archived sale')}" if written.archived else ""
+    return f"Wrote {counted(written.sales, 'sale')} and {counted(written.voids, 'void')}{archived} to {file}."
 
 
 def _progress(quiet: bool, count: int) -> AbstractContextManager[Callable[[int], object]]:

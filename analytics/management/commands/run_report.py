@@ -156,8 +156,8 @@ class Command(BaseCommand):
 
     def _summarize(self, run: Run, output: Path) -> None:
         result = run.result
-        for assertion in result.failed_assertions:
-            self.stderr.write(f"Warning: {assertion.failure_message}", self.style.WARNING)
+        for warning in result.warnings:
+            self.stderr.write(f"Warning: {warning}", self.style.WARNING)
         if result.is_truncated:
             self.stderr.write(f"The result is truncated to the {counted(result.row_count, 'row')} of --limit.", str)
         if output != STANDARD_OUTPUT:

@@ -1,0 +1,46 @@
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from sales.archiving.moving import archive_lock
+from sales.archiving.restoring import restore_month
+from sales.management.commands.archive_sales import month_argument
+from sales.models import ArchivedMonth, Sale
+from sales.partitions.months import Month
+from salesengine.accounts.audit_log import record_command
+from salesengine.backups.exit_codes import exit_codes
+from salesengine.backups.object_storage import folder_or_url
+from salesengine.plurals import counted
+
+HELP = """\
+example: manage.py restore_sales --from s3://bucket/archive 2021-01
+
+The sales get their old ids and times of receipt. The totals do not change, because they always counted these sales. The
+files stay: delete them if you do not need them, because archiving the month again writes new ones.
+
+exit codes: 0 success, 1 failure, 2 usage error, such as a month that is not archived, 4 a file is damaged,
+130 interrupted
+"""
+
+
+class Command(BaseCommand):
+    help = "Bring the sales of an archived month back into the database."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.formatter_class = RawDescriptionHelpFormatter
+        parser.epilog = HELP
+        parser.add_argument(
+            "--from", dest="place", type=folder_or_url, required=True, metavar="DIR", help="the place of the files"
+        )
+        parser.add_argument("month", type=month_argument, metavar="MONTH", help="such as 2021-01")
+
+    def handle(self, *args: Any, place: Path | str, month: Month, **options: Any) -> None:
+        with exit_codes(), archive_lock():
+            for part in restore_month(month, place):
+                sales = counted(part.sales_count, "sale")
+                record_command(Sale, f"Restored {sales} of {month} from {place}.")
+                self.stderr.write(f"Restored {sales} of {month}, with revenue {part.revenue:f}.", str)
+        for part in ArchivedMonth.objects.filter(month=month.start.date()):
+            self.stderr.write(f"Still archived: {counted(part.sales_count, 'sale')} of {month} in {part.url}.", str)
