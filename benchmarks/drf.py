@@ -8,7 +8,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from sales.models import Category, Sale
+from sales.categories import Category
+from sales.models import Sale
 from salesengine.accounts.models import Scope
 
 

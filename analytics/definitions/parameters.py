@@ -11,8 +11,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pydantic_core import PydanticCustomError
 
 from analytics.definitions.relative_days import PHRASES, parse_relative_day
+from sales.categories import Category
 from sales.ingest.fields import parse_timestamp
-from sales.models import Category
 
 RESERVED = {"format", "limit", "sort", "page", "run"}  # query parameters that the admin and the API use themselves
 BIGINT = range(-(2**63), 2**63)

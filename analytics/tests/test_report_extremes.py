@@ -9,9 +9,9 @@ from analytics.definitions.reports import get_report, load_reports
 from analytics.output.formats import FORMATS
 from analytics.running.runner import run
 from analytics.tests.helpers import record
+from sales.categories import Category
 from sales.ingest.fields import FIELDS
 from sales.ingest.schema import EXAMPLE, validate_event
-from sales.models import Category
 from sales.tests.helpers import sale_event
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])

@@ -7,12 +7,12 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRespo
 
 from sales.api.parameters import CHANGES_LIMIT, LATEST, LIMIT, WAIT, SalesQuery
 from sales.api.reading import MAX_LINES, READ_TIMEOUT
+from sales.categories import Category
 from sales.changes.feed import ChangesQuery
 from sales.ingest.batches import JSON, NDJSON
 from sales.ingest.fields import FILTERS, NOT_NUL, EventField
 from sales.ingest.idempotency import KEY
 from sales.ingest.schema import EVENT, EXAMPLE, MAX_LISTED_ERRORS
-from sales.models import Category
 from salesengine.http import problem_types as types
 from salesengine.http.openapi import problem_responses
 

@@ -14,7 +14,8 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, StringConstrai
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
-from sales.models import Category, Sale
+from sales.categories import Category
+from sales.models import Sale
 
 TIMESTAMP = re.compile(
     r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"

@@ -8,8 +8,8 @@ import jiter
 from pydantic import BeforeValidator, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from sales.categories import Category
 from sales.ingest.fields import FIELDS, SaleEvent
-from sales.models import Category
 
 MAX_FIELDS = len(FIELDS) + 5  # more in one event are reported as one error
 MAX_LISTED_ERRORS = 1_000  # a few hundred kilobytes: a small body, compressed, may have 50,000 events without a field

@@ -11,8 +11,9 @@ from django.utils import timezone
 
 from countries.models import Country
 from sales import demo
+from sales.categories import Category
 from sales.ingest.schema import EVENT
-from sales.models import Category, Sale, Total
+from sales.models import Sale, Total
 from sales.totals.feedback import CategoryFeedback, FeedbackQuery, top_categories
 from sales.totals.tests.helpers import unfolded
 

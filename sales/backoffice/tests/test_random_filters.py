@@ -13,9 +13,10 @@ from django.test import RequestFactory
 
 from countries.models import Country
 from sales.backoffice import sale_search
+from sales.categories import Category
 from sales.demo import countries, generate_events
 from sales.ingest.writer import record_sales
-from sales.models import Category, Sale
+from sales.models import Sale
 from sales.tests.helpers import sale_event
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])

@@ -5,7 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from sales.models import Category, Sale
+from sales.categories import Category
+from sales.models import Sale
 from sales.totals.tests.helpers import unfolded
 from salesengine.tests.clients import post, problem_of
 

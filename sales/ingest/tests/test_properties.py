@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 from rest_framework.test import APIClient
 
+from sales.categories import Category
 from sales.ingest.schema import EXAMPLE
-from sales.models import Category, RejectedEvent, Sale
+from sales.models import RejectedEvent, Sale
 from sales.totals import feedback
 from sales.totals.feedback import FeedbackQuery
 from salesengine.tests.clients import post

@@ -5,8 +5,9 @@ from decimal import Decimal
 
 import pytest
 
+from sales.categories import Category
 from sales.ingest.writer import record_sales
-from sales.models import Category, DailyTotal, Total
+from sales.models import DailyTotal, Total
 from sales.tests.helpers import sale_event
 from sales.totals import feedback, folding, verification
 from sales.totals.feedback import FeedbackQuery, top_categories
