@@ -29,6 +29,10 @@ TOTALS = (
     {DailyTotal._meta.db_table, LedgerEntry._meta.db_table},
     {CountryDailyTotal._meta.db_table, COUNTRY_SALES},
 )
+ROOT_TABLES = """
+    SELECT coalesce((SELECT relname FROM pg_class WHERE oid = pg_partition_root(to_regclass(quote_ident(name)))), name)
+    FROM unnest(%s::text[]) AS name
+    """
 
 
 def data_version(report: ReportDefinition, bound: BoundParameters, watermark: Watermark) -> str | None:
@@ -61,11 +65,18 @@ def undeclared_relations(report: ReportDefinition) -> set[str]:
     query = Query(report, BoundParameters({}))
     with query.transaction():
         plans = [query.generic_plan(selected) for selected in ("*", query.assertions) if selected]
-    relations = set().union(*map(_relations, plans))
+        relations = _root_tables(query, set().union(*map(_relations, plans)))
     covered = {table for source, table in SOURCES.items() if source in depends_on}
     if "sales" in depends_on:
         covered = covered.union(*(total for total in TOTALS if total <= relations))
     return relations - covered
+
+
+def _root_tables(query: Query, relations: set[str]) -> set[str]:
+    """Replace partitions by their partitioned table."""
+    with query.cursor() as cursor:
+        cursor.execute(ROOT_TABLES, [list(relations)])
+        return {name for (name,) in cursor}
 
 
 def _relations(plan: Mapping[str, Any]) -> set[str]:
