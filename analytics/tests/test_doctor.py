@@ -137,7 +137,10 @@ def test_a_bundle_has_versions_settings_and_sizes(tmp_path):
     assert "Django==" in " ".join(files["versions.json"]["packages"])
     assert files["settings.json"]["WEB_THREADS"] == 16
     assert (files["settings.json"]["SECRET_KEY"], files["settings.json"]["RATE_LIMIT"]) == ("set", None)
-    assert "sales" in [table["table"] for table in files["tables.json"]]
+    tables = {table["table"]: table for table in files["tables.json"]}
+    assert (tables["sales"]["partitions"] > 0, tables["country"]["partitions"]) == (True, 0)
+    assert tables["sales"]["index_bytes"] > 0  # the sum of its partitions, which are not listed
+    assert "sales_other" not in tables
     assert "sales.0001_create_tables" in files["migrations.json"]
     assert files["database_settings.json"]["shared_buffers"].endswith("8kB")
     assert files["report_runs.json"] == []

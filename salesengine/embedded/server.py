@@ -47,6 +47,8 @@ SERVER_OPTIONS = {
     "shared_buffers": "256MB",
     "max_wal_size": "4GB",
     "random_page_cost": "1.1",
+    # A statement that reads all months locks each partition and its indexes: some 1,400 locks for ten years.
+    "max_locks_per_transaction": "1024",
     # Each ledger entry is updated soon after it is written, so clean up more often than the default of once a minute.
     "autovacuum_naptime": "10s",
 }

@@ -1,6 +1,7 @@
 """Check the database server: its version, settings, clock, migrations, archive and replica."""
 
 import datetime
+import math
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -24,6 +25,15 @@ SETTINGS = """
     SELECT current_setting('autovacuum')::bool AND current_setting('track_counts')::bool,
         current_setting('is_superuser')::bool,
         current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+    """
+# How many locks a statement takes that reads all partitions of a table, and how many fit into shared memory.
+LOCKS = """
+    SELECT max(locks), current_setting('max_locks_per_transaction')::int, 2 * current_setting('max_connections')::int
+    FROM (
+        SELECT SUM(1 + (SELECT COUNT(*) FROM pg_index WHERE indrelid = relid)) AS locks
+        FROM pg_partitioned_table, pg_partition_tree(partrelid)
+        GROUP BY partrelid
+    ) AS counted
     """
 LONG_TRANSACTIONS = """
     SELECT pid, coalesce(nullif(application_name, ''), usename, ''), now() - xact_start
@@ -72,6 +82,16 @@ def check_server_settings() -> Iterator[CheckMessage]:
     if is_superuser and not settings.IS_LOCAL:
         hint = "Let DATABASE_URL name a user without superuser rights that owns the database."
         yield Warning("the service uses the database as a superuser", hint=hint, id="salesengine.W203")
+
+
+def check_locks() -> Iterator[CheckMessage]:
+    """Yield salesengine.W208 if statements that read all partitions of a table may together run out of locks."""
+    [(locks, limit, factor)] = query(LOCKS)
+    needed = math.ceil(settings.WEB_CONCURRENCY * settings.WEB_THREADS * (locks or 0) / factor)
+    if needed > limit:
+        message = f"PostgreSQL has {limit} locks per transaction, but the partitions of a table may need {needed}"
+        hint = f"Set max_locks_per_transaction to {max(needed, 1024)} in PostgreSQL's configuration, and restart it."
+        yield Warning(message, hint=hint, id="salesengine.W208")
 
 
 def check_clock() -> Iterator[CheckMessage]:

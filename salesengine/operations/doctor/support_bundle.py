@@ -29,11 +29,21 @@ REPLACEMENT = "[redacted]"
 KNOWN_NAMES = {"salesengine"}  # the default name of the database and its user
 PROGRAM_TEXTS = re.compile(r"(salesengine|django|rest_framework)(\.\w+)+")  # dotted names in settings
 
+# A partitioned table has the sums of its partitions.
 TABLES = """
-    SELECT relname AS table, n_live_tup AS rows, n_dead_tup AS dead_rows, pg_table_size(relid) AS bytes,
-        pg_indexes_size(relid) AS index_bytes, last_autovacuum::text, last_autoanalyze::text
-    FROM pg_stat_user_tables WHERE schemaname = current_schema() ORDER BY relname
+    SELECT (SELECT relname FROM pg_class WHERE oid = root) AS table, SUM(n_live_tup)::bigint AS rows,
+        SUM(n_dead_tup)::bigint AS dead_rows, SUM(pg_table_size(relid))::bigint AS bytes,
+        SUM(pg_indexes_size(relid))::bigint AS index_bytes, COUNT(*) FILTER (WHERE relid <> root) AS partitions,
+        MAX(last_autovacuum)::text, MAX(last_autoanalyze)::text
+    FROM pg_stat_user_tables, coalesce(pg_partition_root(relid), relid) AS root
+    WHERE schemaname = current_schema()
+    GROUP BY root
+    ORDER BY 1
     """
+TABLE_COLUMNS = (
+    *("table", "rows", "dead_rows", "bytes", "index_bytes", "partitions"),
+    *("last_autovacuum", "last_autoanalyze"),
+)
 DATABASE_SETTINGS = """
     SELECT name, CASE WHEN vartype = 'string' THEN 'set' ELSE setting || coalesce(' ' || unit, '') END
     FROM pg_settings WHERE source NOT IN ('default', 'override') ORDER BY name
@@ -49,8 +59,7 @@ def bundle_contents(findings: Sequence[CheckMessage], *, has_database: bool) -> 
         "versions": _versions(),
     }
     if has_database:
-        columns = ("table", "rows", "dead_rows", "bytes", "index_bytes", "last_autovacuum", "last_autoanalyze")
-        contents["tables"] = [dict(zip(columns, row, strict=True)) for row in query(TABLES)]
+        contents["tables"] = [dict(zip(TABLE_COLUMNS, row, strict=True)) for row in query(TABLES)]
         contents["database_settings"] = dict(query(DATABASE_SETTINGS))
         contents["migrations"] = [name for (name,) in query(MIGRATIONS)]
     return contents

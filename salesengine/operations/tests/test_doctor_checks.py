@@ -102,6 +102,20 @@ def test_too_few_connections_are_found(settings):
 
 
 @pytest.mark.django_db
+def test_too_few_locks_for_the_partitions_of_a_table_are_found(settings):
+    settings.WEB_CONCURRENCY, settings.WEB_THREADS = 4, 16
+    assert ids(server_checks.check_locks) == []
+
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE doctor_probe (id int PRIMARY KEY) PARTITION BY RANGE (id)")
+        for number in range(20):
+            limits = f"FROM ({number}) TO ({number + 1})"
+            cursor.execute(f"CREATE TABLE doctor_{number} PARTITION OF doctor_probe FOR VALUES {limits}")
+    settings.WEB_CONCURRENCY = 10_000
+    assert ids(server_checks.check_locks) == ["salesengine.W208"]
+
+
+@pytest.mark.django_db
 def test_a_superuser_is_found_in_production_only(settings):
     settings.IS_LOCAL = False
     assert ids(server_checks.check_server_settings) == ["salesengine.W203"]
@@ -194,6 +208,14 @@ def test_an_index_that_is_much_larger_than_its_entries_is_found_until_it_is_rebu
     assert about_the_table(storage_checks.check_bloated_indexes) == ["salesengine.W212"]
 
     execute("REINDEX INDEX CONCURRENTLY doctor_probe_id")
+    assert about_the_table(storage_checks.check_bloated_indexes) == []
+
+
+def test_a_hash_index_which_deleted_entries_have_left_large_is_not_misjudged(table, monkeypatch):
+    monkeypatch.setattr(storage_checks, "MIN_WASTE", 200_000)
+    execute("CREATE INDEX doctor_probe_hash ON doctor_probe USING hash (id)", "DELETE FROM doctor_probe WHERE id > 9")
+    execute("VACUUM ANALYZE doctor_probe", "SELECT pg_stat_force_next_flush()")
+
     assert about_the_table(storage_checks.check_bloated_indexes) == []
 
 
