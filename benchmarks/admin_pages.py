@@ -1,10 +1,10 @@
 """Measure the response times of back-office pages with 10,000 sales and with many.
 
-    .venv/bin/python -m benchmarks.admin_pages [SALES] [--rounds N] [--folder LOCAL_DIR]
+    .venv/bin/python -m benchmarks.admin_pages [SALES] [--months N] [--rounds N] [--folder LOCAL_DIR]
 
 A logged-in staff user requests each page in turn through Django's test client, so times do not include the network.
-"queries" counts all statements except BEGIN, COMMIT and savepoints. With --folder, the larger data set is an existing
-database, which is kept.
+"queries" counts all statements except BEGIN, COMMIT and savepoints. With --months, the sales of the larger data set
+are spread over so many months, and so partitions. With --folder, it is an existing database, which is kept.
 """
 
 import json
@@ -89,6 +89,7 @@ def pages() -> dict[str, str]:
 def main() -> None:
     parser = ArgumentParser(prog="python -m benchmarks.admin_pages")
     parser.add_argument("sales", type=int, nargs="?", default=SALES, help="(default: %(default)s)")
+    parser.add_argument("--months", type=int, metavar="N", help="spread the many sales over N months (default: 12)")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--folder", help="an existing LOCAL_DIR with that many sales")
     parser.add_argument("--measure", action="store_true", help="measure only the current database, and print JSON")
@@ -101,7 +102,7 @@ def main() -> None:
     many = (
         measure_folder(options.folder, options.rounds)
         if options.folder
-        else measure_sales(options.sales, options.rounds)
+        else measure_sales(options.sales, options.rounds, options.months)
     )
     print(f"medians of {options.rounds} rounds\n{'':<28}{FEW:>12,}{options.sales:>14,}    ratio  queries")
     for name, (milliseconds, queries) in many.items():
@@ -111,10 +112,14 @@ def main() -> None:
         print(f"{name:<28}{few[name][0]:>9.0f} ms{milliseconds:>11.0f} ms{ratio:>9.1f}{queries:>9}{mark}")
 
 
-def measure_sales(number: int, rounds: int) -> dict[str, tuple[float, int]]:
+def measure_sales(number: int, rounds: int, months: int | None = None) -> dict[str, tuple[float, int]]:
     with service() as measured:
         note(f"Loading {number:,} sales")
-        measured.manage("load_demo", "--sales", str(number), "--until", "2021-06-30")
+        if months:
+            command = [sys.executable, "-m", "benchmarks.spread_sales", str(number), str(months)]
+            subprocess.run(command, cwd=ROOT, env=measured.environment, check=True)
+        else:
+            measured.manage("load_demo", "--sales", str(number), "--until", "2021-06-30")
         return measure_with(measured.environment, rounds)
 
 
