@@ -1,5 +1,6 @@
 """Read sales back: page by page, newest payment first, or all lines of one order."""
 
+import datetime
 from typing import Any, NamedTuple
 
 from django.db.models import BooleanField, F, Func, QuerySet, Value
@@ -8,7 +9,8 @@ from django.db.models.lookups import LessThan
 from sales.api.parameters import SalesCursor, SalesQuery
 from sales.ingest.fields import FIELDS, FILTERS
 from sales.models import Sale
-from sales.totals.periods import between
+from sales.totals.nearest_days import nearest_days
+from sales.totals.periods import between, end_of
 from salesengine.http.errors import InvalidInput, TookTooLong
 from salesengine.operations.statement_timeout import StatementTimedOut, statement_timeout
 
@@ -18,6 +20,7 @@ ATTRIBUTES = {
     **{name: field.model_field.attname for name, field in FIELDS.items()},
     "RECEIVED_AT": "received_at",
 }
+FILTERED_SALES = 20_000  # sales in which a page of a filter is looked for first
 MAX_LINES = 10_000  # of one order in one response
 READ_TIMEOUT = 5  # seconds for one query
 
@@ -42,10 +45,12 @@ def find_sales(query: SalesQuery) -> SalesPage:
     if stop and after:
         # Keep the stricter condition only. With both, PostgreSQL may start its index scan at the other one.
         stop, after = (None, after) if after.date_payment < stop else (stop, None)
-    sales = Sale.objects.filter(between("date_payment", query.start, stop), **exact)
+    sales = Sale.objects.filter(**exact).order_by("-date_payment", "-id")
     if after:
-        sales = sales.filter(_follows(after))
-    rows = _fetch(sales.order_by("-date_payment", "-id")[: query.limit + 1])
+        # The second condition only excludes later months. PostgreSQL starts its index scan at the first.
+        sales = sales.filter(_follows(after)).filter(between("date_payment", None, end_of(after.date_payment.date())))
+    sales = sales.filter(between("date_payment", query.start, stop))
+    rows = _fetch_newest(sales, query, after.date_payment if after else stop)
     page = rows[: query.limit]
     has_more = len(rows) > query.limit
     return SalesPage(page, SalesCursor(page[-1]["DATE_PAYMENT"], page[-1]["ID"]) if has_more else None)
@@ -69,6 +74,15 @@ def order_lines(id_order: str) -> list[SaleJSON]:
 def _follows(cursor: SalesCursor) -> LessThan:
     """Compare (date_payment, id) as one row value, so that an index finds the page even among equal payments."""
     return LessThan(_row(F("date_payment"), F("id")), _row(Value(cursor.date_payment), Value(cursor.id)))
+
+
+def _fetch_newest(sales: QuerySet[Sale], query: SalesQuery, end: datetime.datetime | None) -> list[SaleJSON]:
+    """Return the first sales of the page and one more. Most pages end within the days before `end`."""
+    size = query.limit + 1
+    number = max(size, FILTERED_SALES) if query.filters else size
+    days = nearest_days(number, start=query.start and query.start.date(), stop=end and end.date())
+    rows = _fetch(sales.filter(days)[:size]) if days else []
+    return rows if len(rows) == size else _fetch(sales[:size])
 
 
 def _row(*columns: F | Value) -> Func:

@@ -3,10 +3,7 @@
 from django.db import connection
 from psycopg import sql
 
-from sales.models import CountryTotal
-
 VALUE_LIMIT = 200
-COUNTRY_LIMIT = 1_000
 
 # PostgreSQL looks up the next value in the index instead of reading every row (PostgreSQL wiki, "Loose indexscan").
 VALUES = """
@@ -42,8 +39,3 @@ def brands_of_sales(containing: str, limit: int) -> list[str]:
     with connection.cursor() as cursor:
         cursor.execute(BRANDS, {"part": containing, "limit": limit})
         return [name for (name,) in cursor]
-
-
-def country_ids() -> list[str]:
-    """Return the ids of sellers' and buyers' countries in folded sales, up to COUNTRY_LIMIT."""
-    return list(CountryTotal.objects.order_by("pk").values_list("pk", flat=True)[:COUNTRY_LIMIT])

@@ -21,10 +21,10 @@ from unfold.widgets import (
 )
 
 from countries.models import Country
-from sales.backoffice.distinct_values import country_ids
 from sales.categories import Category
 from sales.ingest.fields import FILTERS
 from sales.models import Sale
+from sales.totals.country_totals import country_ids
 from salesengine.backoffice.numbers import money_text, money_title
 
 AMOUNT = re.compile(r"[+-]?[0-9]{1,30}(\.[0-9]{1,30})?")

@@ -100,12 +100,13 @@ class SalesList(FilteredList):
         self.page = find_page(
             self.queryset,
             self._filter(DayRangeFilter).queryset(request, Sale.objects.all()),
+            days=self._filter(DayRangeFilter).days(),
             size=self.list_per_page,
             offset=(self.page_num - 1) * self.list_per_page,
             newest_first=self.is_newest_first,
             thorough="thorough" in self.options,
         )
-        self.result_list = fetch_in_order(self.page.ids)
+        self.result_list = fetch_in_order(self.page.keys)
 
     def _stored_totals(self) -> Figures | None:
         """Return the figures if stored totals have them, without reading any sale."""

@@ -16,7 +16,6 @@ scanned sales only. A thorough search has the time to fetch and sort.
 import datetime
 from dataclasses import dataclass
 from decimal import Decimal
-from math import inf
 from typing import Any, NamedTuple
 
 from django.core.exceptions import EmptyResultSet
@@ -27,6 +26,8 @@ from django.db.models.functions import Coalesce
 from countries.models import Country
 from sales.models import Sale
 from sales.totals.figures import Figures
+from sales.totals.nearest_days import nearest_days
+from sales.totals.periods import DayPeriod
 from salesengine.operations.statement_timeout import StatementTimedOut, set_statement_timeout, statement_timeout
 
 SCAN_LIMIT = 200_000  # sales that a scan reads in about 0.1 s
@@ -39,20 +40,28 @@ OLDEST_FIRST = ("date_payment", "id")
 FETCH_AND_SORT = """
     WITH found AS MATERIALIZED ({matching})
     SELECT (SELECT COUNT(*) FROM found),
-        ARRAY(SELECT id FROM found ORDER BY date_payment {direction}, id {direction} LIMIT %s OFFSET %s)
+        ARRAY(SELECT id FROM found ORDER BY date_payment {direction}, id {direction} LIMIT %s OFFSET %s),
+        ARRAY(SELECT date_payment FROM found ORDER BY date_payment {direction}, id {direction} LIMIT %s OFFSET %s)
     """
 
 SqlQuery = tuple[str, tuple[Any, ...]]  # SQL and its parameters
 
 
+class SaleKey(NamedTuple):
+    """The primary key of a sale. The date tells in which month's partition the sale is."""
+
+    id: int
+    date_payment: datetime.datetime
+
+
 @dataclass(frozen=True)
 class SearchPage:
-    """The ids of one page of sales, in order, and the number of all matches, which may be an estimate.
+    """The keys of one page of sales, in order, and the number of all matches, which may be an estimate.
 
     `scanned_until` is set if the page is truncated: the date of payment of the last sale that was read.
     """
 
-    ids: list[int]
+    keys: list[SaleKey]
     has_more: bool
     count: int
     is_exact: bool  # whether `count` is
@@ -64,14 +73,14 @@ class SearchPage:
 
 
 class Plan(NamedTuple):
-    """The planner's estimate of the matches, of the cost to fetch them, and whether an index helps."""
+    """The planner's estimate of the matches, of the cost to fetch them, and whether indexes help."""
 
     rows: int
     cost: float
     has_index: bool
 
 
-UNFILTERED_PLAN = Plan(0, inf, has_index=False)  # always scan: every sale matches
+THOROUGH_PLAN = Plan(0, 0, has_index=True)  # always fetch and sort
 NO_MATCHES = SearchPage([], has_more=False, count=0, is_exact=True)
 
 
@@ -79,31 +88,34 @@ def find_page(
     matching: QuerySet[Sale],
     period: QuerySet[Sale],
     *,
+    days: DayPeriod = (None, None),
     size: int,
     offset: int = 0,
     newest_first: bool = True,
     thorough: bool = False,
 ) -> SearchPage:
-    """Return `size` of the `matching` sales after the first `offset`.
+    """Return `size` of the `matching` sales after the first `offset`. Raises StatementTimedOut.
 
-    `period` has all sales of the same days. `thorough` searches all of them, for up to SEARCH_TIMEOUT. Raises
-    StatementTimedOut.
+    `period` has all sales of the same `days`. `thorough` searches all of them, for up to SEARCH_TIMEOUT.
     """
-    order = NEWEST_FIRST if newest_first else OLDEST_FIRST
+    matching, period = _in_order(matching, newest_first), _in_order(period, newest_first)
     try:
         query = _sql(matching)
     except EmptyResultSet:
         return NO_MATCHES
-    is_unfiltered = query == _sql(period)
+    if query == _sql(period) and not thorough:
+        return _unfiltered_page(period, days, size, offset, newest_first)
     scanned = None
     try:
         with statement_timeout(SEARCH_TIMEOUT):
-            plan = UNFILTERED_PLAN if is_unfiltered else _plan(query)
-            if (plan.rows > MATCH_LIMIT or plan.cost > COST_LIMIT) and not thorough:
-                scanned = _scan(matching.order_by(*order), period.order_by(*order), size, offset)
-                if len(scanned) > size or is_unfiltered:
-                    count = max(plan.rows, offset + len(scanned))
-                    return SearchPage(scanned[:size], has_more=len(scanned) > size, count=count, is_exact=False)
+            plan = THOROUGH_PLAN if thorough else _plan(query)
+            if plan.rows > MATCH_LIMIT or plan.cost > COST_LIMIT:
+                near = nearest_days(SCAN_LIMIT, *days, newest_first)
+                nearest = period.filter(near) if near else period
+                scanned = _scan(matching, nearest, size, offset)
+                if len(scanned) > size:
+                    count = max(plan.rows, offset + size + 1)
+                    return SearchPage(scanned[:size], has_more=True, count=count, is_exact=False)
                 if not plan.has_index:
                     raise StatementTimedOut
                 set_statement_timeout(RETRY_TIMEOUT)
@@ -111,7 +123,25 @@ def find_page(
     except StatementTimedOut:
         if scanned is None:
             raise
-        return _page_of_a_scan(scanned, period.order_by(*order), offset, plan.rows)
+        return _page_of_a_scan(scanned, nearest, offset, plan.rows, is_whole=nearest is period)
+
+
+def _unfiltered_page(period: QuerySet[Sale], days: DayPeriod, size: int, offset: int, newest_first: bool) -> SearchPage:
+    with statement_timeout(SEARCH_TIMEOUT):
+        near = nearest_days(offset + size + 1, *days, newest_first)
+        keys = _keys(period.filter(near), size, offset) if near else []
+        if len(keys) <= size:  # there are no more, or some have just been voided
+            keys = _keys(period, size, offset)
+    return SearchPage(keys[:size], has_more=len(keys) > size, count=offset + len(keys), is_exact=False)
+
+
+def _keys(sales: QuerySet[Sale], size: int, offset: int) -> list[SaleKey]:
+    """Return the keys of the page, and of the next sale if there is one."""
+    return [SaleKey(*row) for row in sales.values_list("id", "date_payment")[offset : offset + size + 1]]
+
+
+def _in_order(sales: QuerySet[Sale], newest_first: bool) -> QuerySet[Sale]:
+    return sales.order_by(*(NEWEST_FIRST if newest_first else OLDEST_FIRST))
 
 
 def _sql(sales: QuerySet[Sale]) -> SqlQuery:
@@ -119,9 +149,14 @@ def _sql(sales: QuerySet[Sale]) -> SqlQuery:
     return query
 
 
-def _page_of_a_scan(scanned: list[int], period: QuerySet[Sale], offset: int, estimate: int) -> SearchPage:
+def _page_of_a_scan(
+    scanned: list[SaleKey], searched: QuerySet[Sale], offset: int, estimate: int, *, is_whole: bool
+) -> SearchPage:
     """Return the last page of a scan, which is truncated unless the scan reached the end of the period."""
-    until = next(iter(period.values_list("date_payment", flat=True)[SCAN_LIMIT - 1 : SCAN_LIMIT]), None)
+    dates = searched.values_list("date_payment", flat=True)
+    until = next(iter(dates[SCAN_LIMIT - 1 : SCAN_LIMIT]), None)
+    if until is None and not is_whole:
+        until = dates.last()
     is_complete = until is None and bool(scanned or not offset)
     count = offset + len(scanned) if is_complete else max(estimate, offset + len(scanned))
     return SearchPage(scanned, has_more=False, count=count, is_exact=is_complete, scanned_until=until)
@@ -132,32 +167,37 @@ def _plan(query: SqlQuery) -> Plan:
         cursor.execute(f"EXPLAIN (FORMAT JSON) {query[0]}", query[1])
         (explained,) = cursor.fetchone()
     plan = explained[0]["Plan"]
-    return Plan(plan["Plan Rows"], plan["Total Cost"], has_index="Seq Scan" not in _node_types(plan))
+    return Plan(plan["Plan Rows"], plan["Total Cost"], has_index=_cost_of_reading_all(plan) <= COST_LIMIT)
 
 
-def _node_types(plan: dict[str, Any]) -> set[str]:
-    return {plan["Node Type"]}.union(*(_node_types(child) for child in plan.get("Plans", ())))
+def _cost_of_reading_all(plan: dict[str, Any]) -> float:
+    """Return the cost of the steps that read a whole partition. Small ones are read so even where an index helps."""
+    if plan["Node Type"] == "Seq Scan":
+        return float(plan["Total Cost"])
+    return sum(map(_cost_of_reading_all, plan.get("Plans", ())))
 
 
 def _fetch_and_sort(query: SqlQuery, size: int, offset: int, newest_first: bool) -> SearchPage:
     matching, parameters = query
     statement = FETCH_AND_SORT.format(matching=matching, direction="DESC" if newest_first else "ASC")
     with connection.cursor() as cursor:
-        cursor.execute(statement, [*parameters, size, offset])
-        count, ids = cursor.fetchone()
-    return SearchPage(ids, has_more=offset + len(ids) < count, count=count, is_exact=True)
+        cursor.execute(statement, [*parameters, size, offset, size, offset])
+        count, *columns = cursor.fetchone()
+    keys = list(map(SaleKey, *columns))
+    return SearchPage(keys, has_more=offset + len(keys) < count, count=count, is_exact=True)
 
 
-def _scan(matching: QuerySet[Sale], period: QuerySet[Sale], size: int, offset: int) -> list[int]:
-    """Return the ids of the page, and of the next sale if there is one. Both querysets have the same order.
+def _scan(matching: QuerySet[Sale], period: QuerySet[Sale], size: int, offset: int) -> list[SaleKey]:
+    """Return the keys of the page, and of the next sale if there is one. Both querysets have the same order.
 
     The statement names the first SCAN_LIMIT sales of the period `sales`, so that the filter's SQL reads only these.
     """
     first_sql, first_parameters = period[:SCAN_LIMIT].query.sql_with_params()
-    page_sql, page_parameters = matching.values("id")[offset : offset + size + 1].query.sql_with_params()
+    page = matching.values("id", "date_payment")[offset : offset + size + 1]
+    page_sql, page_parameters = page.query.sql_with_params()
     with connection.cursor() as cursor:
         cursor.execute(f'WITH "sales" AS ({first_sql}) {page_sql}', [*first_parameters, *page_parameters])
-        return [sale_id for (sale_id,) in cursor]
+        return [SaleKey(*row) for row in cursor]
 
 
 def with_country_names(sales: QuerySet[Sale]) -> QuerySet[Sale]:
@@ -175,10 +215,14 @@ def with_country_names(sales: QuerySet[Sale]) -> QuerySet[Sale]:
     return sales.annotate(**names)
 
 
-def fetch_in_order(ids: list[int]) -> list[Sale]:
-    """Return the sales with these ids, in the order of the ids, with their countries' names."""
-    by_id = {sale.pk: sale for sale in with_country_names(Sale.objects.filter(pk__in=ids))} if ids else {}
-    return [by_id[sale_id] for sale_id in ids if sale_id in by_id]
+def fetch_in_order(keys: list[SaleKey]) -> list[Sale]:
+    """Return the sales with these keys, in their order, with their countries' names."""
+    if not keys:
+        return []
+    ids, dates = zip(*keys, strict=True)
+    sales = with_country_names(Sale.objects.filter(pk__in=ids, date_payment__in=set(dates)))
+    by_id = {sale.pk: sale for sale in sales}
+    return [by_id[key.id] for key in keys if key.id in by_id]
 
 
 def count_and_sum(matching: QuerySet[Sale]) -> Figures:

@@ -15,11 +15,12 @@ from django.urls import reverse
 from countries.models import Country
 from sales.backoffice.links import sales_url, trader_url
 from sales.backoffice.sale_search import fetch_in_order, find_page, with_country_names
-from sales.backoffice.traders import BUYER, SELLER, Breakdown, History, Side, count_sales, history
+from sales.backoffice.traders import BUYER, SELLER, Breakdown, History, Side, history
 from sales.models import Sale
 from salesengine.backoffice.charts import ChartFigure, Point, Series
 from salesengine.backoffice.numbers import money_text
 from salesengine.operations.statement_timeout import StatementTimedOut, statement_timeout
+from salesengine.plurals import counted
 
 HISTORY_TIMEOUT = 5  # seconds
 HISTORY_LIMIT = 5_000  # sales: more are added up on demand, because they are scattered over the table
@@ -39,7 +40,10 @@ class BreakdownRow(NamedTuple):
 
 
 class TraderSummary(NamedTuple):
-    """One buyer or seller on a page. `history` is None if it was not added up."""
+    """One buyer or seller on a page. `history` is None if it was not added up.
+
+    `sales_count` is not above HISTORY_LIMIT + 1 then.
+    """
 
     side: Side
     trader_id: str
@@ -47,6 +51,12 @@ class TraderSummary(NamedTuple):
     history: History | None
     newest: list[Sale]
     is_timed_out: bool = False
+
+    @property
+    def how_many(self) -> str:
+        if self.sales_count > HISTORY_LIMIT:
+            return f"more than {counted(HISTORY_LIMIT, 'sale')}"
+        return counted(self.sales_count, "sale")
 
     @property
     def page_url(self) -> str:
@@ -87,17 +97,20 @@ def _trader_page(request: HttpRequest, side: Side, trader_id: str) -> HttpRespon
 def _summarize(side: Side, trader_id: str, *, add_up: bool) -> TraderSummary:
     if "\0" in trader_id:  # PostgreSQL's text cannot contain it
         return TraderSummary(side, trader_id, 0, None, [])
-    number = 0
-    try:
-        with statement_timeout(HISTORY_TIMEOUT):
-            (number,) = count_sales((side, trader_id))
-            if (add_up or number <= HISTORY_LIMIT) and (added_up := history(side, trader_id, NEWEST_LIMIT)):
-                return TraderSummary(side, trader_id, number, added_up, fetch_in_order(added_up.newest))
-    except StatementTimedOut:
-        if not number:
-            raise
-    page = find_page(Sale.objects.filter(**{side.column: trader_id}), Sale.objects.all(), size=NEWEST_LIMIT)
-    return TraderSummary(side, trader_id, number, None, fetch_in_order(page.ids), is_timed_out=add_up)
+    with statement_timeout(HISTORY_TIMEOUT):
+        number, added_up = history(side, trader_id, NEWEST_LIMIT, HISTORY_LIMIT)
+    is_timed_out = False
+    if add_up and number > HISTORY_LIMIT:
+        try:
+            with statement_timeout(HISTORY_TIMEOUT):
+                _, added_up = history(side, trader_id, NEWEST_LIMIT)
+        except StatementTimedOut:
+            is_timed_out = True
+    if added_up or not number:
+        keys = added_up.newest if added_up else []
+    else:
+        keys = find_page(Sale.objects.filter(**{side.column: trader_id}), Sale.objects.all(), size=NEWEST_LIMIT).keys
+    return TraderSummary(side, trader_id, number, added_up, fetch_in_order(keys), is_timed_out)
 
 
 def related_sales(sale: Sale) -> dict[str, Any]:
@@ -109,21 +122,17 @@ def related_sales(sale: Sale) -> dict[str, Any]:
         with statement_timeout(HISTORY_TIMEOUT):
             other_lines = Sale.objects.filter(**order).exclude(pk=sale.pk).order_by("date_payment", "id")
             lines = list(with_country_names(other_lines)[: ORDER_LINES_LIMIT + 1])
-            counts = count_sales(*traders)
-            histories = [
-                history(*trader, NEWEST_ON_SALE_PAGE) if number <= HISTORY_LIMIT else None
-                for trader, number in zip(traders, counts, strict=True)
-            ]
-            ids = [sale_id for added_up in histories if added_up for sale_id in added_up.newest]
-            by_id = {row.pk: row for row in fetch_in_order(ids)}
+            found = [history(*trader, NEWEST_ON_SALE_PAGE, HISTORY_LIMIT) for trader in traders]
+            keys = [key for _, added_up in found if added_up for key in added_up.newest]
+            by_id = {row.pk: row for row in fetch_in_order(keys)}
     except StatementTimedOut:
         return context | {"is_timed_out": True}
     return context | {
         "lines": lines[:ORDER_LINES_LIMIT],
         "has_more_lines": len(lines) > ORDER_LINES_LIMIT,
         "traders": [
-            TraderSummary(*trader, number, added_up, [by_id[pk] for pk in added_up.newest] if added_up else [])
-            for trader, number, added_up in zip(traders, counts, histories, strict=True)
+            TraderSummary(*trader, number, added_up, [by_id[key.id] for key in added_up.newest] if added_up else [])
+            for trader, (number, added_up) in zip(traders, found, strict=True)
         ],
     }
 

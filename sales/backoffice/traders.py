@@ -8,23 +8,31 @@ from typing import Any, NamedTuple
 
 from django.db import connection
 
+from sales.backoffice.sale_search import SaleKey
 from sales.totals.figures import ZERO, Figures, add_up
 
 MONTH_LIMIT = 240  # beyond it, months without sales are left out: one wrong year would add thousands
-# One scan returns the newest sales and a few hundred groups. Python adds up the groups in several ways.
+# One scan returns the number of sales, and the newest sales and a few hundred groups unless the sales are too many.
+# Python adds up the groups in several ways. The first row has the keys of the newest sales.
 HISTORY = """
     WITH found AS MATERIALIZED (
         SELECT id, date_payment, category, {own_country} AS own_country, {other_country} AS other_country, revenue
         FROM sales
-        WHERE {column} = %s
+        WHERE {column} = %(trader)s
+        LIMIT %(limit)s + 1
+    ), newest AS (
+        SELECT id, date_payment FROM found ORDER BY date_payment DESC, id DESC LIMIT %(newest)s
     )
-    SELECT date_trunc('month', date_payment, 'UTC'), category, own_country, other_country,
+    SELECT number, date_trunc('month', date_payment, 'UTC'), category, own_country, other_country,
         COUNT(*), SUM(revenue), MIN(date_payment), MAX(date_payment),
-        (SELECT ARRAY(SELECT id FROM found ORDER BY date_payment DESC, id DESC LIMIT %s))
-    FROM found
-    GROUP BY 1, 2, 3, 4
+        CASE WHEN ROW_NUMBER() OVER () = 1 THEN ARRAY(SELECT id FROM newest ORDER BY date_payment DESC, id DESC) END,
+        CASE WHEN ROW_NUMBER() OVER () = 1 THEN
+            ARRAY(SELECT date_payment FROM newest ORDER BY date_payment DESC, id DESC)
+        END
+    FROM (SELECT COUNT(*) AS number FROM found) AS counted
+    LEFT JOIN found ON number <= coalesce(%(limit)s, number)
+    GROUP BY 1, 2, 3, 4, 5
     """
-COUNT_SALES = "(SELECT COUNT(*) FROM sales WHERE {column} = %s)"
 
 
 class Side(NamedTuple):
@@ -55,50 +63,44 @@ class History:
     revenue: Decimal
     first: datetime.datetime  # payment
     last: datetime.datetime  # payment
-    newest: list[int]  # ids of sales
+    newest: list[SaleKey]
     months: Breakdown  # keys are first days of months
     categories: Breakdown
     own_countries: Breakdown
     other_countries: Breakdown
 
 
-def count_sales(*traders: tuple[Side, str]) -> list[int]:
-    """Return the number of sales of each trader, from the indexes alone."""
-    counts = ", ".join(COUNT_SALES.format(column=side.column) for side, _ in traders)
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {counts}", [trader_id for _, trader_id in traders])
-        return list(cursor.fetchone())
+def history(side: Side, trader_id: str, newest: int, limit: int | None = None) -> tuple[int, History | None]:
+    """Return the number of a trader's sales, and their history with the keys of up to `newest` sales.
 
-
-def history(side: Side, trader_id: str, newest: int) -> History | None:
-    """Return a trader's history with up to `newest` ids of sales. None if there are no sales.
-
-    The caller sets a statement timeout.
+    If there are more than `limit` sales, the number is `limit` + 1, and the history is None. Without sales it is None
+    too. The caller sets a statement timeout.
     """
     query = HISTORY.format(
         column=side.column, own_country=f"id_{side.name}_country", other_country=f"id_{side.other}_country"
     )
     with connection.cursor() as cursor:
-        cursor.execute(query, [trader_id, newest])
+        cursor.execute(query, {"trader": trader_id, "limit": limit, "newest": newest})
         rows = cursor.fetchall()
-    if not rows:
-        return None
+    number = rows[0][0]
+    if not number or (limit is not None and number > limit):
+        return number, None
     [(_, (count, revenue))] = _group(rows, lambda row: None)
-    return History(
+    return number, History(
         count=count,
         revenue=revenue,
-        first=min(row[6] for row in rows),
-        last=max(row[7] for row in rows),
-        newest=rows[0][8],
-        months=_with_empty_months(_group(rows, lambda row: row[0].date())),
-        categories=_highest_first(_group(rows, lambda row: row[1])),
-        own_countries=_highest_first(_group(rows, lambda row: row[2])),
-        other_countries=_highest_first(_group(rows, lambda row: row[3])),
+        first=min(row[7] for row in rows),
+        last=max(row[8] for row in rows),
+        newest=next(list(map(SaleKey, row[9], row[10])) for row in rows if row[9]),
+        months=_with_empty_months(_group(rows, lambda row: row[1].date())),
+        categories=_highest_first(_group(rows, lambda row: row[2])),
+        own_countries=_highest_first(_group(rows, lambda row: row[3])),
+        other_countries=_highest_first(_group(rows, lambda row: row[4])),
     )
 
 
 def _group(rows: Iterable[Any], key: Callable[[Any], Any]) -> Breakdown:
-    return list(add_up((key(row), row[4], row[5]) for row in rows).items())
+    return list(add_up((key(row), row[5], row[6]) for row in rows).items())
 
 
 def _highest_first(groups: Breakdown) -> Breakdown:

@@ -15,6 +15,7 @@ from django.db import connection
 from sales.totals.figures import Figures
 
 UNNAMED_LIMIT = 10
+IDS_LIMIT = 2_000
 
 FIGURES_BETWEEN_COUNTRIES = """
     SELECT coalesce(SUM(sales_count), 0)::bigint, coalesce(SUM(revenue), 0)
@@ -57,6 +58,15 @@ FIGURES_BY_COUNTRY = """
     WHERE is_named OR rank <= %s
     ORDER BY rank
     """
+
+IDS = "SELECT id_country FROM country_figures WHERE sold_count > 0 OR bought_count > 0 ORDER BY id_country LIMIT %s"
+
+
+def country_ids() -> list[str]:
+    """Return the ids of sellers' and buyers' countries in all committed sales, up to IDS_LIMIT."""
+    with connection.cursor() as cursor:
+        cursor.execute(IDS, [IDS_LIMIT])
+        return [id_country for (id_country,) in cursor]
 
 
 def figures_between_countries(

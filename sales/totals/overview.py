@@ -14,9 +14,10 @@ from django.db.models import DateField, DateTimeField, Value
 from sales.models import DailyTotal, Sale, Total, UnfoldedFigures
 from sales.totals.feedback import CategoryFeedback, rank
 from sales.totals.figures import ZERO, CategoryDay, Figures, add_up
-from sales.totals.periods import between, midnight
+from sales.totals.periods import between, end_of, midnight
 
 DAY = datetime.timedelta(days=1)
+MONTH = 31 * DAY
 # A quotient may have any number of digits, so it is rounded, unlike a sum.
 ROUNDED = Context(prec=64, rounding=ROUND_HALF_UP)
 CENT, TENTH = Decimal("0.01"), Decimal("0.1")
@@ -118,5 +119,8 @@ def category_sales(period: Period) -> CategorySales:
 
 def latest_sales(last: datetime.date | None, limit: int) -> Sequence[Sale]:
     """Return up to `limit` sales with the newest payments, up to the end of the day `last` in UTC (None: no limit)."""
-    stop = midnight(last + DAY) if last and last < datetime.date.max else None
-    return list(Sale.objects.filter(between("date_payment", None, stop)).order_by("-date_payment", "-id")[:limit])
+    stop = end_of(last) if last else None
+    sales = Sale.objects.filter(between("date_payment", None, stop)).order_by("-date_payment", "-id")
+    # Most likely they are in the last month. PostgreSQL plans a query on all months for longer than it reads this one.
+    recent = list(sales.filter(date_payment__gte=midnight(last - MONTH))[:limit]) if last else []
+    return recent if len(recent) == limit else list(sales[:limit])

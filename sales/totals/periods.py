@@ -34,3 +34,8 @@ def split_period(
 
 def midnight(day: datetime.date) -> datetime.datetime:
     return datetime.datetime.combine(day, datetime.time.min, datetime.UTC)
+
+
+def end_of(day: datetime.date) -> datetime.datetime | None:
+    """Return the midnight after a day. None, as no limit, after the last day that Python has."""
+    return midnight(day + datetime.timedelta(days=1)) if day < datetime.date.max else None

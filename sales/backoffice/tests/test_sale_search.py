@@ -45,7 +45,7 @@ def scan_only(monkeypatch):
 
 def orders(page):
     by_id = dict(Sale.objects.values_list("pk", "id_order"))
-    return [by_id[sale_id] for sale_id in page.ids]
+    return [by_id[sale_id] for sale_id, _ in page.keys]
 
 
 @pytest.mark.parametrize("way", ["fetch and sort", "scan"])

@@ -23,7 +23,7 @@ def fail_with(monkeypatch, admin_client):
         def fail(*arguments):
             raise error
 
-        monkeypatch.setattr("sales.backoffice.trader_pages.count_sales", fail)
+        monkeypatch.setattr("sales.backoffice.trader_pages.history", fail)
         client.raise_request_exception = False
         return client.get(PAGE, headers=BROWSER | headers)
 
