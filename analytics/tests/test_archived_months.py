@@ -1,17 +1,17 @@
 """Reports say when their period reaches into archived months, and their versions change with the archive."""
 
-import datetime
 import json
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.urls import reverse
 
 from analytics.definitions.reports import get_report
+from analytics.running.query import Query
 from analytics.running.runner import current_data_version, run
-from sales.archiving.tests.helpers import archive, restore
+from sales.archiving import moving
+from sales.archiving.tests.helpers import archive, make_only, restore
 from sales.ingest.writer import record_sales
-from sales.partitions.making import make_months
 from sales.tests.helpers import sale_event
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
@@ -20,9 +20,9 @@ WARNING = "Sales paid in 2020-12 to 2021-01 are archived, so this report does no
 
 @pytest.fixture(autouse=True)
 def archived(tmp_path):
-    months = [datetime.date(2020, 12, 1), datetime.date(2021, 1, 1), datetime.date(2021, 2, 1)]
-    make_months(months, patient=True)
-    record_sales([sale_event(DATE_PAYMENT=month.isoformat()) for month in months])
+    months = ["2020-12-01", "2021-01-01", "2021-02-01"]
+    make_only(*months)
+    record_sales([sale_event(DATE_PAYMENT=month) for month in months])
     archive(tmp_path, "2021-02")
 
 
@@ -71,3 +71,16 @@ def test_the_version_of_the_data_changes_with_the_archive(tmp_path):
 
     assert versions[1] == versions[3]  # the same sales
     assert len(set(versions)) == 4
+
+
+def test_a_report_that_has_its_snapshot_keeps_its_months(tmp_path, monkeypatch):
+    monkeypatch.setattr(moving, "LOCK_ATTEMPTS", 1)
+    restore(tmp_path, "2021-01")
+    report = get_report("top_brands")
+    query = Query(report, report.parse({}))
+
+    with query.transaction():
+        query.fetch("SELECT 1")
+        with pytest.raises(CommandError, match="Other sessions use the sales without a pause"):
+            archive(tmp_path, "2021-02")
+        assert query.fetch("SELECT COUNT(*) FROM sales") == [(2,)]

@@ -88,31 +88,33 @@ def archive_month(month: Month, place: Place) -> ArchivedMonth:
 
 
 def _let_go(month: Month, written: WrittenMonth) -> ArchivedMonth:
-    """Record the archive and remove its sales from the database, in one transaction. Raises MonthChanged.
+    """Record the archive and remove its sales from the database, in one transaction. Raises MonthChanged."""
+    has_partition = partition_of(month) == month.table
+    with transaction.atomic(), connection.cursor() as cursor:
+        record = _record(month, written)  # first, because its figures may have megabytes, and the lock should be short
+        if has_partition:
+            _lock_sales(cursor)
+            require_unchanged(cursor, month, written.position)
+            cursor.execute(f"ALTER TABLE sales DETACH PARTITION {month.table}; DROP TABLE {month.table}")
+        else:
+            _delete(cursor, month, written)
+    forget_month(month)
+    return record
 
-    Only a month with its own partition can be dropped. That needs a lock of all of `sales`, for a moment in which no
-    statement uses it, so this asks again instead of letting others queue up behind it.
-    """
-    remove = _drop if partition_of(month) == month.table else _delete
-    for attempt in range(1, LOCK_ATTEMPTS + 1):
+
+def _lock_sales(cursor: CursorWrapper) -> None:
+    """Lock all of `sales` in a moment in which no statement uses it, instead of letting others queue up behind this."""
+    cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+    for _ in range(LOCK_ATTEMPTS):
         try:
-            with transaction.atomic(), connection.cursor() as cursor:
-                remove(cursor, month, written)
-                record = _record(month, written)
-            forget_month(month)
-            return record
+            with transaction.atomic():
+                cursor.execute("LOCK TABLE sales IN ACCESS EXCLUSIVE MODE")
+            return
         except OperationalError as error:
-            if attempt == LOCK_ATTEMPTS or not isinstance(error.__cause__, LockNotAvailable):
+            if not isinstance(error.__cause__, LockNotAvailable):
                 raise
         time.sleep(RETRY_PAUSE)
-    raise AssertionError  # for mypy
-
-
-def _drop(cursor: CursorWrapper, month: Month, written: WrittenMonth) -> None:
-    cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
-    cursor.execute("LOCK TABLE sales IN ACCESS EXCLUSIVE MODE")
-    require_unchanged(cursor, month, written.position)
-    cursor.execute(f"ALTER TABLE sales DETACH PARTITION {month.table}; DROP TABLE {month.table}")
+    raise BackupError("Other sessions use the sales without a pause. Run the command again later.")
 
 
 def _delete(cursor: CursorWrapper, month: Month, written: WrittenMonth) -> None:

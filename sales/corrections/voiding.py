@@ -113,9 +113,12 @@ def _find(
     """Return the sales with these ids, which the corrections mean, in the order of the corrections."""
     found: dict[int, Sale] = {sale.pk: sale for sale in Sale.objects.filter(pk__in=set(ids))}
     voided: dict[int, VoidedSale] = VoidedSale.objects.in_bulk(set(ids) - found.keys())
+    missing = set(ids) - found.keys() - voided.keys()
+    archived = _find_archived(corrections, ids, missing, corrector) if missing else {}
+    if missing and not archived:  # they may have been archived until now
+        found |= {sale.pk: sale for sale in Sale.objects.filter(pk__in=missing)}
     senders = _find_senders([*found.values(), *voided.values()])
     # Each check looks at all corrections before the next one, so that a response lists errors of one kind.
-    archived = _find_archived(corrections, ids, set(ids) - found.keys() - voided.keys(), corrector)
     for error_type, find_error in (
         (SalesArchived, partial(_archived, archived)),
         (SaleNotFound, partial(_unknown, senders, corrector)),

@@ -1,13 +1,12 @@
 """Tell which sales are archived, and refuse what needs them: totals count them, but `sales` does not have them."""
 
 import datetime
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import groupby
 
 from django.db import connection, connections
 
 from sales.partitions.months import Month
-from sales.totals.periods import TimePeriod
 from salesengine.http.errors import SalesArchived
 
 # With a sender, only the sales that the ledger knows to be from it.
@@ -72,13 +71,13 @@ def find_archived(ids: Collection[int], sender: str | None = None) -> dict[int, 
         return {sale_id: Month.of(month) for sale_id, month in cursor}
 
 
-def refuse_archived(parts_of_days: Sequence[TimePeriod]) -> None:
-    """Raise SalesArchived if one of them is in an archived month, of which the totals have only whole days."""
-    archived = archived_months() if parts_of_days else []
-    for start, _ in parts_of_days:
-        if start and (month := Month.of(start)) in archived:
-            raise SalesArchived(
-                [{"parameter": "start_date, end_date", "detail": f"must not divide a day of {month}"}],
-                f"{archived_sentence([month])}, so only whole days of this month can be counted. Send dates without"
-                " times, or ask staff to bring the month back with manage.py restore_sales.",
-            )
+def refuse_archived(days: Iterable[str]) -> None:
+    """Raise SalesArchived for the months of these days, of which the totals have only whole days, if there are any."""
+    months = sorted({Month.of(datetime.date.fromisoformat(day)) for day in days})
+    if months:
+        detail = f"must not divide a day of {' or '.join(map(str, months))}"
+        raise SalesArchived(
+            [{"parameter": "start_date, end_date", "detail": detail}],
+            f"{archived_sentence(months)}, so only whole days can be counted. Send dates without times, or ask staff to"
+            " bring the months back with manage.py restore_sales.",
+        )

@@ -5,19 +5,21 @@ unfolded entries from one snapshot, in Python: together they hold every committe
 """
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from django.db.models import BigIntegerField, Q, QuerySet, Value
+from django.db.models import BigIntegerField, Q, QuerySet, TextField, Value
+from django.db.models.functions import Cast, Concat
 
-from sales.models import DailyTotal, Sale, Total, UnfoldedFigures
+from sales.models import ArchivedMonth, DailyTotal, Sale, Total, UnfoldedFigures
 from sales.totals.archives import refuse_archived
 from sales.totals.figures import ZERO, Figures, add_up
-from sales.totals.periods import DayPeriod, TimePeriod, between, split_period
+from sales.totals.periods import between, split_period
 
 TOP = 3
+ARCHIVED = "archived: "
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,10 @@ def top_categories(query: FeedbackQuery) -> list[CategoryFeedback]:
 
     Raises SalesArchived if the period divides a day of an archived month.
     """
-    days, edges = split_period(query.start, query.stop)
-    refuse_archived(edges)
-    first, *others = _sources(query, days, edges)
+    first, *others = _sources(query)
     # One statement sees one snapshot. Two statements would miss a fold between them, or count it twice.
     figures = add_up(first.union(*others, all=True) if others else first)
-    refuse_archived(edges)  # again, because they may have been archived meanwhile
+    refuse_archived(name.removeprefix(ARCHIVED) for name in figures if name.startswith(ARCHIVED))
     return rank(figures)
 
 
@@ -98,18 +98,28 @@ def watermark(using: str = "default") -> Watermark:
     return Watermark(sum(count for count, _ in rows), max((received_at for _, received_at in rows), default=None))
 
 
-def _sources(query: FeedbackQuery, days: DayPeriod | None, edges: Sequence[TimePeriod]) -> list[QuerySet[Any, Any]]:
+def _sources(query: FeedbackQuery) -> list[QuerySet[Any, Any]]:
     """Return querysets of (category, number of sales, revenue) that add up to the selected sales.
 
-    The whole `days` come from totals and ledger, and the incomplete days at the `edges` from the sales themselves.
+    Whole days come from totals and ledger, and the incomplete days at the edges from the sales themselves. If these are
+    in archived months, the months come as categories whose names begin with ARCHIVED.
     """
     sources: list[QuerySet[Any, Any]]
+    archived: list[QuerySet[Any, Any]] = []
     if query.start is None and query.stop is None:
         sources = [Total.objects.all(), UnfoldedFigures.objects.all()]
     else:
+        days, edges = split_period(query.start, query.stop)
         sources = [Sale.objects.filter(between("date_payment", *edge)) for edge in edges]
         sources = [sales.annotate(sales_count=Value(1, BigIntegerField())) for sales in sources]
+        if edges:  # their months, if they are archived
+            months = {start.date().replace(day=1) for start, _ in edges if start}
+            name = Concat(Value(ARCHIVED, TextField()), Cast("month", TextField()))
+            archived = [ArchivedMonth.objects.filter(month__in=months).annotate(category=name)]
         if days is not None:
             sources += [model.objects.filter(between("day", *days)) for model in (DailyTotal, UnfoldedFigures)]
     condition = Q(category=query.category) if query.category else Q(category__isnull=False)
-    return [source.filter(condition).values_list("category", "sales_count", "revenue") for source in sources]
+    return [
+        source.values_list("category", "sales_count", "revenue")
+        for source in (*(source.filter(condition) for source in sources), *archived)
+    ]

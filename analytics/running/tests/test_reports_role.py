@@ -26,6 +26,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "repo
 
 # What clients sent, and how the service works.
 PRIVATE = (
+    sales.ArchivedMonth,
     sales.IngestMinute,
     sales.LedgerEntry,
     sales.VoidedSale,

@@ -1,8 +1,19 @@
 """Archive and restore sales for tests."""
 
+import datetime
+
 from django.core.management import call_command
 
 from sales.models import Sale
+from sales.partitions import making
+from sales.partitions.tests.helpers import drop_months
+
+
+def make_only(*days):
+    """Let the months of these days have partitions of their own, and no others."""
+    drop_months()
+    making._known = frozenset()
+    making.make_months([datetime.date.fromisoformat(day) for day in days], patient=True)
 
 
 def archive(place, before, *options):

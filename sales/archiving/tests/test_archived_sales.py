@@ -1,6 +1,5 @@
 """What readers see of archived sales: exact totals, plain refusals, and no error 500."""
 
-import datetime
 import json
 
 import pytest
@@ -8,14 +7,13 @@ from django.core.management import call_command
 from django.db import connection
 from django.urls import reverse
 
-from sales.archiving.tests.helpers import archive, restore
+from sales.archiving.tests.helpers import archive, make_only, restore
 from sales.changes import feed
 from sales.changes.feed import ChangesQuery
 from sales.corrections.tests.helpers import correct
 from sales.corrections.tests.test_api import client_of
 from sales.ingest.writer import record_sales
 from sales.models import LedgerEntry, Sale
-from sales.partitions.making import make_months
 from sales.tests.helpers import sale_event
 from sales.totals import verification
 from sales.totals.ledger import Origin
@@ -38,7 +36,7 @@ EVENTS = [
 @pytest.fixture
 def ids(tmp_path):
     """Sell in January and February, void one sale, and archive January. Returns the ids of the four sales."""
-    make_months([datetime.date(2021, 1, 1), datetime.date(2021, 2, 1)], patient=True)
+    make_only("2021-01-01", "2021-02-01")
     ids = record_sales([sale_event(**event) for event in EVENTS], SHOP).ids
     void(ids[3])
     archive(tmp_path, "2021-02")
@@ -69,7 +67,9 @@ def test_feedback_of_a_part_of_an_archived_day_is_refused(api, ids, period):
     response = api.get("/feedback", period)
 
     assert (response.status_code, response.json()["type"]) == (409, "/docs/problems#sales-archived")
-    assert response.json()["detail"].startswith("Sales paid in 2021-01 are archived, so only whole days of this month")
+    assert response.json()["detail"].startswith(
+        "Sales paid in 2021-01 are archived, so only whole days can be counted."
+    )
 
 
 def test_feedback_of_a_part_of_another_day_is_exact(api, ids):

@@ -200,6 +200,16 @@ def a_sale_that_is_voided_twice(service):
     return service.void("wrong")
 
 
+@expects(problems.SALES_ARCHIVED)
+def feedback_of_a_part_of_an_archived_day(service):
+    service.database.execute(
+        "INSERT INTO archived_month (month, part, url, sha256, sales_count, revenue, sale_ids, first_id, last_id,"
+        " received_at, tallies, trades, archived_by)"
+        " VALUES ('2001-01-01', 1, '', '', 0, 0, '{}', 0, 0, now(), '[]', '[]', '')"
+    )
+    return service.reader.get("/feedback", params={"start_date": "2001-01-07T12:00"})
+
+
 @expects(problems.REQUEST_IN_PROGRESS, pytest.mark.slow)  # takes 10 seconds
 def a_first_request_that_is_still_running(service):
     with slow_inserts(service, 12), ThreadPoolExecutor(1) as client:
