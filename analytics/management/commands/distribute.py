@@ -55,18 +55,14 @@ class Command(BaseCommand):
             self.stderr.write(f"{counted(len(workers), 'worker')}: {', '.join(workers)}", str)
             with _one_at_a_time():
                 todo = list(steps.steps_to_reverse() if reverse else steps.steps_to_distribute(shards))
-                if dry_run:
-                    self._list(todo)
+                if not todo:
+                    self.stderr.write("Nothing is left to do. verify_feedback compares the figures.", str)
+                elif dry_run:
+                    self.stdout.writelines(f"Would {step.text}\n" for step in todo)
                 else:
                     self._run(todo, reverse=reverse)
         except Error as error:
             raise CommandError(f"Database error: {error}Run the command again to go on.") from error
-
-    def _list(self, todo: list[ClusterStep]) -> None:
-        for step in todo:
-            self.stdout.write(f"Would {step.text}")
-        if not todo:
-            self.stderr.write("Nothing is left to do.", str)
 
     def _run(self, todo: list[ClusterStep], *, reverse: bool) -> None:
         for number, step in enumerate(todo, start=1):
@@ -74,17 +70,11 @@ class Command(BaseCommand):
             start = time.monotonic()
             steps.run(step)
             self.stderr.write(f"    {time.monotonic() - start:,.1f} s", str)
-        if todo:
-            steps.analyze()
-            grant_reading(connections[DATABASE_ALIAS].settings_dict["USER"])
-            record_command(Sale, "Brought the tables back to one server." if reverse else "Distributed the tables.")
+        steps.analyze()
+        grant_reading(connections[DATABASE_ALIAS].settings_dict["USER"])
+        record_command(Sale, "Brought the tables back to one server." if reverse else "Distributed the tables.")
         call_command("verify_feedback", stdout=self.stdout, stderr=self.stderr)
-        self.stderr.write(
-            "Done. Restart the service: its processes have looked at the old tables."
-            if todo
-            else "Nothing was left to do.",
-            str,
-        )
+        self.stderr.write("Done. Restart the service, because its processes know the old tables.", str)
 
 
 def shard_count(text: str) -> int:

@@ -26,12 +26,15 @@ class Installation:
     folder: Path
     settings: dict[str, str] = field(default_factory=dict)
 
+    def environment(self) -> dict[str, str]:
+        """Return the environment of a command."""
+        local = {"LOCAL_DIR": str(self.folder), "ENV_FILE": os.devnull, "DJANGO_SUPERUSER_PASSWORD": PASSWORD}
+        return os.environ | local | self.settings
+
     def manage(self, *command: str) -> str:
         """Run a manage.py command. Return its exit code and everything that it prints."""
-        environment = os.environ | {"LOCAL_DIR": str(self.folder), "ENV_FILE": os.devnull} | self.settings
-        environment["DJANGO_SUPERUSER_PASSWORD"] = PASSWORD
         finished = subprocess.run(
-            [sys.executable, "manage.py", *command], env=environment, cwd=ROOT, capture_output=True, text=True
+            [sys.executable, "manage.py", *command], env=self.environment(), cwd=ROOT, capture_output=True, text=True
         )
         return f"{finished.stdout}{finished.stderr}exit code {finished.returncode}\n"
 
