@@ -112,14 +112,18 @@ def _login_hint() -> str:
 
 
 def _other_tables() -> list[str]:
-    """Return the tables and views that the role may read although they are not READABLE, or may change."""
+    """Return the tables and views that the role may read although they are not READABLE, or may change.
+
+    A partition belongs to its table: the oldest one, which was the table before, has kept the role's right.
+    """
     with connections[DATABASE_ALIAS].cursor() as cursor:
         cursor.execute(
             """
             SELECT relname FROM pg_class
             WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f')
                 AND (has_table_privilege(oid, 'INSERT, UPDATE, DELETE, TRUNCATE')
-                    OR has_table_privilege(oid, 'SELECT') AND relname <> ALL (%s))
+                    OR has_table_privilege(oid, 'SELECT')
+                        AND coalesce(pg_partition_root(oid)::regclass::text, relname) <> ALL (%s))
                 -- The views of an extension, such as those on the shards of a cluster, tell nothing about sales.
                 AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = pg_class.oid AND deptype = 'e')
             ORDER BY relname

@@ -103,7 +103,7 @@ def test_a_check_that_takes_too_long_does_not_stop_the_others(settings, monkeypa
     settings.IS_LOCAL = True
     monkeypatch.setattr("salesengine.operations.doctor.diagnosis.QUERY_LIMIT", "100ms")
     monkeypatch.setattr(storage_checks, "INVALID_INDEXES", "SELECT pg_sleep(60)::text")
-    settings.WEB_CONCURRENCY = 1_000
+    settings.WEB_CONCURRENCY = 10
     code, output = diagnose("--json")
     findings = {each["id"]: each for each in json.loads(output)["findings"]}
     assert (code, set(findings)) == (1, {"salesengine.W100", "salesengine.W201"})

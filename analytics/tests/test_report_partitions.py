@@ -8,7 +8,7 @@ from django.conf import settings
 from analytics.definitions.reports import get_report
 from analytics.running.query import Query
 from analytics.tests.helpers import record, sale
-from sales.partitions.making import make_months
+from sales.tests.helpers import make_months_anew
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 
@@ -36,7 +36,7 @@ def read_months(name):
 
 @pytest.mark.parametrize("name", sorted({path.stem for path in settings.SQL_DIR.glob("*.sql")} - HISTORICAL))
 def test_a_report_on_one_month_reads_no_other_month(name):
-    make_months(MONTHS, patient=True)
+    make_months_anew(MONTHS)
     record(*(sale("1", paid=f"{month:%Y-%m}-{day}") for month in MONTHS for day in ("05", "20")))
 
     assert read_months(name) == (set() if name in TOTALED else {"sales_2021_02"})

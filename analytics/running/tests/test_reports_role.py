@@ -162,6 +162,16 @@ def test_the_views_of_an_extension_need_no_warning():
             cursor.execute("DROP VIEW shards")
 
 
+def test_the_role_may_read_a_partition_of_the_sales():
+    role = connections["reports"].settings_dict["USER"]
+    with connection.cursor() as cursor:  # as on the table before partitions
+        cursor.execute(f"GRANT SELECT ON sales_other TO {role}")
+        try:
+            assert role_warnings(["reports"]) == []
+        finally:
+            cursor.execute(f"REVOKE SELECT ON sales_other FROM {role}")
+
+
 def test_reports_with_the_rights_of_the_service_are_a_warning(monkeypatch):
     monkeypatch.setitem(connections["reports"].settings_dict, "USER", "salesengine")
 

@@ -3,6 +3,7 @@
 import datetime
 import http.client
 import json
+import re
 from decimal import Decimal
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -194,7 +195,7 @@ class TestTies:
         with connection.cursor() as cursor:
             cursor.execute(f"EXPLAIN (ANALYZE, COSTS OFF) {statement}")
             plan = "\n".join(line for (line,) in cursor)
-        assert "Index Scan using sales_other_newest" in plan
+        assert re.search(r"Index Scan using sales_\w*newest", plan)
         assert "Index Cond: ((ROW(date_payment, id) < ROW(" in plan  # the first condition, so the scan starts there
         assert "Removed by Filter" not in plan
         assert "rows=11" in plan

@@ -11,9 +11,8 @@ from sales.backoffice.sale_search import fetch_in_order, find_page
 from sales.corrections.tests.helpers import correct, void
 from sales.ingest.writer import record_sales
 from sales.models import Sale
-from sales.partitions import making
 from sales.partitions.months import Month
-from sales.tests.helpers import sale_event
+from sales.tests.helpers import make_months_anew, sale_event
 from sales.totals import folding
 from sales.totals.overview import latest_sales
 
@@ -24,10 +23,9 @@ MONTHS = [datetime.date(2021, month, 1) for month in range(1, 5)]
 
 
 @pytest.fixture(autouse=True)
-def stored(monkeypatch):
+def stored():
     """Store two sales in each of four months, and fold them. Return their ids."""
-    monkeypatch.setattr(making, "_known", frozenset())  # other tests may have dropped the months
-    making.make_months(MONTHS, patient=True)
+    make_months_anew(MONTHS)
     events = [
         sale_event(DATE_PAYMENT=f"{month:%Y-%m}-{day}", BRAND=f"b{month.month}") for month in MONTHS for day in (10, 20)
     ]
