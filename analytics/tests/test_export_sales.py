@@ -96,6 +96,7 @@ def test_the_manifest_describes_the_file(export, tmp_path):
         "rows": 2,
         "sales": 1,
         "voids": 1,
+        "archived": 0,
         "revenue": Decimal("999999999.90000000000000000001"),
         "bytes": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),

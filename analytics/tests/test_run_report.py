@@ -256,6 +256,7 @@ def test_a_manifest_describes_its_file(write_report, tmp_path):
         "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
         "sql_sha256": hashlib.sha256(report.sql.encode()).hexdigest(),
         "truncated": False,
+        "warnings": [],
         "sales": 2,
         "newest_received_at": newest,
         "run": str(ReportRun.objects.get().token),

@@ -10,6 +10,7 @@ from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.functional import cached_property
 from django.utils.http import urlencode
 from unfold.templatetags.unfold_list import result_headers
 
@@ -150,7 +151,7 @@ class SalesList(FilteredList):
     def is_exact(self) -> bool:
         return self.totals is not None or self.page.is_exact
 
-    @property
+    @cached_property
     def archive_note(self) -> str:
         """Which sales of the chosen days are archived, and whether the figures count them; "" if none are."""
         start, stop = self._filter(DayRangeFilter).days()

@@ -5,6 +5,7 @@ import json
 import pytest
 from django.core.management import call_command
 from django.db import connection
+from django.db.migrations.exceptions import IrreversibleError
 from django.urls import reverse
 
 from sales.archiving.tests.helpers import archive, make_only, restore
@@ -13,7 +14,7 @@ from sales.changes.feed import ChangesQuery
 from sales.corrections.tests.helpers import correct
 from sales.corrections.tests.test_api import client_of
 from sales.ingest.writer import record_sales
-from sales.models import LedgerEntry, Sale
+from sales.models import ArchivedMonth, LedgerEntry, Sale
 from sales.tests.helpers import sale_event
 from sales.totals import verification
 from sales.totals.ledger import Origin
@@ -179,3 +180,10 @@ def test_verification_finds_a_wrong_figure_of_an_archived_month_and_repairs_it(i
 
     assert names == ["bags, 2021-01-07", "country 203 to 170, 2021-01-08"]
     assert verification.verify() == []
+
+
+def test_the_records_of_archives_are_not_dropped_while_there_are_any(ids):
+    with pytest.raises(IrreversibleError, match="Bring them back with restore_sales first"):
+        call_command("migrate", "sales", "0021_partition_sales", verbosity=0)
+
+    assert ArchivedMonth.objects.exists()

@@ -1,6 +1,7 @@
 """Archives beside writers and readers: nobody waits for long, and nobody finds a month in neither place."""
 
 import threading
+from types import SimpleNamespace
 
 import pytest
 from django.db import transaction
@@ -35,7 +36,7 @@ def sale_id():
 
 def test_clients_send_sales_while_an_archive_waits_for_a_reader(tmp_path, monkeypatch):
     waits, ended = [], threading.Event()
-    monkeypatch.setattr(moving.time, "sleep", waits.append)
+    monkeypatch.setattr(moving, "time", SimpleNamespace(sleep=waits.append))
 
     def read():
         with transaction.atomic():
