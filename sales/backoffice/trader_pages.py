@@ -17,6 +17,7 @@ from sales.backoffice.links import sales_url, trader_url
 from sales.backoffice.sale_search import fetch_in_order, find_page, with_country_names
 from sales.backoffice.traders import BUYER, SELLER, Breakdown, History, Side, history
 from sales.models import Sale
+from sales.totals.archives import archived_months, archived_sentence
 from salesengine.backoffice.charts import ChartFigure, Point, Series
 from salesengine.backoffice.numbers import money_text
 from salesengine.operations.statement_timeout import StatementTimedOut, statement_timeout
@@ -88,6 +89,7 @@ def _trader_page(request: HttpRequest, side: Side, trader_id: str) -> HttpRespon
         "crumbs": [{"title": "Sales", "url": reverse("admin:sales_sale_changelist")}],
         "trader": trader,
         "timeout": HISTORY_TIMEOUT,
+        "archived": archived_sentence(archived_months()),
     }
     if trader.history:
         context |= _breakdowns(side, trader_id, trader.history)

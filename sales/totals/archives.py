@@ -39,7 +39,9 @@ def archived_months(
 
 
 def archived_sentence(months: Sequence[Month]) -> str:
-    """Return "Sales paid in 2020-01 to 2020-03 and 2020-05 are archived", without a full stop."""
+    """Return "Sales paid in 2020-01 to 2020-03 and 2020-05 are archived", without a full stop; "" for no months."""
+    if not months:
+        return ""
     runs = [[month for _, month in run] for _, run in groupby(enumerate(months), _distance)]
     texts = [f"{run[0]} to {run[-1]}" if run[1:] else str(run[0]) for run in runs]
     return f"Sales paid in {' and '.join(filter(None, [', '.join(texts[:-1]), texts[-1]]))} are archived"

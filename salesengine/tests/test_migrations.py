@@ -22,7 +22,7 @@ def test_the_migrations_of_sales_can_be_reversed_and_repeated():
     assert set(tables) - set(remaining) == {
         *("sales", "voided_sale", "ledger", "feedback_daily_total", "feedback_total"),
         *("country_daily_total", "country_day", "country_total", "ingest_minute", "brand"),
-        *("event_ids", "file_imports", "idempotency_keys", "rejected_events"),
+        *("event_ids", "file_imports", "idempotency_keys", "rejected_events", "archived_month"),
     }
     assert connection.introspection.table_names() == tables
 

@@ -9,14 +9,17 @@ from django.db.migrations.exceptions import IrreversibleError
 from django.urls import reverse
 
 from sales.archiving.tests.helpers import archive, make_only, restore
+from sales.backoffice.links import trader_url
 from sales.changes import feed
 from sales.changes.feed import ChangesQuery
 from sales.corrections.tests.helpers import correct
 from sales.corrections.tests.test_api import client_of
 from sales.ingest.writer import record_sales
 from sales.models import ArchivedMonth, LedgerEntry, Sale
+from sales.partitions.months import Month
 from sales.tests.helpers import sale_event
 from sales.totals import verification
+from sales.totals.archives import archived_sentence
 from sales.totals.ledger import Origin
 from sales.totals.tests.helpers import void
 from salesengine.accounts.models import Scope
@@ -168,6 +171,18 @@ def test_the_list_of_sales_says_which_months_are_archived(admin_client, ids):
     assert f"{note}, but the figures count them." in admin_client.get(url).text
     assert f"{note}." in admin_client.get(url, {"id_buyer__exact": "9666775"}).text
     assert "archived" not in admin_client.get(url, {"date_payment_from": "2021-02-01"}).text
+
+
+def test_the_page_of_a_buyer_says_which_months_it_does_not_count(admin_client, ids):
+    page = admin_client.get(trader_url("buyer", "9666775")).text
+
+    assert "Sales paid in 2021-01 are archived. This page does not count them." in page
+
+
+def test_months_that_follow_each_other_are_named_together():
+    months = [Month(2020, 11), Month(2020, 12), Month(2021, 1), Month(2021, 3), Month(2021, 5)]
+
+    assert archived_sentence(months) == "Sales paid in 2020-11 to 2021-01, 2021-03 and 2021-05 are archived"
 
 
 def test_verification_finds_a_wrong_figure_of_an_archived_month_and_repairs_it(ids):
