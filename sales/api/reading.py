@@ -9,8 +9,7 @@ from django.db.models.lookups import LessThan
 from sales.api.parameters import SalesCursor, SalesQuery
 from sales.ingest.fields import FIELDS, FILTERS
 from sales.models import Sale
-from sales.totals.nearest_days import nearest_days
-from sales.totals.periods import between, end_of
+from sales.totals.periods import between, end_of, nearest_days
 from salesengine.http.errors import InvalidInput, TookTooLong
 from salesengine.operations.statement_timeout import StatementTimedOut, statement_timeout
 

@@ -26,8 +26,7 @@ from django.db.models.functions import Coalesce
 from countries.models import Country
 from sales.models import Sale
 from sales.totals.figures import Figures
-from sales.totals.nearest_days import nearest_days
-from sales.totals.periods import DayPeriod
+from sales.totals.periods import DayPeriod, nearest_days
 from salesengine.operations.statement_timeout import StatementTimedOut, set_statement_timeout, statement_timeout
 
 SCAN_LIMIT = 200_000  # sales that a scan reads in about 0.1 s

@@ -8,7 +8,7 @@ from sales.ingest.writer import record_sales
 from sales.models import Sale
 from sales.tests.helpers import sale_event
 from sales.totals import folding
-from sales.totals.nearest_days import day_reached, nearest_days
+from sales.totals.periods import day_reached, nearest_days
 
 pytestmark = pytest.mark.django_db
 

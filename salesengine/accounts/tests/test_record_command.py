@@ -208,7 +208,7 @@ class TestPurges:
 
 
 def test_an_interrupted_purge_leaves_an_entry_for_the_rows_it_deleted(monkeypatch):
-    def interrupted(*arguments):
+    def interrupted(*arguments, **options):
         yield 5_000
         raise KeyboardInterrupt
 

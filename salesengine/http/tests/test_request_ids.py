@@ -29,7 +29,8 @@ def test_every_response_has_a_unique_id(api):
 
 
 def test_worker_processes_which_are_forks_draw_other_ids():
-    code = "import os; from salesengine.http.request_ids import new_id; new_id(); os.fork(); print(new_id())"
+    code = "import os; from salesengine.http.request_ids import new_id; new_id(); os.fork(); "
+    code += "os.write(1, f'{new_id()} '.encode())"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
     assert len(set(output.split())) == 2
