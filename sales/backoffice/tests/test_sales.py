@@ -160,5 +160,5 @@ def test_staff_need_the_permission_to_view_sales(permissions, status):
 def test_the_number_of_queries_does_not_depend_on_the_number_of_sales(admin_client, django_assert_max_num_queries):
     record_sales([sale_event()] * 60)
 
-    with django_assert_max_num_queries(11):
+    with django_assert_max_num_queries(12):
         assert len(orders(admin_client)) == 50
