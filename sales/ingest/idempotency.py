@@ -73,10 +73,9 @@ def _claim(sender: str, key: str, digest: bytes) -> bool:
             if isinstance(error.__cause__, LockNotAvailable):
                 raise RequestInProgress from None
             raise
-        # This limit is for the key only. The work has the limit of the connection.
-        cursor.execute(
-            "SELECT set_config('lock_timeout', %s, true)", [WritingConnection.session.get("lock_timeout", "0")]
-        )
+        # This limit is for the key only. The work has the limit of the connection. A cluster passes SET on to its
+        # workers, but not set_config.
+        cursor.execute(f"SET LOCAL lock_timeout = '{WritingConnection.session.get('lock_timeout', '0')}'")
         return is_new
 
 

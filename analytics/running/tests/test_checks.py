@@ -18,6 +18,7 @@ from analytics.running.runner import run
 from analytics.tests.helpers import documentation
 from sales.ingest.writer import record_sales
 from sales.tests.helpers import sale_event
+from salesengine import distribution
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 
@@ -149,6 +150,13 @@ def test_a_table_that_an_assertion_reads_must_be_declared(sql_dir):
     assertion = '[[assertions]]\nexpression = "(SELECT COUNT(*) FROM country_day) > 0"\n'
     output = check_output(sql_dir, f'/*\n{HEADER}depends_on = ["sales"]\n{assertion}*/\nSELECT id FROM sales')
     assert "(analytics.E004) the report reads country_day" in output
+
+
+def test_reports_of_a_cluster_are_not_planned_for_all_parameters(sql_dir, monkeypatch):
+    monkeypatch.setattr(distribution, "_answers", {"reports": True})
+    (sql_dir / "probe.sql").write_text(f'/*\n{HEADER}depends_on = ["sales"]\n*/\nSELECT day FROM country_day')
+
+    call_command("check", "--fail-level", "WARNING")
 
 
 @pytest.mark.parametrize("has_database", [True, False])
