@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from django.db import OperationalError, connection, transaction
+from django.db import DEFAULT_DB_ALIAS, OperationalError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.models import Min
 from psycopg.errors import LockNotAvailable
@@ -22,12 +22,17 @@ from sales.partitions.months import Month
 from sales.totals import folding
 from salesengine.accounts.audit_log import system_user
 from salesengine.backups.manifests import BackupError
+from salesengine.distribution import is_distributed
 
 LOCK = 0x41524348  # the key of the advisory lock of archiving and restoring
 LOCK_TIMEOUT = "50ms"  # requests that come later wait behind the lock of `sales`
 RETRY_PAUSE = 0.5  # seconds
 LOCK_ATTEMPTS = 1_200  # ten minutes, for reports that are reading
 WRITE_ATTEMPTS = 5
+ON_CLUSTER = (
+    "Sales on a cluster cannot be archived or restored. Bring them back to one server first, with manage.py distribute"
+    " --reverse."
+)
 
 DELETE = """
     WITH gone AS (
@@ -39,7 +44,12 @@ DELETE = """
 
 @contextmanager
 def archive_lock() -> Iterator[None]:
-    """Let one process at a time archive or restore. Raises BackupError while another one does."""
+    """Let one process at a time archive or restore. Raises BackupError while another one does, and on a cluster.
+
+    Both need one snapshot of all sales, which a cluster does not have.
+    """
+    if is_distributed(DEFAULT_DB_ALIAS):
+        raise BackupError(ON_CLUSTER)
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_lock(%s)", [LOCK])
         if not cursor.fetchone()[0]:

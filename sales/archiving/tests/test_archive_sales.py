@@ -21,6 +21,7 @@ from sales.tests.helpers import sale_event
 from sales.totals import folding, verification
 from sales.totals.feedback import FeedbackQuery, top_categories
 from sales.totals.tests.helpers import country_sales, void
+from salesengine import distribution
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -40,6 +41,15 @@ def months():
 
 def events(**changes):
     return [sale_event(**(hard | changes)) for hard in HARD]
+
+
+def test_a_cluster_keeps_its_sales(tmp_path, monkeypatch):
+    record_sales(events())
+    monkeypatch.setattr(distribution, "_answers", {"default": True})
+
+    with pytest.raises(CommandError, match="Sales on a cluster cannot be archived"):
+        archive(tmp_path, "2021-03")
+    assert Sale.objects.count() == len(HARD)
 
 
 def test_months_move_to_files_and_come_back_as_they_were(tmp_path, capsys):

@@ -55,8 +55,8 @@ def lines(values: list[dict[str, Any]]) -> str:
 class Service:
     """A client of the API and, after `log_in`, of the back office."""
 
-    def __init__(self, url: str) -> None:
-        self.client = httpx.Client(base_url=url, timeout=60)
+    def __init__(self, client: httpx.Client) -> None:
+        self.client = client
 
     def log_in(self) -> None:
         page = "/admin/login/"
@@ -104,13 +104,14 @@ def answer(response: httpx.Response) -> bytes:
 
 
 def run(installation: Installation, url: str, folder: Path) -> Iterator[Answer]:
-    service = Service(url)
-    yield from ingest(service)
-    yield from correct(service)
-    yield from import_files(installation, folder)
-    yield from read(service)
-    yield from browse(service)
-    yield from reports(service)
+    with httpx.Client(base_url=url, timeout=60) as client:
+        service = Service(client)
+        yield from ingest(service)
+        yield from correct(service)
+        yield from import_files(installation, folder)
+        yield from read(service)
+        yield from browse(service)
+        yield from reports(service)
     yield "verify_feedback", installation.manage("verify_feedback").encode()
 
 

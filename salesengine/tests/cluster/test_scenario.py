@@ -19,6 +19,12 @@ def answers(installation: Installation, folder: Path) -> list[scenario.Answer]:
         return list(scenario.run(installation, url, folder))
 
 
+def first_difference(expected: bytes, found: bytes) -> tuple[bytes, bytes]:
+    """Return where two answers begin to differ."""
+    at = next(at for at, pair in enumerate(zip_longest(expected, found)) if pair[0] != pair[1])
+    return expected[max(at - 100, 0) : at + 100], found[max(at - 100, 0) : at + 100]
+
+
 def test_every_answer_is_the_same_byte_for_byte(tmp_path):
     with on_private_database() as private, on_cluster() as cluster:
         for command in PREPARE:
@@ -29,5 +35,6 @@ def test_every_answer_is_the_same_byte_for_byte(tmp_path):
             answers(each, tmp_path / name) for each, name in ((private, "private"), (cluster, "cluster"))
         )
 
-    different = [step[0] if step else "missing" for step, other in zip_longest(expected, found) if step != other]
-    assert different == []
+    assert [name for name, _ in found] == [name for name, _ in expected]
+    pairs = [(name, answer, other) for (name, answer), (_, other) in zip(expected, found, strict=True)]
+    assert {name: first_difference(*answers) for name, *answers in pairs if answers[0] != answers[1]} == {}
