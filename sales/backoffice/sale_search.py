@@ -165,8 +165,18 @@ def _plan(query: SqlQuery) -> Plan:
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN (FORMAT JSON) {query[0]}", query[1])
         (explained,) = cursor.fetchone()
-    plan = explained[0]["Plan"]
-    return Plan(plan["Plan Rows"], plan["Total Cost"], has_index=_cost_of_reading_all(plan) <= COST_LIMIT)
+    return _read_plan(explained[0]["Plan"])
+
+
+def _read_plan(plan: dict[str, Any]) -> Plan:
+    shards = 1
+    if "Distributed Query" in plan:  # a cluster explains one of the shards, and guesses at the rest
+        job = plan["Distributed Query"]["Job"]
+        if not job["Tasks"]:  # nothing can match
+            return THOROUGH_PLAN
+        shards, plan = job["Task Count"], job["Tasks"][0]["Remote Plan"][0][0]["Plan"]
+    rows, cost = plan["Plan Rows"] * shards, plan["Total Cost"] * shards
+    return Plan(rows, cost, has_index=_cost_of_reading_all(plan) * shards <= COST_LIMIT)
 
 
 def _cost_of_reading_all(plan: dict[str, Any]) -> float:

@@ -127,3 +127,13 @@ def test_a_query_is_stopped_after_its_timeout():
 def test_a_query_that_somebody_cancels_has_not_reached_its_timeout():
     with pytest.raises(OperationalError), statement_timeout(60), connection.cursor() as cursor:
         cursor.execute("SELECT pg_cancel_backend(pg_backend_pid()), pg_sleep(1)")
+
+
+def test_the_estimate_of_a_cluster_is_that_of_one_shard_times_their_number():
+    shard = {"Node Type": "Seq Scan", "Plan Rows": 434, "Total Cost": 700.0}
+    job = {"Task Count": 8, "Tasks": [{"Remote Plan": [[{"Plan": shard}]]}]}
+    plan = {"Node Type": "Custom Scan", "Plan Rows": 100_000, "Total Cost": 0.0, "Distributed Query": {"Job": job}}
+
+    assert sale_search._read_plan(shard) == Plan(434, 700.0, has_index=True)
+    assert sale_search._read_plan(plan) == Plan(8 * 434, 8 * 700.0, has_index=sale_search.COST_LIMIT >= 8 * 700.0)
+    assert sale_search._read_plan(plan | {"Distributed Query": {"Job": {"Tasks": []}}}).rows == 0
