@@ -73,10 +73,10 @@ SEQUENCE = """
 OTHERS = """
     CREATE TABLE sales_other PARTITION OF sales DEFAULT;
     CREATE INDEX sales_other_newest ON sales_other (date_payment DESC, id DESC) INCLUDE (id_buyer, revenue);
-    CREATE INDEX sales_other_order ON sales_other USING hash (id_order);
-    CREATE INDEX sales_other_product ON sales_other USING hash (id_product);
-    CREATE INDEX sales_other_buyer ON sales_other USING hash (id_buyer);
-    CREATE INDEX sales_other_seller ON sales_other USING hash (id_seller);
+    CREATE INDEX sales_other_order ON sales_other (id_order);
+    CREATE INDEX sales_other_product ON sales_other (id_product);
+    CREATE INDEX sales_other_buyer ON sales_other (id_buyer);
+    CREATE INDEX sales_other_seller ON sales_other (id_seller);
     CREATE INDEX sales_other_category ON sales_other (category);
     CREATE INDEX sales_other_brand ON sales_other (brand);
     CREATE INDEX sales_other_seller_country ON sales_other (id_seller_country);
