@@ -15,7 +15,7 @@ from salesengine.tests.servers import PASSWORD
 
 Answer = tuple[str, bytes]
 
-# What differs between two runs on the same database: random texts, estimates, and times later than those of all payments.
+# What differs between two runs on the same database: random texts, estimates, and times after those of all payments.
 VARYING = [
     (rb'name="csrfmiddlewaretoken" value="[^"]*"', b""),
     (rb"\b[0-9a-f]{32}\b", b"..."),
