@@ -34,7 +34,7 @@ from salesengine.http.errors import SalesArchived
 
 DAY = datetime.datetime(2021, 1, 7, tzinfo=datetime.UTC)
 MONTH = Month.of(DAY)
-ARCHIVE_EACH = 10  # histories: archives take most of the time
+ARCHIVE_EACH = 20  # histories: archives take most of the time
 # All time, whole days, and a period that starts within a day, so that the sales themselves are read.
 QUERIES = (
     FeedbackQuery(),
