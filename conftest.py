@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import math
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -142,8 +143,10 @@ def no_cached_keys() -> None:
 @pytest.fixture(autouse=True)
 def folded_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let each write wait for the folds that it requests, so that every run of a test finds the same totals."""
+    from sales.partitions import making
     from sales.totals import fold_thread
 
+    monkeypatch.setattr(making, "_retry_at", -math.inf)  # a lock in an earlier test does not matter
     submit = fold_thread.executor.submit
     monkeypatch.setattr(fold_thread.executor, "submit", lambda *arguments: submit(*arguments).result())
 
