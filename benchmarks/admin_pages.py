@@ -3,8 +3,8 @@
     .venv/bin/python -m benchmarks.admin_pages [SALES] [--months N] [--rounds N] [--folder LOCAL_DIR]
 
 A logged-in staff user requests each page in turn through Django's test client, so times do not include the network.
-"queries" counts all statements except BEGIN, COMMIT and savepoints. With --months, the sales of the larger data set
-are spread over so many months, and so partitions. With --folder, it is an existing database, which is kept.
+"queries" counts all statements except BEGIN, COMMIT and savepoints. The larger data set has sales of as many
+months as --months says. With --folder, it is an existing database, which is kept.
 """
 
 import json

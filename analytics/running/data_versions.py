@@ -67,18 +67,21 @@ def undeclared_relations(report: ReportDefinition) -> set[str]:
     depends_on = report.header.depends_on
     query = Query(report, BoundParameters({}))
     with query.transaction():
-        plans = [query.generic_plan(selected) for selected in ("*", query.assertions) if selected]
-        relations = _root_tables(query, set().union(*map(_relations, plans)))
+        relations = tables_read(query, "*", query.assertions)
     covered = {table for source, table in SOURCES.items() if source in depends_on}
     if "sales" in depends_on:
         covered = covered.union(*(total for total in TOTALS if total <= relations))
     return relations - covered
 
 
-def _root_tables(query: Query, relations: set[str]) -> set[str]:
-    """Replace partitions by their partitioned table."""
+def tables_read(query: Query, *selections: str) -> set[str]:
+    """Return the tables that a report reads for any values, or those of some selections from it.
+
+    Call it inside the query's transaction. A partition counts as its table.
+    """
+    plans = [query.generic_plan(selected) for selected in selections or ("*",) if selected]
     with query.cursor() as cursor:
-        cursor.execute(ROOT_TABLES, [list(relations)])
+        cursor.execute(ROOT_TABLES, [list(set().union(*map(_relations, plans)))])
         return {name for (name,) in cursor}
 
 

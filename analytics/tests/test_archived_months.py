@@ -13,6 +13,7 @@ from sales.archiving import moving
 from sales.archiving.tests.helpers import archive, make_only, restore
 from sales.ingest.writer import record_sales
 from sales.tests.helpers import sale_event
+from salesengine import distribution
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 WARNING = "Sales paid in 2020-12 to 2021-01 are archived, so this report does not count them."
@@ -47,6 +48,14 @@ def warning(name, **parameters):
 )
 def test_a_report_on_sales_names_the_archived_months_of_its_period(name, parameters, expected):
     assert warning(name, **parameters) == expected
+
+
+@pytest.mark.parametrize(("name", "expected"), [("top_brands", WARNING), ("country_contribution", "")])
+def test_a_cluster_which_cannot_plan_for_all_values_names_them_too(name, expected, monkeypatch):
+    monkeypatch.setattr(distribution, "_answers", {"default": True, "reports": True})
+    monkeypatch.setattr(Query, "generic_plan", None)
+
+    assert warning(name) == expected
 
 
 def test_every_channel_shows_the_warning(api, admin_client, tmp_path, capsys):

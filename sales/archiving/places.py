@@ -7,7 +7,6 @@ sales-2021-01.json         the manifest of a file; written last and deleted firs
 
 import datetime
 import hashlib
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -20,6 +19,7 @@ from django.db import connection
 from sales.partitions.months import Month
 from salesengine.backups.manifests import BackupUsageError, DamagedBackupError
 from salesengine.backups.object_storage import opened, temporary_folder
+from salesengine.backups.taking import sync
 
 Place = Path | str  # a folder, or the URL of an object store
 
@@ -77,9 +77,9 @@ def drafts(place: Place) -> Iterator[Path]:
 def publish(draft: Path, place: Place, name: str) -> None:
     """Give a file its final name in a place, where it is complete or absent. It survives a crash of the machine."""
     if isinstance(place, Path):
-        _sync(draft)
+        sync(draft)
         draft.replace(place / name)
-        _sync(place)
+        sync(place)
         return
     with opened(place) as store:
         obstore.put(store, name, draft)
@@ -127,11 +127,3 @@ def read_manifest(place: Place, file: str) -> MonthFile | None:
 def sha256_of(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

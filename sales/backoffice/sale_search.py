@@ -129,7 +129,7 @@ def _unfiltered_page(period: QuerySet[Sale], days: DayPeriod, size: int, offset:
     with statement_timeout(SEARCH_TIMEOUT):
         near = nearest_days(offset + size + 1, *days, newest_first)
         keys = _keys(period.filter(near), size, offset) if near else []
-        if len(keys) <= size:  # there are no more, or some have just been voided
+        if len(keys) <= size:  # voided sales may be missing in these days, so look in all
             keys = _keys(period, size, offset)
     return SearchPage(keys[:size], has_more=len(keys) > size, count=offset + len(keys), is_exact=False)
 

@@ -22,7 +22,7 @@ LOCK = 0x4D4F4E54  # the key of the advisory lock of making a month
 # In a thread, because requests that come later wait behind this lock; and in a command.
 LOCK_TIMEOUT, PATIENT_LOCK_TIMEOUT = "50ms", "5s"
 RETRY_INTERVAL = 10  # seconds, in each process
-MOVE_LIMIT = 10_000  # sales, which move in about 0.1 s: nobody can use `sales` meanwhile
+MOVE_LIMIT = 10_000  # sales: nobody can use `sales` while they move
 
 COUNT_OTHERS = f"""
     SELECT count(*) FROM (
@@ -37,9 +37,10 @@ _known: frozenset[Month] = frozenset()  # months that have a partition
 _retry_at = -math.inf  # on the monotonic clock
 
 
-def has_partitions(days: Iterable[datetime.date]) -> bool:
-    """Return whether this process knows that all of these days have a partition."""
-    return _known.issuperset(map(Month.of, days))
+def is_due(days: Iterable[datetime.date]) -> bool:
+    """Return whether to make partitions of these days now, as far as this process knows."""
+    unknown = {Month.of(day) for day in days} - _known
+    return bool(unknown) and time.monotonic() >= _retry_at and bool(_plausible(unknown))
 
 
 def make_months(days: Iterable[datetime.date], *, patient: bool = False) -> None:
@@ -49,9 +50,7 @@ def make_months(days: Iterable[datetime.date], *, patient: bool = False) -> None
     """
     global _retry_at
     this_month = Month.of(datetime.datetime.now(datetime.UTC))
-    oldest = max(Month.of(settings.EARLIEST_PAYMENT_DATE), Month(this_month.year - MAX_YEARS, 1))
-    months = {*map(Month.of, days), this_month, this_month.next}
-    missing = _missing({month for month in months if oldest <= month <= this_month.next})
+    missing = _missing(_plausible({*map(Month.of, days), this_month, this_month.next}))
     if not missing or (time.monotonic() < _retry_at and not patient):
         return
     try:
@@ -74,6 +73,13 @@ def forget_month(month: Month) -> None:
     """Forget that a month has a partition, because it was dropped. Other processes do not make it again."""
     global _known
     _known -= {month}
+
+
+def _plausible(months: set[Month]) -> set[Month]:
+    """Return those of the months that may have a partition."""
+    this_month = Month.of(datetime.datetime.now(datetime.UTC))
+    oldest = max(Month.of(settings.EARLIEST_PAYMENT_DATE), Month(this_month.year - MAX_YEARS, 1))
+    return {month for month in months if oldest <= month <= this_month.next}
 
 
 def _missing(months: set[Month]) -> set[Month]:

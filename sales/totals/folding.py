@@ -162,15 +162,15 @@ def fold_if_due(entry_ids: Iterable[int], sale_ids: Sequence[int] = (), tallies:
     """Request a fold after a commit, so that the unfolded entries stay few.
 
     A fold is due if an id of the new entries is a multiple of FOLD_INTERVAL, if the ascending ids of the new sales
-    include a multiple of SALES_INTERVAL, if the entries have FOLD_INTERVAL tallies or more, or if a day of payment has
-    no partition.
+    include a multiple of SALES_INTERVAL, if the entries have FOLD_INTERVAL tallies or more, or if a month of
+    payment needs a partition.
     """
     is_interval = bool(sale_ids) and sale_ids[-1] // SALES_INTERVAL * SALES_INTERVAL >= sale_ids[0]
     if (
         is_interval
         or len(tallies) >= FOLD_INTERVAL
         or any(entry_id % FOLD_INTERVAL == 0 for entry_id in entry_ids)
-        or not making.has_partitions(tally.day for tally in tallies)
+        or making.is_due(tally.day for tally in tallies)
     ):
         request_fold(fold_all)
 

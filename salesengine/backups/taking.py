@@ -67,7 +67,7 @@ def take_backup(
             draft.rename(folder / backup.name)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
-        _sync(folder)
+        sync(folder)
     return backup
 
 
@@ -112,8 +112,9 @@ def _remove_leftovers(folder: Path) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
 
 
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Write a file or folder to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from moto.server import ThreadedMotoServer
 
-from salesengine.backups.tests.helpers import run_command
+from salesengine.backups.tests.helpers import object_store, run_command
 from salesengine.tests.servers import ROOT, connect_database, manage, new_folder, serve
 
 pytestmark = pytest.mark.slow
@@ -102,15 +101,8 @@ def test_an_archive_that_is_killed_at_random_times_loses_no_sale(tmp_path, folde
 
 @pytest.fixture
 def store():
-    """Run an S3 server with a bucket. Returns the settings that reach it."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    endpoint = f"http://{host}:{port}"
-    httpx.put(f"{endpoint}/bucket").raise_for_status()
-    credentials = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1"}
-    yield credentials | {"AWS_ENDPOINT": endpoint, "AWS_ALLOW_HTTP": "true"}
-    server.stop()
+    with object_store() as settings:
+        yield settings
 
 
 def test_an_object_store_keeps_archives_too(store, folder, database):

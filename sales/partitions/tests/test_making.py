@@ -12,7 +12,7 @@ from django.core.management import call_command
 from django.db import connection, transaction
 
 from sales.ingest.writer import record_sales
-from sales.models import Sale
+from sales.models import LedgerEntry, Sale
 from sales.partitions import making
 from sales.partitions.months import INDEXES, Month
 from sales.partitions.tests.helpers import drop_months, partition_names, partitions
@@ -74,6 +74,14 @@ def test_implausible_months_have_no_partition(settings):
     sell("0001-01-01T00:00:00Z", next_century, "1950-05-05T00:00:00Z")
 
     assert partitions() == {"sales_other": 3}
+
+
+def test_sales_that_get_no_partition_request_no_fold():
+    next_year = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=300)
+    sell(next_year.isoformat())
+
+    assert partitions() == {"sales_other": 1}
+    assert LedgerEntry.objects.get().position is None
 
 
 @contextmanager

@@ -4,6 +4,10 @@ import datetime
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
+
+import httpx
+from moto.server import ThreadedMotoServer
 
 from salesengine.backups.manifests import DATA, MANIFEST, Backup, write_manifest
 from salesengine.tests.servers import ROOT
@@ -43,3 +47,16 @@ def make_backup(folder, hour, parent=None, first_wal="000000010000000000000001")
     (folder / name / DATA).mkdir(parents=True)
     write_manifest(folder / name / MANIFEST, backup)
     return backup
+
+
+@contextmanager
+def object_store():
+    """Run an S3 server with a bucket. Yields the settings that reach it."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    endpoint = f"http://{host}:{port}"
+    httpx.put(f"{endpoint}/bucket").raise_for_status()
+    credentials = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1"}
+    yield credentials | {"AWS_ENDPOINT": endpoint, "AWS_ALLOW_HTTP": "true"}
+    server.stop()

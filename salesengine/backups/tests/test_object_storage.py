@@ -2,9 +2,8 @@
 
 import httpx
 import pytest
-from moto.server import ThreadedMotoServer
 
-from salesengine.backups.tests.helpers import run_command
+from salesengine.backups.tests.helpers import object_store, run_command
 from salesengine.tests.servers import new_folder
 
 pytestmark = pytest.mark.slow
@@ -12,15 +11,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def store():
-    """Run an S3 server with a bucket. Returns the settings that reach it."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    endpoint = f"http://{host}:{port}"
-    httpx.put(f"{endpoint}/bucket").raise_for_status()
-    credentials = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1"}
-    yield credentials | {"AWS_ENDPOINT": endpoint, "AWS_ALLOW_HTTP": "true"}
-    server.stop()
+    with object_store() as settings:
+        yield settings
 
 
 def test_a_backup_in_an_object_store_is_restored_and_the_older_one_deleted(store):
