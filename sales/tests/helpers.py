@@ -13,6 +13,7 @@ from sales.ingest.fields import SaleEvent, parse_timestamp
 from sales.ingest.schema import EXAMPLE
 from sales.models import RejectedEvent
 from sales.partitions import making
+from sales.partitions.months import Month
 
 EVENT = json.dumps(EXAMPLE)
 
@@ -26,10 +27,11 @@ def sale_event(**changes: Any) -> SaleEvent:
 
 
 def make_months_anew(days: Iterable[datetime.date]) -> None:
-    """Make the partitions of these days, whatever other tests have made, dropped, or left from before partitions."""
-    making._known = frozenset()
+    """Make new partitions of these days, whatever other tests have made, dropped, or left from before partitions."""
+    days, making._known = list(days), frozenset()
+    old = {"sales_before_partitions", *(Month.of(day).table for day in days)}
     with connection.cursor() as cursor:
-        cursor.execute("DROP TABLE IF EXISTS sales_before_partitions")
+        cursor.execute(f"DROP TABLE IF EXISTS {', '.join(old)}")
     making.make_months(days, patient=True)
 
 
