@@ -84,7 +84,7 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
     with django_db_blocker.unblock():
         try:
             prepare_reports_role()
-        except IntegrityError:  # another process of the tests has just created it
+        except (IntegrityError, ProgrammingError):  # another process of the tests has just created it
             prepare_reports_role()
         connections["reports"].close()
     post_migrate.connect(grant_again, sender=apps.get_app_config("analytics"), weak=False)

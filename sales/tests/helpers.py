@@ -28,7 +28,8 @@ def sale_event(**changes: Any) -> SaleEvent:
 
 def make_months_anew(days: Iterable[datetime.date]) -> None:
     """Make new partitions of these days, whatever other tests have made, dropped, or left from before partitions."""
-    days, making._known = list(days), frozenset()
+    days = list(days)
+    making._known = frozenset()
     old = {"sales_before_partitions", *(Month.of(day).table for day in days)}
     with connection.cursor() as cursor:
         cursor.execute(f"DROP TABLE IF EXISTS {', '.join(old)}")
