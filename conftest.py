@@ -14,6 +14,7 @@ import hypothesis
 import pytest
 from rest_framework.test import APIClient
 
+from salesengine.embedded.server import SERVER_OPTIONS
 from salesengine.tests.servers import new_folder, serve
 
 pytest_plugins = ["salesengine.tests.cluster_rules"]
@@ -47,6 +48,7 @@ def pytest_configure() -> None:
     for number in (signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, lambda *_: None)
+    SERVER_OPTIONS["shared_buffers"] = "64MB"  # a table is emptied faster if there is less of it to look through
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -116,11 +116,12 @@ def test_the_volume_of_the_database_is_where_its_image_stores_data():
     assert "db:/var/lib/postgresql" in SERVICES["db"]["volumes"]
 
 
-def test_the_database_has_the_same_options_as_the_private_one():
+def test_the_database_has_the_same_options_as_the_private_one_and_a_quarter_of_its_memory():
     options = dict(re.findall(r"-c (\w+)=(\S+)", SERVICES["db"]["command"]))
 
-    socket_options = {"listen_addresses", "unix_socket_permissions"}
-    assert options == {name: value for name, value in SERVER_OPTIONS.items() if name not in socket_options}
+    assert (SERVICES["db"]["mem_limit"], options.pop("shared_buffers")) == ("4g", "1GB")
+    own_options = {"listen_addresses", "unix_socket_permissions", "shared_buffers"}
+    assert options == {name: value for name, value in SERVER_OPTIONS.items() if name not in own_options}
 
 
 def test_the_nodes_of_the_cluster_share_a_folder_of_sockets_that_no_service_of_others_has():

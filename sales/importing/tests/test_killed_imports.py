@@ -17,7 +17,7 @@ from salesengine.tests.servers import ROOT, connect_database
 pytestmark = pytest.mark.slow
 
 # File, number of kills, number of events. The files are large enough that no import ends before it is killed.
-FILES = [("killed.ndjson", 12, 140_000), ("killed.csv.gz", 3, 60_000), ("killed.parquet", 3, 80_000)]
+FILES = [("killed.ndjson", 8, 100_000), ("killed.csv.gz", 3, 60_000), ("killed.parquet", 3, 80_000)]
 NAMES = ("ID_ORDER", "ID_PRODUCT", "ID_BUYER", "ID_SELLER", "ID_SELLER_COUNTRY", "ID_BUYER_COUNTRY")
 
 
