@@ -47,7 +47,7 @@ CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")  # bytes, or the word max
 def memory() -> int:
     """Return the memory of this machine, or what its container may use of it, in bytes."""
     limit = CONTAINER_LIMIT.read_text().strip() if CONTAINER_LIMIT.exists() else "max"
-    total = psutil.virtual_memory().total
+    total: int = psutil.virtual_memory().total
     return total if limit == "max" else min(total, int(limit))
 
 

@@ -48,6 +48,7 @@ DATABASE_CHECKS = (
     server_checks.check_migrations,
     server_checks.check_server_settings,
     server_checks.check_locks,
+    server_checks.check_buffers,
     server_checks.check_clock,
     server_checks.check_archive,
     server_checks.check_long_transactions,

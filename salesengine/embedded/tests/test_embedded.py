@@ -206,6 +206,14 @@ def test_a_project_in_such_a_folder_gets_a_message(local_dir, monkeypatch):
         embedded.start(local_dir)
 
 
+def test_a_quarter_of_the_memory_is_for_the_buffers(local_dir, use):
+    use()
+
+    with connect_database(local_dir) as database:
+        [size] = database.execute("SELECT pg_size_bytes(current_setting('shared_buffers'))").fetchone()
+    assert size == pytest.approx(embedded.memory() / 4, abs=2**20)
+
+
 def test_the_log_is_overwritten_after_a_week_and_after_a_restart(local_dir, use):
     for _ in range(2):
         exit_user(use())
