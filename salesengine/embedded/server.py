@@ -41,14 +41,15 @@ UNUSED_PID = 2**30  # above the highest process id of any kernel
 STILL_STOPPING = ("pre-existing shared memory block", "is another postmaster")
 MAX_SOCKET_PATH = 100  # bytes; the kernels' limits are 104 (macOS) and 108 (Linux)
 
-CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")  # bytes, or the word max
+# The memory of a container, in cgroups of version 2 and 1. It is in bytes, or the word max.
+CONTAINER_LIMITS = [Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")]
 
 
 def memory() -> int:
     """Return the memory of this machine, or what its container may use of it, in bytes."""
-    limit = CONTAINER_LIMIT.read_text().strip() if CONTAINER_LIMIT.exists() else "max"
+    limits = [path.read_text().strip() for path in CONTAINER_LIMITS if path.exists()]
     total: int = psutil.virtual_memory().total
-    return total if limit == "max" else min(total, int(limit))
+    return min([total, *(int(limit) for limit in limits if limit != "max")])
 
 
 SERVER_OPTIONS = {

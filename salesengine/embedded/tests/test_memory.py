@@ -13,12 +13,12 @@ MACHINE = psutil.virtual_memory().total
 )
 def test_a_container_may_use_less_memory_than_its_machine_has(monkeypatch, tmp_path, limit, memory):
     (tmp_path / "memory.max").write_text(limit)
-    monkeypatch.setattr(embedded, "CONTAINER_LIMIT", tmp_path / "memory.max")
+    monkeypatch.setattr(embedded, "CONTAINER_LIMITS", [tmp_path / "memory.max", tmp_path / "missing"])
 
     assert embedded.memory() == memory
 
 
 def test_outside_of_a_container_it_is_that_of_the_machine(monkeypatch, tmp_path):
-    monkeypatch.setattr(embedded, "CONTAINER_LIMIT", tmp_path / "memory.max")
+    monkeypatch.setattr(embedded, "CONTAINER_LIMITS", [tmp_path / "memory.max", tmp_path / "missing"])
 
     assert embedded.memory() == MACHINE
