@@ -38,7 +38,7 @@ TABLES_WITH_ROWS = """
 
 # Without limits of time, which busy machines exceed.
 UNLIMITED: dict[str, Any] = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
-hypothesis.settings.register_profile("quick", max_examples=30, **UNLIMITED)
+hypothesis.settings.register_profile("quick", max_examples=25, **UNLIMITED)
 hypothesis.settings.register_profile("thorough", max_examples=200, **UNLIMITED)  # for .ci/run
 hypothesis.settings.load_profile("quick")
 

@@ -292,7 +292,7 @@ def entries_in_order():
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("histories", [15, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("histories", [10, pytest.param(100, marks=pytest.mark.slow)])
 def test_readers_see_only_whole_committed_batches(histories, tmp_path):
     for seed in range(histories):
         with connection.cursor() as cursor:
