@@ -15,6 +15,7 @@ from rich.text import Text
 from analytics.management.commands import check  # noqa: F401  # registers the checks of reports
 from analytics.models import ReportRun
 from analytics.output.atomic_write import atomic_write
+from sales.partitions import buffer_checks
 from sales.totals import backlog_checks
 from salesengine.accounts import key_checks
 from salesengine.operations.doctor import server_checks, settings_checks, storage_checks
@@ -48,7 +49,6 @@ DATABASE_CHECKS = (
     server_checks.check_migrations,
     server_checks.check_server_settings,
     server_checks.check_locks,
-    server_checks.check_buffers,
     server_checks.check_clock,
     server_checks.check_archive,
     server_checks.check_long_transactions,
@@ -62,6 +62,7 @@ TABLE_CHECKS = (
     key_checks.check_expiring_keys,
     key_checks.check_unused_keys,
     backlog_checks.check_backlog,
+    buffer_checks.check_buffers,
 )
 
 

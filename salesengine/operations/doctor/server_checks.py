@@ -20,7 +20,6 @@ MIN_VERSION = 17
 MAX_CLOCK_DIFFERENCE = 5  # seconds
 MAX_TRANSACTION = datetime.timedelta(hours=1)
 MAX_REPLICATION_LAG = 60  # seconds
-MAX_INDEXES = 1  # of the size of PostgreSQL's buffers
 REPORTS = "reports"
 SETTINGS = """
     SELECT current_setting('autovacuum')::bool AND current_setting('track_counts')::bool,
@@ -35,14 +34,6 @@ LOCKS = """
         FROM pg_partitioned_table, pg_partition_tree(partrelid)
         GROUP BY partrelid
     ) AS counted
-    """
-# The month with the largest indexes, and whether they fit into a part of PostgreSQL's buffers.
-LARGEST_MONTH = r"""
-    SELECT relid::regclass::text, pg_size_pretty(size), current_setting('shared_buffers'),
-        size <= %s * pg_size_bytes(current_setting('shared_buffers'))
-    FROM pg_partition_tree(to_regclass('sales')), pg_indexes_size(relid) AS size
-    WHERE relid::regclass::text ~ '^sales_\d+_\d+$'
-    ORDER BY size DESC LIMIT 1
     """
 LONG_TRANSACTIONS = """
     SELECT pid, coalesce(nullif(application_name, ''), usename, ''), now() - xact_start
@@ -101,15 +92,6 @@ def check_locks() -> Iterator[CheckMessage]:
         message = f"PostgreSQL has {limit} locks per transaction, but the partitions of a table may need {needed}"
         hint = f"Set max_locks_per_transaction to {max(needed, 1024)} in PostgreSQL's configuration, and restart it."
         yield Warning(message, hint=hint, id="salesengine.W208")
-
-
-def check_buffers() -> Iterator[CheckMessage]:
-    """Yield salesengine.W209 if the indexes that the sales of a month change do not fit into PostgreSQL's buffers."""
-    for month, size, buffers, fit in query(LARGEST_MONTH, [MAX_INDEXES]):
-        if not fit:
-            message = f"the indexes of {month} have {size}, and PostgreSQL's buffers {buffers}, so sales go in slowly"
-            hint = "Set shared_buffers to a quarter of the memory of PostgreSQL's machine. If it is that, add memory."
-            yield Warning(message, hint=hint, id="salesengine.W209")
 
 
 def check_clock() -> Iterator[CheckMessage]:

@@ -1,9 +1,8 @@
 """The doctor finds problems of settings, the server and its storage. Each test provokes one finding."""
 
 import json
-import re
 import time
-from datetime import date, timedelta
+from datetime import timedelta
 from types import SimpleNamespace
 
 import psycopg
@@ -12,7 +11,6 @@ from django.db import connection
 from django.db.utils import IntegrityError
 from django.utils import timezone
 
-from sales.partitions.making import make_months
 from salesengine.operations.doctor import server_checks, settings_checks, storage_checks
 from salesengine.tests.servers import wait_until
 
@@ -115,17 +113,6 @@ def test_too_few_locks_for_the_partitions_of_a_table_are_found(settings):
             cursor.execute(f"CREATE TABLE doctor_{number} PARTITION OF doctor_probe FOR VALUES {limits}")
     settings.WEB_CONCURRENCY = 10_000
     assert ids(server_checks.check_locks) == ["salesengine.W208"]
-
-
-@pytest.mark.django_db
-def test_indexes_of_a_month_that_do_not_fit_into_the_buffers_are_found(monkeypatch):
-    make_months([date(2021, 1, 7)], patient=True)
-    assert ids(server_checks.check_buffers) == []
-
-    monkeypatch.setattr(server_checks, "MAX_INDEXES", 0)
-    [finding] = server_checks.check_buffers()
-    assert finding.id == "salesengine.W209"
-    assert re.match(r"the indexes of sales_\d{4}_\d\d have \d+ kB, and PostgreSQL's buffers \d+[MG]B", finding.msg)
 
 
 @pytest.mark.django_db
