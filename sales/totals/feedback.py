@@ -67,9 +67,10 @@ def figures_of_categories(start: datetime.date | None, stop: datetime.date | Non
 
     `condition` selects categories.
     """
+    has_limits = start is not None or stop is not None
     totals, unfolded = (
         model.objects.filter(between("day", start, stop), condition).values_list("sales_count", "revenue")
-        for model in (DailyTotal, UnfoldedFigures)
+        for model in (DailyTotal if has_limits else Total, UnfoldedFigures)
     )
     return add_up((None, *row) for row in totals.union(unfolded, all=True)).get(None, ZERO)
 

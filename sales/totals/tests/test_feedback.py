@@ -7,12 +7,14 @@ from decimal import Decimal
 
 import pytest
 from django.db import connection
+from django.db.models import Q
 from django.test.utils import CaptureQueriesContext
 
 from sales.ingest.writer import record_sales
 from sales.models import Sale
 from sales.tests.helpers import sale_event
 from sales.totals import folding
+from sales.totals.feedback import figures_of_categories
 from sales.totals.figures import add_up
 
 pytestmark = pytest.mark.django_db
@@ -141,6 +143,17 @@ def test_one_statement_without_an_aggregate_reads_the_figures(api, parameters):
     [statement] = [query["sql"].upper() for query in queries if "SAVEPOINT" not in query["sql"]]
     assert "UNION ALL" in statement
     assert not any(word in statement for word in ("SUM(", "COUNT(", "GROUP BY", "DISTINCT", "OVER "))
+
+
+def test_figures_of_all_time_do_not_read_each_day(db):
+    record_sales([sale_event(REVENUE=5), sale_event(REVENUE="0.01", CATEGORY=None)])
+    folding.fold_all()
+
+    with CaptureQueriesContext(connection) as captured:
+        figures = figures_of_categories(None, None, Q())
+
+    assert figures == (2, Decimal("5.01"))
+    assert "feedback_daily_total" not in captured[0]["sql"]
 
 
 @pytest.mark.parametrize(
