@@ -6,13 +6,13 @@ import re
 import pytest
 
 from sales.partitions import buffer_checks
-from sales.partitions.making import make_months
+from sales.tests.helpers import make_months_anew
 
 pytestmark = pytest.mark.django_db
 
 
 def test_indexes_of_a_month_that_do_not_fit_are_found(monkeypatch):
-    make_months([datetime.date(2021, 1, 7)], patient=True)
+    make_months_anew([datetime.date(2021, 1, 7)])
     assert list(buffer_checks.check_buffers()) == []
 
     monkeypatch.setattr(buffer_checks, "MAX_INDEXES", 0)
