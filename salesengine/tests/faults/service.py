@@ -53,7 +53,7 @@ class Service:
 
     def workers(self) -> list[psutil.Process]:
         """Return the workers that run."""
-        return [child for child in self.master().children() if child.status() != psutil.STATUS_ZOMBIE]
+        return [child for child in self.master().children() if is_alive(child)]
 
     def kill_master(self) -> None:
         """Kill the master, and start a new one as a supervisor does: after it has killed the workers that remain."""
