@@ -1,25 +1,29 @@
-"""Find out whether PostgreSQL's buffers are large enough for the indexes of a month."""
+"""Find out whether PostgreSQL's buffers are large enough for the indexes of the newest months."""
 
+import datetime
 from collections.abc import Iterator
 
 from django.core.checks import CheckMessage, Warning  # noqa: A004
 from django.db import connection
+from django.utils import timezone
+
+from sales.partitions.months import Month
 
 MAX_INDEXES = 1  # of the size of the buffers
-LARGEST_MONTH = r"""
-    SELECT relid::regclass::text, pg_size_pretty(size), current_setting('shared_buffers')
-    FROM pg_partition_tree('sales'), pg_indexes_size(relid) AS size
-    WHERE relid::regclass::text ~ '^sales_\d+_\d+$'
-        AND size > %s * pg_size_bytes(current_setting('shared_buffers'))
-    ORDER BY size DESC LIMIT 1
+TOO_LARGE = """
+    SELECT name, pg_size_pretty(size), current_setting('shared_buffers')
+    FROM unnest(%s::text[]) AS name, pg_indexes_size(to_regclass(name)) AS size
+    WHERE size > %s * pg_size_bytes(current_setting('shared_buffers'))
     """
-HINT = "Set shared_buffers to a quarter of the memory of PostgreSQL's machine. If it is that, add memory."
+HINT = "Set shared_buffers to a quarter of the memory of PostgreSQL's machine. If it is that, give the machine more."
 
 
 def check_buffers() -> Iterator[CheckMessage]:
-    """Yield sales.W003 if the indexes that each sale of a month changes do not fit into PostgreSQL's buffers."""
+    """Yield sales.W003 for this month and for the last, if the indexes of its sales do not fit into the buffers."""
+    first_day = timezone.now().date().replace(day=1)
+    months = [Month.of(first_day - datetime.timedelta(days=1)), Month.of(first_day)]
     with connection.cursor() as cursor:
-        cursor.execute(LARGEST_MONTH, [MAX_INDEXES])
+        cursor.execute(TOO_LARGE, [[month.table for month in months], MAX_INDEXES])
         for month, size, buffers in cursor:
-            message = f"the indexes of {month} have {size}, and PostgreSQL's buffers {buffers}, so sales go in slowly"
+            message = f"the indexes of {month} take {size}, but PostgreSQL's buffers have {buffers}: sales go in slowly"
             yield Warning(message, hint=HINT, id="sales.W003")

@@ -55,7 +55,7 @@ def memory() -> int:
 SERVER_OPTIONS = {
     "listen_addresses": "''",
     "unix_socket_permissions": "0700",
-    # PostgreSQL takes it when the data needs it. Sales go in fast while the indexes that they change fit in here.
+    # PostgreSQL uses it only as the data need it. Sales go in fast as long as the indexes that they change fit into it.
     "shared_buffers": f"{memory() // 4 // 2**20}MB",
     "max_wal_size": "4GB",
     "random_page_cost": "1.1",

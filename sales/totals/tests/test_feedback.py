@@ -145,7 +145,7 @@ def test_one_statement_without_an_aggregate_reads_the_figures(api, parameters):
     assert not any(word in statement for word in ("SUM(", "COUNT(", "GROUP BY", "DISTINCT", "OVER "))
 
 
-def test_figures_of_all_time_do_not_read_each_day(db):
+def test_figures_of_all_time_do_not_read_each_day():
     record_sales([sale_event(REVENUE=5), sale_event(REVENUE="0.01", CATEGORY=None)])
     folding.fold_all()
 
