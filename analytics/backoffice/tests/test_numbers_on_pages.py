@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "repo
 NOT_TEXT = re.compile(r'<(script|style|datalist).*?</\1>|<details class="report-sql">.*?</details>', re.DOTALL)
 DECIMAL = re.compile(r"(?<![0-9:])-?[0-9][0-9,]*\.[0-9]+(?: ?%)?")
 AS_ON_ALL_PAGES = re.compile(r"-?[0-9]{1,3}(,[0-9]{3})*\.([0-9]{2}|[0-9]%)")
-# A count on one of the pages. The ids of sales, which have no separators, are larger, and times have fewer digits in a row.
+# Counts that are on the pages. The ids of sales have no separators either, but are larger here.
 WITHOUT_SEPARATOR = re.compile(r"(?<![0-9])(1201|1001|1051)(?![0-9])")
 REPORTS = [report.name for report in load_reports()]
 
