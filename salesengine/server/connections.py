@@ -168,6 +168,10 @@ class ReceivedRequest(Unreader):  # type: ignore[misc]  # gunicorn has no types
         return bool(self._data)
 
     @property
+    def is_large(self) -> bool:
+        return len(self._data) > PIECE
+
+    @property
     def deadline(self) -> float:
         """The time.monotonic() at which the request is cut short."""
         if self._size is None:

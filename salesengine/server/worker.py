@@ -11,7 +11,7 @@ import re
 import socket
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from types import FrameType
 
@@ -21,6 +21,7 @@ from gunicorn.http.message import Request
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
 from salesengine.server.connections import LARGEST_PIECE, WRITE_SECONDS, ClientSocket, ReceivedRequest
+from salesengine.server.processors import Processors
 from salesengine.server.ready_sockets import ReadySockets
 from salesengine.server.worker_state import is_stopping
 
@@ -57,6 +58,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self.waiting: dict[int, TConn] = {}  # by file descriptor
         self.connections: set[TConn] = set()
         self.keepalive = self.cfg.keepalive
+        self.processors = Processors(self.place, self.cfg.workers)
+        self.processors.stay()
         super().init_process()
 
     def run(self) -> None:
@@ -108,7 +111,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                 self.receive_more(conn)
                 return
             conn.sock.hold_headers()
-            may_stay_open = self.handle(conn) and not request.is_cut
+            with self.processors.any() if request.is_large else nullcontext():
+                may_stay_open = self.handle(conn) and not request.is_cut
             conn.sock.flush()
         except OSError:  # the client has gone
             may_stay_open = False
