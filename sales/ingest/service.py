@@ -96,7 +96,6 @@ def _ingest(batch: Batch, body: bytes, context: BatchContext, key: str | None) -
     can_share_commit = _returns_sale(batch, options) and not connection.in_atomic_block
     if can_share_commit and not result.events[0].get("EVENT_ID"):
         sale_id = singles.submit((result.events[0], context.origin))
-        metrics.count_events("single", accepted=1)
         return _sale_response(sale_id, result.events[0], is_new=True)
     return _store_and_respond(batch, result, context)
 

@@ -19,7 +19,7 @@ from sales.totals.folding import fold_if_due
 from sales.totals.ledger import NO_ORIGIN, NewEntry, Origin
 from salesengine.database import committing
 from salesengine.exact_json import encode_json
-from salesengine.operations.metrics import COMMIT_EVENTS
+from salesengine.operations.metrics import COMMIT_EVENTS, count_events
 
 COLUMN_TYPES = {name: field.column_type for name, field in FIELDS.items()}
 COLUMNS = ", ".join(FIELDS)  # unquoted, so PostgreSQL reads them in lower case
@@ -113,6 +113,7 @@ def record_plain_sales(sales: Sequence[PlainSale]) -> Sequence[int]:
     try:
         ids = _store_few(rows, entries, connections[SINGLES])
         COMMIT_EVENTS.observe(len(sales))
+        count_events("single", accepted=len(sales))
         return ids
     finally:
         connections[SINGLES].close()  # return it to the pool now, for the next group, not at the end of the request
