@@ -14,6 +14,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 
 from salesengine import settings
+from salesengine.logs import DelayedHandler, delay_lines
 from salesengine.server.worker import Worker, leave_place, pre_request, take_place  # noqa: F401  # a hook
 
 WELCOME = """
@@ -52,14 +53,16 @@ if "GUNICORN_PID" not in os.environ or METRICS_FOLDER not in os.environ:
     )
 
 
-class MeasuredWorker(Worker):
-    """Measure the process once a second."""
+class ObservedWorker(Worker):
+    """Write the log of requests several times a second, and measure the process once a second."""
 
     next_sample = 0.0  # on the monotonic clock
+    request_log: DelayedHandler
 
     def notify(self) -> None:
-        """Tell gunicorn that this process lives. Called in each round of the main loop, at least once a second."""
+        """Tell gunicorn that this process lives. Called in each round of the main loop, every 0.2 seconds or sooner."""
         super().notify()
+        self.request_log.flush()
         if (now := time.monotonic()) >= self.next_sample:
             from salesengine.operations.metrics import sample_process
 
@@ -76,7 +79,7 @@ class ErrorLog(Logger):  # type: ignore[misc]  # gunicorn has no types
 
 bind = f"{settings.HOST}:{settings.PORT}"
 workers = settings.WEB_CONCURRENCY
-worker_class = MeasuredWorker
+worker_class = ObservedWorker
 preload_app = True  # load the application once, before forking; nothing connects to the database until a request does
 threads = settings.WEB_THREADS
 keepalive = 75  # seconds; longer than the idle timeout of common proxies, so that the proxy closes first
@@ -122,11 +125,13 @@ def when_ready(server: Arbiter) -> None:
     sys.stdout.flush()
 
 
-def post_fork(server: Arbiter, worker: Worker) -> None:
+def post_fork(server: Arbiter, worker: ObservedWorker) -> None:
     """Let a new worker continue the counts of one that has ended."""
+    from salesengine.operations import requests
     from salesengine.operations.metrics import claim_slot
 
     claim_slot()
+    worker.request_log = delay_lines(requests.logger)
 
 
 def pre_exec(server: Arbiter) -> None:

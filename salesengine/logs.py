@@ -1,7 +1,10 @@
 """The configuration of logging: as text for people, or as JSON for programs."""
 
 import logging
-from collections.abc import Mapping
+import select
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -59,3 +62,53 @@ def log_config(log_format: str, level: str) -> dict[str, Any]:
 def encode_record(fields: Mapping[str, Any], **_: Any) -> str:
     """Encode a log record as JSON, at half the cost of the standard library."""
     return msgspec.json.encode(fields, enc_hook=str).decode()
+
+
+class DelayedHandler(logging.Handler):
+    """Keep lines until `flush`, which somebody has to call all the time, and write many at once.
+
+    A thread that writes lets another one work, and then has to wait for it. A warning is written at once, with all
+    before it. `target` writes to a stream; its filters are used here, while the request is known.
+    """
+
+    def __init__(self, target: "logging.StreamHandler[Any]") -> None:
+        super().__init__(target.level)
+        self.target, self.filters = target, target.filters
+        self.records: deque[logging.LogRecord] = deque()
+        self.lock = None  # a deque needs none
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+        if record.levelno >= logging.WARNING:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the lines that are kept, in pieces that a pipe takes as a whole: other processes write to it too."""
+        for piece in self._pieces():
+            try:
+                self.target.stream.write(piece)
+                self.target.flush()
+            except Exception:  # as in StreamHandler: the log stops no request
+                self.target.handleError(logging.makeLogRecord({"msg": piece}))
+
+    def _pieces(self) -> Iterator[str]:
+        lines: list[str] = []
+        size = 0
+        with suppress(IndexError):  # another thread may take records out too
+            while True:
+                line = self.target.format(self.records.popleft()) + self.target.terminator
+                size += len(line.encode())
+                if lines and size > select.PIPE_BUF:
+                    yield "".join(lines)
+                    lines, size = [], len(line.encode())
+                lines.append(line)
+        if lines:
+            yield "".join(lines)
+
+
+def delay_lines(logger: logging.Logger) -> DelayedHandler:
+    """Let this logger's lines wait for the `flush` of the handler that this returns. Then they go to the console."""
+    [console] = [handler for handler in logging.root.handlers if isinstance(handler, logging.StreamHandler)]
+    handler = DelayedHandler(console)
+    logger.handlers, logger.propagate = [handler], False
+    return handler

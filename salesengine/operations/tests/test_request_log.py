@@ -4,8 +4,12 @@ import io
 import json
 import logging
 import re
+import select
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from logging.config import DictConfigurator
 
+import httpx
 import pytest
 from django.contrib.auth.models import User
 from django.http import HttpResponse, StreamingHttpResponse
@@ -13,9 +17,10 @@ from django.urls import reverse
 
 from salesengine.accounts.api_keys import create_key
 from salesengine.http.middleware import WAITED
-from salesengine.logs import LOG_FORMATS
+from salesengine.http.request_ids import NO_REQUEST, RequestIDFilter, _current
+from salesengine.logs import LOG_FORMATS, DelayedHandler
 from salesengine.operations.requests import RequestMiddleware, logger
-from salesengine.tests.servers import ROOT
+from salesengine.tests.servers import ROOT, new_folder, serve
 
 pytestmark = pytest.mark.django_db
 
@@ -200,3 +205,90 @@ def test_a_rejected_request_is_logged_once(api, records):
     api.get("/feedback?colour=red")
 
     assert [record["status"] for record in records()] == [400]
+
+
+# Delayed lines
+
+
+@pytest.fixture
+def delayed():
+    """Yield a logger whose lines are delayed, and the stream that they are written to."""
+    target = logging.StreamHandler(WriteByWrite())
+    target.setFormatter(logging.Formatter("[%(request_id)s] %(message)s"))
+    target.addFilter(RequestIDFilter())
+    handler = DelayedHandler(target)
+    delayed = logging.Logger("delayed")
+    delayed.addHandler(handler)
+    return delayed, handler, target.stream.writes
+
+
+@contextmanager
+def request_id(name):
+    _current.set(name)
+    yield
+    _current.set(NO_REQUEST)
+
+
+class WriteByWrite(io.StringIO):
+    def __init__(self):
+        super().__init__()
+        self.writes = []
+
+    def write(self, text):
+        self.writes.append(text)
+
+
+def test_lines_are_written_together_with_the_id_of_the_request_that_they_belong_to(delayed):
+    logger, handler, writes = delayed
+    for name in ("a", "b"):
+        with request_id(name):
+            logger.info("done %s", name)
+    assert writes == []
+
+    handler.flush()
+    handler.flush()
+    assert writes == ["[a] done a\n[b] done b\n"]
+
+
+def test_a_warning_is_written_at_once_after_what_happened_before(delayed):
+    logger, _, writes = delayed
+    logger.info("before")
+    logger.warning("slow")
+
+    assert "".join(writes).splitlines() == ["[-] before", "[-] slow"]
+
+
+def test_no_piece_is_too_long_for_a_pipe_to_take_as_a_whole(delayed):
+    logger, handler, writes = delayed
+    lines = [f"{number:04} {'é' * 40}" for number in range(300)]
+    for line in lines:
+        logger.info(line)
+    handler.flush()
+
+    assert max(len(piece.encode()) for piece in writes) <= select.PIPE_BUF
+    assert all(piece.endswith("\n") for piece in writes)
+    assert len(writes) < len(lines) / 20
+    assert "".join(writes) == "".join(f"[-] {line}\n" for line in lines)
+
+
+def test_threads_that_flush_at_the_same_time_write_each_line_once(delayed):
+    logger, handler, writes = delayed
+    with ThreadPoolExecutor(4) as pool:
+        for number in range(2_000):
+            logger.info("%d", number)
+            if not number % 10:
+                pool.submit(handler.flush)
+    handler.flush()
+
+    assert sorted("".join(writes).splitlines()) == sorted(f"[-] {number}" for number in range(2_000))
+
+
+@pytest.mark.slow
+def test_a_stopped_worker_has_written_the_lines_of_all_its_requests():
+    with new_folder() as folder:
+        with serve(folder) as url, httpx.Client(base_url=url) as client:
+            for number in range(200):
+                client.get(f"/nothing/{number}")
+        lines = (folder / "log").read_text().splitlines()
+
+    assert [number for number in range(200) if not any(f" /nothing/{number} " in line for line in lines)] == []
