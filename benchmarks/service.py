@@ -41,20 +41,20 @@ class Service:
         }
 
     def manage(self, *arguments: str) -> None:
-        self._run("manage.py", *arguments)
+        self.run_python("manage.py", *arguments)
 
     def write_events(self, number: int, *options: str) -> Path:
         """Write a file with this many events by benchmarks.events, and return its path."""
         path = self.folder / f"{number}{''.join(options)}.ndjson"
-        self._run("-m", "benchmarks.events", str(number), str(path), *options)
+        self.run_python("-m", "benchmarks.events", str(number), str(path), *options)
         return path
 
     def make_key(self) -> str:
         """Create an API key that may do everything that is measured."""
         command = ["create_api_key", "bench", "--scope", "ingest", "--scope", "read"]
-        return self._run("manage.py", *command, stdout=subprocess.PIPE).strip()
+        return self.run_python("manage.py", *command, stdout=subprocess.PIPE).strip()
 
-    def _run(self, *arguments: str, stdout: int | None = None) -> str:
+    def run_python(self, *arguments: str, stdout: int | None = None) -> str:
         command = [sys.executable, *arguments]
         return subprocess.run(command, cwd=self.root, env=self.environment, check=True, stdout=stdout, text=True).stdout
 

@@ -14,7 +14,7 @@ from salesengine.backups.object_storage import delete_old_uploads, folder_or_url
 from salesengine.operations.last_backup import record_backup
 from salesengine.plurals import counted
 
-MAX_RATE = 32  # MB/s
+MAX_RATE = 16  # MB/s
 
 
 class Command(BaseCommand):
