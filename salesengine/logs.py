@@ -84,26 +84,30 @@ class DelayedHandler(logging.Handler):
 
     def flush(self) -> None:
         """Write the lines that are kept, in pieces that a pipe takes as a whole: other processes write to it too."""
-        for piece in self._pieces():
-            try:
+        try:
+            for piece in self._pieces():
                 self.target.stream.write(piece)
                 self.target.flush()
-            except Exception:  # as in StreamHandler: the log stops no request
-                self.target.handleError(logging.makeLogRecord({"msg": piece}))
+        except Exception:  # as in StreamHandler: the log stops no process
+            self.target.handleError(logging.makeLogRecord({"msg": "the lines of requests"}))
 
     def _pieces(self) -> Iterator[str]:
         lines: list[str] = []
         size = 0
-        with suppress(IndexError):  # another thread may take records out too
-            while True:
-                line = self.target.format(self.records.popleft()) + self.target.terminator
-                size += len(line.encode())
-                if lines and size > select.PIPE_BUF:
-                    yield "".join(lines)
-                    lines, size = [], len(line.encode())
-                lines.append(line)
+        while record := self._next():
+            line = self.target.format(record) + self.target.terminator
+            size += len(line.encode())
+            if lines and size > select.PIPE_BUF:
+                yield "".join(lines)
+                lines, size = [], len(line.encode())
+            lines.append(line)
         if lines:
             yield "".join(lines)
+
+    def _next(self) -> logging.LogRecord | None:
+        with suppress(IndexError):  # another thread may have taken the last one
+            return self.records.popleft()
+        return None
 
 
 def delay_lines(logger: logging.Logger) -> DelayedHandler:

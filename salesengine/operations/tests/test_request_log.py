@@ -283,6 +283,17 @@ def test_threads_that_flush_at_the_same_time_write_each_line_once(delayed):
     assert sorted("".join(writes).splitlines()) == sorted(f"[-] {number}" for number in range(2_000))
 
 
+def test_a_line_that_cannot_be_written_stops_nothing(delayed, capsys):
+    logger, handler, writes = delayed
+    logger.info("%d", "no number")
+    handler.flush()
+    logger.info("after")
+    handler.flush()
+
+    assert writes == ["[-] after\n"]
+    assert "the lines of requests" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_a_stopped_worker_has_written_the_lines_of_all_its_requests():
     with new_folder() as folder:
