@@ -20,7 +20,7 @@ from salesengine.http.middleware import WAITED
 from salesengine.http.request_ids import NO_REQUEST, RequestIDFilter, _current
 from salesengine.logs import LOG_FORMATS, DelayedHandler
 from salesengine.operations.requests import RequestMiddleware, logger
-from salesengine.tests.servers import ROOT, new_folder, serve
+from salesengine.tests.servers import ROOT, new_folder, serve, wait_until
 
 pytestmark = pytest.mark.django_db
 
@@ -295,9 +295,11 @@ def test_a_line_that_cannot_be_written_stops_nothing(delayed, capsys):
 
 
 @pytest.mark.slow
-def test_a_stopped_worker_has_written_the_lines_of_all_its_requests():
+def test_a_worker_writes_the_lines_of_its_requests_soon_and_all_before_it_stops():
     with new_folder() as folder:
         with serve(folder) as url, httpx.Client(base_url=url) as client:
+            client.get("/soon")
+            wait_until(lambda: " /soon " in (folder / "log").read_text(), seconds=5)
             for number in range(200):
                 client.get(f"/nothing/{number}")
         lines = (folder / "log").read_text().splitlines()
