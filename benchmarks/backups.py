@@ -65,6 +65,7 @@ def measure_restore(sales: int) -> None:
 
 
 def fill(measured: Service, sales: int) -> None:
+    """Store demo sales, paid over MONTHS, and print how large the database is."""
     measured.run_python("-m", "benchmarks.spread_sales", str(sales), str(MONTHS))
     with measured.connect_database() as database:
         database.execute("VACUUM (ANALYZE)")

@@ -1,10 +1,9 @@
-"""The benchmarks' settings: requests have a log as text, one as JSON, or neither log nor metrics, in turns."""
+"""The benchmarks' settings for benchmarks.watching: a log as text, as JSON, or neither log nor metrics, in turns."""
 
 import logging
 import logging.config
 import time
 from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -30,8 +29,10 @@ def request_middleware(get_response: Callable[[Any], Any]) -> Callable[[Any], An
     return lambda request: get_response(request) if way() == WITHOUT else watched(request)
 
 
-class SometimesJSON(logging.Formatter):
-    def __init__(self, **_: Any) -> None:
+class ChangingFormatter(logging.Formatter):
+    """Format a line as the way of this moment says."""
+
+    def __init__(self) -> None:
         configurator = logging.config.DictConfigurator({"formats": LOG_FORMATS})
         formats = configurator.config["formats"]
         self.formatters = {name: configurator.configure_formatter(formats[name]) for name in (TEXT, JSON)}
@@ -41,7 +42,6 @@ class SometimesJSON(logging.Formatter):
 
 
 def sometimes(count: Callable[..., None]) -> Callable[..., None]:
-    @wraps(count)
     def count_unless_without(*arguments: Any) -> None:
         if way() != WITHOUT:
             count(*arguments)
@@ -52,5 +52,5 @@ def sometimes(count: Callable[..., None]) -> Callable[..., None]:
 for kind, method in ((Counter, "inc"), (Gauge, "set"), (Histogram, "observe")):
     setattr(kind, method, sometimes(getattr(kind, method)))
 MIDDLEWARE[MIDDLEWARE.index(REQUEST_MIDDLEWARE)] = f"{__name__}.{request_middleware.__name__}"
-LOGGING["formatters"]["sometimes"] = {"()": SometimesJSON}
-LOGGING["handlers"]["console"]["formatter"] = "sometimes"
+LOGGING["formatters"]["changing"] = {"()": ChangingFormatter}
+LOGGING["handlers"]["console"]["formatter"] = "changing"

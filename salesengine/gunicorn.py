@@ -126,7 +126,7 @@ def when_ready(server: Arbiter) -> None:
 
 
 def post_fork(server: Arbiter, worker: ObservedWorker) -> None:
-    """Let a new worker continue the counts of one that has ended."""
+    """Let a new worker continue the counts of one that has ended, and write its log itself."""
     from salesengine.operations import requests
     from salesengine.operations.metrics import claim_slot
 

@@ -65,10 +65,10 @@ def encode_record(fields: Mapping[str, Any], **_: Any) -> str:
 
 
 class DelayedHandler(logging.Handler):
-    """Keep lines until `flush`, which somebody has to call all the time, and write many at once.
+    """Keep lines, and write many of them at each `flush`, which must be called again and again.
 
-    A thread that writes lets another one work, and then has to wait for it. A warning is written at once, with all
-    before it. `target` writes to a stream; its filters are used here, while the request is known.
+    Python lets another thread run while one writes, and the one that wrote has to wait for its next turn. A warning is
+    written at once, with the lines before it. The filters of `target` run here, while the request is still known.
     """
 
     def __init__(self, target: "logging.StreamHandler[Any]") -> None:

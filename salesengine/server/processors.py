@@ -1,7 +1,7 @@
 """Keep the threads of each worker on one processor, if every processor has a worker.
 
-Only one of these threads runs Python code at a time, and they share most of their memory. On several processors, that
-memory moves from the cache of one to that of another whenever another thread goes on.
+Only one of these threads runs Python code at a time, and they share most of their memory, which is then in the cache of
+that processor. docs/decisions.md tells what this gains.
 """
 
 import os

@@ -6,7 +6,6 @@ import logging
 import re
 import select
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from logging.config import DictConfigurator
 
 import httpx
@@ -17,7 +16,7 @@ from django.urls import reverse
 
 from salesengine.accounts.api_keys import create_key
 from salesengine.http.middleware import WAITED
-from salesengine.http.request_ids import NO_REQUEST, RequestIDFilter, _current
+from salesengine.http.request_ids import RequestIDFilter, RequestIDMiddleware, clear_request_id
 from salesengine.logs import LOG_FORMATS, DelayedHandler
 from salesengine.operations.requests import RequestMiddleware, logger
 from salesengine.tests.servers import ROOT, new_folder, serve, wait_until
@@ -212,7 +211,7 @@ def test_a_rejected_request_is_logged_once(api, records):
 
 @pytest.fixture
 def delayed():
-    """Yield a logger whose lines are delayed, and the stream that they are written to."""
+    """Return a logger whose lines are delayed, its handler, and the list of what has been written."""
     target = logging.StreamHandler(WriteByWrite())
     target.setFormatter(logging.Formatter("[%(request_id)s] %(message)s"))
     target.addFilter(RequestIDFilter())
@@ -220,13 +219,6 @@ def delayed():
     delayed = logging.Logger("delayed")
     delayed.addHandler(handler)
     return delayed, handler, target.stream.writes
-
-
-@contextmanager
-def request_id(name):
-    _current.set(name)
-    yield
-    _current.set(NO_REQUEST)
 
 
 class WriteByWrite(io.StringIO):
@@ -238,11 +230,12 @@ class WriteByWrite(io.StringIO):
         self.writes.append(text)
 
 
-def test_lines_are_written_together_with_the_id_of_the_request_that_they_belong_to(delayed):
+def test_lines_are_written_together_with_the_id_of_the_request_that_they_belong_to(rf, delayed):
     logger, handler, writes = delayed
     for name in ("a", "b"):
-        with request_id(name):
-            logger.info("done %s", name)
+        RequestIDMiddleware(HttpResponse).process_request(rf.get("/", headers={"X-Request-ID": name}))
+        logger.info("done %s", name)
+        clear_request_id()
     assert writes == []
 
     handler.flush()
