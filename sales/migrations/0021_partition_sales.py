@@ -98,8 +98,14 @@ INDEXES = """
 
 
 def partition(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:
-    """Prepare the table while it is in use, then exchange it."""
+    """Prepare the table while it is in use, then exchange it. Goes on where an earlier attempt was killed."""
     database = schema_editor.connection
+    if not _is_partitioned(database):
+        _prepare_and_exchange(database)
+    _run(database, "ANALYZE sales")
+
+
+def _prepare_and_exchange(database: BaseDatabaseWrapper) -> None:
     with database.cursor() as cursor:
         cursor.execute(FIRST_MONTH)
         [stop] = cursor.fetchone()
@@ -110,7 +116,6 @@ def partition(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:
         _run(database, "ALTER TABLE sales VALIDATE CONSTRAINT paid_before")
         _build_index(database, "sales_payment_key", "ON sales (id, date_payment)")
     _lock_and_run(database, lambda cursor: _exchange(cursor, stop.isoformat(), is_empty=is_empty))
-    _run(database, "ANALYZE sales")
 
 
 def _exchange(cursor: CursorWrapper, stop: str, *, is_empty: bool) -> None:
@@ -146,6 +151,8 @@ def _exchange(cursor: CursorWrapper, stop: str, *, is_empty: bool) -> None:
 def unite(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:
     """Move the sales of all months into one table. Nobody can use `sales` while the sales of new months move."""
     database = schema_editor.connection
+    if not _is_partitioned(database):
+        return
     with database.cursor() as cursor:
         cursor.execute("SELECT to_regclass(%s)", [FIRST_PARTITION])
         [has_first] = cursor.fetchone()
@@ -215,6 +222,13 @@ def _lock_and_run(
 def _build_index(database: BaseDatabaseWrapper, name: str, definition: str) -> None:
     _run(database, f"DROP INDEX CONCURRENTLY IF EXISTS {name}")  # it may be unfinished
     _run(database, f"CREATE UNIQUE INDEX CONCURRENTLY {name} {definition}")
+
+
+def _is_partitioned(database: BaseDatabaseWrapper) -> bool:
+    with database.cursor() as cursor:
+        cursor.execute("SELECT relkind = 'p' FROM pg_class WHERE oid = 'sales'::regclass")
+        is_partitioned: bool = cursor.fetchone()[0]
+    return is_partitioned
 
 
 def _run(database: BaseDatabaseWrapper, statement: str) -> None:

@@ -91,7 +91,9 @@ def test_an_archive_that_is_killed_at_random_times_loses_no_sale(tmp_path, folde
     assert len(files(tmp_path)) == 2 * (len(sold) - 1)  # no drafts
     restore = ("restore_sales", "--from", tmp_path, sorted(sold)[5][:7])
     process = start(folder, *restore)
-    kill_at_random(process, lambda: database.execute("SELECT FROM pg_locks WHERE objid = 1095910216").fetchone(), rng)
+    kill_at_random(
+        process, lambda: database.execute("SELECT pid FROM pg_locks WHERE objid = 1095910216").fetchone(), rng
+    )
     if len(months(database)) == 1:
         run_command(folder, *restore)
     assert_each_month_is_in_one_place(database, sold)

@@ -7,6 +7,7 @@ from threading import Event
 import pytest
 from django.core.management import call_command
 from django.db import Error, connection
+from django.db.migrations.recorder import MigrationRecorder
 
 from sales.ingest.writer import record_sales
 from sales.models import Sale
@@ -17,7 +18,7 @@ from sales.tests.helpers import sale_event
 from sales.totals import folding, verification
 
 pytestmark = pytest.mark.django_db(transaction=True)
-BEFORE = "0020_days_of_entries"
+BEFORE, EXCHANGE = "0020_days_of_entries", "0021_partition_sales"
 FIRST = "sales_before_partitions"
 
 
@@ -93,6 +94,26 @@ def test_the_way_back_unites_all_partitions():
     assert contents()[:2] == before
     call_command("migrate", verbosity=0)
     assert verification.verify() == []
+
+
+def test_a_migration_that_was_killed_before_it_was_recorded_goes_on():
+    migrate_back()
+    sell(2)
+    before = contents()
+
+    call_command("migrate", "sales", EXCHANGE, verbosity=0)
+    MigrationRecorder(connection).record_unapplied("sales", EXCHANGE)
+    call_command("migrate", verbosity=0)
+
+    assert contents() == before
+    assert partitions() == {FIRST: 2}
+
+    migrate_back()
+    MigrationRecorder(connection).record_applied("sales", EXCHANGE)
+    migrate_back()
+
+    assert contents() == before
+    assert partition_names() == set()
 
 
 @pytest.mark.slow

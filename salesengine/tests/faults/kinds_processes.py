@@ -6,9 +6,12 @@ from contextlib import suppress
 
 import psutil
 
+from sales.partitions import making
 from salesengine.tests.faults.lane import Lane, back_within, injection
 
 START = 30  # seconds for the start of the service
+MAKER = f"SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = {making.LOCK} AND granted"
+NEXT_MONTH = 20  # seconds for the clients to come to another month
 
 
 @injection
@@ -42,6 +45,21 @@ def kill_backend(lane: Lane) -> None:
     """kill -9 of a backend: PostgreSQL ends all others and recovers."""
     lane.random.choice(lane.database.backends()).kill()
     time.sleep(0.1)
+    lane.database.start()
+
+
+@injection
+def kill_while_a_month_is_made(lane: Lane) -> None:
+    """kill -9 of all workers, or of the backend, while a month gets its partition."""
+    deadline = time.monotonic() + NEXT_MONTH
+    with lane.database.connect() as connection:
+        while not (maker := connection.execute(MAKER).fetchone()):
+            assert time.monotonic() < deadline, "no month was made"
+    if lane.random.random() < 0.5:
+        kill_all_workers(lane)
+        return
+    with suppress(psutil.NoSuchProcess):
+        psutil.Process(maker[0]).kill()
     lane.database.start()
 
 

@@ -63,7 +63,7 @@ SHAPES = {
 class SentRequest:
     """A request, under a name that begins the order of each of its events."""
 
-    name: str
+    name: str  # the round, the position of the fault in it, and a number: 3-0-17
     shape: Shape
     outcome: Outcome = Outcome.UNKNOWN
     attempts: int = 0
@@ -85,7 +85,14 @@ def figures_of(order: str) -> dict[str, str]:
 
 def event_of(order: str) -> dict[str, Any]:
     event = {"ID_ORDER": order, "ID_PRODUCT": "1", "ID_BUYER": "2", "ID_SELLER": "3", "BRAND": "Gucci"}
-    return event | {"DATE_PAYMENT": f"2021-01-0{1 + crc32(order.encode()) % 3} 10:00:00"} | figures_of(order)
+    return event | {"DATE_PAYMENT": paid_at(order)} | figures_of(order)
+
+
+def paid_at(order: str) -> str:
+    """Return the time of payment. Every 20 requests go on to another month, so partitions are made all the time."""
+    _, position, number, *_ = order.split("-")
+    years, month = divmod(12 * int(position) + int(number) // 20, 12)
+    return f"{2001 + years % 20}-{month + 1:02}-0{1 + crc32(order.encode()) % 3} 10:00:00"
 
 
 def body_of(request: SentRequest) -> bytes:
