@@ -94,10 +94,10 @@ def share_lock(lane: Lane) -> None:
 @injection
 def row_locks(lane: Lane) -> None:
     """Locks on all rows of the totals."""
-    statements = [
-        f"SELECT FROM {table} FOR UPDATE" for table in ("feedback_total", "feedback_daily_total", "country_total")
-    ]
-    hold_lock(lane, "; ".join(statements))
+    rows = [f"SELECT FROM {table} FOR UPDATE" for table in ("feedback_total", "feedback_daily_total", "country_total")]
+    # Between two folds, because a fold locks the rows in another order.
+    between = [f"SELECT pg_advisory_lock({FOLD_LOCK})", *rows, f"SELECT pg_advisory_unlock({FOLD_LOCK})"]
+    hold_lock(lane, "; ".join(between))
 
 
 @injection
