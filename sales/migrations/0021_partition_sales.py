@@ -69,9 +69,10 @@ SEQUENCE = """
     ALTER TABLE sales ALTER COLUMN id SET DEFAULT nextval('sales_id_seq');
     ALTER SEQUENCE sales_id_seq OWNED BY sales.id
     """
-# Like the indexes of each month (sales/partitions/months.py).
+# Like each month (sales/partitions/making.py).
 OTHERS = """
     CREATE TABLE sales_other PARTITION OF sales DEFAULT;
+    ALTER TABLE sales_other ALTER COLUMN date_payment SET (n_distinct = -1);
     CREATE INDEX sales_other_newest ON sales_other (date_payment DESC, id DESC) INCLUDE (id_buyer, revenue);
     CREATE INDEX sales_other_order ON sales_other (id_order);
     CREATE INDEX sales_other_product ON sales_other (id_product);
@@ -142,6 +143,7 @@ def _exchange(cursor: CursorWrapper, stop: str, *, is_empty: bool) -> None:
         f"""
         ALTER TABLE {FIRST_PARTITION}
             ADD CONSTRAINT {FIRST_PARTITION}_pkey PRIMARY KEY USING INDEX sales_payment_key;
+        ALTER TABLE {FIRST_PARTITION} ALTER COLUMN date_payment SET (n_distinct = -1);
         ALTER TABLE sales ATTACH PARTITION {FIRST_PARTITION} FOR VALUES FROM (MINVALUE) TO ('{stop}');
         ALTER TABLE {FIRST_PARTITION} DROP CONSTRAINT paid_before
         """

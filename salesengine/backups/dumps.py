@@ -22,6 +22,7 @@ def take_dump(folder: Path, keep: int | None = None) -> Path:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with locked(folder):
         draft, dump = folder / DRAFT, folder / f"{timezone.now():%Y%m%dT%H%M%SZ}{SUFFIX}"
+        draft.unlink(missing_ok=True)  # the pg_dump of a killed process may still write to it
         try:
             _run_client("pg_dump", "--format=custom", f"--file={draft}")
             draft.chmod(0o600)

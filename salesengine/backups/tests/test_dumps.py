@@ -22,7 +22,9 @@ def test_a_dump_restores_into_an_empty_database_only():
             connection.execute("CREATE DATABASE other")
         run_command(local_dir, "load_demo", "--sales=300", "--append", **old)
 
-        dumped = run_command(local_dir, "backup", "--to", dumps, **old)
+        with (dumps / ".new.dump").open("wb") as of_killed_process:
+            dumped = run_command(local_dir, "backup", "--to", dumps, **old)
+            of_killed_process.write(b"the rest" * 1_000)
         restored = run_command(local_dir, "restore", "--from", dumps, **new)
         verified = run_command(local_dir, "verify_feedback", **new)
         again = run_command(local_dir, "restore", "--from", dumps, **new)
