@@ -14,6 +14,7 @@ from django.db.backends.utils import CursorWrapper
 from countries.models import Country
 from sales.cluster.dependents import create_again, drop_dependents
 from sales.models import EventId, IdempotencyKey, Sale
+from sales.partitions.months import OPTIONS, PARTITIONS
 
 SALES = Sale._meta.db_table
 COUNTRY = Country._meta.db_table
@@ -110,6 +111,8 @@ def _undistribute(cursor: CursorWrapper, table: str) -> None:
     if table == SALES:
         key = _drop_key(cursor)
         cursor.execute(f"ALTER TABLE {SALES} ADD CONSTRAINT {key} PRIMARY KEY ({LOCAL_KEY})")
+        for partition in _column(cursor, PARTITIONS):
+            cursor.execute(f"ALTER TABLE {partition} {OPTIONS}")
     cursor.execute("SET LOCAL citus.enable_ddl_propagation = off")  # the workers need them no more
     create_again(cursor, dependents)
     if table == SALES:
@@ -142,4 +145,4 @@ def _local_bytes(table: str) -> int:
 
 def _column(cursor: CursorWrapper, statement: str, *values: str) -> list[str]:
     cursor.execute(statement, values)
-    return [value for (value,) in cursor]
+    return [value for value, *_ in cursor]

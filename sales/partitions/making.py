@@ -15,7 +15,7 @@ from django.db import OperationalError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 from psycopg.errors import LockNotAvailable
 
-from sales.partitions.months import INDEXES, OTHERS, PARTITIONS, Month
+from sales.partitions.months import INDEXES, OPTIONS, OTHERS, PARTITIONS, Month
 
 MAX_YEARS = 50  # months that are older have no partition, whatever EARLIEST_PAYMENT_DATE says
 LOCK = 0x4D4F4E54  # the key of the advisory lock of making a month
@@ -108,8 +108,7 @@ def _make(month: Month, *, patient: bool) -> None:
         if cursor.fetchone()[0]:  # another process has made it
             return
         cursor.execute(f"CREATE TABLE {month.table} (LIKE sales INCLUDING DEFAULTS INCLUDING INDEXES)")
-        # Where few dates are known, PostgreSQL would look up ids in the index of payments, and read all sales of a day.
-        cursor.execute(f"ALTER TABLE {month.table} ALTER COLUMN date_payment SET (n_distinct = -1)")
+        cursor.execute(f"ALTER TABLE {month.table} {OPTIONS}")
         for name, definition in INDEXES.items():
             cursor.execute(f"CREATE INDEX {month.table}_{name} ON {month.table} {definition}")
         cursor.execute(COUNT_OTHERS, {"start": month.start, "stop": month.next.start})
