@@ -43,7 +43,8 @@ type = "bar"
 y = ["week_1_revenue", "week_2_revenue"]
 */
 -- For speed only: QUICK_SUM returns the same as SUM, but is faster for very many small groups. The two halves by hash of
--- the id let two processes work at once. (A remainder, %, would not: PostgreSQL would expect too few sales.)
+-- the id let two processes work at once. (A remainder, %, would not: PostgreSQL would expect too few sales.) Grouping by
+-- the half too keeps PostgreSQL from reading whole months in the order of their buyers.
 WITH weeks AS NOT MATERIALIZED (
     SELECT
         %(first_day)s::timestamp AT TIME ZONE 'UTC' AS first_begin,
@@ -67,14 +68,14 @@ per_buyer AS (
         QUICK_SUM(revenue) FILTER (WHERE NOT is_week_1) AS week_2_revenue
     FROM selected
     WHERE is_first_half
-    GROUP BY id_buyer
+    GROUP BY id_buyer, is_first_half
     UNION ALL
     SELECT
         QUICK_SUM(revenue) FILTER (WHERE is_week_1),
         QUICK_SUM(revenue) FILTER (WHERE NOT is_week_1)
     FROM selected
     WHERE NOT is_first_half
-    GROUP BY id_buyer
+    GROUP BY id_buyer, is_first_half
 ),
 repeat_buyers AS (
     SELECT

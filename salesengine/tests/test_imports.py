@@ -18,7 +18,8 @@ PACKAGES = {
         ["archiving", "importing", "rejected", "corrections", "changes"],
         ["ingest"],
         ["totals"],
-        ["cluster", "partitions"],
+        ["cluster"],
+        ["partitions"],
         ["models"],
     ],
     "salesengine": [
