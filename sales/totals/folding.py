@@ -140,7 +140,7 @@ WRITE_TOTALS = f"""
 # stays, because the next fold continues from it.
 PURGE = """
     DELETE FROM ledger
-    WHERE EXISTS (SELECT FROM ledger WHERE received_at < now() - %(retention)s)
+    WHERE (SELECT MIN(received_at) FROM ledger) < now() - %(retention)s
         AND id IN (
             SELECT id
             FROM (
