@@ -43,8 +43,8 @@ type = "bar"
 y = ["week_1_revenue", "week_2_revenue"]
 */
 -- For speed only: QUICK_SUM returns the same as SUM, but is faster for very many small groups. The two halves by hash of
--- the id let two processes work at once. (A remainder, %, would not: PostgreSQL would expect too few sales.) Grouping by
--- the half too keeps PostgreSQL from reading whole months in the order of their buyers.
+-- the id let two processes work at once. (A remainder, %, would not: PostgreSQL would expect too few sales.) Grouping
+-- by the half too makes PostgreSQL hash the buyers, instead of reading whole months in their order.
 WITH weeks AS NOT MATERIALIZED (
     SELECT
         %(first_day)s::timestamp AT TIME ZONE 'UTC' AS first_begin,

@@ -99,7 +99,7 @@ INDEXES = """
 
 
 def partition(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:
-    """Prepare the table while it is in use, then exchange it. Goes on where an earlier attempt was killed."""
+    """Prepare the table while it is in use, then exchange it. If an earlier attempt has exchanged it, only analyze."""
     database = schema_editor.connection
     if not _is_partitioned(database):
         _prepare_and_exchange(database)
@@ -170,6 +170,7 @@ def _unite(cursor: CursorWrapper, *, has_first: bool) -> None:
         cursor.execute(
             f"""
             ALTER TABLE sales DETACH PARTITION {FIRST_PARTITION};
+            ALTER TABLE {FIRST_PARTITION} ALTER COLUMN date_payment RESET (n_distinct);
             ALTER TABLE {FIRST_PARTITION} ALTER COLUMN id DROP DEFAULT;
             ALTER TABLE {FIRST_PARTITION} DROP CONSTRAINT {FIRST_PARTITION}_pkey;
             ALTER TABLE {FIRST_PARTITION} ADD CONSTRAINT sales_ids PRIMARY KEY USING INDEX sales_ids

@@ -28,7 +28,7 @@ from salesengine.backups.programs import folder_size, run_with_progress
 from salesengine.embedded import server as embedded
 from salesengine.embedded.programs import BINARIES, run
 
-DRAFT = ".new"  # the end of the name of a folder that becomes a backup when it is complete
+DRAFT = ".new"  # the suffix of an unfinished backup
 REMOVED = ".old"  # was a backup
 
 
@@ -45,7 +45,7 @@ def take_backup(
         _remove_leftovers(folder)
         parent = newest_backup(folder) if incremental else None
         started_at, figures_at_start = timezone.now(), figures()
-        draft = folder / f".{started_at:%Y%m%dT%H%M%S.%fZ}{DRAFT}"  # a killed backup may go on in its own
+        draft = folder / f".{started_at:%Y%m%dT%H%M%S.%fZ}{DRAFT}"  # a killed backup may still copy into its own
         try:
             draft.mkdir(mode=0o700)
             _copy_database(draft / DATA, folder / parent.name / DATA if parent else None, max_rate)
@@ -108,7 +108,7 @@ def _first_wal(data: Path) -> str:
 
 def _remove_leftovers(folder: Path) -> None:
     """Remove what a killed process left behind. Its copying program then fails, if it still runs."""
-    for leftover in (*folder.glob(f"*{DRAFT}"), *folder.glob(f"*{REMOVED}")):
+    for leftover in (folder / DRAFT, *folder.glob(f".*{DRAFT}"), *folder.glob(f".*{REMOVED}")):
         shutil.rmtree(leftover, ignore_errors=True)
 
 

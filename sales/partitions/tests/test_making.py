@@ -68,7 +68,7 @@ def test_a_partition_has_all_indexes_of_a_month():
         assert {name for (name,) in cursor} == {f"sales_2021_03_{suffix}" for suffix in ["pkey", *INDEXES]}
 
 
-def test_sales_of_an_entry_are_found_by_their_ids_although_a_month_has_few_dates():
+def test_sales_of_an_entry_are_found_by_their_ids_although_a_month_has_few_times_of_payment():
     """PostgreSQL 18 looks for ids also in an index whose first column it believes to have few values."""
     dates = [f"2021-03-{1 + number % 31:02}T{number % 7:02}:00:00Z" for number in range(3_000)]
     sell(*dates)

@@ -56,6 +56,14 @@ def migrate_back():
     call_command("migrate", "sales", BEFORE, verbosity=0)
 
 
+def payment_options(table):
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT attoptions FROM pg_attribute WHERE attrelid = %s::regclass AND attname = 'date_payment'", [table]
+        )
+        return cursor.fetchone()[0]
+
+
 def contents():
     return list(Sale.objects.order_by("id").values_list())
 
@@ -87,11 +95,14 @@ def test_the_way_back_unites_all_partitions():
     migrate_back()
 
     assert contents() == before
+    assert payment_options("sales") is None
     sell(1)
     call_command("migrate", verbosity=0)
     assert partitions() == {FIRST: 3}
+    assert payment_options(FIRST) == payment_options("sales_other") == ["n_distinct=-1"]
     migrate_back()
     assert contents()[:2] == before
+    assert payment_options("sales") is None
     call_command("migrate", verbosity=0)
     assert verification.verify() == []
 

@@ -40,7 +40,7 @@ def test_the_newest_backup_before_a_time_is_restored(tmp_path):
 
 
 def test_an_unfinished_backup_is_no_backup(tmp_path):
-    (tmp_path / ".new" / "data").mkdir(parents=True)
+    (tmp_path / ".20261129T000000.000000Z.new" / "data").mkdir(parents=True)
     (tmp_path / "20210107T010000Z" / "data").mkdir(parents=True)
 
     assert list_backups(tmp_path) == []
