@@ -204,6 +204,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self.count_connections()
         for descriptor in self.ready.wait(0, most=self.worker_connections):  # none unless all threads are busy
             if conn := self.waiting.pop(descriptor, None):
+                conn.timeout = max(conn.timeout, time.monotonic() + 2 * CHECK_SECONDS)  # the client waits for a thread
                 self.go_on(conn) if is_probe(conn) else self.watch(conn)
         if time.monotonic() < self.next_check:
             return

@@ -65,8 +65,8 @@ def test_the_service_is_back_soon_after_a_silent_network(proxied, event):
     proxy.silence()
     proxy.is_silent = True
 
-    with ThreadPoolExecutor(THREADS) as clients:
-        responses = [clients.submit(post, address, event) for _ in range(THREADS)]
+    with ThreadPoolExecutor(2 * THREADS) as clients:  # half of them wait for a thread, but none is cut off
+        responses = [clients.submit(post, address, event) for _ in range(2 * THREADS)]
         time.sleep(15)
         proxy.is_silent = False
         assert seconds_until_stored(address, event) < 30
