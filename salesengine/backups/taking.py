@@ -108,7 +108,7 @@ def _first_wal(data: Path) -> str:
 
 def _remove_leftovers(folder: Path) -> None:
     """Remove what a killed process left behind. Its copying program then fails, if it still runs."""
-    for leftover in (folder / DRAFT, *folder.glob(f".*{DRAFT}"), *folder.glob(f".*{REMOVED}")):
+    for leftover in (*folder.glob(f".*{DRAFT}"), *folder.glob(f".*{REMOVED}")):
         shutil.rmtree(leftover, ignore_errors=True)
 
 

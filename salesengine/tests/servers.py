@@ -90,6 +90,15 @@ def manage(folder: Path, *command: str) -> str:
     return subprocess.run(command, env=environment, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
+def start_command(folder: Path, *command: str | Path) -> subprocess.Popen[bytes]:
+    """Start a manage.py command on the database in this LOCAL_DIR, and return its process. Its messages are dropped."""
+    environment = os.environ | {"LOCAL_DIR": str(folder), "ENV_FILE": os.devnull}
+    nothing = subprocess.DEVNULL
+    return subprocess.Popen(
+        [sys.executable, "manage.py", *command], env=environment, cwd=ROOT, stdout=nothing, stderr=nothing
+    )
+
+
 def new_key(folder: Path, name: str, *scopes: str) -> dict[str, str]:
     """Create an API key in the database in this LOCAL_DIR and return the header that sends it."""
     key = manage(folder, "create_api_key", name, *(f"--scope={scope}" for scope in scopes))

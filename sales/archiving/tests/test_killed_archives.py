@@ -1,24 +1,23 @@
 """Archives that are killed at random times lose no sale, and go on when they are run again."""
 
 import hashlib
-import os
 import random
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import httpx
 import pytest
 
+from sales.archiving import moving
 from salesengine.backups.tests.helpers import object_store, run_command
-from salesengine.tests.servers import ROOT, connect_database, manage, new_folder, serve
+from salesengine.tests.servers import connect_database, manage, new_folder, serve, start_command
 
 pytestmark = pytest.mark.slow
 
 KILLS = 3
 SALES = 12_000  # of 13 months
 DIGESTS = "SELECT date_trunc('month', date_payment, 'UTC')::date::text, md5(string_agg(sales::text, '' ORDER BY id))"
+IS_RESTORING = f"SELECT pid FROM pg_locks WHERE objid = {moving.LOCK}"
 NOW = "SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM')"
 
 
@@ -43,13 +42,6 @@ def months(database):
 
 def files(place):
     return {path.name: path.stat().st_mtime_ns for path in place.glob("*")}
-
-
-def start(folder, *command):
-    environment = os.environ | {"LOCAL_DIR": str(folder), "ENV_FILE": os.devnull}
-    return subprocess.Popen(
-        [sys.executable, "manage.py", *map(str, command)], env=environment, cwd=ROOT, stderr=subprocess.DEVNULL
-    )
 
 
 def kill_at_random(process, has_begun, rng):
@@ -79,7 +71,7 @@ def test_an_archive_that_is_killed_at_random_times_loses_no_sale(tmp_path, folde
     archive = ("archive_sales", "--before", this_month, "--to", tmp_path)
     for _ in range(KILLS):
         before = files(tmp_path)
-        process = start(folder, *archive)
+        process = start_command(folder, *archive)
         assert kill_at_random(process, lambda before=before: files(tmp_path) != before, rng)
         assert_each_month_is_in_one_place(database, sold)
 
@@ -90,10 +82,8 @@ def test_an_archive_that_is_killed_at_random_times_loses_no_sale(tmp_path, folde
     assert set(months(database)) == {f"{this_month}-01"}
     assert len(files(tmp_path)) == 2 * (len(sold) - 1)  # no drafts
     restore = ("restore_sales", "--from", tmp_path, sorted(sold)[5][:7])
-    process = start(folder, *restore)
-    kill_at_random(
-        process, lambda: database.execute("SELECT pid FROM pg_locks WHERE objid = 1095910216").fetchone(), rng
-    )
+    process = start_command(folder, *restore)
+    assert kill_at_random(process, lambda: database.execute(IS_RESTORING).fetchone(), rng)
     if len(months(database)) == 1:
         run_command(folder, *restore)
     assert_each_month_is_in_one_place(database, sold)

@@ -1,15 +1,12 @@
 """A migration to partitions that is killed at random times loses no sale, and goes on when it is run again."""
 
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 
-from salesengine.tests.servers import ROOT, connect_database, manage, new_folder, serve, wait_until
+from salesengine.tests.servers import connect_database, manage, new_folder, serve, start_command, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -27,9 +24,7 @@ IS_CHANGING = """
 def kill_at_random(folder, database, rng, migration):
     """Start to migrate, and kill the command after it has begun to change the table. Return whether it still ran."""
     wait_until(lambda: not database.execute(IS_CHANGING).fetchone())  # what a killed one has begun
-    environment = os.environ | {"LOCAL_DIR": str(folder), "ENV_FILE": os.devnull}
-    command = [sys.executable, "manage.py", "migrate", "sales", migration]
-    process = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = start_command(folder, "migrate", "sales", migration)
     while not database.execute(IS_CHANGING).fetchone() and process.poll() is None:
         time.sleep(0.002)
     time.sleep(rng.uniform(0, 0.2))

@@ -2,9 +2,6 @@
 
 import datetime
 import json
-import os
-import subprocess
-import sys
 import time
 
 import httpx
@@ -12,7 +9,7 @@ import pytest
 
 from salesengine.backups.manifests import MANIFEST, list_backups
 from salesengine.backups.tests.helpers import count_sales, run_command
-from salesengine.tests.servers import ROOT, connect_database, empty_folder, new_folder, serve
+from salesengine.tests.servers import connect_database, empty_folder, new_folder, serve, start_command
 
 pytestmark = pytest.mark.slow
 DEADLINE = 60  # seconds
@@ -141,9 +138,7 @@ def test_a_damaged_file_is_found_before_anything_is_restored(service):
 def test_a_killed_backup_leaves_nothing_that_looks_complete(service):
     local_dir, _, _ = service
     with empty_folder() as other:
-        environment = os.environ | {"LOCAL_DIR": str(local_dir), "ENV_FILE": os.devnull}
-        command = [sys.executable, "manage.py", "backup", "--to", str(other), "--max-rate", "1"]
-        process = subprocess.Popen(command, env=environment, cwd=ROOT, stderr=subprocess.DEVNULL)
+        process = start_command(local_dir, "backup", "--to", other, "--max-rate", "1")
         deadline = time.monotonic() + DEADLINE
         while not list(other.glob(".*.new/data/base")):
             assert time.monotonic() < deadline
