@@ -16,7 +16,7 @@ from analytics.definitions.reports import ReportDefinition
 from analytics.running.deadline import client_deadline
 from analytics.running.errors import AssertionFailed, ReportFailed, translate_error
 from analytics.running.rows import ResultColumn, Row
-from sales.models import Sale
+from sales.totals.isolation import KEEP_MONTHS
 from salesengine.distribution import is_distributed
 
 DATABASE_ALIAS = "reports"
@@ -136,8 +136,7 @@ class Query:
         limit = min(self.timeout * 1000, MAX_TIMEOUT - 1000)
         with self.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            # Before the snapshot, because a month that is dropped later is missing in an older snapshot too.
-            cursor.execute(f"LOCK TABLE {Sale._meta.db_table} IN ACCESS SHARE MODE")
+            cursor.execute(KEEP_MONTHS)
             cursor.execute(
                 """
                 SELECT set_config('application_name', %s, true), set_config('statement_timeout', %s, true),

@@ -10,6 +10,10 @@ from salesengine.distribution import is_distributed
 
 FOLD_LOCK = 0x53414C45  # the key of the advisory lock that folds and repairs share
 REPAIR_LOCK = FOLD_LOCK + 1  # prevents two repairs from making the same correction
+# Begins a transaction, before its snapshot is taken, and prevents months from being made or dropped until its end.
+# Otherwise a statement could look into the tables of the months as they are now for sales as they were then. It would
+# miss those that have moved meanwhile from one table to another, or to an archive.
+KEEP_MONTHS = "LOCK TABLE sales IN ACCESS SHARE MODE"
 
 
 def lock_folds(cursor: CursorWrapper, *, wait: bool = False) -> bool:
@@ -45,8 +49,7 @@ def snapshot() -> Iterator[None]:
     with transaction.atomic(durable=True):
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            # Before the snapshot, because a month that is dropped later is missing in an older snapshot too.
-            cursor.execute("LOCK TABLE sales IN ACCESS SHARE MODE")
+            cursor.execute(KEEP_MONTHS)
         yield
 
 
@@ -61,6 +64,7 @@ def consistent_sales() -> Iterator[None]:
     with transaction.atomic(durable=True):
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            cursor.execute(KEEP_MONTHS)
             if is_cluster:
                 cursor.execute("LOCK TABLE ledger IN SHARE MODE")
         yield

@@ -18,7 +18,7 @@ from sales.partitions import making
 from sales.partitions.months import Month
 from sales.tests.helpers import sale_event
 from sales.totals import verification
-from sales.totals.isolation import snapshot
+from sales.totals.isolation import consistent_sales, snapshot
 from sales.totals.tests.threads import in_another_thread, together
 from salesengine.backups.manifests import BackupError
 from salesengine.tests.servers import wait_until, waiting_at_most
@@ -52,9 +52,10 @@ def test_clients_send_sales_while_an_archive_waits_for_a_reader(tmp_path, monkey
     assert (ArchivedMonth.objects.count(), Sale.objects.count()) == (1, 1)
 
 
-def test_an_archive_gives_up_when_readers_never_pause(tmp_path, monkeypatch):
+@pytest.mark.parametrize("readers", [snapshot, consistent_sales])
+def test_an_archive_gives_up_when_readers_never_pause(readers, tmp_path, monkeypatch):
     monkeypatch.setattr(moving, "LOCK_ATTEMPTS", 2)
-    with snapshot():  # a verification that has not begun to read the sales
+    with readers():  # that have not begun to read the sales
         with pytest.raises(BackupError, match="Other sessions use the sales without a pause"):
             in_another_thread(archive_month, JANUARY, tmp_path)
         assert Sale.objects.count() == 1

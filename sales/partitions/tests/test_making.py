@@ -18,6 +18,9 @@ from sales.partitions.months import INDEXES, Month
 from sales.partitions.tests.helpers import drop_months, partition_names, partitions
 from sales.tests.helpers import sale_event
 from sales.totals import fold_thread, verification
+from sales.totals.country_totals import figures_by_country
+from sales.totals.tests.threads import together
+from salesengine.tests.servers import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 MARCH = "2021-03-31T23:59:59.999999Z"
@@ -141,6 +144,31 @@ def test_a_failed_attempt_is_not_repeated_at_once(monkeypatch):
     sell(MARCH)
 
     assert partitions() == {"sales_other": 2}
+
+
+@pytest.mark.parametrize("read", [verification._compare_countries, figures_by_country])
+def test_no_reader_of_countries_misses_sales_that_move(read, monkeypatch):
+    """A reader that begins while they move looks for them in the new table."""
+    monkeypatch.setattr("sales.totals.folding.request_fold", lambda fold: None)
+    sell(MARCH, MARCH)
+    before = read()
+
+    def make(moved):
+        with transaction.atomic():
+            making._make(Month(2021, 3), patient=True)
+            moved.set()
+            wait_until(is_anybody_waiting)
+
+    moved = Event()
+    with together((make, moved)):
+        moved.wait(30)
+        assert read() == before
+
+
+def is_anybody_waiting():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'sales'::regclass AND NOT granted)")
+        return cursor.fetchone()[0]
 
 
 def test_two_processes_make_the_same_partition(monkeypatch):

@@ -57,4 +57,4 @@ def test_each_comparison_takes_the_lock_before_it_reads(cluster, compare):
     statements = [query["sql"] for query in queries]
     begun = [index for index, sql in enumerate(statements) if sql.startswith("SET TRANSACTION")]
     assert len(begun) == 3  # of missing sales, of the feedback, and of the countries
-    assert all(statements[index + 1] == "LOCK TABLE ledger IN SHARE MODE" for index in begun)
+    assert all(statements[index + 2] == "LOCK TABLE ledger IN SHARE MODE" for index in begun)

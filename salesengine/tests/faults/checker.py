@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import psycopg
 
+from sales.totals.isolation import KEEP_MONTHS
 from salesengine.tests.faults.database import Postgres
 from salesengine.tests.faults.load import CATEGORIES, Correction, Outcome, SentRequest, figures_of
 
@@ -104,6 +105,7 @@ def check(
         with database.connect() as connection, httpx.Client(base_url=url, timeout=60) as client:
             connection.autocommit = False
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            connection.execute(KEEP_MONTHS)
             recount = Recount(connection.execute(SALES))
             rejected = connection.execute("SELECT convert_from(content, 'UTF8') FROM rejected_events").fetchall()
             recount.orders.update(json.loads(content)["ID_ORDER"] for (content,) in rejected)
