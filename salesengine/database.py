@@ -5,12 +5,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any, ClassVar, ParamSpec, Self, TypeVar
+from typing import Any, ClassVar, NamedTuple, ParamSpec, Self, TypeVar
 
 import psycopg
 from django.conf import settings
 from django.db import Error, OperationalError, connection
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
 from psycopg.abc import PQGen
 from psycopg.errors import DeadlockDetected, _WaitTimeout  # `Connection.wait` is documented to raise _WaitTimeout
 
@@ -38,6 +39,7 @@ class WritingConnection(psycopg.Connection[Any]):
         "idle_in_transaction_session_timeout": "60s",
     }
     answer_limit: ClassVar[float | None] = None  # seconds
+    prepared: set[str]  # names of prepared statements
 
     @classmethod
     def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
@@ -51,6 +53,7 @@ class WritingConnection(psycopg.Connection[Any]):
         except BaseException:
             connection.close()
             raise
+        connection.prepared = set()
         return connection
 
     def wait(self, gen: PQGen[Any], interval: float = 0.1, timeout: float | None = None) -> Any:
@@ -77,6 +80,29 @@ class WritingConnection(psycopg.Connection[Any]):
         Without a check, an error in sending looks like one that comes after PostgreSQL has received everything.
         """
         self.pgconn.consume_input()
+
+
+class PreparedStatement(NamedTuple):
+    """A statement that PostgreSQL parses and plans once per connection.
+
+    Not prepared by psycopg, which would also keep the texts of all other statements in memory, and would prepare it
+    again after an error, without end.
+    """
+
+    name: str
+    types: str  # of its parameters
+    sql: str  # with $1 for the first parameter
+
+    def prepare(self, cursor: CursorWrapper) -> None:
+        prepared: set[str] = cursor.db.connection.prepared
+        if self.name not in prepared:
+            cursor.execute(f"PREPARE {self.name} ({self.types}) AS {self.sql}")
+            prepared.add(self.name)
+
+    @property
+    def execute(self) -> str:
+        """The SQL that executes the statement, once it is prepared."""
+        return f"EXECUTE {self.name} ({', '.join(['%s'] * len(self.types.split(',')))})"
 
 
 def is_lost(error: BaseException | None) -> bool:

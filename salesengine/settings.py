@@ -118,12 +118,9 @@ DATABASES = {
     # One connection per thread that handles requests, and one for the thread that folds the ledger. An import uses
     # four: for its lock, for two batches, and for folds.
     "default": add_options(database, pool={"min_size": 1, "max_size": max(WEB_THREADS + 1, 4)} | pool_options),
-    # One connection per process that writes single events with a prepared statement. This costs the database half as
-    # much as an unprepared statement on changing connections.
+    # One connection per process that writes single events.
     "singles": {"TEST": {"MIRROR": "default"}}
-    | add_options(
-        database, pool={"min_size": 0, "max_size": 1} | pool_options, server_side_binding=True, prepare_threshold=0
-    ),
+    | add_options(database, pool={"min_size": 0, "max_size": 1} | pool_options),
     # Only for reports. analytics.running.runner makes each transaction read-only and limits its time.
     "reports": {"TEST": {"MIRROR": "default"}}
     | add_options(reports_database, application_name="salesengine reports", server_side_binding=True),

@@ -5,13 +5,13 @@ The writer appends an entry in the transaction that changes `sales`. A fold stam
 
 import datetime
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import NamedTuple
 
 import msgspec
 from django.db import connections
 from django.db.backends.utils import CursorWrapper
+from msgspec import structs
 
 from sales.models import SoldItem
 from sales.totals.figures import EXACT, CategoryDay, Figures, add_up
@@ -37,8 +37,7 @@ class Tally(msgspec.Struct):
     revenue: Decimal
 
 
-@dataclass(frozen=True)
-class NewEntry:
+class NewEntry(msgspec.Struct, frozen=True):
     """An entry to append. It has accepted sales or voided ones, or only duplicate and rejected events."""
 
     sender: str
@@ -47,10 +46,10 @@ class NewEntry:
     duplicate: int = 0
     rejected: int = 0
     voided: int = 0
-    tallies: Sequence[Tally] = field(default_factory=list)
+    tallies: Sequence[Tally] = ()
     first_day: datetime.date | None = None
     last_day: datetime.date | None = None
-    brands: Sequence[str] = field(default_factory=list)
+    brands: Sequence[str] = ()
     sale_ids: str = "{}"  # a multirange. STORE_FEW of the writer ignores it
     number: int = 0  # of the entry in its statement, to which STORE_FEW assigns sales
 
@@ -64,12 +63,13 @@ SELECT_DUE = """
     WHERE changes_before < %s
     ORDER BY id
     """
-# Sent as JSON, at a third of the cost of model instances. {sale_ids} is an expression, which may use `entry`.
+# {entries} are sent as JSON, at a third of the cost of model instances. {sale_ids} is an expression, which may use
+# `entry`.
 APPEND = """
     INSERT INTO ledger
         (sender, sources, sale_ids, accepted, duplicate, rejected, voided, tallies, first_day, last_day, brands)
     SELECT sender, sources, {sale_ids}, accepted, duplicate, rejected, voided, tallies, first_day, last_day, brands
-    FROM json_to_recordset(%s) AS entry (
+    FROM json_to_recordset({entries}) AS entry (
         number bigint, sender text, sources text[], sale_ids int8multirange,
         accepted bigint, duplicate bigint, rejected bigint, voided bigint, tallies json,
         first_day date, last_day date, brands text[]
@@ -107,7 +107,7 @@ def change_count(using: str) -> int:
 
 def append(cursor: CursorWrapper, entry: NewEntry) -> list[int]:
     """Append an entry in the caller's transaction. Return its id, in a list."""
-    cursor.execute(APPEND.format(sale_ids="sale_ids"), [encode_json([entry]).decode()])
+    cursor.execute(APPEND.format(sale_ids="sale_ids", entries="%s"), [encode_json([entry]).decode()])
     return [entry_id for (entry_id,) in cursor]
 
 
@@ -127,7 +127,7 @@ def add_figures(entry: NewEntry, figures: Mapping[CategoryDay, Figures]) -> NewE
     """Return the entry with the figures of its sales by category and day."""
     days = [day for _, day in figures]
     first, last = min(days, default=None), max(days, default=None)
-    return replace(entry, tallies=tallies(figures), first_day=first, last_day=last)
+    return structs.replace(entry, tallies=tallies(figures), first_day=first, last_day=last)
 
 
 def id_ranges(sale_ids: Sequence[int]) -> str:

@@ -165,12 +165,20 @@ class TestSingleEvents:
         assert {int(order): sale_id for sale_id, order in Sale.objects.values_list("id", "id_order")} == ids
 
     def test_it_is_written_on_a_connection_of_its_own_which_is_given_back(self, api, event):
+        assert post(api, event).status_code == 201  # which prepares the statement, unless that is done
         with CaptureQueriesContext(connections["singles"]) as queries:
             assert post(api, event).status_code == 201
 
-        assert ["INSERT INTO sales" in query["sql"] for query in queries] == [True]
+        assert [query["sql"].split(" (")[0] for query in queries] == ["EXECUTE store_few"]
         assert connections["singles"].connection is None
-        assert Sale.objects.count() == 1
+        assert Sale.objects.count() == 2
+
+    def test_each_connection_prepares_its_statement_once(self, api, event):
+        for _ in range(2):
+            assert post(api, [event, event]).status_code == 201
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%INSERT INTO sales%'")
+            assert cursor.fetchone() == (1,)
 
     def test_inside_a_transaction_of_the_caller_it_belongs_to_that_transaction(self, api, event):
         with transaction.atomic():
