@@ -16,7 +16,7 @@ from argparse import ArgumentParser
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from random import Random
-from statistics import mean
+from statistics import mean, stdev
 from typing import NamedTuple
 from unittest.mock import patch
 
@@ -46,7 +46,7 @@ KINDS = {
 
 def main() -> None:
     parser = ArgumentParser(prog="python -m benchmarks.totals_cost")
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="at least 2")
     rounds = parser.parse_args().rounds
     with service() as measured:
         measured.manage("load_demo", "--sales", str(START))
@@ -59,7 +59,8 @@ def main() -> None:
             bodies = requests(measured, kind)
             costs = [cost(bodies, seed) for seed in range(rounds)]
             note(f"{name}: {', '.join(f'{100 * ratio:.1f}' for ratio in costs)} %")
-            print(f"{name:<30}{100 * mean(costs):>6.1f} % more time with the totals    target: under 3 %")
+            error = stdev(costs) / rounds**0.5
+            print(f"{name:<30}{100 * mean(costs):>6.1f} ± {100 * error:.1f} % more time    target: under 3 %")
 
 
 def requests(measured: Service, kind: Kind) -> list[bytes]:

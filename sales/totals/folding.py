@@ -20,6 +20,7 @@ from django.conf import settings
 from django.db import OperationalError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.models import QuerySet
+from psycopg.types.datetime import TimestamptzLoader
 
 from sales.models import DailyTotal, LedgerEntry, Total
 from sales.partitions import making
@@ -234,8 +235,9 @@ def _fold(last_id: int, *, wait: bool) -> FoldResult:
     with transaction.atomic(), connection.cursor() as cursor:
         if not lock_folds(cursor, wait=wait):
             return FoldResult()
+        cursor.adapters.register_loader("timestamptz", TimestamptzLoader)  # in C, unlike Django's
         cursor.execute(SELECT_DUE, [last_id, MAX_ENTRIES, MAX_SALES])
-        entries = [DueEntry(*row) for row in cursor]
+        entries = [DueEntry(*row) for row in cursor.fetchall()]
         if not entries:
             return FoldResult()
         daily = _added(entries)

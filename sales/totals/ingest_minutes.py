@@ -5,8 +5,9 @@ unfolded entries from one snapshot. Rejected events count only if they were stor
 """
 
 import datetime
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from django.db import connection
@@ -63,13 +64,12 @@ def counts_since(timestamp: datetime.datetime) -> IngestCounts:
 
 def fold(entries: Iterable[DueEntry]) -> None:
     """Add the counts of entries to their minutes, and delete expired minutes. The caller holds the fold lock."""
-    minutes: dict[datetime.datetime, Counter[str]] = {}
+    minutes: defaultdict[datetime.datetime, list[DueEntry]] = defaultdict(list)
     for entry in entries:
-        counts = minutes.setdefault(_minute(entry.received_at), Counter())
-        counts["accepted"] += entry.accepted
-        counts["duplicate"] += entry.duplicate
-        counts["rejected"] += entry.rejected
-    parameters: dict[str, Any] = {name: [counts[name] for counts in minutes.values()] for name in IngestCounts._fields}
+        minutes[_minute(entry.received_at)].append(entry)
+    parameters: dict[str, Any] = {
+        name: [sum(map(attrgetter(name), group)) for group in minutes.values()] for name in IngestCounts._fields
+    }
     with connection.cursor() as cursor:
         cursor.execute(FOLD, parameters | {"retention": RETENTION, "minutes": list(minutes)})
 
