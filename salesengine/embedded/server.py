@@ -57,7 +57,7 @@ SERVER_OPTIONS = {
     "unix_socket_permissions": "0700",
     # PostgreSQL uses it only as the data need it. Sales go in fast as long as the indexes that they change fit into it.
     "shared_buffers": f"{memory() // 4 // 2**20}MB",
-    "max_wal_size": "4GB",
+    "max_wal_size": "8GB",
     "random_page_cost": "1.1",
     # A statement that reads all months locks each partition and its indexes: some 1,400 locks for ten years.
     "max_locks_per_transaction": "1024",
