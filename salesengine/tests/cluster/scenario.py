@@ -216,7 +216,7 @@ def browse(service: Service) -> Iterator[Answer]:
         f"{sales}?category__exact=bags",
         f"{sales}?brand__exact=Vela&seller_country__exact=203",
         f"{sales}?date_payment_from=2021-05-01&date_payment_to=2021-05-31&revenue_from=100",
-        f"{sales}?buyer_continent=Europe",
+        f"{sales}?buyer_continent=Europe&totals=1",  # without, how fast the page is decides what it shows
         f"{sales}?q=o-10",
         f"{sales}?q=b-3",
         f"{sales}100/change/",
