@@ -101,7 +101,7 @@ def without_totals() -> Iterator[None]:
     with (
         patch.object(writer, "STORE_FEW", writer.STORE_FEW._replace(name="store_sales_only", sql=store_few)),
         patch.object(writer, "_with_sales", lambda entry, events: entry),
-        patch.object(ledger, "append", lambda cursor, entry: []),
+        patch.object(ledger, "append", lambda cursor, entries: []),
         patch.object(writer, "fold_if_due", lambda *due: None),
     ):
         yield

@@ -240,7 +240,7 @@ def _take_away(sales: Sequence[Sale], corrector: Corrector) -> None:
     )
     entry = ledger.add_figures(entry, ledger.figures_of(sales, -1))
     with connection.cursor() as cursor:
-        entry_ids = ledger.append(cursor, entry)
+        entry_ids = ledger.append(cursor, [entry])
     transaction.on_commit(lambda: folding.fold_if_due(entry_ids, tallies=entry.tallies), robust=True)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
+from django.db import connection, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from msgspec import structs
@@ -19,6 +19,7 @@ from sales.totals.figures import EXACT, add_up
 from sales.totals.folding import fold_if_due
 from sales.totals.ledger import NO_ORIGIN, NewEntry, Origin
 from salesengine.database import PreparedStatement, committing
+from salesengine.distribution import is_distributed
 from salesengine.exact_json import encode_json
 from salesengine.operations.metrics import COMMIT_EVENTS, count_events
 
@@ -53,6 +54,8 @@ STORE_CLAIMS = """
     """
 CLAIMS_PER_STATEMENT = 1_000  # so that PostgreSQL parses a few hundred kilobytes at a time
 COPY_THRESHOLD = 200  # above this number of sales, COPY is faster than JSON
+# One connection to each worker, in place of one for each shard: each prepares and commits for itself.
+FEW_ON_A_CLUSTER = "SET LOCAL citus.multi_shard_modify_mode = 'sequential'"
 COPY_SALES = f"COPY sales (id, {COLUMNS}) FROM STDIN"
 # The digests of stored events cover these fields. Later fields count only when they have a value.
 ALWAYS_IN_DIGEST = list(FIELDS).index("EVENT_ID") + 1
@@ -114,9 +117,9 @@ def record_plain_sales(sales: Sequence[PlainSale]) -> Sequence[int]:
         _with_sales(NewEntry(sender, [origin.source for _, origin in group], number=number), [e for e, _ in group])
         for number, (sender, group) in enumerate(by_sender.items())
     ]
-    rows = [{"ENTRY": numbers[origin.sender], **event} for event, origin in sales]
+    events, entry_numbers = [event for event, _ in sales], [numbers[origin.sender] for _, origin in sales]
     try:
-        ids = _store_few(rows, entries, connections[SINGLES])
+        ids = _write(events, entries, connections[SINGLES], entry_numbers=entry_numbers)
         COMMIT_EVENTS.observe(len(sales))
         count_events("single", accepted=len(sales))
         return ids
@@ -186,11 +189,7 @@ def _store(events: Sequence[SaleEvent], entry: NewEntry, ids: Sequence[int] | No
     """Write sales and their entry in one transaction. Return the ids of the sales, new ones if not given."""
     if not events and not entry.duplicate and not entry.rejected:
         return []
-    entry = _with_sales(entry, events)
-    if len(events) <= COPY_THRESHOLD:
-        rows = events if ids is None else [{"ID": new_id, **event} for new_id, event in zip(ids, events, strict=True)]
-        return _store_few(rows, [entry], connection)
-    return _store_many(events, ids, entry)
+    return _write(events, [_with_sales(entry, events)], connection, ids)
 
 
 def _with_sales(entry: NewEntry, events: Sequence[SaleEvent]) -> NewEntry:
@@ -198,6 +197,27 @@ def _with_sales(entry: NewEntry, events: Sequence[SaleEvent]) -> NewEntry:
     figures = add_up(((event.get("CATEGORY"), event["DATE_PAYMENT"].date()), 1, event["REVENUE"]) for event in events)
     brands = sorted({brand for event in events if (brand := event.get("BRAND"))})
     return ledger.add_figures(structs.replace(entry, accepted=len(events), brands=brands), figures)
+
+
+def _write(
+    events: Sequence[SaleEvent],
+    entries: Sequence[NewEntry],
+    connection: BaseDatabaseWrapper,
+    ids: Sequence[int] | None = None,
+    entry_numbers: Sequence[int] | None = None,
+) -> Sequence[int]:
+    """Write sales and their entries in one transaction. `entry_numbers` says which entry has which sale, unless all.
+
+    On a cluster, COPY is faster for one sale too, because STORE_FEW is planned and distributed again each time.
+    """
+    if len(events) > COPY_THRESHOLD or is_distributed(connection.alias):
+        return _store_many(events, entries, connection, ids, entry_numbers)
+    rows: Sequence[Mapping[str, Any]] = events
+    if ids is not None:
+        rows = [{"ID": new_id, **event} for new_id, event in zip(ids, events, strict=True)]
+    elif entry_numbers is not None:
+        rows = [{"ENTRY": number, **event} for number, event in zip(entry_numbers, events, strict=True)]
+    return _store_few(rows, entries, connection)
 
 
 def _store_few(
@@ -214,21 +234,37 @@ def _store_few(
     return new_ids
 
 
-def _store_many(events: Sequence[SaleEvent], ids: Sequence[int] | None, entry: NewEntry) -> Sequence[int]:
+def _store_many(
+    events: Sequence[SaleEvent],
+    entries: Sequence[NewEntry],
+    connection: BaseDatabaseWrapper,
+    ids: Sequence[int] | None,
+    entry_numbers: Sequence[int] | None,
+) -> Sequence[int]:
     """Write sales with COPY, the fastest way for many rows (PostgreSQL manual, "Populating a Database")."""
-    with transaction.atomic(), connection.cursor() as cursor:
+    with transaction.atomic(connection.alias), connection.cursor() as cursor:
+        if len(events) <= COPY_THRESHOLD:
+            cursor.execute(FEW_ON_A_CLUSTER)
         new_ids = ids or _draw_ids(cursor, len(events))
         with connection.wrap_database_errors, cursor.copy(COPY_SALES) as copy:  # Django wraps no errors of COPY
             for block in copy_blocks(new_ids, events):
                 copy.write(block)
-        entry_ids = ledger.append(cursor, structs.replace(entry, sale_ids=ledger.id_ranges(new_ids)))
-        _fold_later(entry_ids, new_ids, [entry])
+        named = [
+            structs.replace(entry, sale_ids=ledger.id_ranges(_ids_of(entry, new_ids, entry_numbers)))
+            for entry in entries
+        ]
+        entry_ids = ledger.append(cursor, named)
+        _fold_later(entry_ids, new_ids, entries, connection.alias)
         return new_ids
 
 
-def _fold_later(
-    entry_ids: Sequence[int], sale_ids: Sequence[int], entries: Sequence[NewEntry], using: str = DEFAULT_DB_ALIAS
-) -> None:
+def _ids_of(entry: NewEntry, ids: Sequence[int], entry_numbers: Sequence[int] | None) -> Sequence[int]:
+    if entry_numbers is None:
+        return ids
+    return [new_id for number, new_id in zip(entry_numbers, ids, strict=True) if number == entry.number]
+
+
+def _fold_later(entry_ids: Sequence[int], sale_ids: Sequence[int], entries: Sequence[NewEntry], using: str) -> None:
     """Request a fold after the commit, if one is due."""
     tallies = [tally for entry in entries for tally in entry.tallies]
     # On the alias that stored the sales: another one would take a connection from its pool, which may have none left.

@@ -105,9 +105,9 @@ def change_count(using: str) -> int:
     return count
 
 
-def append(cursor: CursorWrapper, entry: NewEntry) -> list[int]:
-    """Append an entry in the caller's transaction. Return its id, in a list."""
-    cursor.execute(APPEND.format(sale_ids="sale_ids", entries="%s"), [encode_json([entry]).decode()])
+def append(cursor: CursorWrapper, entries: Sequence[NewEntry]) -> list[int]:
+    """Append entries in the caller's transaction, and return their ids."""
+    cursor.execute(APPEND.format(sale_ids="sale_ids", entries="%s"), [encode_json(entries).decode()])
     return [entry_id for (entry_id,) in cursor]
 
 

@@ -221,6 +221,7 @@ def browse(service: Service) -> Iterator[Answer]:
         f"{sales}?q=b-3",
         f"{sales}100/change/",
         f"{sales}20000/change/",
+        f"{sales}20001/change/",  # which says who sent it
         f"{sales}brands/?term=ve",
         "/admin/sales/voidedsale/",
         "/admin/sales/rejectedevent/",
