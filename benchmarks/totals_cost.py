@@ -3,7 +3,8 @@
     .venv/bin/python -m benchmarks.totals_cost [--rounds N]
 
 One client waits for each response, so longer times mean more work. Whether a request appends to the ledger is random,
-so that other load on the machine affects both cases alike. Folds run beside the requests.
+so that other load on the machine affects both cases alike. Folds run beside the requests. The result is the mean of the
+rounds and its standard error.
 
 The events are those of a marketplace with ten million sales a year, ordered by payment. In a smaller marketplace, a
 batch covers more days, so it needs more totals.

@@ -83,10 +83,10 @@ class WritingConnection(psycopg.Connection[Any]):
 
 
 class PreparedStatement(NamedTuple):
-    """A statement that PostgreSQL parses and plans once per connection.
+    """A statement that PostgreSQL parses once per connection. After five executions it may keep the plan too.
 
-    Not prepared by psycopg, which would also keep the texts of all other statements in memory, and would prepare it
-    again after an error, without end.
+    psycopg would also keep the texts of all other statements in memory, and would prepare this one again each time that
+    its first execution fails.
     """
 
     name: str
@@ -94,13 +94,14 @@ class PreparedStatement(NamedTuple):
     sql: str  # with $1 for the first parameter
 
     def prepare(self, cursor: CursorWrapper) -> None:
+        """Prepare the statement on the cursor's connection, unless that is done. A rollback does not undo it."""
         prepared: set[str] = cursor.db.connection.prepared
         if self.name not in prepared:
             cursor.execute(f"PREPARE {self.name} ({self.types}) AS {self.sql}")
             prepared.add(self.name)
 
     @property
-    def execute(self) -> str:
+    def call(self) -> str:
         """The SQL that executes the statement, once it is prepared."""
         return f"EXECUTE {self.name} ({', '.join(['%s'] * len(self.types.split(',')))})"
 

@@ -54,7 +54,8 @@ STORE_CLAIMS = """
     """
 CLAIMS_PER_STATEMENT = 1_000  # so that PostgreSQL parses a few hundred kilobytes at a time
 COPY_THRESHOLD = 200  # above this number of sales, COPY is faster than JSON
-# One connection to each worker, in place of one for each shard: each prepares and commits for itself.
+# Uses one connection to each worker instead of one for each shard, because each connection prepares and commits
+# separately. It lasts until the end of the caller's transaction.
 FEW_ON_A_CLUSTER = "SET LOCAL citus.multi_shard_modify_mode = 'sequential'"
 COPY_SALES = f"COPY sales (id, {COLUMNS}) FROM STDIN"
 # The digests of stored events cover these fields. Later fields count only when they have a value.
@@ -206,35 +207,36 @@ def _write(
     ids: Sequence[int] | None = None,
     entry_numbers: Sequence[int] | None = None,
 ) -> Sequence[int]:
-    """Write sales and their entries in one transaction. `entry_numbers` says which entry has which sale, unless all.
+    """Write sales and their entries in one transaction.
 
-    On a cluster, COPY is faster for one sale too, because STORE_FEW is planned and distributed again each time.
+    `entry_numbers` has the number of each sale's entry. Without it, there is one entry. On a cluster, COPY is faster
+    for one sale too, because STORE_FEW is planned and distributed again each time.
     """
     if len(events) > COPY_THRESHOLD or is_distributed(connection.alias):
-        return _store_many(events, entries, connection, ids, entry_numbers)
+        return _store_by_copy(events, entries, connection, ids, entry_numbers)
     rows: Sequence[Mapping[str, Any]] = events
     if ids is not None:
         rows = [{"ID": new_id, **event} for new_id, event in zip(ids, events, strict=True)]
     elif entry_numbers is not None:
         rows = [{"ENTRY": number, **event} for number, event in zip(entry_numbers, events, strict=True)]
-    return _store_few(rows, entries, connection)
+    return _store_by_json(rows, entries, connection)
 
 
-def _store_few(
+def _store_by_json(
     rows: Sequence[Mapping[str, Any]], entries: Sequence[NewEntry], connection: BaseDatabaseWrapper
 ) -> Sequence[int]:
     """Write sales and entries in one statement. JSON costs half as much as arrays."""
     with connection.cursor() as cursor:
         STORE_FEW.prepare(cursor)
         with committing(connection):
-            cursor.execute(STORE_FEW.execute, [encode_json(rows).decode(), encode_json(entries).decode()])
+            cursor.execute(STORE_FEW.call, [encode_json(rows).decode(), encode_json(entries).decode()])
         new_ids: Sequence[int]
         new_ids, entry_ids = cursor.fetchone()
     _fold_later(entry_ids, new_ids, entries, connection.alias)
     return new_ids
 
 
-def _store_many(
+def _store_by_copy(
     events: Sequence[SaleEvent],
     entries: Sequence[NewEntry],
     connection: BaseDatabaseWrapper,

@@ -65,9 +65,10 @@ IDS = """
 
 
 def _read(statement: str, values: Mapping[str, Any]) -> Sequence[tuple[Any, ...]]:
-    """Return the rows of a statement on the views, in one round trip with the lock that comes before its snapshot.
+    """Lock the months, and then return the rows of a statement on the views, in one round trip.
 
-    The views read `sales` in a function, which looks up the tables of the months later than the snapshot.
+    PostgreSQL runs both in one transaction. The views read `sales` in a function, which looks up the tables of the
+    months after the snapshot is taken.
     """
     with connection.cursor() as cursor:
         cursor.execute(f"{KEEP_MONTHS}; {statement}", values)

@@ -10,7 +10,7 @@ from salesengine.distribution import is_distributed
 
 FOLD_LOCK = 0x53414C45  # the key of the advisory lock that folds and repairs share
 REPAIR_LOCK = FOLD_LOCK + 1  # prevents two repairs from making the same correction
-# Begins a transaction, before its snapshot is taken, and prevents months from being made or dropped until its end.
+# Run this in a transaction before its snapshot is taken. Until the transaction ends, no month is made or dropped.
 # Otherwise a statement could look into the tables of the months as they are now for sales as they were then. It would
 # miss those that have moved meanwhile from one table to another, or to an archive.
 KEEP_MONTHS = "LOCK TABLE sales IN ACCESS SHARE MODE"
@@ -64,7 +64,7 @@ def consistent_sales() -> Iterator[None]:
     with transaction.atomic(durable=True):
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            cursor.execute(KEEP_MONTHS)
-            if is_cluster:
+            if is_cluster:  # first, because the next lock takes the snapshots of the workers
                 cursor.execute("LOCK TABLE ledger IN SHARE MODE")
+            cursor.execute(KEEP_MONTHS)
         yield

@@ -51,7 +51,7 @@ class NewEntry(msgspec.Struct, frozen=True):
     last_day: datetime.date | None = None
     brands: Sequence[str] = ()
     sale_ids: str = "{}"  # a multirange. STORE_FEW of the writer ignores it
-    number: int = 0  # of the entry in its statement, to which STORE_FEW assigns sales
+    number: int = 0  # of the entry in its write; tells which sales belong to it
 
 
 SELECT_DUE = """

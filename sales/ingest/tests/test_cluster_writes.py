@@ -17,7 +17,7 @@ BAGS, SHOES = Origin("bags", "r1"), Origin("shoes", "r2")
 @pytest.fixture(autouse=True)
 def cluster(monkeypatch):
     monkeypatch.setattr(distribution, "_answers", {"default": True, "singles": True})
-    monkeypatch.setattr(writer, "_store_few", None)  # is not called
+    monkeypatch.setattr(writer, "_store_by_json", None)  # is not called
     monkeypatch.setattr("sales.totals.folding.request_fold", lambda fold: None)
 
 

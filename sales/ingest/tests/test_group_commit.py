@@ -165,7 +165,7 @@ class TestSingleEvents:
         assert {int(order): sale_id for sale_id, order in Sale.objects.values_list("id", "id_order")} == ids
 
     def test_it_is_written_on_a_connection_of_its_own_which_is_given_back(self, api, event):
-        assert post(api, event).status_code == 201  # which prepares the statement, unless that is done
+        assert post(api, event).status_code == 201  # prepares the statement, if no earlier test did
         with CaptureQueriesContext(connections["singles"]) as queries:
             assert post(api, event).status_code == 201
 
@@ -179,6 +179,15 @@ class TestSingleEvents:
         with connection.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%INSERT INTO sales%'")
             assert cursor.fetchone() == (1,)
+
+    def test_a_rollback_leaves_the_statement_prepared(self, api, event):
+        connection.close_pool()
+        with transaction.atomic():
+            assert post(api, [event, event]).status_code == 201
+            transaction.set_rollback(True)
+
+        assert post(api, [event, event]).status_code == 201
+        assert Sale.objects.count() == 2
 
     def test_inside_a_transaction_of_the_caller_it_belongs_to_that_transaction(self, api, event):
         with transaction.atomic():

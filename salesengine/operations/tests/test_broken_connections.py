@@ -107,7 +107,7 @@ def test_a_connection_that_breaks_before_the_commit_stores_nothing(proxied, serv
     address, proxy = proxied
     order = f"early {count}"
     cuts = proxy.cuts
-    proxy.cut_after(b"INSERT INTO sales" if count == 1 else b"COPY sales")
+    proxy.cut_after(b"EXECUTE store_few" if count == 1 else b"COPY sales")
 
     response = post(address, [event | {"ID_ORDER": order}] * count)
 

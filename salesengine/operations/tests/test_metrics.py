@@ -118,7 +118,7 @@ def test_refused_requests_are_counted_by_reason(api, event, settings, monkeypatc
         raise OperationalError("away")
 
     growth = Growth()
-    monkeypatch.setattr("sales.ingest.writer._store_few", away)
+    monkeypatch.setattr("sales.ingest.writer._store_by_json", away)
 
     post(api, event)
 

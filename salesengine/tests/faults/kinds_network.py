@@ -6,8 +6,9 @@ from contextlib import ExitStack, suppress
 
 from salesengine.tests.faults.lane import Lane, back_within, injection
 
-# What a connection sends with new sales, and at the end of a transaction.
-SALES, COMMIT = b"ID_ORDER", b"COMMIT"
+# What a connection sends with a few sales, with many, and at the end of a transaction.
+COMMIT = b"COMMIT"
+WRITES = [b'"ID_ORDER":', b"COPY sales", COMMIT]
 
 SILENCE = 12  # seconds: STATEMENT_TIMEOUT + 5, after which a silent connection is given up, and some more
 
@@ -23,7 +24,7 @@ def delays(lane: Lane) -> None:
 @injection
 def truncated_answers(lane: Lane) -> None:
     """Connections that break in the middle of an answer."""
-    repeat(lane, lambda: lane.proxy.truncate_after(lane.random.choice([SALES, COMMIT])))
+    repeat(lane, lambda: lane.proxy.truncate_after(lane.random.choice(WRITES)))
 
 
 @injection
@@ -51,13 +52,13 @@ def silent_network(lane: Lane) -> None:
 @injection
 def swallowed_commit(lane: Lane) -> None:
     """Connections that break after COMMIT, or the statement that commits itself, before PostgreSQL answers."""
-    repeat(lane, lambda: lane.proxy.cut_after(lane.random.choice([SALES, COMMIT])))
+    repeat(lane, lambda: lane.proxy.cut_after(lane.random.choice(WRITES)))
 
 
 @injection
 def silence_after_commit(lane: Lane) -> None:
     """A connection that goes silent after COMMIT."""
-    lane.proxy.silence_after(lane.random.choice([SALES, COMMIT]))
+    lane.proxy.silence_after(lane.random.choice(WRITES))
     lane.hold()
 
 
