@@ -95,10 +95,15 @@ class PreparedStatement(NamedTuple):
 
     def prepare(self, cursor: CursorWrapper) -> None:
         """Prepare the statement on the cursor's connection, unless that is done. A rollback does not undo it."""
-        prepared: set[str] = cursor.db.connection.prepared
-        if self.name not in prepared:
+        connection = cursor.db.connection
+        if self.name in connection.prepared:
+            return
+        try:
             cursor.execute(f"PREPARE {self.name} ({self.types}) AS {self.sql}")
-            prepared.add(self.name)
+        except BaseException:
+            connection.close()  # PostgreSQL may have it nevertheless, and would refuse to prepare it again
+            raise
+        connection.prepared.add(self.name)
 
     @property
     def call(self) -> str:

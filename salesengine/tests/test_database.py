@@ -7,10 +7,17 @@ from contextlib import contextmanager
 
 import psycopg
 import pytest
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, ProgrammingError, connection, transaction
 from psycopg.pq import TransactionStatus
 
-from salesengine.database import UnansweredCommit, WritingConnection, committing, is_lost, limit_requests
+from salesengine.database import (
+    PreparedStatement,
+    UnansweredCommit,
+    WritingConnection,
+    committing,
+    is_lost,
+    limit_requests,
+)
 from salesengine.http.errors import is_database_unavailable
 from salesengine.tests.servers import wait_until
 
@@ -135,3 +142,20 @@ def test_nobody_knows_what_is_stored_when_a_connection_is_lost_during_the_statem
 )
 def test_a_connection_is_lost_unless_postgresql_says_what_went_wrong(error, lost):
     assert is_lost(error) is lost
+
+
+def test_a_statement_that_cannot_be_prepared_closes_its_connection():
+    """PostgreSQL may have prepared it nevertheless: for example, if it was cancelled at the end."""
+    statement = PreparedStatement("one", "bigint", "SELECT $1")
+    with connection.cursor() as cursor:
+        cursor.execute("PREPARE one AS SELECT 2")
+        with pytest.raises(ProgrammingError, match="already exists"):
+            statement.prepare(cursor)
+    assert connection.connection.closed
+    connection.close()
+
+    statement = PreparedStatement("one", "bigint", "SELECT $1 + 1")
+    with connection.cursor() as cursor:
+        statement.prepare(cursor)
+        cursor.execute(statement.call, [1])
+        assert cursor.fetchone() == (2,)
