@@ -167,7 +167,10 @@ def test_no_reader_of_countries_misses_sales_that_move(read, monkeypatch):
 
 def is_anybody_waiting():
     with connection.cursor() as cursor:
-        cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'sales'::regclass AND NOT granted)")
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = database"
+            " WHERE datname = current_database() AND relation = 'sales'::regclass AND NOT granted)"
+        )
         return cursor.fetchone()[0]
 
 
