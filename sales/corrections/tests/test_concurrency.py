@@ -12,11 +12,11 @@ from sales.ingest.writer import record_sales
 from sales.models import Sale, VoidedSale
 from sales.tests.helpers import sale_event
 from sales.totals import folding, verification
+from sales.totals.tests.threads import someone_waits
 from salesengine.http.errors import AlreadyCorrected
+from salesengine.tests.servers import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-IS_WAITING = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"
 
 
 def in_thread(work, *arguments, **options):
@@ -28,11 +28,7 @@ def in_thread(work, *arguments, **options):
 
 def until_it_waits(future):
     """Wait until the work of a thread waits for a lock."""
-    with connection.cursor() as cursor:
-        while not future.done():
-            cursor.execute(IS_WAITING)
-            if cursor.fetchone()[0]:
-                return
+    wait_until(lambda: future.done() or someone_waits())
 
 
 def beside(correction, work, *arguments, **options):

@@ -9,7 +9,7 @@ from sales.importing import importer
 from sales.importing.file_lock import lock_file
 from sales.importing.tests.imports import events, failing, import_sales, ndjson, orders, stored_orders
 from sales.models import FileImport
-from sales.totals.tests.threads import together
+from sales.totals.tests.threads import someone_waits, together
 from salesengine.tests.servers import wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("small_batches")]
@@ -113,13 +113,7 @@ def test_the_next_import_waits_for_a_batch_of_one_that_has_lost_its_lock():
         with pytest.raises(OperationalError), transaction.atomic():
             lock.share()
         with together((import_again,)):
-            wait_until(someone_waits)
+            wait_until(lambda: someone_waits("advisory"))
             assert not locked_again.is_set()
             may_commit.set()
     assert locked_again.is_set()
-
-
-def someone_waits():
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)")
-        return cursor.fetchone()[0]

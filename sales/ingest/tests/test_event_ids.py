@@ -2,7 +2,6 @@
 
 import random
 import threading
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -15,7 +14,9 @@ from sales.models import EventId, Sale
 from sales.tests.helpers import sale_event
 from sales.totals import feedback, verification
 from sales.totals.ledger import Origin
+from sales.totals.tests.threads import someone_waits
 from salesengine.tests.clients import post, problem_of
+from salesengine.tests.servers import wait_until
 
 CLAIM = "INSERT INTO event_ids (event_id, sender, sale_id, digest) VALUES (%s, 'anonymous', 0, '')"
 
@@ -197,19 +198,10 @@ def claim_in_other_order(is_claimed):
         cursor.execute("SET LOCAL deadlock_timeout = '5s'")  # later than that of the other session, which fails
         cursor.execute(CLAIM, ["e-2"])
         is_claimed.set()
-        until_a_session_waits(cursor)
+        wait_until(someone_waits)
         cursor.execute(CLAIM, ["e-1"])
         transaction.set_rollback(True)
     connection.close()
-
-
-def until_a_session_waits(cursor):
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
-        if cursor.fetchone()[0]:
-            return
-    raise TimeoutError
 
 
 @pytest.mark.django_db(transaction=True)

@@ -181,7 +181,8 @@ class TestSingleEvents:
             assert cursor.fetchone() == (1,)
 
     def test_a_rollback_leaves_the_statement_prepared(self, api, event):
-        connection.close_pool()
+        connection.close()
+        connection.close_pool()  # so that the next connection has not prepared it
         with transaction.atomic():
             assert post(api, [event, event]).status_code == 201
             transaction.set_rollback(True)

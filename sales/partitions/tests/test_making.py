@@ -19,7 +19,7 @@ from sales.partitions.tests.helpers import drop_months, partition_names, partiti
 from sales.tests.helpers import sale_event
 from sales.totals import fold_thread, verification
 from sales.totals.country_totals import figures_by_country
-from sales.totals.tests.threads import together
+from sales.totals.tests.threads import someone_waits, together
 from salesengine.tests.servers import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -157,21 +157,12 @@ def test_no_reader_of_countries_misses_sales_that_move(read, monkeypatch):
         with transaction.atomic():
             making._make(Month(2021, 3), patient=True)
             moved.set()
-            wait_until(is_anybody_waiting)
+            wait_until(someone_waits)
 
     moved = Event()
     with together((make, moved)):
         moved.wait(30)
         assert read() == before
-
-
-def is_anybody_waiting():
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = database"
-            " WHERE datname = current_database() AND relation = 'sales'::regclass AND NOT granted)"
-        )
-        return cursor.fetchone()[0]
 
 
 def test_two_processes_make_the_same_partition(monkeypatch):

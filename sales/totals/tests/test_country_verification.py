@@ -12,7 +12,7 @@ from sales.models import CountryDailyTotal, CountryDay, CountryTotal
 from sales.totals import folding, verification
 from sales.totals.isolation import FOLD_LOCK, session_lock
 from sales.totals.tests.helpers import trade, unfolded
-from sales.totals.tests.threads import together
+from sales.totals.tests.threads import someone_waits, together
 from salesengine.tests.servers import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -96,7 +96,7 @@ def test_folds_run_while_a_repair_adds_up_all_sales():
     with ExitStack() as repairing, transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("LOCK TABLE sales")  # the repair waits here before it reads sales
         repairing.enter_context(together((verification.repair,)))
-        wait_until(lambda: is_waiting(cursor, "relation"))
+        wait_until(lambda: someone_waits("relation"))
         folded = folding.fold().entries
 
     assert folded == 1
@@ -106,9 +106,9 @@ def test_folds_run_while_a_repair_adds_up_all_sales():
 def test_sales_stored_and_folded_during_a_repair_are_counted_once():
     CountryDailyTotal.objects.update(revenue=2)
 
-    with ExitStack() as repairing, session_lock(FOLD_LOCK), connection.cursor() as cursor:
+    with ExitStack() as repairing, session_lock(FOLD_LOCK):
         repairing.enter_context(together((verification.repair,)))
-        wait_until(lambda: is_waiting(cursor, "advisory"))  # the repair has compared
+        wait_until(lambda: someone_waits("advisory"))  # the repair has compared
         record_sales([trade(), trade("5", "6")])
         folded = folding.fold().entries
         record_sales([trade("5", "6")])
@@ -133,9 +133,3 @@ def test_the_command_prints_wrong_totals_and_repairs_them(capsys):
     )
 
     call_command("verify_feedback", "--repair")
-
-
-def is_waiting(cursor, kind):
-    """Return whether a session waits for a lock of this kind."""
-    cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND locktype = %s)", [kind])
-    return cursor.fetchone()[0]

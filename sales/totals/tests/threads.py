@@ -1,10 +1,18 @@
-"""Run functions in other threads, each on its own database connection."""
+"""Run functions in other threads, each on its own database connection, and see whether they wait."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from django.db import connection
+
+# A transaction, for which others wait, belongs to no database.
+IS_WAITING = """
+    SELECT EXISTS (
+        SELECT FROM pg_locks LEFT JOIN pg_database ON pg_database.oid = database
+        WHERE NOT granted AND locktype LIKE %s AND coalesce(datname, current_database()) = current_database()
+    )
+    """
 
 
 def in_another_thread(function, *arguments):
@@ -40,3 +48,10 @@ def together(*calls):
     for thread in threads:
         thread.join()
     assert not failures, failures
+
+
+def someone_waits(kind="%"):
+    """Return whether a session waits for a lock of this kind, such as "relation" or "advisory"."""
+    with connection.cursor() as cursor:
+        cursor.execute(IS_WAITING, [kind])
+        return cursor.fetchone()[0]
