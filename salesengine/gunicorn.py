@@ -3,6 +3,7 @@
 import ctypes
 import gc
 import json
+import logging
 import os
 import resource
 import shutil
@@ -14,7 +15,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 
 from salesengine import settings
-from salesengine.logs import DelayedHandler, delay_lines
+from salesengine.operations.request_lines import DelayedLines
 from salesengine.server.worker import Worker, leave_place, pre_request, take_place  # noqa: F401  # a hook
 
 WELCOME = """
@@ -57,7 +58,7 @@ class ObservedWorker(Worker):
     """Write the log of requests several times a second, and measure the process once a second."""
 
     next_sample = 0.0  # on the monotonic clock
-    request_log: DelayedHandler
+    request_log: DelayedLines
 
     def notify(self) -> None:
         """Tell gunicorn that this process lives. Called in each round of the main loop, every 0.2 seconds or sooner."""
@@ -131,7 +132,9 @@ def post_fork(server: Arbiter, worker: ObservedWorker) -> None:
     from salesengine.operations.metrics import claim_slot
 
     claim_slot()
-    worker.request_log = delay_lines(requests.logger)
+    [console] = [handler for handler in logging.root.handlers if isinstance(handler, logging.StreamHandler)]
+    worker.request_log = DelayedLines(console)
+    requests.log_line = worker.request_log.add
 
 
 def pre_exec(server: Arbiter) -> None:

@@ -1,10 +1,7 @@
 """The configuration of logging: as text for people, or as JSON for programs."""
 
 import logging
-import select
-from collections import deque
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -62,57 +59,3 @@ def log_config(log_format: str, level: str) -> dict[str, Any]:
 def encode_record(fields: Mapping[str, Any], **_: Any) -> str:
     """Encode a log record as JSON, at half the cost of the standard library."""
     return msgspec.json.encode(fields, enc_hook=str).decode()
-
-
-class DelayedHandler(logging.Handler):
-    """Keep lines, and write many of them at each `flush`, which must be called again and again.
-
-    Python lets another thread run while one writes, and the one that wrote has to wait for its next turn. A warning is
-    written at once, with the lines before it. The filters of `target` run here, while the request is still known.
-    """
-
-    def __init__(self, target: "logging.StreamHandler[Any]") -> None:
-        super().__init__(target.level)
-        self.target, self.filters = target, target.filters
-        self.records: deque[logging.LogRecord] = deque()
-        self.lock = None  # a deque needs none
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.records.append(record)
-        if record.levelno >= logging.WARNING:
-            self.flush()
-
-    def flush(self) -> None:
-        """Write the lines that are kept, in pieces that a pipe takes as a whole: other processes write to it too."""
-        try:
-            for piece in self._pieces():
-                self.target.stream.write(piece)
-                self.target.flush()
-        except Exception:  # as in StreamHandler: the log stops no process
-            self.target.handleError(logging.makeLogRecord({"msg": "the lines of requests"}))
-
-    def _pieces(self) -> Iterator[str]:
-        lines: list[str] = []
-        size = 0
-        while record := self._next():
-            line = self.target.format(record) + self.target.terminator
-            size += len(line.encode())
-            if lines and size > select.PIPE_BUF:
-                yield "".join(lines)
-                lines, size = [], len(line.encode())
-            lines.append(line)
-        if lines:
-            yield "".join(lines)
-
-    def _next(self) -> logging.LogRecord | None:
-        with suppress(IndexError):  # another thread may have taken the last one
-            return self.records.popleft()
-        return None
-
-
-def delay_lines(logger: logging.Logger) -> DelayedHandler:
-    """Let this logger's lines wait for the `flush` of the handler that this returns. Then they go to the console."""
-    [console] = [handler for handler in logging.root.handlers if isinstance(handler, logging.StreamHandler)]
-    handler = DelayedHandler(console)
-    logger.handlers, logger.propagate = [handler], False
-    return handler

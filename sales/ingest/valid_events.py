@@ -8,6 +8,7 @@ import datetime
 import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from itertools import chain
 from typing import Annotated, Any, Literal, NotRequired
 
 import msgspec
@@ -37,7 +38,7 @@ def _read(source: Any, decode: Callable[[Any], list[Any]], text: bytes) -> list[
     try:
         events = decode(source)
         columns = {name: [event[name] for event in events] for name in CHECKED}
-        if not _has_each_key_once(text, events, columns):
+        if not _has_each_key_once(text, events):
             return None
         for name, values in columns.items():
             for event, value in zip(events, CHECKED[name](values), strict=True):
@@ -47,7 +48,7 @@ def _read(source: Any, decode: Callable[[Any], list[Any]], text: bytes) -> list[
     return events
 
 
-def _has_each_key_once(text: bytes, events: Sequence[Any], columns: Mapping[str, Sequence[Any]]) -> bool:
+def _has_each_key_once(text: bytes, events: Sequence[Any]) -> bool:
     """Return whether the text has exactly the keys of the events, and no NUL.
 
     A decoder ignores unknown keys and all but the last of repeated keys. Each would add at least two quotes.
@@ -57,10 +58,7 @@ def _has_each_key_once(text: bytes, events: Sequence[Any], columns: Mapping[str,
         if b"\\u0000" in text:
             return False
     keys = sum(map(len, events))
-    strings = sum(list(map(type, values)).count(str) for values in columns.values())
-    strings += len(events) * (len(REQUIRED) - len(columns))
-    for name in OPTIONAL:
-        strings += len(events) - [event.get(name) for event in events].count(None)
+    strings = list(map(type, chain.from_iterable(map(dict.values, events)))).count(str)
     return text.count(b'"') == 2 * (keys + strings)
 
 
@@ -95,8 +93,6 @@ CHECKED: Mapping[str, Callable[[Sequence[Any]], Sequence[Any]]] = {
     "DATE_PAYMENT": _check_times,
     "REVENUE": _check_revenues,
 }
-REQUIRED = [name for name, field in FIELDS.items() if field.is_required]
-OPTIONAL = [name for name, field in FIELDS.items() if not field.is_required]
 _EVENT: Any = TypedDict("_EVENT", {name: _decoded_type(field) for name, field in FIELDS.items()})  # type: ignore[misc]
 _decode_event = msgspec.json.Decoder(_EVENT, float_hook=Decimal).decode
 _decode_list: Callable[[bytes], list[Any]] = msgspec.json.Decoder(list[_EVENT], float_hook=Decimal).decode

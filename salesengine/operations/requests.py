@@ -12,18 +12,17 @@ from django.utils.encoding import escape_uri_path
 
 from salesengine.accounts.models import APIKey
 from salesengine.http.middleware import EVENT_COUNT, WAITED
+from salesengine.http.request_ids import current_request_id
 from salesengine.operations.metrics import REQUESTS_REFUSED, request_seconds
+from salesengine.operations.request_lines import RequestLine, log_now, logger
 from salesengine.postgresql.slow_queries import is_slow
 
 METHODS = {"GET", "POST"}
 OTHER = "other"  # clients choose the rest, and each route would have series for each value
 TOO_MANY_REQUESTS, UNAVAILABLE = 429, 503
 PROBES = {"healthz", "readyz", "metrics"}  # routes that machines ask all the time
-LINE = "%s %s %d, %s ms, %d bytes, %s"
-SLOW_LINE = f"slow: {LINE}"
-EVENTS = ", events: %d"
 
-logger = logging.getLogger(__name__)
+log_line = log_now  # in a worker, DelayedLines.add
 escaped_path = functools.lru_cache(maxsize=200)(escape_uri_path)  # most requests have one of a few paths
 
 
@@ -90,19 +89,22 @@ def log_request(request: HttpRequest, response: HttpResponseBase, started: float
         level = logging.WARNING if is_slow(ms / 1000 - request.META.get(WAITED, 0)) else logging.INFO
     if not logger.isEnabledFor(level):
         return
-    fields = {
-        "method": request.method,
-        "path": escaped_path(request.path),
-        "status": response.status_code,
-        "ms": ms,
-        "bytes": 0 if request.method == "HEAD" else size,
-        "client": client_of(request),
-    }
-    text = SLOW_LINE if level == logging.WARNING else LINE
-    if EVENT_COUNT in request.META:
-        fields["events"] = request.META[EVENT_COUNT]
-        text += EVENTS
-    logger.log(level, text, *fields.values(), extra=fields | {"route": route})
+    size = 0 if request.method == "HEAD" else size
+    log_line(
+        RequestLine(
+            time.time(),
+            current_request_id(),
+            level,
+            request.method or "",
+            escaped_path(request.path),
+            response.status_code,
+            ms,
+            size,
+            client_of(request),
+            route,
+            request.META.get(EVENT_COUNT),
+        )
+    )
 
 
 def client_of(request: HttpRequest) -> str:

@@ -16,8 +16,10 @@ from django.urls import reverse
 
 from salesengine.accounts.api_keys import create_key
 from salesengine.http.middleware import WAITED
-from salesengine.http.request_ids import RequestIDFilter, RequestIDMiddleware, clear_request_id
-from salesengine.logs import LOG_FORMATS, DelayedHandler
+from salesengine.http.request_ids import RequestIDMiddleware, clear_request_id
+from salesengine.logs import LOG_FORMATS
+from salesengine.operations import requests
+from salesengine.operations.request_lines import DelayedLines, RequestLine
 from salesengine.operations.requests import RequestMiddleware, logger
 from salesengine.tests.servers import ROOT, new_folder, serve, wait_until
 
@@ -211,14 +213,18 @@ def test_a_rejected_request_is_logged_once(api, records):
 
 @pytest.fixture
 def delayed():
-    """Return a logger whose lines are delayed, its handler, and the list of what has been written."""
+    """Return lines that are delayed, and the list of what has been written."""
     target = logging.StreamHandler(WriteByWrite())
     target.setFormatter(logging.Formatter("[%(request_id)s] %(message)s"))
-    target.addFilter(RequestIDFilter())
-    handler = DelayedHandler(target)
-    delayed = logging.Logger("delayed")
-    delayed.addHandler(handler)
-    return delayed, handler, target.stream.writes
+    return DelayedLines(target), target.stream.writes
+
+
+def line(path, levelno=logging.INFO):
+    return RequestLine(0, "-", levelno, "GET", path, 200, 1.5, 10, "shop", "other", None)
+
+
+def written(path):
+    return f"[-] GET {path} 200, 1.5 ms, 10 bytes, shop"
 
 
 class WriteByWrite(io.StringIO):
@@ -230,60 +236,71 @@ class WriteByWrite(io.StringIO):
         self.writes.append(text)
 
 
-def test_lines_are_written_together_with_the_id_of_the_request_that_they_belong_to(rf, delayed):
-    logger, handler, writes = delayed
+def test_lines_are_written_together_with_the_id_of_the_request_that_they_belong_to(rf, log, delayed, monkeypatch):
+    lines, writes = delayed
+    monkeypatch.setattr(requests, "log_line", lines.add)
     for name in ("a", "b"):
-        RequestIDMiddleware(HttpResponse).process_request(rf.get("/", headers={"X-Request-ID": name}))
-        logger.info("done %s", name)
+        request = rf.get(f"/{name}", headers={"X-Request-ID": name})
+        RequestIDMiddleware(RequestMiddleware(lambda request: HttpResponse(b"12345")))(request)
         clear_request_id()
     assert writes == []
 
-    handler.flush()
-    handler.flush()
-    assert writes == ["[a] done a\n[b] done b\n"]
+    lines.flush()
+    lines.flush()
+    [text] = writes
+    assert [re.sub(r"[\d.]+ ms", "1 ms", line) for line in text.splitlines()] == [
+        "[a] GET /a 200, 1 ms, 5 bytes, anonymous",
+        "[b] GET /b 200, 1 ms, 5 bytes, anonymous",
+    ]
+
+
+def test_a_line_says_when_the_request_ended_not_when_it_is_written():
+    record = line("/")._replace(created=86_400.25).record()
+
+    assert logging.Formatter("%(asctime)s").format(record).endswith(":00:00,250")
 
 
 def test_a_warning_is_written_at_once_after_what_happened_before(delayed):
-    logger, _, writes = delayed
-    logger.info("before")
-    logger.warning("slow")
+    lines, writes = delayed
+    lines.add(line("/before"))
+    lines.add(line("/late", logging.WARNING))
 
-    assert "".join(writes).splitlines() == ["[-] before", "[-] slow"]
+    assert "".join(writes).splitlines() == [written("/before"), written("/late").replace("GET", "slow: GET")]
 
 
 def test_no_piece_is_too_long_for_a_pipe_to_take_as_a_whole(delayed):
-    logger, handler, writes = delayed
-    lines = [f"{number:04} {'é' * 40}" for number in range(300)]
-    for line in lines:
-        logger.info(line)
-    handler.flush()
+    lines, writes = delayed
+    paths = [f"/{number:04}{'é' * 40}" for number in range(300)]
+    for path in paths:
+        lines.add(line(path))
+    lines.flush()
 
     assert max(len(piece.encode()) for piece in writes) <= select.PIPE_BUF
     assert all(piece.endswith("\n") for piece in writes)
-    assert len(writes) < len(lines) / 20
-    assert "".join(writes) == "".join(f"[-] {line}\n" for line in lines)
+    assert len(writes) < len(paths) / 20
+    assert "".join(writes).splitlines() == [written(path) for path in paths]
 
 
 def test_threads_that_flush_at_the_same_time_write_each_line_once(delayed):
-    logger, handler, writes = delayed
+    lines, writes = delayed
     with ThreadPoolExecutor(4) as pool:
         for number in range(2_000):
-            logger.info("%d", number)
+            lines.add(line(f"/{number}"))
             if not number % 10:
-                pool.submit(handler.flush)
-    handler.flush()
+                pool.submit(lines.flush)
+    lines.flush()
 
-    assert sorted("".join(writes).splitlines()) == sorted(f"[-] {number}" for number in range(2_000))
+    assert sorted("".join(writes).splitlines()) == sorted(written(f"/{number}") for number in range(2_000))
 
 
 def test_a_line_that_cannot_be_written_stops_nothing(delayed, capsys):
-    logger, handler, writes = delayed
-    logger.info("%d", "no number")
-    handler.flush()
-    logger.info("after")
-    handler.flush()
+    lines, writes = delayed
+    lines.add(line("/before")._replace(created=None))
+    lines.flush()
+    lines.add(line("/after"))
+    lines.flush()
 
-    assert writes == ["[-] after\n"]
+    assert "".join(writes).splitlines() == [written("/after")]
     assert "the lines of requests" in capsys.readouterr().err
 
 
