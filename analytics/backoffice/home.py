@@ -95,7 +95,8 @@ def _sales(request: HttpRequest, until: date, today: date) -> dict[str, Any]:
             "Seller → buyer": top.pairs,
         }
     else:
-        context["newest"] = latest[0] if latest else latest_sales(None, 1)[0]
+        # There may be none, if all sales were voided or archived.
+        context |= {"is_empty": True, "newest": next(iter(latest or latest_sales(None, 1)), None)}
     if top_lists or figures.total(period.previous).sales:
         titles = {1: "Today so far" if until == today else f"{until}", 7: "7 days", CHART_DAYS: f"{CHART_DAYS} days"}
         context["cards"] = [card(figures, Period.ending(until, days), title) for days, title in titles.items()]

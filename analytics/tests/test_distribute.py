@@ -25,6 +25,7 @@ def cluster():
         for group, name in enumerate(("db", "worker1", "worker2")):
             cursor.execute(NODE, [group, name])
         yield cursor
+        cursor.execute("DROP TABLE pg_dist_node, pg_dist_partition")
 
 
 def distribute(*arguments):
@@ -117,6 +118,15 @@ def test_a_dry_run_with_nothing_to_do_says_so(cluster):
         "",
         "2 workers: worker1:5432, worker2:5432\nNothing is left to do. verify_feedback compares the figures.\n",
     )
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_error_of_the_database_says_how_to_go_on(cluster):
+    """Plain PostgreSQL has no function create_distributed_table."""
+    lines = str(failure()).splitlines()
+
+    assert lines[0].startswith("Database error: function ")
+    assert lines[-1] == "Run the command again to go on."
 
 
 @pytest.mark.parametrize("shards", ["0", "-1", "1025", "many", "1.5", ""])

@@ -64,7 +64,7 @@ class CorrectionForm(forms.Form):
             self.fields[name] = _field(field)
 
     def clean(self) -> dict[str, Any] | None:
-        """Validate the correction as the API does."""
+        """Validate the correction as the API does. Raises what `correct` raises."""
         cleaned = super().clean()
         if self.errors:
             return cleaned
@@ -82,6 +82,8 @@ class CorrectionForm(forms.Form):
         except InvalidEvents as error:
             self._add_errors(error)
         except AlreadyCorrected:
+            if not Sale.objects.filter(pk=self.sale.pk).exists():
+                raise
             self.add_error(None, UNCHANGED)
         return cleaned
 
@@ -117,14 +119,13 @@ def correction_page(request: HttpRequest, sale: Sale) -> HttpResponse:
     name = request.user.get_username()
     corrector = Corrector(f"user:{name}", Origin(f"user:{name}", f"correction by {name}"), own_only=False)
     form = CorrectionForm(sale, corrector, request.POST or None)
-    is_checked = form.is_valid() and "_back" not in request.POST
     sale_url = reverse("admin:sales_sale_change", args=[sale.pk])
-    if is_checked and "_confirm" in request.POST:
-        try:
-            voided = form.correct()
-        except (AlreadyCorrected, SaleNotFound, SalesArchived):
-            return HttpResponseRedirect(sale_url)  # which says that the sale was voided or archived
-        return _report(request, voided, form.changes)
+    try:
+        is_checked = form.is_valid() and "_back" not in request.POST
+        if is_checked and "_confirm" in request.POST:
+            return _report(request, form.correct(), form.changes)
+    except (AlreadyCorrected, SaleNotFound, SalesArchived):
+        return HttpResponseRedirect(sale_url)  # which says that the sale was voided or archived
     crumbs = [
         {"title": "Sales", "url": reverse("admin:sales_sale_changelist")},
         {"title": str(sale), "url": sale_url},

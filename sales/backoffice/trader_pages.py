@@ -133,7 +133,13 @@ def related_sales(sale: Sale) -> dict[str, Any]:
         "lines": lines[:ORDER_LINES_LIMIT],
         "has_more_lines": len(lines) > ORDER_LINES_LIMIT,
         "traders": [
-            TraderSummary(*trader, number, added_up, [by_id[key.id] for key in added_up.newest] if added_up else [])
+            TraderSummary(
+                # A sale may have been voided since its key was read.
+                *trader,
+                number,
+                added_up,
+                [by_id[key.id] for key in added_up.newest if key.id in by_id] if added_up else [],
+            )
             for trader, (number, added_up) in zip(traders, found, strict=True)
         ],
     }

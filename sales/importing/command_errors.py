@@ -7,7 +7,7 @@ from django.core.management.base import CommandError
 from django.db import Error
 
 from sales.importing.sources import ImportFileError
-from salesengine.http.errors import InvalidInput, TooManyRejected
+from salesengine.http.errors import InvalidInput, ProblemException
 from salesengine.plurals import counted
 
 MAX_PRINTED_ERRORS = 20
@@ -25,7 +25,7 @@ def translate_errors(file: str, on_failure: str, unit: str = "line") -> Iterator
         raise CommandError(f"{file} {error}.") from None
     except InvalidInput as error:
         raise CommandError(f"{file}: stopped because of {_list_errors(error, unit)}\n{on_failure}") from None
-    except TooManyRejected as error:
+    except ProblemException as error:
         raise CommandError(f"{file}: stopped. {error}\n{on_failure}") from None
     except Error as error:
         raise CommandError(f"{file}: database error: {error}\n{on_failure}") from None

@@ -23,4 +23,5 @@ def exit_codes() -> Iterator[None]:
     except KeyboardInterrupt:
         raise CommandError("Interrupted.", returncode=INTERRUPTED) from None
     except OSError as error:
-        raise CommandError(f"{error.filename}: {error.strerror}", returncode=1) from None
+        text = f"{error.filename}: {error.strerror}" if error.filename else str(error)  # a full disk has no name
+        raise CommandError(text, returncode=1) from None

@@ -115,6 +115,18 @@ def test_before_the_first_sale_the_page_links_to_the_day_of_the_newest_sale(view
     assert "No sale was paid by the end of 2020-01-01." in page
 
 
+def test_without_any_sale_but_with_totals_the_page_says_that_none_was_paid(viewer):
+    """All sales were voided, or archived."""
+    record(sale("5", paid="2021-06-30"))
+    folding.fold_all(wait=True)
+    Sale.objects.all().delete()
+
+    page = page_of(viewer, "2022-01-01")
+
+    assert "No sale was paid from 2021-12-03 to 2022-01-01." in page
+    assert "The newest sale" not in page
+
+
 def test_revenue_by_day_is_shown_as_a_chart_and_a_table(viewer):
     record(sale("5", category="bags", paid="2021-06-30"), sale("3", paid="2021-06-30"))
     record(sale("-2.5", category="bags", paid="2021-06-01"), sale("9", category="boys", paid="2021-05-31"))

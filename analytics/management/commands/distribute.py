@@ -62,7 +62,7 @@ class Command(BaseCommand):
                 else:
                     self._run(todo, reverse=reverse)
         except Error as error:
-            raise CommandError(f"Database error: {error}Run the command again to go on.") from error
+            raise CommandError(f"Database error: {error}\nRun the command again to go on.") from error
 
     def _run(self, todo: list[ClusterStep], *, reverse: bool) -> None:
         for number, step in enumerate(todo, start=1):

@@ -103,6 +103,7 @@ def _exit_codes(since: Path) -> Iterator[None]:
     except Error as error:
         raise CommandError(f"Database error: {error}", returncode=FAILED) from None
     except OSError as error:
-        raise CommandError(f"{error.filename}: {error.strerror}", returncode=FAILED) from None
+        text = f"{error.filename}: {error.strerror}" if error.filename else str(error)  # a full disk has no name
+        raise CommandError(text, returncode=FAILED) from None
     except KeyboardInterrupt:
         raise CommandError("Interrupted.", returncode=INTERRUPTED) from None

@@ -7,6 +7,7 @@ from django.contrib.admin.models import LogEntry
 
 from countries.models import Country
 from sales.corrections.tests.helpers import correct, replace, store, void
+from sales.corrections.voiding import check_corrections
 from sales.ingest.fields import FIELDS
 from sales.models import Sale, VoidedSale
 from salesengine.tests.clients import allow, staff_client
@@ -142,6 +143,19 @@ class TestCorrecting:
 
         assert f"The sale {sale.pk} was voided." in text_of(response)
         assert LogEntry.objects.count() == 1
+
+    @pytest.mark.parametrize("confirm", [{}, {"_confirm": "1"}])
+    def test_somebody_who_is_slower_is_led_to_the_voided_sale(self, staff, sale, confirm, monkeypatch):
+        form = form_of(staff, sale) | {"action": "replace", "REVENUE": "1", "reason": "price"} | confirm
+
+        def check_late(*arguments):
+            correct(void(ID=sale.pk))
+            return check_corrections(*arguments)
+
+        monkeypatch.setattr("sales.backoffice.corrections.check_corrections", check_late)
+        response = staff.post(f"{SALES}{sale.pk}/correct/", form, follow=True)
+
+        assert f"The sale {sale.pk} was voided." in text_of(response)
 
     @pytest.mark.parametrize("may", [(), ("sales.view_sale",), ("sales.correct_sale",)])
     def test_it_needs_the_permission_to_see_sales_and_to_correct_them(self, staff, sale, may):

@@ -11,9 +11,11 @@ from model_bakery import baker
 from countries.models import Country
 from sales.backoffice import trader_pages
 from sales.backoffice.links import trader_url
+from sales.backoffice.sale_search import fetch_in_order
 from sales.backoffice.traders import history
 from sales.ingest.writer import record_sales
 from sales.tests.helpers import sale_event
+from sales.totals.tests.helpers import void
 from salesengine.operations.statement_timeout import StatementTimedOut
 from salesengine.tests.clients import staff_client
 
@@ -117,6 +119,19 @@ def test_many_sales_are_added_up_on_demand(admin_client, monkeypatch):
     assert (trader.history, len(trader.newest)) == (None, 3)
     assert "More than 2 sales</a>. Adding them up" in response.content.decode()
     assert get(admin_client, "buyer", "b", "?figures=1").context["trader"].history.count == 3
+
+
+def test_the_page_of_a_sale_leaves_out_another_one_that_is_voided_meanwhile(admin_client, monkeypatch):
+    first, second = record_sales([sale_event(ID_BUYER="b")] * 2).ids
+
+    def fetch_late(keys):
+        void(second)
+        return fetch_in_order(keys)
+
+    monkeypatch.setattr(trader_pages, "fetch_in_order", fetch_late)
+    response = admin_client.get(f"/admin/sales/sale/{first}/change/")
+
+    assert [[sale.pk for sale in trader.newest] for trader in response.context["traders"]] == [[first], [first]]
 
 
 def test_a_page_says_when_adding_up_timed_out(admin_client, monkeypatch):
