@@ -25,7 +25,7 @@ def cluster():
         for group, name in enumerate(("db", "worker1", "worker2")):
             cursor.execute(NODE, [group, name])
         yield cursor
-        cursor.execute("DROP TABLE pg_dist_node, pg_dist_partition")
+        cursor.execute("RESET ROLE; DROP TABLE pg_dist_node, pg_dist_partition")
 
 
 def distribute(*arguments):
