@@ -309,7 +309,7 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_CLASSES": ["salesengine.http.throttling.SenderRateThrottle"] if RATE_LIMIT else [],
     "DEFAULT_RENDERER_CLASSES": ["salesengine.http.renderers.ExactJSONRenderer"],
     "DEFAULT_PARSER_CLASSES": [],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "salesengine.http.renderers.ContentNegotiation",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "salesengine.http.negotiation.ContentNegotiation",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "salesengine.http.errors.exception_handler",
     "URL_FORMAT_OVERRIDE": None,

@@ -4,13 +4,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from django.http.request import MediaType
-from rest_framework.exceptions import NotAcceptable
-
 from analytics.definitions.parameters import BoundParameters, InvalidParametersError
 from analytics.definitions.reports import ReportDefinition
 from analytics.output.formats import FORMATS, Format
 from salesengine.http.errors import InvalidInput
+from salesengine.http.negotiation import preferred_media_type
 
 LIMIT = range(1, 1_000_001)  # rows
 DEFAULT_LIMIT = 10_000
@@ -55,23 +53,9 @@ def parse_report_query(report: ReportDefinition, parameters: Mapping[str, list[s
 
 
 def accepted_format(accept: str) -> Format:
-    """Return the format that the header Accept prefers (RFC 9110, 12.5.1). Raises NotAcceptable.
-
-    An empty header accepts every format.
-    """
-    ranges = [MediaType(text) for text in accept.split(",") if text.strip()]
-    best = max((FORMATS[name] for name in PREFERRED), key=lambda candidate: _quality(candidate, ranges))
-    if ranges and not _quality(best, ranges):
-        media_types = ", ".join(map(media_type, FORMATS.values()))
-        raise NotAcceptable(f"A report has these formats: {media_types}.")
-    return best
-
-
-def _quality(candidate: Format, ranges: list[MediaType]) -> float:
-    """Return the quality of the most specific range that matches the format. 0 means that it is not acceptable."""
-    matching = [media_range for media_range in ranges if media_range.match(media_type(candidate))]
-    most_specific = max(matching, key=lambda media_range: (media_range.specificity, media_range.quality), default=None)
-    return most_specific.quality if most_specific else 0
+    """Return the format that the header Accept prefers. Raises NotAcceptable."""
+    formats = {media_type(FORMATS[name]): FORMATS[name] for name in PREFERRED}
+    return formats[preferred_media_type(list(formats), accept)]
 
 
 def media_type(candidate: Format) -> str:

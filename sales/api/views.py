@@ -33,7 +33,8 @@ from sales.totals.ledger import Origin
 from salesengine.accounts.api_keys import get_sender
 from salesengine.accounts.models import Scope
 from salesengine.http.middleware import EVENT_COUNT, WAITED
-from salesengine.http.renderers import ContentNegotiation, ExactJSONRenderer
+from salesengine.http.negotiation import ContentNegotiation
+from salesengine.http.renderers import ExactJSONRenderer
 from salesengine.http.request_ids import current_request_id
 
 

@@ -1,11 +1,9 @@
 """Render JSON responses, with decimals as exact JSON numbers."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
-from rest_framework.request import Request
 
 from salesengine.exact_json import encode_json
 
@@ -22,16 +20,3 @@ class ExactJSONRenderer(BaseRenderer):
         self, data: Any, accepted_media_type: str | None = None, renderer_context: Mapping[str, Any] | None = None
     ) -> bytes:
         return b"" if data is None else encode_json(data) + b"\n"  # so that a terminal's prompt starts on a new line
-
-
-class ContentNegotiation(DefaultContentNegotiation):
-    """Give a client that accepts everything the first renderer. Negotiate with the others as DRF does."""
-
-    def select_renderer(
-        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
-    ) -> tuple[BaseRenderer, str]:
-        if format_suffix is None and request.META.get("HTTP_ACCEPT", "*/*") == "*/*":
-            renderer = next(iter(renderers))
-            return renderer, str(renderer.media_type)
-        chosen: tuple[BaseRenderer, str] = super().select_renderer(request, renderers, format_suffix)
-        return chosen
