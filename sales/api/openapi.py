@@ -30,7 +30,12 @@ def _list(items: dict[str, Any], **limits: int) -> dict[str, Any]:
 
 
 EVENT_SCHEMA = EVENT.json_schema()
-SALE_PROPERTIES = {"ID": {"type": "integer"}, **EVENT_SCHEMA["properties"], "REVENUE": {"type": "number"}}
+SALE_PROPERTIES = {
+    "ID": {"type": "integer"},
+    **EVENT_SCHEMA["properties"],
+    "DATE_PAYMENT": TEXT | {"format": "date-time"},
+    "REVENUE": {"type": "number"},
+}
 STORED_SCHEMA = _object(SALE_PROPERTIES)
 READ_SCHEMA = _object({**SALE_PROPERTIES, "RECEIVED_AT": TEXT | {"format": "date-time"}})
 PAGE_SCHEMA = _object({"results": _list(READ_SCHEMA), "next": {"type": ["string", "null"], "format": "uri"}})

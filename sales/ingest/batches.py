@@ -44,6 +44,10 @@ class Batch:
         """Return the position of a value, as responses show it."""
         return {"index": index} if self.lines is None else {"index": index, "line": self.lines[index]}
 
+    def name(self, index: int) -> str:
+        """Return how a message names a value."""
+        return f"the event /{index}" if self.lines is None else f"the event in line {self.lines[index]}"
+
     def locate_error(self, index: int, error: EventError) -> EventError:
         """Add the position of a value in the whole body to one of its errors."""
         if self.lines is not None:
@@ -122,8 +126,13 @@ def parse_each(texts: Iterable[bytes]) -> list[Any]:
         try:
             values.append(parse_json(text))
         except ValueError as error:
-            values.append(NotJSON(str(error)))
+            values.append(NotJSON(_within_event(str(error), text)))
     return values
+
+
+def _within_event(reason: str, text: bytes) -> str:
+    """Say that the parser's line and column are those of one value, not of the body."""
+    return f"{reason} of this event" if b"\n" in text else reason.replace(" at line 1 column ", " at column ")
 
 
 def _check_token_count(body: bytes) -> None:

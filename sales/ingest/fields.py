@@ -16,6 +16,7 @@ from typing_extensions import TypedDict
 
 from sales.categories import Category
 from sales.models import Sale
+from salesengine.plurals import counted
 
 TIMESTAMP = re.compile(
     r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
@@ -97,16 +98,30 @@ class Mark(Enum):
 
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=NOT_NUL), Mark.ID]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=NOT_NUL)]
-Timestamp = Annotated[datetime.datetime, BeforeValidator(parse_timestamp)]
+Timestamp = Annotated[
+    datetime.datetime,
+    BeforeValidator(parse_timestamp),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": "^{}$".format(re.sub(r"\?P<\w+>", "?:", TIMESTAMP.pattern)),
+            "description": (
+                "ISO 8601. Without a time zone it is UTC, and a date alone means its midnight. The day in UTC must be "
+                f"from {settings.EARLIEST_PAYMENT_DATE} to {counted(settings.MAX_PAYMENT_DAYS_AHEAD, 'day')} after today."
+            ),
+        }
+    ),
+]
 Revenue = Annotated[
     Decimal,
     BeforeValidator(parse_revenue),
     WithJsonSchema(
         {
+            "description": f"a number, or a number as text, with at most {REVENUE_DECIMALS} decimals",
             "anyOf": [
                 {"type": "number", "exclusiveMinimum": -int(REVENUE_LIMIT), "exclusiveMaximum": int(REVENUE_LIMIT)},
                 {"type": "string", "pattern": f"^{NUMBER.pattern}$"},
-            ]
+            ],
         }
     ),
 ]
@@ -114,12 +129,10 @@ Revenue = Annotated[
 
 @with_config(ConfigDict(extra="forbid"))
 class SaleEvent(TypedDict):
-    """One sold item, as clients send it.
+    """One sold item, as clients send it."""
 
-    The name of each field in lower case is the name of its column in `sales`. Add new fields at the end, so that the
-    digests of stored events stay valid.
-    """
-
+    # The name of each field in lower case is the name of its column in `sales`. Add new fields at the end, so that the
+    # digests of stored events stay valid.
     ID_ORDER: Annotated[Identifier, Mark.FILTER]
     ID_PRODUCT: Annotated[Identifier, Mark.FILTER]
     ID_BUYER: Annotated[Identifier, Mark.FILTER]

@@ -25,7 +25,7 @@ from salesengine.http.errors import EventConflict, InvalidInput
 from salesengine.operations import metrics
 
 CONFLICT: EventError = {"pointer": "/EVENT_ID", "detail": "was sent before with other content"}
-CONFLICTS = "An event that was stored before cannot be sent again with other content. Nothing was stored."
+CONFLICTS = "An EVENT_ID cannot stand for two events with different content. Nothing was stored."
 
 
 @dataclass(frozen=True)
@@ -166,4 +166,12 @@ def _conflicts(batch: Batch, result: ValidationResult, written: WriteResult) -> 
     if not written.conflicts:
         return {}
     valid = [index for index in range(len(batch.values)) if index not in result.errors]
-    return {valid[index]: [CONFLICT] for index in sorted(written.conflicts)}
+    known = written.conflicts | written.duplicates
+    new = {event.get("EVENT_ID"): index for index, event in enumerate(result.events) if index not in known}
+    errors: dict[int, list[EventError]] = {}
+    for index in sorted(written.conflicts):
+        error = CONFLICT
+        if (other := new.get(result.events[index].get("EVENT_ID"))) is not None:
+            error = CONFLICT | {"detail": f"is also that of {batch.name(valid[other])}, which has other content"}
+        errors[valid[index]] = [error]
+    return errors

@@ -67,7 +67,7 @@ class InvalidEvents(InvalidInput, problem=problems.INVALID_EVENT):
 
 
 class EventConflict(InvalidInput, problem=problems.EVENT_CONFLICT):
-    """Some events have an EVENT_ID that is already stored with different contents."""
+    """Some events have the EVENT_ID of another event, which has different contents."""
 
 
 class SaleNotFound(InvalidInput, problem=problems.SALE_NOT_FOUND):

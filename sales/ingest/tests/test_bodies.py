@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import re
 import tracemalloc
 
 import pytest
@@ -83,8 +84,20 @@ def test_an_error_in_ndjson_has_its_line_number(api, event):
         (4, ""),
         (5, ""),
     ]
-    assert "is not valid JSON in UTF-8: EOF while parsing" in response.json()["errors"][1]["detail"]
+    detail = response.json()["errors"][1]["detail"]
+    assert detail == "is not valid JSON in UTF-8: EOF while parsing a value at column 13"
     assert not Sale.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("element", "place"),
+    [('{"A": 1, "A": 2}', "at column 14"), ('{"A": 1,\n"A": 2}', "at line 2 column 5 of this event")],
+)
+def test_a_position_in_an_element_of_a_list_is_not_taken_for_one_in_the_body(api, event, element, place):
+    [error] = post(api, f"[\n{json.dumps(event)},\n{element}]").json()["errors"]
+
+    assert error["pointer"] == "/1"
+    assert re.search(" at .*", error["detail"])[0] == f" {place}"
 
 
 def test_two_events_on_one_line_are_an_error(api, event):

@@ -1,5 +1,6 @@
 """EVENT_ID: retries and concurrent requests store a sender's event once."""
 
+import json
 import random
 import threading
 from collections import Counter
@@ -57,6 +58,22 @@ class TestOverHTTP:
 
         assert problem_of(response, 409, "event-conflict")["errors"][0]["pointer"] == "/2/EVENT_ID"
         assert Sale.objects.count() == EventId.objects.count() == feedback.watermark().sales == 1
+
+    @pytest.mark.parametrize("options", ["", "?on_error=skip"])
+    def test_a_conflict_within_a_request_names_the_other_event(self, api, event, options):
+        batch = [{}, event | {"EVENT_ID": "e-1"}, event | {"EVENT_ID": "e-1", "BRAND": "x"}]
+        events = batch if options else batch[1:]
+        body = "\n\n".join(map(json.dumps, events))
+        as_list = api.post(f"/ingest{options}", events, format="json").json()["errors"][-1]
+        Sale.objects.all().delete()
+        EventId.objects.all().delete()
+        as_lines = api.post(f"/ingest{options}", body, content_type="application/x-ndjson").json()["errors"][-1]
+
+        details = [error["errors"][0]["detail"] if options else error["detail"] for error in (as_list, as_lines)]
+        assert details == [
+            f"is also that of the event /{1 if options else 0}, which has other content",
+            f"is also that of the event in line {3 if options else 1}, which has other content",
+        ]
 
     def test_a_list_is_stored_without_its_duplicates(self, api, event):
         post(api, event | {"EVENT_ID": "e-1"})
