@@ -107,7 +107,8 @@ Timestamp = Annotated[
             "pattern": "^{}$".format(re.sub(r"\?P<\w+>", "?:", TIMESTAMP.pattern)),
             "description": (
                 "ISO 8601. Without a time zone it is UTC, and a date alone means its midnight. The day in UTC must be "
-                f"from {settings.EARLIEST_PAYMENT_DATE} to {counted(settings.MAX_PAYMENT_DAYS_AHEAD, 'day')} after today."
+                f"from {settings.EARLIEST_PAYMENT_DATE} to "
+                f"{counted(settings.MAX_PAYMENT_DAYS_AHEAD, 'day')} after today."
             ),
         }
     ),
