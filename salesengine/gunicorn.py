@@ -85,6 +85,7 @@ preload_app = True  # load the application once, before forking; nothing connect
 threads = settings.WEB_THREADS
 keepalive = 75  # seconds; longer than the idle timeout of common proxies, so that the proxy closes first
 timeout = 15  # seconds without a sign of life from the main loop of a worker; requests may take longer
+limit_request_line = 8_190  # bytes, gunicorn's maximum: enough for all filters of GET /sales at their longest
 control_socket_disable = True
 logger_class = ErrorLog
 logconfig_dict = settings.LOGGING

@@ -28,6 +28,7 @@ from sales.corrections.voiding import Corrector
 from sales.ingest.bodies import read_batch
 from sales.ingest.idempotency import IngestResponse, parse_key
 from sales.ingest.service import BatchContext, ingest_batch
+from sales.models import ArchivedMonth
 from sales.totals import feedback
 from sales.totals.ledger import Origin
 from salesengine.accounts.api_keys import get_sender
@@ -105,7 +106,8 @@ class OrderView(APIView):
         reject_parameters(parameters_of(request))
         lines = reading.order_lines(id_order)
         if not lines:
-            raise NotFound("No sale has this order id.")
+            known = "No sale outside the archives" if ArchivedMonth.objects.exists() else "No sale"
+            raise NotFound(f"{known} has this order id.")
         return Response({"id_order": id_order, "results": lines})
 
 

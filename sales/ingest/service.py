@@ -172,6 +172,6 @@ def _conflicts(batch: Batch, result: ValidationResult, written: WriteResult) -> 
     for index in sorted(written.conflicts):
         error = CONFLICT
         if (other := new.get(result.events[index].get("EVENT_ID"))) is not None:
-            error = CONFLICT | {"detail": f"is also that of {batch.name(valid[other])}, which has other content"}
+            error = CONFLICT | {"detail": f"was sent twice with different content: see {batch.name(valid[other])}"}
         errors[valid[index]] = [error]
     return errors

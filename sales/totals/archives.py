@@ -73,13 +73,16 @@ def find_archived(ids: Collection[int], sender: str | None = None) -> dict[int, 
         return {sale_id: Month.of(month) for sale_id, month in cursor}
 
 
-def refuse_archived(days: Iterable[str]) -> None:
-    """Raise SalesArchived for the months of these days, of which the totals have only whole days, if there are any."""
-    months = sorted({Month.of(datetime.date.fromisoformat(day)) for day in days})
+def refuse_archived(first_days: Iterable[str], parameters: Iterable[str]) -> None:
+    """Raise SalesArchived if there are any archived months, of which only the figures of whole days are left.
+
+    `first_days` are the first days of the months (ISO 8601), and `parameters` those that divide a day.
+    """
+    months = sorted({Month.of(datetime.date.fromisoformat(day)) for day in first_days})
     if months:
         detail = f"must not divide a day of {' or '.join(map(str, months))}"
         raise SalesArchived(
-            [{"parameter": "start_date, end_date", "detail": detail}],
+            [{"parameter": name, "detail": detail} for name in parameters],
             f"{archived_sentence(months)}, so only whole days can be counted. Send dates without times, or ask staff to"
             " bring the months back with manage.py restore_sales.",
         )

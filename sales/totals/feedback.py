@@ -16,7 +16,7 @@ from django.db.models.functions import Cast, Concat
 from sales.models import ArchivedMonth, DailyTotal, Sale, Total, UnfoldedFigures
 from sales.totals.archives import refuse_archived
 from sales.totals.figures import ZERO, Figures, add_up
-from sales.totals.periods import between, split_period
+from sales.totals.periods import between, midnight, split_period
 
 TOP = 3
 ARCHIVED = "archived: "
@@ -48,7 +48,9 @@ def top_categories(query: FeedbackQuery) -> list[CategoryFeedback]:
     first, *others = _sources(query)
     # One statement sees one snapshot. Two statements would miss a fold between them, or count it twice.
     figures = add_up(first.union(*others, all=True) if others else first)
-    refuse_archived(name.removeprefix(ARCHIVED) for name in figures if name.startswith(ARCHIVED))
+    limits = {"start_date": query.start, "end_date": query.stop}
+    parameters = [name for name, limit in limits.items() if limit and limit != midnight(limit.date())]
+    refuse_archived((name.removeprefix(ARCHIVED) for name in figures if name.startswith(ARCHIVED)), parameters)
     return rank(figures)
 
 

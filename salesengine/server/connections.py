@@ -237,8 +237,9 @@ class ReceivedRequest(Unreader):  # type: ignore[misc]  # gunicorn has no types
         """Follow the chunks as far as they have arrived (RFC 9112, 7.1)."""
         while self._next_chunk is not None and self._next_chunk < len(self._data):
             line = CHUNK_SIZE_LINE.match(self._data, self._next_chunk)
-            if not line:  # it is malformed if it is long, and the parser says so
-                return len(self._data) - self._next_chunk > SMALL
+            if not line:  # it is malformed if it is complete or long, and the parser says so
+                is_whole = self._data.find(b"\n", self._next_chunk) >= 0
+                return is_whole or len(self._data) - self._next_chunk > SMALL
             size = int(line[1], 16)
             if not size:  # the trailers follow, up to an empty line
                 is_long = len(self._data) - line.end() > SMALL

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from sales.ingest.fields import FILTERS
+
 
 def feedback(server, **parameters):
     return httpx.get(f"{server}/feedback", params=parameters).json(parse_float=Decimal, parse_int=Decimal)
@@ -110,6 +112,30 @@ def test_a_body_that_ends_early_is_not_stored(server, event, header, sent):
     assert response.status == 400
     assert b"ended early" in content
     assert feedback(server, category="girls") == []
+
+
+@pytest.mark.parametrize("line", ["zz\r\n", "-1\r\n", "5\n"])
+def test_a_malformed_chunk_is_refused_at_once(server, line):
+    head = "POST /ingest HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    with connect(server) as connection:
+        connection.connect()
+        connection.sock.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n2\r\n[]\r\n{line}".encode())
+        connection.sock.settimeout(5)
+        response = http.client.HTTPResponse(connection.sock)
+        response.begin()
+
+    assert (response.status, json.loads(response.read())["detail"]) == (
+        400,
+        "The body ended early, or a chunk of it is malformed. Nothing was stored.",
+    )
+
+
+def test_all_filters_at_their_longest_are_accepted(server):
+    texts = {name: "\N{SNOWMAN}" * 64 for name in FILTERS if name not in {"category", "brand"}}
+
+    response = httpx.get(f"{server}/sales", params=texts | {"brand": "\N{SNOWMAN}" * 256, "category": "bags"})
+
+    assert response.status_code == 200
 
 
 @pytest.mark.parametrize("charset", ["hex", "undefined", "utf-16", "latin-1"])

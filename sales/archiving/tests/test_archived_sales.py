@@ -64,6 +64,7 @@ def test_feedback_counts_archived_sales_in_whole_days(api, ids):
     [
         {"start_date": "2021-01-07T13:00"},
         {"end_date": "2021-01-07T13:00"},
+        {"end_date": "2021-01-07T13:00", "category": "bags"},
         {"start_date": "2021-01-31T01:00", "end_date": "2021-01-31T02:00"},
     ],
 )
@@ -74,6 +75,9 @@ def test_feedback_of_a_part_of_an_archived_day_is_refused(api, ids, period):
     assert response.json()["detail"].startswith(
         "Sales paid in 2021-01 are archived, so only whole days can be counted."
     )
+    assert [error["parameter"] for error in response.json()["errors"]] == [
+        name for name in period if name.endswith("_date")
+    ]
 
 
 def test_feedback_of_a_part_of_another_day_is_exact(api, ids):
@@ -85,6 +89,12 @@ def test_feedback_of_a_part_of_another_day_is_exact(api, ids):
 def test_lists_of_sales_pass_over_archived_sales(api, ids):
     assert [sale["ID"] for sale in api.get("/sales").json()["results"]] == [ids[1]]
     assert api.get("/sales/34033734").json()["results"][0]["ID"] == ids[1]
+
+
+def test_an_unknown_order_may_be_in_an_archive(api, ids):
+    assert api.get("/sales/nothing").json()["detail"] == "No sale outside the archives has this order id."
+    ArchivedMonth.objects.all().delete()
+    assert api.get("/sales/nothing").json()["detail"] == "No sale has this order id."
 
 
 @pytest.mark.parametrize("which", ["ID", "EVENT_ID"])

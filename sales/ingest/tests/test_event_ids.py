@@ -71,8 +71,8 @@ class TestOverHTTP:
 
         details = [error["errors"][0]["detail"] if options else error["detail"] for error in (as_list, as_lines)]
         assert details == [
-            f"is also that of the event /{1 if options else 0}, which has other content",
-            f"is also that of the event in line {3 if options else 1}, which has other content",
+            f"was sent twice with different content: see the event /{1 if options else 0}",
+            f"was sent twice with different content: see the event in line {3 if options else 1}",
         ]
 
     def test_a_list_is_stored_without_its_duplicates(self, api, event):
