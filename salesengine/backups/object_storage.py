@@ -6,8 +6,10 @@
 The credentials come from the variables of the store, such as AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_ENDPOINT.
 """
 
+import re
 import tarfile
 import tempfile
+from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,15 +19,20 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import ObjectStore, from_url
 
-from salesengine.backups.manifests import MANIFEST, Backup, BackupError, BackupUsageError
+from salesengine.backups.manifests import MANIFEST, Backup, BackupError, BackupUsageError, DamagedBackupError
 from salesengine.operations.progress import progress
 
 SCHEMES = ("s3://", "gs://", "az://")
+MANIFEST_NAME = re.compile(r"\d{8}T\d{6}Z\.json")
 
 
 def folder_or_url(text: str) -> Path | str:
-    """Return the URL of an object store as text, and anything else as a path. Usable as an argparse type."""
-    return text if text.startswith(SCHEMES) else Path(text)
+    """Return the URL of an object store as text, and a path as Path. Usable as an argparse type."""
+    if text.startswith(SCHEMES):
+        return text
+    if "://" in text:
+        raise ArgumentTypeError(f"{text!r} begins with none of {', '.join(SCHEMES)}, and is no folder")
+    return Path(text)
 
 
 @contextmanager
@@ -87,11 +94,17 @@ def _download_newest(url: str, folder: Path) -> None:
         if not names:
             raise BackupUsageError(f"{url} has no backup.")
         reader = obstore.open_reader(store, f"{names[-1]}.tar")
-        with tarfile.open(fileobj=cast(IO[bytes], reader), mode="r|") as archive:
-            archive.extractall(folder / names[-1], filter="data")
+        try:
+            with tarfile.open(fileobj=cast(IO[bytes], reader), mode="r|") as archive:
+                archive.extractall(folder / names[-1], filter="data")
+        except tarfile.TarError as error:
+            raise DamagedBackupError(f"{url}/{names[-1]}.tar is damaged: {error}") from None
 
 
 def _names(store: ObjectStore) -> list[str]:
-    """Return the names of the complete backups in a store, from the oldest to the newest."""
-    paths = (file["path"] for batch in obstore.list(store) for file in batch)
-    return sorted(path.removesuffix(".json") for path in paths if path.endswith(".json"))
+    """Return the names of the complete backups in a store, from the oldest to the newest.
+
+    Other files, such as archives of sales, may lie beside and below them.
+    """
+    paths = [file["path"] for file in obstore.list_with_delimiter(store)["objects"]]
+    return sorted(path.removesuffix(".json") for path in paths if MANIFEST_NAME.fullmatch(path))

@@ -29,14 +29,11 @@ def backup_warnings() -> list[str]:
 
 def age_warnings() -> list[str]:
     """Return a text if the private database has no backup that is newer than BACKUP_MAX_AGE."""
-    finished_at = last_backup_at()
-    if finished_at:
+    if finished_at := last_backup_at():
         text = f"The newest backup is from {finished_at:%Y-%m-%d %H:%M} UTC. Run manage.py backup."
     else:
-        created = (settings.LOCAL_DIR / "postgres" / "PG_VERSION").stat().st_mtime
-        finished_at = datetime.datetime.fromtimestamp(created, datetime.UTC)
         text = "The database has no backup. Set BACKUP_DIR, and run manage.py backup."
-    return [text] if timezone.now() - finished_at > settings.BACKUP_MAX_AGE else []
+    return [text] if timezone.now() - (finished_at or created_at()) > settings.BACKUP_MAX_AGE else []
 
 
 def last_backup_at() -> datetime.datetime | None:
@@ -46,6 +43,12 @@ def last_backup_at() -> datetime.datetime | None:
         return datetime.datetime.fromisoformat(text)
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
+
+
+def created_at() -> datetime.datetime:
+    """Return when the private database was created."""
+    created = (settings.LOCAL_DIR / "postgres" / "PG_VERSION").stat().st_mtime
+    return datetime.datetime.fromtimestamp(created, datetime.UTC)
 
 
 def archive_warnings() -> list[str]:

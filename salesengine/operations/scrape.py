@@ -14,7 +14,7 @@ from prometheus_client import Metric
 from prometheus_client.metrics_core import GaugeMetricFamily, InfoMetricFamily
 from psycopg.rows import dict_row
 
-from salesengine.operations.last_backup import last_backup_at
+from salesengine.operations.last_backup import created_at, last_backup_at
 
 DEADLINE = 2.5  # seconds for all answers of the databases
 STATEMENT_TIMEOUT = "2s"
@@ -111,8 +111,12 @@ def _disk() -> Iterator[Metric]:
 
 
 def _last_backup() -> Iterator[Metric]:
-    if finished_at := last_backup_at():
-        yield _gauge("last_backup_timestamp_seconds", "When the last backup finished", finished_at.timestamp())
+    if finished_at := last_backup_at() or (created_at() if settings.IS_LOCAL else None):
+        yield _gauge(
+            "last_backup_timestamp_seconds",
+            "When the last backup finished; without one, when the private database was created",
+            finished_at.timestamp(),
+        )
 
 
 def _database(state: State | None) -> Iterator[Metric]:

@@ -2,11 +2,10 @@
 
 import httpx
 import pytest
+from django.core.management import CommandError, call_command
 
 from salesengine.backups.tests.helpers import object_store, run_command
 from salesengine.tests.servers import new_folder
-
-pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -15,17 +14,44 @@ def store():
         yield settings
 
 
+OTHERS = [
+    "shop/sales-2021-01.json",
+    "shop/sales-2021-01.parquet",
+    "shop/archive/sales-2021-02.json",
+    "shop/z/20210107T000000Z.json",
+]
+
+
+@pytest.mark.slow
 def test_a_backup_in_an_object_store_is_restored_and_the_older_one_deleted(store):
+    """Archives of sales, and the backups of another service, lie beside and below it."""
     url = "s3://bucket/shop"
+    bucket = f"{store['AWS_ENDPOINT']}/bucket"
+    for name in OTHERS:
+        httpx.put(f"{bucket}/{name}", content=b"{}").raise_for_status()
     with new_folder() as local_dir:
         first = run_command(local_dir, "backup", "--to", url, **store)
         second = run_command(local_dir, "backup", "--to", url, "--keep", "1", **store)
         verified = run_command(local_dir, "verify_backup", url, **store)
         missing = run_command(local_dir, "restore", "--from", f"{url}/none", "--to", local_dir / "new", **store)
-    names = httpx.get(f"{store['AWS_ENDPOINT']}/bucket").text
+        archive = f"{bucket}/shop/{second.stdout.strip()}.tar"
+        httpx.put(archive, content=httpx.get(archive).content[:1_000_000]).raise_for_status()
+        damaged = [
+            run_command(local_dir, "verify_backup", url, **store),
+            run_command(local_dir, "restore", "--from", url, "--to", local_dir / "new", **store),
+        ]
+    names = httpx.get(bucket).text
 
     assert first.returncode == 0, first.stderr
     assert second.returncode == 0, second.stderr
     assert [f"{run.stdout.strip()}.tar</Key>" in names for run in (first, second)] == [False, True]
+    assert [name for name in OTHERS if f"{name}</Key>" not in names] == []
     assert verified.returncode == 0, verified.stderr
+    assert [(run.returncode, "is damaged" in run.stderr) for run in damaged] == [(4, True)] * 2
     assert (missing.returncode, "has no backup" in missing.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("url", ["gcs://bucket/shop", "S3://bucket/shop", "http://bucket/shop", "file:///shop"])
+def test_another_url_is_not_taken_for_a_folder(url):
+    with pytest.raises(CommandError, match="begins with none of s3://, gs://, az://"):
+        call_command("backup", "--to", url)

@@ -1,6 +1,7 @@
 """GET /metrics: what it counts, what it measures, and what it says while the database is away."""
 
 import json
+import os
 import re
 import time
 from functools import cached_property
@@ -159,16 +160,25 @@ def test_unfolded_entries_and_rejected_events_are_measured(api, event):
     assert series["salesengine_pool_connections_max", ("database", "default")] > 1
 
 
-def test_the_time_of_the_last_backup_is_reported_if_there_is_one(settings, tmp_path):
-    settings.LOCAL_DIR = tmp_path
-    assert ("salesengine_last_backup_timestamp_seconds",) not in scraped()
+def test_the_time_of_the_last_backup_is_reported_or_else_of_the_new_database(settings, tmp_path):
+    """Otherwise no alert could tell of a database that was never backed up."""
+    last_backup = ("salesengine_last_backup_timestamp_seconds",)
+    settings.LOCAL_DIR, settings.IS_LOCAL = tmp_path, True
+    created = tmp_path / "postgres" / "PG_VERSION"
+    created.parent.mkdir()
+    created.touch()
+    os.utime(created, (1_700_000_000, 1_700_000_000))
 
+    assert scraped()[last_backup] == 1_700_000_000
     for broken in ("", "[]", "{}", '{"finished_at": 1}', '{"finished_at": "soon"}'):
         (tmp_path / "last_backup.json").write_text(broken)
-        assert ("salesengine_last_backup_timestamp_seconds",) not in scraped()
+        assert scraped()[last_backup] == 1_700_000_000
     (tmp_path / "last_backup.json").write_text('{"finished_at": "2026-01-01T00:00:00+00:00"}')
+    assert scraped()[last_backup] == 1_767_225_600
 
-    assert scraped()["salesengine_last_backup_timestamp_seconds",] == 1767225600
+    (tmp_path / "last_backup.json").unlink()
+    settings.IS_LOCAL = False
+    assert last_backup not in scraped()
 
 
 # Format and access
