@@ -1,5 +1,6 @@
 """Gunicorn's configuration: `gunicorn --config python:salesengine.gunicorn salesengine.wsgi`."""
 
+import atexit
 import ctypes
 import gc
 import json
@@ -136,6 +137,7 @@ def post_fork(server: Arbiter, worker: ObservedWorker) -> None:
     [console] = [handler for handler in logging.root.handlers if isinstance(handler, logging.StreamHandler)]
     worker.request_log = DelayedLines(console)
     requests.log_line = worker.request_log.add
+    atexit.register(worker.request_log.flush)
 
 
 def pre_exec(server: Arbiter) -> None:
