@@ -121,7 +121,7 @@ DATABASES = {
     # One connection per process that writes single events.
     "singles": {"TEST": {"MIRROR": "default"}}
     | add_options(database, pool={"min_size": 0, "max_size": 1} | pool_options),
-    # Only for reports. analytics.running.runner makes each transaction read-only and limits its time.
+    # Only for reports. analytics.running.query makes each transaction read-only and limits its time.
     "reports": {"TEST": {"MIRROR": "default"}}
     | add_options(reports_database, application_name="salesengine reports", server_side_binding=True),
 }

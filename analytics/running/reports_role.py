@@ -114,7 +114,7 @@ def _login_hint() -> str:
 def _other_tables() -> list[str]:
     """Return the tables and views that the role may read although they are not READABLE, or may change.
 
-    A partition belongs to its table: the oldest one, which was the table before, has kept the role's right.
+    A partition counts as its table. The oldest one was the whole table once, so the role may still read it.
     """
     with connections[DATABASE_ALIAS].cursor() as cursor:
         cursor.execute(

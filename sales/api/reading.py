@@ -19,7 +19,7 @@ ATTRIBUTES = {
     **{name: field.model_field.attname for name, field in FIELDS.items()},
     "RECEIVED_AT": "received_at",
 }
-FILTERED_SALES = 20_000  # sales in which a page of a filter is looked for first
+FILTERED_SALES = 20_000  # newest sales to search first for a page of a filter
 MAX_LINES = 10_000  # of one order in one response
 READ_TIMEOUT = 5  # seconds for one query
 

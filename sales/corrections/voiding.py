@@ -166,7 +166,7 @@ def _unknown(
 def _find_archived(
     corrections: Sequence[CorrectionMembers], ids: Sequence[int], missing: Collection[int], corrector: Corrector
 ) -> Mapping[int, object]:
-    """Return the months of archived sales. Whose sale an EVENT_ID is, is known; of an ID, the ledger knows it."""
+    """Return the months of archived sales, by id. An EVENT_ID proves who sent it. Of an ID, only the ledger knows."""
     by_event_id = {sale_id for correction, sale_id in zip(corrections, ids, strict=True) if not correction.get("ID")}
     sender = corrector.origin.sender if corrector.own_only else None
     return find_archived(by_event_id.intersection(missing)) | find_archived(set(missing) - by_event_id, sender)

@@ -1,4 +1,7 @@
-"""Write sales to the database. Everything that stores a sale does so here."""
+"""Write new sales to the database, from every source.
+
+Only `sales.archiving.restoring` also inserts sales: it brings archived ones back.
+"""
 
 import hashlib
 from collections.abc import Mapping, Sequence

@@ -23,8 +23,8 @@ INDEXES = {
     "seller_country": "(id_seller_country)",
     "buyer_country": "(id_buyer_country)",
 }
-# How PostgreSQL plans for a month: as if each sale had a time of payment of its own. Where it has found few times, it
-# looks up ids in the index "newest", and reads all sales of a day.
+# Tells the planner that each sale has a payment time of its own. If it believed in few times, it would look up ids in
+# the index "newest", and read all sales of a day.
 OPTIONS = "ALTER COLUMN date_payment SET (n_distinct = -1)"
 # The name of each partition, and from when to when its sales were paid: null stands for no limit. OTHERS has two nulls.
 PARTITIONS = r"""

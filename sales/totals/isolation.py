@@ -10,9 +10,8 @@ from salesengine.distribution import is_distributed
 
 FOLD_LOCK = 0x53414C45  # the key of the advisory lock that folds and repairs share
 REPAIR_LOCK = FOLD_LOCK + 1  # prevents two repairs from making the same correction
-# Run this in a transaction before its snapshot is taken. Until the transaction ends, no month is made or dropped.
-# Otherwise a statement could look into the tables of the months as they are now for sales as they were then. It would
-# miss those that have moved meanwhile from one table to another, or to an archive.
+# Run this before a transaction takes its snapshot. Until the transaction ends, no partition is made or dropped.
+# Otherwise a statement would read the new partitions with the old snapshot, and miss the sales that have moved between.
 KEEP_MONTHS = "LOCK TABLE sales IN ACCESS SHARE MODE"
 
 

@@ -49,7 +49,7 @@ def count_failed_request(failure: APIException, request: Request, view: "APIView
     """
     if "RateLimit-Policy" in view.headers:  # already counted
         return failure
-    # PermissionDenied implies a known sender. Otherwise get_sender would authenticate again, and fail again.
+    # After other failures the request may not be authenticated, and get_sender would try that again.
     sender = get_sender(request) if isinstance(failure, PermissionDenied) else ANONYMOUS
     retry_after = count_request(sender, request, view)
     return Throttled(retry_after) if retry_after else failure

@@ -1,4 +1,4 @@
-"""The times at which PostgreSQL is away, as this process sees them."""
+"""Track whether this process can reach PostgreSQL."""
 
 import logging
 import time

@@ -1,4 +1,4 @@
-"""Run checks of the settings and the database, each one for itself, and collect what they find."""
+"""Run each check of the settings and the database on its own, so that one failure does not stop the others."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
