@@ -173,3 +173,19 @@ def retry_deadlocks(function: Callable[Parameters, Returned]) -> Callable[Parame
         return function(*args, **kwargs)
 
     return call
+
+
+@contextmanager
+def session_lock(key: int, *, if_held: Exception | None = None) -> Iterator[None]:
+    """Hold an advisory lock. While another session holds it, raise `if_held`, or wait if that is None.
+
+    The session holds the lock, not a transaction, so that the wait can end before a snapshot is taken.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT pg_{'try_' if if_held else ''}advisory_lock(%s)", [key])
+        if if_held and not cursor.fetchone()[0]:
+            raise if_held
+        try:
+            yield
+        finally:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [key])

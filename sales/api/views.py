@@ -27,7 +27,7 @@ from sales.corrections.service import correct_batch
 from sales.corrections.voiding import Corrector
 from sales.ingest.bodies import read_batch
 from sales.ingest.idempotency import IngestResponse, parse_key
-from sales.ingest.service import BatchContext, ingest_batch
+from sales.ingest.service import ingest_batch
 from sales.models import ArchivedMonth
 from sales.totals import feedback
 from sales.totals.ledger import Origin
@@ -48,10 +48,10 @@ class IngestView(APIView):
     def post(self, request: Request) -> HttpResponse:
         options = parse_ingest_options(parameters_of(request))
         key = idempotency_key(request)
-        context = BatchContext(origin_of(request), options)
+        origin = origin_of(request)
         with read_batch(request) as (batch, body):
             request.META[EVENT_COUNT] = len(batch.values)
-            result = ingest_batch(batch, body, context, key)
+            result = ingest_batch(batch, body, origin, options, key)
         return once_response(result)
 
 

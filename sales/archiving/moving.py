@@ -22,6 +22,7 @@ from sales.partitions.months import Month
 from sales.totals import folding
 from salesengine.accounts.audit_log import system_user
 from salesengine.backups.manifests import BackupError
+from salesengine.database import session_lock
 from salesengine.distribution import is_distributed
 
 LOCK = 0x41524348  # the key of the advisory lock of archiving and restoring
@@ -50,14 +51,8 @@ def archive_lock() -> Iterator[None]:
     """
     if is_distributed(DEFAULT_DB_ALIAS):
         raise BackupError(ON_CLUSTER)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", [LOCK])
-        if not cursor.fetchone()[0]:
-            raise BackupError("Another process is archiving or restoring sales.")
-        try:
-            yield
-        finally:
-            cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
+    with session_lock(LOCK, if_held=BackupError("Another process is archiving or restoring sales.")):
+        yield
 
 
 def months_with_sales(before: Month) -> Iterator[Month]:

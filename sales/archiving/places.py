@@ -6,7 +6,6 @@ sales-2021-01.json         the manifest of a file; written last and deleted firs
 """
 
 import datetime
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -122,8 +121,3 @@ def read_manifest(place: Place, file: str) -> MonthFile | None:
         return None
     except ValueError as error:  # not such JSON, or not UTF-8
         raise DamagedBackupError(f"{url_of(place, manifest_name(file))} is damaged: {error}") from None
-
-
-def sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

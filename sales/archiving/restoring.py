@@ -3,11 +3,11 @@
 from django.db import connection, transaction
 
 from sales.archiving.files import SCALE, exact_texts, open_sales
-from sales.archiving.places import Place, file_name, local_copy, read_manifest, sha256_of, url_of
+from sales.archiving.places import Place, file_name, local_copy, read_manifest, url_of
 from sales.models import ArchivedMonth
 from sales.partitions.making import make_months
 from sales.partitions.months import Month
-from salesengine.backups.manifests import BackupUsageError, DamagedBackupError
+from salesengine.backups.manifests import BackupUsageError, DamagedBackupError, sha256_of
 from salesengine.operations.progress import progress
 
 ROWS = 10_000  # in memory at once

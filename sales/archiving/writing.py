@@ -24,13 +24,13 @@ from sales.archiving.places import (
     publish,
     read_manifest,
     remove,
-    sha256_of,
     url_of,
 )
 from sales.models import Sale
 from sales.partitions.months import Month
 from sales.totals.isolation import snapshot
-from salesengine.backups.manifests import BackupUsageError, DamagedBackupError
+from sales.totals.ledger import stamped_position
+from salesengine.backups.manifests import BackupUsageError, DamagedBackupError, sha256_of
 from salesengine.operations.progress import progress
 
 # Whether sales of the month came in, or were voided, after a position. Entries that were purged since then may be of
@@ -154,8 +154,7 @@ def _make_room(place: Place, name: str) -> None:
 def _write(month: Month, part: int, draft: Path, url: str) -> WrittenMonth:
     period = period_of(month)
     with snapshot(), connection.cursor() as cursor:
-        cursor.execute("SELECT coalesce(MAX(position), 0) FROM ledger")
-        [position] = cursor.fetchone()
+        position = stamped_position()
         require_unchanged(cursor, month, position)
         cursor.execute(READ_FIGURES.format(digests=digests_sql()), period)
         sales = MonthSales(*cursor.fetchone())

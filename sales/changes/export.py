@@ -7,10 +7,11 @@ from typing import Any
 
 from django.db import connection
 
-from sales.changes.feed import check_complete, last_position, stamped_position
+from sales.changes.feed import check_complete, last_position
 from sales.changes.statements import CHANGE_FIELDS, READ_ROWS, READ_SALES, adapted
 from sales.totals.feedback import watermark
 from sales.totals.isolation import snapshot
+from sales.totals.ledger import stamped_position
 
 PAGE = 10_000  # changes in memory at a time
 ID = list(CHANGE_FIELDS).index("ID")

@@ -13,6 +13,7 @@ from django.db import connection
 
 from sales.changes.statements import READ_JSON, adapted
 from sales.totals import folding
+from sales.totals.ledger import stamped_position
 from salesengine.http.errors import InvalidInput, PositionPurged, TookTooLong
 from salesengine.operations.statement_timeout import StatementTimedOut, statement_timeout
 from salesengine.server.worker_state import is_stopping
@@ -84,13 +85,6 @@ def check_complete(count: int, after: int, end: int) -> None:
     if first is None or first > after:
         raise PositionPurged
     raise RuntimeError(f"There are {count} changes after position {after}, instead of {end - after}")
-
-
-def stamped_position() -> int:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT coalesce(MAX(position), 0) FROM ledger")
-        position: int = cursor.fetchone()[0]
-    return position
 
 
 def _read_json(after: int, end: int, separator: str) -> str:

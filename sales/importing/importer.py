@@ -16,7 +16,7 @@ from sales.importing.event_file import EventFile, FileBatch
 from sales.importing.file_lock import FileLock, lock_file
 from sales.importing.sources import START, Checkpoint, ImportFileError
 from sales.ingest.schema import ValidationResult
-from sales.ingest.service import BatchContext, BatchResult, IngestOptions, store_batch
+from sales.ingest.service import BatchResult, IngestOptions, store_batch
 from sales.models import FileImport
 from sales.partitions.making import make_months
 from sales.totals.ledger import Origin
@@ -177,7 +177,7 @@ def _store(
         if lock:
             lock.share()
         origin = Origin(options.sender, file_import.name)
-        stored = store_batch(batch.content, checked, BatchContext(origin, options.ingest))
+        stored = store_batch(batch.content, checked, origin, options.ingest)
         if previous:
             previous.result()
         if not options.ingest.dry_run:

@@ -41,14 +41,6 @@ class IngestOptions:
 
 
 @dataclass(frozen=True)
-class BatchContext:
-    """Who sent a batch, from where, and how to store it."""
-
-    origin: Origin
-    options: IngestOptions
-
-
-@dataclass(frozen=True)
 class BatchResult:
     """What happened to the events of a batch."""
 
@@ -68,41 +60,41 @@ class BatchResult:
 singles: GroupCommit[PlainSale, int] = GroupCommit(record_plain_sales, COPY_THRESHOLD, settings.SINGLES_TIMEOUT)
 
 
-def ingest_batch(batch: Batch, body: bytes, context: BatchContext, key: str | None) -> IngestResponse:
+def ingest_batch(batch: Batch, body: bytes, origin: Origin, options: IngestOptions, key: str | None) -> IngestResponse:
     """Store a batch and return the response. `key` is the Idempotency-Key, which a dry run ignores.
 
     Raises InvalidEvents and EventConflict, unless the options say to skip such events, and what `respond_once` raises.
     """
-    if context.options.dry_run:
-        return _ingest(batch, body, context, key)
+    if options.dry_run:
+        return _ingest(batch, body, origin, options, key)
     if batch.is_list:
         metrics.BATCH_EVENTS.observe(len(batch.values))
     try:
-        return _ingest(batch, body, context, key)
+        return _ingest(batch, body, origin, options, key)
     except InvalidInput:
         metrics.count_events(_form(batch), rejected=len(batch.values))
         raise
 
 
-def _ingest(batch: Batch, body: bytes, context: BatchContext, key: str | None) -> IngestResponse:
-    options = context.options
+def _ingest(batch: Batch, body: bytes, origin: Origin, options: IngestOptions, key: str | None) -> IngestResponse:
     result = batch.validate(count_only=not options.skip)
     if result.errors and not options.skip:
         raise batch.validation_error(result)
     if key is not None and not options.dry_run:
         digest = hashlib.sha256(b"%d%d" % (batch.lines is None, options.skip) + body).digest()
-        return respond_once(context.origin.sender, key, digest, partial(_store_and_respond, batch, result, context))
+        return respond_once(origin.sender, key, digest, partial(_store_and_respond, batch, result, origin, options))
     # A group may be written by the thread of another request, outside of a transaction that the caller has open.
     can_share_commit = _returns_sale(batch, options) and not connection.in_atomic_block
     if can_share_commit and not result.events[0].get("EVENT_ID"):
-        sale_id = singles.submit((result.events[0], context.origin))
+        sale_id = singles.submit((result.events[0], origin))
         return _sale_response(sale_id, result.events[0], is_new=True)
-    return _store_and_respond(batch, result, context)
+    return _store_and_respond(batch, result, origin, options)
 
 
-def _store_and_respond(batch: Batch, result: ValidationResult, context: BatchContext) -> IngestResponse:
-    options = context.options
-    stored = store_batch(batch, result, context)
+def _store_and_respond(
+    batch: Batch, result: ValidationResult, origin: Origin, options: IngestOptions
+) -> IngestResponse:
+    stored = store_batch(batch, result, origin, options)
     if not options.dry_run:  # the caller may have a transaction open
         transaction.on_commit(partial(metrics.count_events, _form(batch), **stored.counts()), robust=True)
     if _returns_sale(batch, options):
@@ -139,25 +131,24 @@ def _status(stored: BatchResult, options: IngestOptions) -> int:
 
 
 @retry_deadlocks
-def store_batch(batch: Batch, result: ValidationResult, context: BatchContext) -> BatchResult:
+def store_batch(batch: Batch, result: ValidationResult, origin: Origin, options: IngestOptions) -> BatchResult:
     """Store the valid events of a batch and, if the options say so, the rejected ones, in one transaction.
 
     A dry run stores nothing. Raises EventConflict unless the options say to skip such events.
     """
-    options = context.options
     with transaction.atomic():
         if options.dry_run:
-            written = check_sales(result.events, context.origin.sender, remember=options.remember)
+            written = check_sales(result.events, origin.sender, remember=options.remember)
         else:
             rejected = len(result.errors) if options.skip else None
-            written = record_sales(result.events, context.origin, rejected=rejected)
+            written = record_sales(result.events, origin, rejected=rejected)
         errors = {**result.errors, **_conflicts(batch, result, written)}
         if written.conflicts and not options.skip:
             raise EventConflict(batch.locate_errors(errors), CONFLICTS, len(written.conflicts))
         texts = batch.texts() if errors else []
         rejections = [Rejection(index, texts[index], errors[index]) for index in sorted(errors)]
         if rejections and not options.dry_run:
-            store_rejections(rejections, batch, context.origin)
+            store_rejections(rejections, batch, origin)
     return BatchResult(result.events, written, rejections)
 
 

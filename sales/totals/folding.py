@@ -29,12 +29,13 @@ from sales.totals import ingest_minutes
 from sales.totals.figures import ZERO, CategoryDay, Figures, Key, add_up
 from sales.totals.fold_thread import request_fold
 from sales.totals.isolation import lock_folds
-from sales.totals.ledger import SELECT_DUE, DueEntry, Tally, read_tallies
+from sales.totals.ledger import SELECT_DUE, DueEntry, Tally, read_tallies, stamped_position
 from salesengine.exact_json import encode_json
 from salesengine.operations.metrics import FOLD_SECONDS
 
-FOLD_INTERVAL = 256  # entries, so that readers add up few; also the number of tallies of a large entry
-SALES_INTERVAL = 20_000  # sales: fewer would hardly save rows of the totals by country
+# Entries between two folds, because readers add up all unfolded ones. An entry with as many tallies is folded soon.
+FOLD_INTERVAL = 256
+SALES_INTERVAL = 20_000  # sales between two folds: the more, the fewer rows have the totals by country
 MAX_ENTRIES = 20_000  # in one fold
 MAX_SALES = 100_000  # in one fold, apart from the rest of its last entry
 MERGE_LIMIT = 16  # days after each fold
@@ -266,8 +267,7 @@ def _stamp(cursor: CursorWrapper, entries: Sequence[DueEntry], daily: Mapping[Ca
     Raises InvisibleSalesError unless the sales have the figures that the entries tell. The number alone could be right
     although one sale is missing and another one, which is being voided, is read from both of its tables.
     """
-    cursor.execute("SELECT coalesce(MAX(position), 0) FROM ledger")
-    before: int = cursor.fetchone()[0]
+    before = stamped_position()
     positions = [before + changes for changes in accumulate(entry.changes for entry in entries)]
     cursor.execute(STAMP, {"ids": [entry.id for entry in entries], "positions": positions})
     found, *figures = cursor.fetchone()

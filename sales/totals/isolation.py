@@ -29,20 +29,6 @@ def lock_folds(cursor: CursorWrapper, *, wait: bool = False) -> bool:
 
 
 @contextmanager
-def session_lock(key: int) -> Iterator[None]:
-    """Hold FOLD_LOCK or REPAIR_LOCK, after waiting for its holder.
-
-    The session holds the lock, not a transaction, so that the wait can end before a snapshot is taken.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock(%s)", [key])
-        try:
-            yield
-        finally:
-            cursor.execute("SELECT pg_advisory_unlock(%s)", [key])
-
-
-@contextmanager
 def snapshot() -> Iterator[None]:
     """Open a read-only transaction in which every statement sees the same committed data."""
     with transaction.atomic(durable=True):

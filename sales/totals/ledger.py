@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 import msgspec
-from django.db import connections
+from django.db import connection, connections
 from django.db.backends.utils import CursorWrapper
 from msgspec import structs
 
@@ -103,6 +103,14 @@ def change_count(using: str) -> int:
         cursor.execute("SELECT change_count FROM ledger_changes")
         count: int = cursor.fetchone()[0]
     return count
+
+
+def stamped_position() -> int:
+    """Return the newest position that a fold has stamped, or 0."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT coalesce(MAX(position), 0) FROM ledger")
+        position: int = cursor.fetchone()[0]
+    return position
 
 
 def append(cursor: CursorWrapper, entries: Sequence[NewEntry]) -> list[int]:

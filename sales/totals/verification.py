@@ -23,8 +23,9 @@ from sales.totals.folding import (
     sum_over_days,
     write_totals,
 )
-from sales.totals.isolation import FOLD_LOCK, REPAIR_LOCK, consistent_sales, session_lock
+from sales.totals.isolation import FOLD_LOCK, REPAIR_LOCK, consistent_sales
 from sales.totals.missing_sales import find_missing_sales, take_out_missing_sales
+from salesengine.database import session_lock
 
 FigureKey = CategoryDay | CategoryTotal
 Advance = Callable[[int], object]  # is called with the number of sales read since the last call

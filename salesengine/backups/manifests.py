@@ -113,27 +113,24 @@ def check_files(folder: Path, backup: Backup) -> None:
     cover pg_wal, whose records have checksums that PostgreSQL checks when it replays them.
     """
     data = folder / backup.name / DATA
-    if _sha256(data / "backup_manifest") != backup.sha256:
-        raise DamagedBackupError(f"{data / 'backup_manifest'} is damaged.")
-    files = msgspec.json.decode((data / "backup_manifest").read_bytes())["Files"]
+    manifest = data / "backup_manifest"
+    if not manifest.exists() or sha256_of(manifest) != backup.sha256:
+        raise DamagedBackupError(f"{manifest} is damaged.")
+    files = msgspec.json.decode(manifest.read_bytes())["Files"]
     damaged = []
     with progress(f"Checking the files of {backup.name}", len(files)) as advance:
         for file in files:
             path = data / (file["Path"] if "Path" in file else os.fsdecode(bytes.fromhex(file["Encoded-Path"])))
-            if _sha256(path) != file["Checksum"]:
+            if not path.exists() or sha256_of(path) != file["Checksum"]:
                 damaged.append(str(path))
             advance(1)
     if damaged:
         raise DamagedBackupError("These files are damaged or missing:\n" + "\n".join(damaged))
 
 
-def _sha256(path: Path) -> str | None:
-    """Return the SHA-256 of a file, or None if the file does not exist."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError:
-        return None
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

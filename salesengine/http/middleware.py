@@ -31,7 +31,7 @@ class UnreadBodyMiddleware(MiddlewareMixin):
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         if BODY_INCOMPLETE in request.META or not discard_body(request):
-            # Set by `pre_request` in salesengine/server/worker.py. Servers ignore the header Connection of an application (PEP 3333).
+            # Set by salesengine.server.worker.pre_request. Servers ignore the header Connection of an app (PEP 3333).
             announce_close = getattr(request.META["wsgi.input"], "force_close", None)
             if announce_close is not None:
                 announce_close()

@@ -5,6 +5,7 @@ files are named by slot. A new worker claims the first free slot and continues i
 nothing away and the number of files does not grow.
 """
 
+import fcntl
 import functools
 import itertools
 import os
@@ -121,8 +122,6 @@ def claim_slot() -> None:
 
     The kernel frees the slot when the process ends, however it ends.
     """
-    import fcntl  # not on Windows, where gunicorn does not run
-
     global _slot, _claim
     assert FOLDER
     for number in itertools.count():
@@ -167,8 +166,6 @@ def _files(folder: Path) -> Iterator[str]:
 
 
 def _is_claimed(path: Path) -> bool:
-    import fcntl
-
     with path.open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -1,12 +1,10 @@
 import time
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
-from django.db import Error, connection, connections
+from django.db import Error, connections
 
 from analytics.running.query import DATABASE_ALIAS
 from analytics.running.reports_role import grant_reading
@@ -14,6 +12,7 @@ from sales.cluster import requirements, steps
 from sales.cluster.steps import ClusterStep
 from sales.models import Sale
 from salesengine.accounts.audit_log import record_command
+from salesengine.database import session_lock
 from salesengine.plurals import counted
 
 LOCK = 0x44495354  # id of this command's advisory lock in PostgreSQL
@@ -53,7 +52,8 @@ class Command(BaseCommand):
                 raise CommandError("\n".join(["The tables cannot be distributed:", *problems]))
             workers = requirements.workers()
             self.stderr.write(f"{counted(len(workers), 'worker')}: {', '.join(workers)}", str)
-            with _one_at_a_time():
+            other = CommandError("Another process is distributing the tables of this database.")
+            with session_lock(LOCK, if_held=other):
                 todo = list(steps.steps_to_reverse() if reverse else steps.steps_to_distribute(shards))
                 if not todo:
                     self.stderr.write("Nothing is left to do. verify_feedback compares the figures.", str)
@@ -81,16 +81,3 @@ def shard_count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MAX_SHARDS:
         raise ArgumentTypeError(f"must be a number from 1 to {MAX_SHARDS:,}, not {text!r}")
     return int(text)
-
-
-@contextmanager
-def _one_at_a_time() -> Iterator[None]:
-    """Raise CommandError if another process runs this command on the same database."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", [LOCK])
-        if not cursor.fetchone()[0]:
-            raise CommandError("Another process is distributing the tables of this database.")
-        try:
-            yield
-        finally:
-            cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK])

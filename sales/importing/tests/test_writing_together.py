@@ -27,13 +27,13 @@ def third_is_written_first(monkeypatch):
     """Let the second batch wait until the third one is written, and then do what the test says."""
     store_batch, third_is_written, then = importer.store_batch, Event(), []
 
-    def store(batch, checked, context):
+    def store(batch, checked, origin, options):
         number = batch.lines[0] // STORED
         if number == 1:
             assert third_is_written.wait(60)
             for action in then:
                 action()
-        stored = store_batch(batch, checked, context)
+        stored = store_batch(batch, checked, origin, options)
         if number == 2:
             third_is_written.set()
         return stored

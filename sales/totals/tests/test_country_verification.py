@@ -10,9 +10,10 @@ from django.db import connection, transaction
 from sales.ingest.writer import record_sales
 from sales.models import CountryDailyTotal, CountryDay, CountryTotal
 from sales.totals import folding, verification
-from sales.totals.isolation import FOLD_LOCK, session_lock
+from sales.totals.isolation import FOLD_LOCK
 from sales.totals.tests.helpers import trade, unfolded
 from sales.totals.tests.threads import someone_waits, together
+from salesengine.database import session_lock
 from salesengine.tests.servers import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)

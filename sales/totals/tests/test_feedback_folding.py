@@ -12,8 +12,9 @@ from sales.models import DailyTotal, Sale, Total
 from sales.tests.helpers import refusing, sale_event
 from sales.totals import folding, verification
 from sales.totals.feedback import FeedbackQuery, top_categories
-from sales.totals.isolation import FOLD_LOCK, session_lock
+from sales.totals.isolation import FOLD_LOCK
 from sales.totals.tests.helpers import unfolded
+from salesengine.database import session_lock
 from salesengine.operations.metrics import registry
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "singles"])
