@@ -3,6 +3,14 @@
 All threads wait for all connections in the kernel, which wakes one thread for each connection that is ready. No thread
 waits for a slow client: for the rest of a request, for a client to take the rest of a response, or for a client to
 close the connection.
+
+The life of a connection; each step is a method of the worker:
+
+    accept -> receive_more -> respond -> finish -> respond to the next request, or linger -> drop
+                   |                        ^
+                   | too slow               | the client takes the response slowly
+                   v                        v
+               cut_short                send_rest
 """
 
 import errno
