@@ -23,6 +23,7 @@ class Proxy:
         self._silent: set[int] = set()
         self._reset: set[int] = set()
         self._marker: bytes | None = None
+        self._first = b""
         self._action = "cut"
         self._number = 0
         self.is_silent = False  # also towards new connections
@@ -42,17 +43,17 @@ class Proxy:
             with suppress(OSError):
                 server.shutdown(socket.SHUT_RDWR)  # wakes its thread
 
-    def cut_after(self, marker: bytes) -> None:
-        """Close the next connection on which a client sends `marker`, instead of passing on the response."""
-        self._marker, self._action = marker, "cut"
+    def cut_after(self, marker: bytes, *, first: bytes = b"") -> None:
+        """Close the next connection on which a client sends `first` and then `marker`, instead of the response."""
+        self._marker, self._first, self._action = marker, first, "cut"
 
     def truncate_after(self, marker: bytes) -> None:
         """Close the next connection on which a client sends `marker`, in the middle of the response."""
-        self._marker, self._action = marker, "truncate"
+        self._marker, self._first, self._action = marker, b"", "truncate"
 
     def silence_after(self, marker: bytes) -> None:
         """Pass nothing on any more on the next connection on which a client sends `marker`."""
-        self._marker, self._action = marker, "silence"
+        self._marker, self._first, self._action = marker, b"", "silence"
 
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)  # ends accept()
@@ -78,6 +79,7 @@ class Proxy:
 
     def _pass_on(self, client: socket.socket, server: socket.socket, number: int) -> None:
         action = ""
+        has_begun = False  # what the client sends is marked by `first`
         for source, other in self._readable(client, server):
             data = source.recv(65_536)
             if not data:
@@ -93,8 +95,10 @@ class Proxy:
                 self._silent.add(number)
             if number not in self._silent:
                 other.sendall(data)
-            if source is client and self._marker is not None and self._marker in data:
-                self._marker, action = None, self._action
+            if source is client and self._marker is not None:
+                has_begun = has_begun or self._first in data
+            if source is client and self._marker is not None and has_begun and self._marker in data:
+                self._marker, self._first, action = None, b"", self._action
                 if action == "silence":
                     self._silent.add(number)
 

@@ -21,6 +21,20 @@ def proxied(server, server_dir):
         yield address_and_proxy
 
 
+@pytest.fixture
+def cluster(server, server_dir):
+    """Yield the same for a service that takes its database for a cluster, and so stores single events by COPY."""
+    with connect_database(server_dir) as connection:
+        connection.execute("SET allow_system_table_mods = on")
+        connection.execute("CREATE TABLE pg_catalog.pg_dist_partition (partmethod) AS SELECT 'h'::\"char\"")
+        connection.commit()
+        try:
+            with serve_through_proxy(embedded.socket_dir(server_dir)) as address_and_proxy:
+                yield address_and_proxy
+        finally:
+            connection.execute("DROP TABLE pg_catalog.pg_dist_partition")
+
+
 def post(address, body, **headers):
     return httpx.post(f"{address}/ingest", json=body, headers=headers, timeout=120)
 
@@ -114,3 +128,18 @@ def test_a_connection_that_breaks_before_the_commit_stores_nothing(proxied, serv
     assert (response.status_code, response.json()["type"]) == (503, "/docs/problems#database-unavailable")
     assert proxy.cuts == cuts + 1
     assert count_stored(server_dir, order) == 0
+
+
+@pytest.mark.parametrize(
+    ("marker", "problem", "stored"), [(b"COPY sales", "database-unavailable", 0), (b"COMMIT", "outcome-unknown", 1)]
+)
+def test_a_single_event_on_a_cluster_whose_connection_breaks(cluster, server_dir, event, marker, problem, stored):
+    address, proxy = cluster
+    order = f"cluster {problem}"
+    assert post(address, event).status_code == 201
+    proxy.cut_after(marker, first=b"COPY sales")  # folds commit too
+
+    response = post(address, event | {"ID_ORDER": order})
+
+    assert (response.status_code, response.json()["type"]) == (503, f"/docs/problems#{problem}")
+    assert (proxy.cuts, count_stored(server_dir, order)) == (1, stored)
