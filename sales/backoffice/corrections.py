@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils.text import capfirst
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from countries.models import Country
 from sales.corrections.schema import CorrectionMembers, read_corrections
 from sales.corrections.voiding import Corrector, check_corrections, correct_sales, event_of
 from sales.ingest.batches import Batch
@@ -26,6 +27,7 @@ ACTIONS = {
 }
 # A replacement keeps the EVENT_ID.
 SHOWN = {name: field for name, field in FIELDS.items() if name != "EVENT_ID"}
+COUNTRIES = {name for name, field in SHOWN.items() if field.model_field.is_relation}
 UNCHANGED = "Nothing was changed. Change a field of the sale, or void it."
 
 
@@ -60,8 +62,18 @@ class CorrectionForm(forms.Form):
         self.sale, self.corrector = sale, corrector
         event = event_of(sale)
         super().__init__(data, initial={name: _as_text(event[name]) for name in SHOWN})  # type: ignore[literal-required]
+        self.countries = {country.pk: f"{country.country_name} ({country.pk})" for country in Country.objects.all()}
         for name, field in SHOWN.items():
-            self.fields[name] = _field(field)
+            self.fields[name] = self._country_field(name) if name in COUNTRIES and self.countries else _field(field)
+
+    def _country_field(self, name: str) -> forms.Field:
+        """Return a select of the countries, and of the sale's own country even if it is unknown."""
+        current = self.initial[name]
+        choices = self.countries | {current: self._shown(name, current)}
+        label = capfirst(SHOWN[name].model_field.verbose_name)
+        return forms.ChoiceField(
+            label=label, required=False, choices=list(choices.items()), widget=UnfoldAdminSelectWidget
+        )
 
     def clean(self) -> dict[str, Any] | None:
         """Validate the correction as the API does. Raises what `correct` raises."""
@@ -103,10 +115,17 @@ class CorrectionForm(forms.Form):
     @property
     def changes(self) -> list[FieldChange]:
         return [
-            FieldChange(str(self[name].label), self.initial[name], self.cleaned_data[name])
+            FieldChange(
+                str(self[name].label),
+                *(self._shown(name, values[name]) for values in (self.initial, self.cleaned_data)),
+            )
             for name in SHOWN
             if not self.is_void and self.initial[name] != self.cleaned_data[name]
         ]
+
+    def _shown(self, name: str, value: str) -> str:
+        """Return a value as the summary and the audit log write it."""
+        return self.countries.get(value, f"unknown country {value}") if name in COUNTRIES else value
 
     def correct(self) -> VoidedSale:
         """Make the correction. Raises SaleNotFound, SalesArchived or AlreadyCorrected if somebody else was quicker."""

@@ -93,6 +93,50 @@ class TestTheForm:
         assert not response.context["is_checked"]
 
 
+class TestCountries:
+    @pytest.fixture(autouse=True)
+    def countries(self):
+        Country.objects.create(pk="170", country_name="France")
+        Country.objects.create(pk="512", country_name="Japan")
+
+    def options(self, client, sale, name):
+        return dict(client.get(f"{SALES}{sale.pk}/correct/").context["form"].fields[name].choices)
+
+    def test_staff_choose_from_the_known_countries(self, staff, sale):
+        assert self.options(staff, sale, "ID_BUYER_COUNTRY") == {"170": "France (170)", "512": "Japan (512)"}
+
+    def test_an_unknown_country_can_be_kept(self, staff, sale):
+        assert self.options(staff, sale, "ID_SELLER_COUNTRY")["203"] == "unknown country 203"
+
+        send(staff, sale, action="replace", REVENUE="75.20", _confirm="1")
+
+        assert Sale.objects.get().seller_country_id == "203"
+
+    def test_another_text_is_refused(self, staff, sale):
+        response = send(staff, sale, action="replace", ID_BUYER_COUNTRY="France", _confirm="1")
+
+        [error] = response.context["form"].errors["ID_BUYER_COUNTRY"]
+        assert error.startswith("Select a valid choice.")
+        assert Sale.objects.get() == sale
+
+    def test_the_summary_and_the_audit_log_name_them(self, staff, sale):
+        countries = {"ID_BUYER_COUNTRY": "512", "ID_SELLER_COUNTRY": "170"}
+
+        summary = text_of(send(staff, sale, action="replace", **countries))
+        send(staff, sale, action="replace", _confirm="1", **countries)
+
+        assert "Buyer country France (170) Japan (512)" in summary
+        assert "Seller country unknown country 203 France (170)" in summary
+        assert "buyer country: “France (170)” → “Japan (512)”" in LogEntry.objects.get().change_message
+
+    def test_without_any_known_countries_an_id_is_typed(self, staff, sale):
+        Country.objects.all().delete()
+
+        send(staff, sale, action="replace", ID_BUYER_COUNTRY="512", _confirm="1")
+
+        assert Sale.objects.get().buyer_country_id == "512"
+
+
 class TestCorrecting:
     def test_a_voided_sale_is_shown_with_who_when_and_why(self, staff, sale):
         response = send(staff, sale, action="void", _confirm="1")
