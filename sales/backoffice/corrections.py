@@ -80,6 +80,9 @@ class CorrectionForm(forms.Form):
         cleaned = super().clean()
         if self.errors:
             return cleaned
+        for name in SHOWN:
+            if self.cleaned_data[name] != self.initial[name]:  # the spaces of a sender stay, those of a typing error go
+                self.cleaned_data[name] = self.cleaned_data[name].strip()
         correction: dict[str, Any] = {"ID": self.sale.pk, "action": self.cleaned_data["action"]}
         correction["reason"] = self.cleaned_data["reason"]
         if correction["action"] == "replace":

@@ -158,6 +158,22 @@ class TestCorrecting:
         assert response.url == f"{SALES}{new.pk}/change/"
         assert f"This sale takes the place of the sale {sale.pk}." in text_of(staff.get(response.url))
 
+    def test_spaces_around_typed_text_are_removed(self, staff, sale):
+        typed = {"ID_ORDER": " ORD-300\t", "BRAND": " ", "REVENUE": " 75.20 ", "DATE_PAYMENT": "2021-01-08 "}
+
+        send(staff, sale, action="replace", _confirm="1", **typed)
+
+        new = Sale.objects.get()
+        assert (new.id_order, new.brand, str(new.revenue)) == ("ORD-300", None, "75.20")
+
+    def test_spaces_that_the_sender_sent_stay(self, staff):
+        store({"ID_ORDER": " ORD-300 ", "BRAND": " "})
+
+        send(staff, Sale.objects.get(), action="replace", REVENUE="75.20", _confirm="1")
+
+        new = Sale.objects.get()
+        assert (new.id_order, new.brand) == (" ORD-300 ", " ")
+
     def test_a_replacement_and_the_sale_that_it_replaced_link_to_each_other(self, staff, sale):
         send(staff, sale, action="replace", REVENUE="75.20", _confirm="1")
         second = Sale.objects.get()
