@@ -1,6 +1,7 @@
 """The page on which staff void or replace a sale: a form, and then a summary to confirm."""
 
 import datetime
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from django import forms
@@ -19,6 +20,7 @@ from sales.ingest.fields import FIELDS, EventField
 from sales.models import Sale, VoidedSale
 from sales.totals.ledger import Origin
 from salesengine.accounts.audit_log import describe_change, new_entry
+from salesengine.backoffice.numbers import exact_text
 from salesengine.http.errors import AlreadyCorrected, InvalidEvents, InvalidInput, SaleNotFound, SalesArchived
 
 ACTIONS = {
@@ -117,18 +119,24 @@ class CorrectionForm(forms.Form):
 
     @property
     def changes(self) -> list[FieldChange]:
+        """Return what a replacement changes, in the order of the form."""
+        if self.is_void:
+            return []
+        old: Any = event_of(self.sale)
+        new: Any = self.corrections[0]["sale"]
         return [
-            FieldChange(
-                str(self[name].label),
-                *(self._shown(name, values[name]) for values in (self.initial, self.cleaned_data)),
-            )
-            for name in SHOWN
-            if not self.is_void and self.initial[name] != self.cleaned_data[name]
+            FieldChange(str(field.model_field.verbose_name), *(self._shown(name, event[name]) for event in (old, new)))
+            for name, field in SHOWN.items()
+            if old[name] != new[name]
         ]
 
-    def _shown(self, name: str, value: str) -> str:
-        """Return a value as the summary and the audit log write it."""
-        return self.countries.get(value, f"unknown country {value}") if name in COUNTRIES else value
+    def _shown(self, name: str, value: Any) -> str:
+        """Return a value as the summary and the audit log write it: "" for None, a date in UTC, a number exactly."""
+        if name in COUNTRIES:
+            return self.countries.get(value, f"unknown country {value}")
+        if isinstance(value, datetime.datetime):
+            return value.replace(tzinfo=None).isoformat(" ")
+        return exact_text(value) if isinstance(value, Decimal) else value or ""
 
     def correct(self) -> VoidedSale:
         """Make the correction. Raises SaleNotFound, SalesArchived or AlreadyCorrected if somebody else was quicker."""
@@ -169,9 +177,7 @@ def _report(request: HttpRequest, voided: VoidedSale, changes: list[FieldChange]
     done = "Voided."
     url = reverse("admin:sales_voidedsale_change", args=[voided.pk])
     if voided.replaced_by:
-        described = "; ".join(
-            f"{change.label.lower()}: {describe_change(change.old, change.new)}" for change in changes
-        )
+        described = "; ".join(f"{change.label}: {describe_change(change.old, change.new)}" for change in changes)
         done = f"Replaced by the sale {voided.replaced_by}: {described}."
         url = reverse("admin:sales_sale_change", args=[voided.replaced_by])
     new_entry(request.user.pk, voided, f"{done} Reason: {voided.reason}").save()
@@ -191,7 +197,9 @@ def _field(field: EventField) -> forms.Field:
 
 
 def _as_text(value: object) -> str:
-    """Return a value as a client would send it."""
+    """Return a value as a client would send it, without an exponent."""
     if isinstance(value, datetime.datetime):
         return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, Decimal):
+        return f"{value:f}"
     return "" if value is None else str(value)

@@ -82,9 +82,35 @@ class TestTheForm:
         response = send(staff, sale, action="replace", REVENUE="75.20", BRAND="Prada")
 
         assert "Revenue 57.20 75.20" in text_of(response)
-        assert "Brand none Prada" in text_of(response)
-        assert "Order" not in [change.label for change in response.context["form"].changes]
+        assert "Brand empty Prada" in text_of(response)
+        assert "order" not in [change.label for change in response.context["form"].changes]
         assert Sale.objects.get() == sale
+
+    def test_old_and_new_values_are_written_alike(self, staff, sale):
+        typed = {"DATE_PAYMENT": "2021-01-08T10:00+05:00", "REVENUE": "1e5"}
+
+        summary = text_of(send(staff, sale, action="replace", **typed))
+        send(staff, sale, action="replace", _confirm="1", **typed)
+
+        assert "Paid at (UTC) 2021-01-07 00:09:24 2021-01-08 05:00:00" in summary
+        assert "Revenue 57.20 100,000" in summary
+        message = LogEntry.objects.get().change_message
+        assert "paid at (UTC): “2021-01-07 00:09:24” → “2021-01-08 05:00:00”; revenue: “57.20” → “100,000”" in message
+
+    def test_what_is_equal_in_another_format_is_no_change(self, staff, sale):
+        response = send(staff, sale, action="replace", DATE_PAYMENT="2021-01-07 00:09:24", BRAND="Prada")
+
+        assert [change.label for change in response.context["form"].changes] == ["brand"]
+
+    def test_a_brand_named_empty_does_not_look_empty(self, staff, sale):
+        response = send(staff, sale, action="replace", BRAND="empty")
+
+        assert '<em class="help">empty</em></td><td><ins>empty</ins>' in response.content.decode()
+
+    def test_a_small_revenue_has_no_exponent(self, staff):
+        store({"REVENUE": "0.00000001"})
+
+        assert form_of(staff, Sale.objects.get())["REVENUE"] == "0.00000001"
 
     def test_back_shows_the_form_with_what_was_typed(self, staff, sale):
         response = send(staff, sale, action="replace", REVENUE="75.20", _back="1")
