@@ -1,11 +1,13 @@
 """Find, edit and replay rejected events in the back office. What the sender sent is never changed."""
 
 from decimal import Decimal
+from hashlib import sha256
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
+from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Substr
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -26,6 +28,10 @@ from salesengine.plurals import counted
 
 MAX_LISTED_BYTES = 10_000  # of an event whose order and revenue the list shows: more than any valid event has
 
+CHANGED_MEANWHILE = (
+    "Somebody changed this event meanwhile. The form shows the newer text, and nothing of yours was saved. Make your "
+    'change again. Your text was: <pre class="event-text">{}</pre>'
+)
 FACTS = ("sender", "source", "position", "received_at")
 
 
@@ -99,9 +105,18 @@ class RejectedEventForm(forms.ModelForm[RejectedEvent]):
         super().__init__(*args, **options)
         self.initial["edited"], self.fields["edited"].help_text = current_text(self.instance)
 
+    @property
+    def version(self) -> str:
+        """A digest of the text before the user changes it. The page sends it back with the form."""
+        return sha256(self.initial["edited"].encode()).hexdigest()
+
     def clean(self) -> dict[str, Any] | None:
+        """Check the text if requested. Refuse a change of an older text, and show the newer one."""
         cleaned = super().clean()
-        if "_check" in self.data and "edited" in self.cleaned_data:
+        if self.has_changed() and self.data.get("version") != self.version:
+            self.add_error(None, format_html(CHANGED_MEANWHILE, self.cleaned_data.get("edited", "")))
+            self.data = {**self.data, **self.initial}
+        elif "_check" in self.data and "edited" in self.cleaned_data:
             # A replay of unedited text uses the original bytes, which the form may not show exactly.
             is_original = self.instance.edited is None and not self.has_changed()
             text = bytes(self.instance.content) if is_original else self.cleaned_data["edited"].encode()
@@ -114,7 +129,7 @@ class RejectedEventForm(forms.ModelForm[RejectedEvent]):
 
 
 class RejectedEventAdmin(ModelAdmin[RejectedEvent]):
-    """Pages that write only the edited text, and only through `sales.rejected.replay`, which locks the row."""
+    """Pages that write only the edited text, and only through `sales.rejected.replay`."""
 
     form = RejectedEventForm
     list_display = ("received_at", "error", "order", "amount", "state", "sender", "source", "position")
@@ -213,6 +228,14 @@ class RejectedEventAdmin(ModelAdmin[RejectedEvent]):
         url = reverse("admin:sales_sale_change", args=[rejected.sale_id])
         return format_html('<a href="{}">{}</a>', url, rejected.sale_id)
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> RejectedEvent | None:
+        """Return the event. Lock it for a change, so that nobody else changes it between the checks and the save."""
+        rejected = super().get_object(request, object_id, from_field)
+        if rejected is None or request.method != "POST":
+            return rejected
+        return RejectedEvent.objects.select_for_update().filter(pk=rejected.pk).first()
+
+    @transaction.atomic
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:

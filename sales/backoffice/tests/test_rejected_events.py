@@ -2,14 +2,17 @@
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.db import connection, transaction
 
 from sales.backoffice import rejected_events
 from sales.ingest.schema import EXAMPLE
 from sales.ingest.writer import record_sales
 from sales.models import RejectedEvent, Sale
+from sales.rejected.replay import save_edit
 from sales.tests.helpers import EVENT, rejected_event, sale_event
 from sales.totals.ledger import Origin
 from salesengine.tests.clients import post, staff_client
@@ -25,10 +28,18 @@ def page_of(client, rejected):
     return response.content.decode()
 
 
-def submit(client, rejected, button, text=None):
+def form_of(client, rejected):
+    """Return what the form of an event's page sends if nobody types."""
+    page = client.get(f"{LIST}{rejected.pk}/change/")
+    text = page.context["adminform"].form.initial["edited"].replace("\n", "\r\n")
+    return {"edited": text, "version": re.search('name="version" value="(.*?)"', page.content.decode())[1]}
+
+
+def submit(client, rejected, button, text=None, form=None):
     """Press a button on an event's page and return the page that follows."""
-    shown = client.get(f"{LIST}{rejected.pk}/change/").context["adminform"].form.initial.get("edited", "")
-    data = {"edited": (shown if text is None else text).replace("\n", "\r\n"), button: "1"}
+    data = {**(form or form_of(client, rejected)), button: "1"}
+    if text is not None:
+        data["edited"] = text.replace("\n", "\r\n")
     response = client.post(f"{LIST}{rejected.pk}/change/", data, follow=True)
     assert response.status_code == 200
     return response.content.decode()
@@ -216,6 +227,65 @@ class TestPage:
     def test_an_empty_text_is_refused(self, admin_client):
         assert "This field is required." in submit(admin_client, rejected_event(WRONG), "_replay", "")
         assert RejectedEvent.objects.get().edited is None
+
+
+class TestTwoUsers:
+    @pytest.fixture
+    def rejected(self):
+        return rejected_event(WRONG)
+
+    @pytest.fixture
+    def old_form(self, admin_client, rejected):
+        """The form of an event that somebody else edits then."""
+        form = form_of(admin_client, rejected)
+        submit(admin_client, rejected, "_save", '{"by": "another"}')
+        return form
+
+    @pytest.mark.parametrize("button", ["_save", "_replay", "_check"])
+    def test_a_change_of_an_older_text_is_refused(self, admin_client, rejected, old_form, button):
+        page = submit(admin_client, rejected, button, EVENT, old_form)
+
+        assert "Somebody changed this event meanwhile." in page
+        assert RejectedEvent.objects.get().edited == '{"by": "another"}'
+        assert not Sale.objects.exists()
+
+    def test_an_older_text_without_a_change_is_not_replayed(self, admin_client, rejected, old_form):
+        assert "Somebody changed this event meanwhile." in submit(admin_client, rejected, "_replay", form=old_form)
+        assert RejectedEvent.objects.get().edited == '{"by": "another"}'
+
+    def test_the_form_then_has_the_newer_text_and_can_be_saved(self, admin_client, rejected, old_form):
+        url = f"{LIST}{rejected.pk}/change/"
+        refused = admin_client.post(url, {**old_form, "edited": '{"by": "<me>"}', "_save": "1"})
+        form = refused.context["adminform"].form
+
+        assert '<pre class="event-text">{&quot;by&quot;: &quot;&lt;me&gt;&quot;}</pre>' in refused.content.decode()
+        assert form["edited"].value() == '{"by": "another"}'
+        submit(admin_client, rejected, "_save", EVENT, {"version": form.version})
+        assert RejectedEvent.objects.get().edited == EVENT
+
+    def test_a_second_click_on_save_is_not_refused(self, admin_client, rejected, old_form):
+        assert "Saved." in submit(admin_client, rejected, "_save", '{"by": "another"}', old_form)
+        assert LogEntry.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_change_waits_for_another_one_and_is_then_refused(admin_client):
+    rejected = rejected_event(WRONG)
+    form = form_of(admin_client, rejected)
+
+    def change():
+        page = submit(admin_client, rejected, "_save", EVENT, form)
+        connection.close()
+        return page
+
+    with ThreadPoolExecutor(1) as colleague:
+        with transaction.atomic():
+            save_edit(rejected.pk, '{"by": "another"}')
+            page = colleague.submit(change)
+            assert not wait([page], timeout=0.5).done
+        assert "Somebody changed this event meanwhile." in page.result()
+
+    assert RejectedEvent.objects.get().edited == '{"by": "another"}'
 
 
 class TestReplayOfSelectedEvents:
