@@ -7,6 +7,9 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
 from rest_framework_api_key.models import APIKey as LibraryAPIKey
 from unfold.contrib.filters.admin import DropdownFilter
 
@@ -18,6 +21,10 @@ from salesengine.plurals import counted
 NEW_KEY = (
     "The next page shows the key only once: copy it there. A client may have two valid keys. To replace a key, create "
     "a second one with the same name, switch the client to it, then revoke the first."
+)
+CREATED_ALREADY = (
+    'After this page was opened, <a href="{}">the key {}</a> was created for “{}”. Keys are shown only once: if nobody '
+    'has copied it, revoke it. <a href="{}">Open the page again</a> to create another key.'
 )
 DELAY = f"Changes take effect within {CACHE_SECONDS} seconds."
 
@@ -59,9 +66,23 @@ class APIKeyForm(forms.ModelForm[APIKey]):
         }
 
 
+class NewAPIKeyForm(APIKeyForm):
+    """The form of a new key. It creates one key for a client, even if the browser sends it twice."""
+
+    opened = forms.DateTimeField(required=False, widget=forms.HiddenInput)
+
+    def full_clean(self) -> None:
+        """Look for a newer key of the client after the checks of the model, which lock the client."""
+        super().full_clean()
+        name, opened = self.instance.name, self.is_bound and self.cleaned_data.get("opened")
+        if key := opened and APIKey.objects.filter(name=name, created__gt=opened).first():
+            url = reverse("admin:salesengine_apikey_change", args=[key.pk])
+            again_url = reverse("admin:salesengine_apikey_add")
+            self.add_error(None, format_html(CREATED_ALREADY, url, key.prefix, name, again_url))
+
+
 @admin.register(APIKey)
 class APIKeyAdmin(ModelAdmin[APIKey]):
-    form = APIKeyForm
     list_display = ("prefix", "name", "state", "scope_names", "expiry_date", "last_used", "created")
     empty_value_display = "never"  # of the times that may be missing
     list_filter = (KeyStateFilter,)
@@ -71,14 +92,15 @@ class APIKeyAdmin(ModelAdmin[APIKey]):
 
     def get_fieldsets(self, request: HttpRequest, obj: APIKey | None = None) -> Any:
         if obj is None:
-            return [(None, {"fields": ("name", "scopes", "expiry_date"), "description": NEW_KEY})]
+            return [(None, {"fields": ("name", "scopes", "expiry_date", "opened"), "description": NEW_KEY})]
         fields = ("prefix", "name", "state", "scopes", "expiry_date", "last_used", "created")
         if obj.revoked:
             return [(None, {"fields": fields})]
         return [(None, {"fields": (*fields[:5], "revoked", *fields[5:]), "description": DELAY})]
 
-    def get_form(self, request: HttpRequest, *args: Any, **options: Any) -> Any:
-        form = super().get_form(request, *args, **options)
+    def get_form(self, request: HttpRequest, obj: APIKey | None = None, *args: Any, **options: Any) -> Any:
+        form_class = APIKeyForm if obj else NewAPIKeyForm
+        form = super().get_form(request, obj, *args, form=form_class, **options)
         permissions = {scope: [scope.permission] for scope in Scope}
         permissions[Scope.REPORTS].append("analytics.export_report")  # keys get whole results, in all formats
         form.allowed = frozenset(scope for scope in Scope if request.user.has_perms(permissions[scope]))  # type: ignore[attr-defined]
@@ -91,8 +113,8 @@ class APIKeyAdmin(ModelAdmin[APIKey]):
         return super().has_change_permission(request, obj) and not (obj and obj.revoked)
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """Return nothing, so that no link fills in the form."""
-        return {}
+        """Return only the time, so that no link fills in the form."""
+        return {"opened": timezone.now()}
 
     def save_model(self, request: HttpRequest, obj: APIKey, form: Any, change: bool) -> None:
         if change:

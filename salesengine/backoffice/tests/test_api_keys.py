@@ -1,10 +1,12 @@
 """Staff create, change and revoke API keys."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.db import connection, transaction
 from django.utils import timezone
 
 from salesengine.accounts.api_keys import create_key, get_valid_key
@@ -57,6 +59,37 @@ def test_a_new_key_is_in_no_cookie_and_in_no_cache(admin_client):
     key = re.search(r"<code[^>]*>(\S+)</code>", text_of(response))[1]
     assert (response.status_code, "no-store" in response["Cache-Control"]) == (200, True)
     assert key.partition(".")[2] not in response.cookies.output()
+
+
+def test_the_same_form_creates_one_key(admin_client):
+    opened = re.search('name="opened" value="(.+?)"', text_of(admin_client.get(ADD)))[1]
+    admin_client.post(ADD, SHOP | {"opened": opened})
+
+    response = admin_client.post(ADD, SHOP | {"opened": opened})
+
+    key = APIKey.objects.get()
+    [error] = errors(response)
+    assert f'<a href="{LIST}{key.pk}/change/">the key {key.prefix}</a> was created for “shop”' in error
+    assert f'<a href="{ADD}">' in error
+    assert "opened" not in LogEntry.objects.get().change_message
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_second_click_waits_for_the_first_one_and_is_then_refused(admin_client):
+    def click():
+        response = admin_client.post(ADD, SHOP | {"opened": opened})
+        connection.close()
+        return response
+
+    opened = timezone.now().isoformat()
+    with ThreadPoolExecutor(1) as second:
+        with transaction.atomic():
+            create_key("shop", ["read"])
+            response = second.submit(click)
+            assert not wait([response], timeout=0.5).done
+        assert "was created for “shop”" in errors(response.result())[0]
+
+    assert APIKey.objects.count() == 1
 
 
 @pytest.mark.parametrize("scope", ["ingest", "read", "reports"])
