@@ -82,7 +82,7 @@ label = "Seller"
 [parameters.any_id]
 type = "text"
 label = "Any id"
-help = "The whole id of an order, product, buyer or seller."
+help = "The whole id of an order, product, buyer or seller, or the id of a sale."
 
 [columns.id]
 title = "Sale id"
@@ -172,4 +172,5 @@ WHERE (%(start)s IS NULL OR sales.date_payment >= %(start)s)
         OR sales.id_product = %(any_id)s
         OR sales.id_buyer = %(any_id)s
         OR sales.id_seller = %(any_id)s
+        OR sales.id = CASE WHEN %(any_id)s ~ '^[0-9]{1,18}$' THEN %(any_id)s::bigint END
     )

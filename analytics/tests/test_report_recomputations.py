@@ -258,7 +258,7 @@ def sales(market, minimum="-1e40", maximum="1e40", no_category=None, no_brand=No
     ids = {id(event): first.pk + number for number, event in enumerate(market)}
     rows = []
     for event in candidates:
-        keys = [event[f"ID_{name}"] for name in ("ORDER", "PRODUCT", "BUYER", "SELLER")]
+        keys = [str(ids[id(event)]), *(event[f"ID_{name}"] for name in ("ORDER", "PRODUCT", "BUYER", "SELLER"))]
         if (
             Decimal(minimum) <= event["REVENUE"] <= Decimal(maximum)
             and not (no_category and event["CATEGORY"])

@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from django.db.models import Q
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.text import capfirst
 from unfold.dataclasses import SearchResult
 
 from countries.models import Country
-from sales.backoffice.links import sales_url, trader_url
-from sales.models import Sale
+from sales.backoffice.links import sales_url, trader_url, voided_url
+from sales.backoffice.sale_search import SALE_ID
+from sales.models import Sale, SoldItem, VoidedSale
 
 COUNTRY_LIMIT = 10
 
@@ -17,7 +19,7 @@ COUNTRY_LIMIT = 10
 def search(request: HttpRequest) -> list[SearchResult]:
     """Return the pages that match the query parameter `s` and that the user may view.
 
-    A sale's ids match as a whole and in the same case. Countries match by id, or by a part of their name.
+    Ids match as a whole and in the same case. Countries also match by a part of their name.
     """
     text = request.GET.get("s", "").strip()
     if not text or "\0" in text:
@@ -31,15 +33,22 @@ def search(request: HttpRequest) -> list[SearchResult]:
 
 
 def _find_ids(text: str) -> Iterator[SearchResult]:
-    kinds = (
-        ("Order", "id_order", "receipt_long", sales_url({"id_order": text})),
-        ("Product", "id_product", "sell", sales_url({"id_product": text})),
-        ("Buyer", "id_buyer", "person", trader_url("buyer", text)),
-        ("Seller", "id_seller", "storefront", trader_url("seller", text)),
-    )
-    for kind, field, icon, url in kinds:
-        if Sale.objects.filter(**{field: text}).exists():
-            yield SearchResult(title=f"{kind} {text}", description="Sales", link=url, icon=icon)
+    kinds: list[tuple[str, type[SoldItem], str, str, str]] = [
+        ("Order", Sale, "id_order", "receipt_long", sales_url({"id_order": text})),
+        ("Product", Sale, "id_product", "sell", sales_url({"id_product": text})),
+        ("Buyer", Sale, "id_buyer", "person", trader_url("buyer", text)),
+        ("Seller", Sale, "id_seller", "storefront", trader_url("seller", text)),
+        ("Order", VoidedSale, "id_order", "receipt_long", voided_url(text)),
+    ]
+    if SALE_ID.fullmatch(text):
+        kinds += [
+            ("Sale", Sale, "pk", "receipt", reverse("admin:sales_sale_change", args=[text])),
+            ("Sale", VoidedSale, "pk", "receipt", reverse("admin:sales_voidedsale_change", args=[text])),
+        ]
+    for kind, model, field, icon, url in kinds:
+        if model._default_manager.filter(**{field: text}).exists():
+            description = capfirst(model._meta.verbose_name_plural)
+            yield SearchResult(title=f"{kind} {text}", description=description, link=url, icon=icon)
 
 
 def _find_countries(text: str) -> Iterator[SearchResult]:

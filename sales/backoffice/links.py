@@ -34,6 +34,11 @@ def order_url(id_order: str) -> str:
     return sales_url({"id_order": id_order})
 
 
+def voided_url(text: str) -> str:
+    """Return the URL of the list of the voided sales of this order, or with this id."""
+    return f"{reverse('admin:sales_voidedsale_changelist')}?{urlencode({'q': text})}"
+
+
 def trader_url(side: str, trader_id: str) -> str:
     """Return the URL of the page of a trader, whose side is "buyer" or "seller".
 

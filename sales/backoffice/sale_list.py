@@ -14,7 +14,8 @@ from django.utils.functional import cached_property
 from django.utils.http import urlencode
 from unfold.templatetags.unfold_list import result_headers
 
-from sales.backoffice.filters import EXPORTED, LABELS, CountryFilter, FormFilter
+from sales.backoffice.filters import EXPORTED, LABELS, CountryFilter, FormFilter, IdsFilter
+from sales.backoffice.links import voided_url
 from sales.backoffice.sale_search import (
     NO_MATCHES,
     SCAN_LIMIT,
@@ -23,8 +24,9 @@ from sales.backoffice.sale_search import (
     count_and_sum,
     fetch_in_order,
     find_page,
+    has_id,
 )
-from sales.models import Sale
+from sales.models import Sale, VoidedSale
 from sales.totals import country_totals, feedback
 from sales.totals.archives import archived_months, archived_sentence
 from sales.totals.figures import Figures
@@ -160,6 +162,20 @@ class SalesList(FilteredList):
             return ""
         counts = ", but the figures count them" if self.has_stored_totals else ""
         return f"{archived_sentence(months)}. The list does not show them{counts}."
+
+    @property
+    def wanted_id(self) -> str:
+        """The order, or the id of a sale, that the list looks for."""
+        return self.query.strip() or str(self._filter(IdsFilter).used_parameters.get("id_order__exact", ""))
+
+    @cached_property
+    def voided_count(self) -> int:
+        """How many voided sales have this order or id."""
+        return VoidedSale.objects.filter(has_id(self.wanted_id, ("id_order",))).count()
+
+    @property
+    def voided_url(self) -> str:
+        return voided_url(self.wanted_id)
 
     @property
     def previous_url(self) -> str:

@@ -14,13 +14,15 @@ scanned sales only. A thorough search has the time to fetch and sort.
 """
 
 import datetime
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connection
-from django.db.models import Count, F, OuterRef, QuerySet, Subquery, Sum
+from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 
 from countries.models import Country
@@ -34,6 +36,7 @@ COST_LIMIT = 50_000  # for fetch and sort, in the planner's cost units: about 0.
 MATCH_LIMIT = 3_000  # matches that are always quick to fetch and sort, wherever they lie in the table
 RETRY_TIMEOUT = 0.15  # seconds
 SEARCH_TIMEOUT = 5  # seconds
+SALE_ID = re.compile("[0-9]{1,18}")
 NEWEST_FIRST = ("-date_payment", "-id")
 OLDEST_FIRST = ("date_payment", "id")
 FETCH_AND_SORT = """
@@ -207,6 +210,12 @@ def _scan(matching: QuerySet[Sale], period: QuerySet[Sale], size: int, offset: i
     with connection.cursor() as cursor:
         cursor.execute(f'WITH "sales" AS ({first_sql}) {page_sql}', [*first_parameters, *page_parameters])
         return [SaleKey(*row) for row in cursor]
+
+
+def has_id(text: str, fields: Sequence[str]) -> Q:
+    """Return the condition for the sales that have this text in one of the fields, or as their own id."""
+    names = (*fields, "pk") if SALE_ID.fullmatch(text) else fields
+    return Q(*((name, text) for name in names), _connector=Q.OR)
 
 
 def with_country_names(sales: QuerySet[Sale]) -> QuerySet[Sale]:

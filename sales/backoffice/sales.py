@@ -1,11 +1,10 @@
 """The admin's pages on sales and voided sales. They are read-only, but a sale can be voided or replaced."""
 
-import re
 from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
@@ -17,7 +16,7 @@ from sales.backoffice.filters import BrandFilter, CategoryFilter, CountryFilter,
 from sales.backoffice.links import order_url, trader_url
 from sales.backoffice.origins import UNKNOWN, find_origin, rejected_url
 from sales.backoffice.sale_list import SalesList
-from sales.backoffice.sale_search import with_country_names
+from sales.backoffice.sale_search import SALE_ID, has_id, with_country_names
 from sales.backoffice.trader_pages import related_sales
 from sales.models import Sale, VoidedSale
 from sales.totals.archives import find_archived
@@ -95,7 +94,7 @@ class SaleAdmin(SoldItemAdmin):
     )
     # Only whole ids match, through their indexes. Searching for a part of an id would read every sale.
     search_fields = ("id_order", "id_product", "id_buyer", "id_seller")
-    search_help_text = "Complete order, product, buyer or seller id"
+    search_help_text = "Complete order, product, buyer or seller id, or the id of a sale"
     ordering = ("-date_payment", "-id")
     sortable_by = ("date_payment",)
     fields = (
@@ -112,7 +111,7 @@ class SaleAdmin(SoldItemAdmin):
         self, request: HttpRequest, queryset: QuerySet[Sale], search_term: str
     ) -> tuple[QuerySet[Sale], bool]:
         if text := search_term.strip():
-            queryset = queryset.filter(Q(*((field, text) for field in self.search_fields), _connector=Q.OR))
+            queryset = queryset.filter(has_id(text, self.search_fields))
         return queryset, False
 
     # Pages
@@ -149,7 +148,7 @@ class SaleAdmin(SoldItemAdmin):
 
     def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
         """Redirect to the voided sale, if the id is that of one. Django redirects to the home page, with a message."""
-        sale_id = int(object_id) if re.fullmatch("[0-9]{1,18}", object_id) else 0
+        sale_id = int(object_id) if SALE_ID.fullmatch(object_id) else 0
         if month := find_archived([sale_id]).get(sale_id):
             messages.warning(request, f"The sale {sale_id} is archived. manage.py restore_sales brings {month} back.")
             return HttpResponseRedirect(reverse("admin:sales_sale_changelist"))
@@ -204,8 +203,7 @@ class VoidedSaleAdmin(SoldItemAdmin):
         self, request: HttpRequest, queryset: QuerySet[VoidedSale], search_term: str
     ) -> tuple[QuerySet[VoidedSale], bool]:
         if text := search_term.strip():
-            is_id = re.fullmatch("[0-9]{1,18}", text)
-            queryset = queryset.filter(Q(id_order=text) | Q(pk=text) if is_id else Q(id_order=text))
+            queryset = queryset.filter(has_id(text, self.search_fields))
         return queryset, False
 
     @admin.display(description="replaced by")

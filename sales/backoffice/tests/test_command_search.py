@@ -7,7 +7,9 @@ from django.core.cache import cache
 from model_bakery import baker
 
 from countries.models import Country
+from sales.corrections.tests.helpers import correct, void
 from sales.ingest.writer import record_sales
+from sales.models import Sale
 from sales.tests.helpers import sale_event
 from salesengine.tests.clients import allow, staff_client
 
@@ -36,6 +38,19 @@ def test_a_whole_id_is_found_in_every_field(admin_client):
     assert found(admin_client, "Order/1") == {"Order Order/1": "/admin/sales/sale/?id_order__exact=Order%2F1"}
     assert found(admin_client, "s 3") == {"Seller s 3": "/admin/sales/seller/s%25203/"}
     assert found(admin_client, "sam") == found(admin_client, "\0") == {}
+
+
+def test_a_sale_is_found_by_its_own_id(admin_client):
+    sale = Sale.objects.get()
+    assert found(admin_client, str(sale.pk)) == {f"Sale {sale.pk}": f"/admin/sales/sale/{sale.pk}/change/"}
+    assert found(admin_client, "9" * 19) == {}
+
+
+def test_a_voided_sale_is_found_by_its_order_and_its_id(admin_client):
+    sale = Sale.objects.get()
+    correct(void(ID=sale.pk))
+    assert found(admin_client, "Order/1") == {"Order Order/1": "/admin/sales/voidedsale/?q=Order%2F1"}
+    assert found(admin_client, str(sale.pk)) == {f"Sale {sale.pk}": f"/admin/sales/voidedsale/{sale.pk}/change/"}
 
 
 def test_countries_are_found_by_id_and_name_and_reports_by_title(admin_client):

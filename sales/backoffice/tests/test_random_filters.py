@@ -51,7 +51,7 @@ def conditions(rng, market):
     seller = rng.choice([sample["ID_SELLER_COUNTRY"], "170", "905", "nowhere"])
     buyer = rng.choice([sample["ID_BUYER_COUNTRY"], "187"])
     from_continent, to_continent = (rng.choice(["Europe", "Asia", "Africa", "Atlantis"]) for _ in range(2))
-    search = sample[rng.choice(IDS)]
+    search = str(sample[rng.choice([*IDS, "ID"])])
 
     def lies_in(side, continent):
         return lambda event: continents.get(event[f"ID_{side}_COUNTRY"]) == continent
@@ -73,7 +73,7 @@ def conditions(rng, market):
         "seller_continent": (from_continent, lies_in("SELLER", from_continent)),
         "buyer_continent": (to_continent, lies_in("BUYER", to_continent)),
         **{f"{name.lower()}__exact": (sample[name], has_same(name)) for name in IDS},
-        "q": (f"  {search} ", lambda event: search in [event[name] for name in IDS]),
+        "q": (f"  {search} ", lambda event: search in [str(event[name]) for name in (*IDS, "ID")]),
     }
 
 

@@ -10,7 +10,9 @@ from model_bakery import baker
 
 from countries.models import Country
 from sales.backoffice import sale_list, sale_search
+from sales.corrections.tests.helpers import correct, store, void
 from sales.ingest.writer import record_sales
+from sales.models import Sale
 from sales.tests.helpers import sale_event
 from sales.totals import folding
 from salesengine.operations.statement_timeout import StatementTimedOut
@@ -41,6 +43,10 @@ def listed(client, **query):
 
 def orders(client, **query):
     return sorted(sale.id_order for sale in listed(client, **query).result_list)
+
+
+def text_of(client, **query):
+    return re.sub("<[^>]+>", "", page(client, **query))
 
 
 def page(client, **query):
@@ -187,6 +193,32 @@ def test_brands_are_suggested_for_a_part_of_them(admin_client, is_folded):
     assert suggested("100%") == ["100%"]
     assert suggested("\0") == ["Alba", "Nord Alba"]
     assert staff_client().get(f"{LIST}brands/").status_code == 403
+
+
+# Search
+
+
+def test_a_sale_is_found_by_its_own_id(admin_client):
+    sale = Sale.objects.get(id_order="2")
+    assert orders(admin_client, q=f" {sale.pk} ") == ["2"]
+    assert orders(admin_client, q=f"{sale.pk}0") == orders(admin_client, q="9" * 5_000) == []
+
+
+@pytest.mark.parametrize("name", ["q", "id_order__exact"])
+def test_an_empty_list_links_to_the_voided_sales_of_the_order(admin_client, name):
+    ids = store({"ID_ORDER": "o&1"}, {"ID_ORDER": "o&1"})
+    assert "this order or id" not in text_of(admin_client, **{name: "o&1"})
+    correct(*(void(ID=pk) for pk in ids))
+
+    assert "2 voided sales have this order or id." in text_of(admin_client, **{name: "o&1"})
+    assert '<a href="/admin/sales/voidedsale/?q=o%261">' in page(admin_client, **{name: "o&1"})
+    assert "this order or id" not in text_of(admin_client, **{name: "o"})
+
+
+def test_an_empty_list_links_to_the_voided_sale_with_the_id(admin_client):
+    sale = Sale.objects.get(id_order="2")
+    correct(void(ID=sale.pk))
+    assert "1 voided sale has this order or id." in text_of(admin_client, q=str(sale.pk))
 
 
 # Order

@@ -4,7 +4,7 @@ import pytest
 from django.db import OperationalError, connection
 
 from sales.backoffice import sale_search
-from sales.backoffice.sale_search import Plan, find_page
+from sales.backoffice.sale_search import Plan, find_page, has_id
 from sales.ingest.writer import record_sales
 from sales.models import Sale
 from sales.tests.helpers import sale_event
@@ -75,6 +75,12 @@ def test_a_brand_named_like_a_step_of_a_plan_does_not_hide_the_index():
         cursor.execute("SET LOCAL enable_seqscan = off")
     query = sale_search._sql(Sale.objects.filter(brand="Seq Scan"))
     assert sale_search._plan(query).has_index
+
+
+def test_the_id_of_a_sale_is_looked_up_in_an_index():
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+    assert "Seq Scan" not in Sale.objects.filter(has_id("7", ("id_order", "id_buyer"))).explain()
 
 
 def test_fetch_and_sort_finds_what_a_scan_does_not_reach(scan_first, monkeypatch):
