@@ -63,13 +63,13 @@ def system_user() -> str:
 def describe_changes(form: forms.BaseForm) -> str:
     """Describe the changes of a valid form: 'name: “France” → “Gaul”; continent: nothing → “Europe”'.
 
-    Django's own message names the changed fields only. Passwords are named without their values here too. Hidden fields
-    are left out.
+    Django's own message names the changed fields only. Passwords are named without their values here too. Hidden
+    fields, and Django's choice whether a new user has a password, are left out.
     """
     changes = []
     for name in form.changed_data:
         field = form.fields.get(name)
-        if field is not None and field.widget.is_hidden:
+        if name == "usable_password" or (field is not None and field.widget.is_hidden):
             continue
         label = str((field and field.label) or name).rstrip(":")
         label = label[:1].lower() + label[1:] if label[1:2].islower() else label
