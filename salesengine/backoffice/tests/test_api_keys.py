@@ -71,6 +71,7 @@ def test_the_same_form_creates_one_key(admin_client):
     [error] = errors(response)
     assert f'<a href="{LIST}{key.pk}/change/">the key {key.prefix}</a> was created for “shop”' in error
     assert f'<a href="{ADD}">' in error
+    assert "Please correct the error" not in text_of(response)
     assert "opened" not in LogEntry.objects.get().change_message
 
 
