@@ -113,6 +113,25 @@ class TestMessages:
         assert last_message() == "Added. With username: nothing → “ann”; password; password confirmation."
 
 
+class TestHistory:
+    def test_each_entry_has_its_time_user_and_change(self, admin_client, admin_user, france):
+        LogEntry.objects.log_actions(admin_user.pk, [france], CHANGE, "<b>bold</b>")
+        LogEntry.objects.update(action_time="2021-06-01T12:00Z")
+
+        page = text_of(admin_client.get(f"{COUNTRIES}170/history/"))
+
+        assert "<tr><td>2021-06-01 12:00:00</td><td>admin</td><td>&lt;b&gt;bold&lt;/b&gt;</td></tr>" in page
+
+    def test_a_long_history_has_pages(self, admin_client, admin_user, france):
+        for _ in range(101):
+            LogEntry.objects.log_actions(admin_user.pk, [france], CHANGE, "Changed.")
+
+        second = text_of(admin_client.get(f"{COUNTRIES}170/history/?p=2"))
+
+        assert second.count("<td>Changed.</td>") == 1
+        assert '<a href="?p=1">1</a> <span aria-current="page">2</span>' in second
+
+
 class TestPage:
     @pytest.fixture
     def entries(self, france, admin_user):

@@ -114,3 +114,14 @@ def test_a_row_of_a_list_has_two_lines_on_a_phone(phone, url, mean, highest):
     assert len(heights) == 50
     assert sum(heights) / 50 < mean
     assert max(heights) < highest
+
+
+def test_a_long_change_fits_the_history_on_a_phone(phone):
+    phone.goto("/admin/auth/user/1/change/")
+    phone.get_by_label("Email").fill(f"{'x' * 150}@example.com")
+    phone.get_by_role("button", name="Save", exact=True).click()
+
+    phone.goto("/admin/auth/user/1/history/")
+
+    expect(phone.get_by_role("cell", name="x" * 150)).to_be_visible()
+    assert phone.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
