@@ -1,5 +1,6 @@
 """The admin's list of countries with what each sold and bought, and the country ids in sales without a name."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, ClassVar
 from urllib.parse import urlencode
@@ -15,9 +16,10 @@ from countries.admin import CountryAdmin as PlainCountryAdmin
 from countries.models import Country
 from sales.backoffice.links import sales_url
 from sales.models import NumericField
-from sales.totals.country_totals import CountryFigures, FiguresByCountry, figures_by_country
+from sales.totals.country_totals import CountryFigures, FiguresByCountry, figures_by_country, sales_of_countries
 from salesengine.backoffice.base import FilteredList
 from salesengine.backoffice.numbers import count, money
+from salesengine.plurals import counted
 
 COLUMNS = CountryFigures._fields
 
@@ -92,6 +94,12 @@ class CountryAdmin(PlainCountryAdmin):
     def get_list_display(self, request: HttpRequest) -> tuple[Any, ...]:
         columns = tuple(super().get_list_display(request))
         return columns + COLUMNS if may_view_sales(request) else columns
+
+    def deletion_effect(self, request: HttpRequest, rows: Collection[Country]) -> str:
+        number = sales_of_countries([country.pk for country in rows]) if may_view_sales(request) else 0
+        if not number:
+            return ""
+        return f"{counted(number, 'sale')} will show the id of the country instead of its name, and no continent."
 
     @admin.display(description="sales as seller", ordering="sold_count")
     def sold_count(self, country: Any) -> str:

@@ -62,6 +62,11 @@ FIGURES_BY_COUNTRY = """
 IDS = """
     SELECT id_country FROM country_figures WHERE sold_count > 0 OR bought_count > 0 ORDER BY id_country LIMIT %(limit)s
     """
+SALES_OF_COUNTRIES = """
+    SELECT coalesce(SUM(sales_count), 0)::bigint
+    FROM country_sales
+    WHERE id_seller_country = ANY(%(ids)s) OR id_buyer_country = ANY(%(ids)s)
+    """
 
 
 def _read(statement: str, values: Mapping[str, Any]) -> Sequence[tuple[Any, ...]]:
@@ -92,6 +97,12 @@ def figures_between_countries(
     values = {"start": start, "stop": stop, "sellers": sellers, "buyers": buyers}
     [(number, revenue)] = _read(FIGURES_BETWEEN_COUNTRIES, values)
     return number, revenue
+
+
+def sales_of_countries(ids: list[str]) -> int:
+    """Return the number of sales whose seller or buyer is in one of these countries."""
+    [(number,)] = _read(SALES_OF_COUNTRIES, {"ids": ids})
+    return int(number)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What the pages of the back office share: base classes, paginators, and filters."""
 
 import datetime
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django import forms
@@ -13,7 +14,8 @@ from django.core.exceptions import BadRequest, FieldError, ValidationError
 from django.core.paginator import Paginator
 from django.core.validators import ProhibitNullCharactersValidator
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.utils.functional import cached_property
 from unfold.contrib.filters.admin import DropdownFilter, RangeDateFilter
 from unfold.views import ChangeList
@@ -114,6 +116,14 @@ class ModelAdmin(PlainModelAdmin[ModelT]):
         links = {model._meta.verbose_name_plural for model in apps.get_models(True) if model._meta.auto_created}
         return deleted, {name: counts[name] for name in counts if name not in links}, lacking, protected
 
+    def deletion_effect(self, request: HttpRequest, rows: Collection[ModelT]) -> str:
+        """Return a sentence on what changes for rows that stay. The page that asks before a deletion shows it."""
+        return ""
+
+    def render_delete_form(self, request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
+        effect = self.deletion_effect(request, [context["object"]])
+        return super().render_delete_form(request, context | {"effect": effect})
+
     def response_action(self, request: HttpRequest, queryset: QuerySet[ModelT], *arguments: Any) -> Any:
         try:
             for selected in request.POST.getlist(ACTION_CHECKBOX_NAME):
@@ -121,7 +131,10 @@ class ModelAdmin(PlainModelAdmin[ModelT]):
                 self.opts.pk.to_python(selected)
         except ValidationError as error:
             raise BadRequest("A selected row has an invalid id.") from error
-        return super().response_action(request, queryset, *arguments)
+        response = super().response_action(request, queryset, *arguments)
+        if isinstance(response, TemplateResponse) and response.context_data:  # the page that asks before a deletion
+            response.context_data["effect"] = self.deletion_effect(request, response.context_data["queryset"])
+        return response
 
     def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> Any:
         """Describe an added or changed row for the audit log: the old and the new value of each changed field."""

@@ -1,10 +1,11 @@
 """The pages of users and groups: Django's, with unfold's forms, second factors, and protected superusers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from axes.utils import reset
 from django.contrib import admin, messages
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import ReadOnlyPasswordHashWidget
@@ -12,6 +13,7 @@ from django.contrib.auth.models import Group, Permission, User
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.forms import CheckboxSelectMultiple
 from django.http import HttpRequest
+from django.utils.html import format_html
 from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 from unfold.contrib.filters.admin import BooleanRadioFilter, RelatedDropdownFilter
@@ -19,6 +21,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 
 from salesengine.accounts.second_factor import remove_second_factor
 from salesengine.backoffice.base import ModelAdmin
+from salesengine.plurals import counted
 
 # Their pages would show the secrets. Users have /admin/second-factor/, and administrators can remove a second factor.
 admin.site.unregister([TOTPDevice, StaticDevice])
@@ -106,6 +109,15 @@ class UserAdmin(NoMoreThanOwn, DjangoUserAdmin[User], ModelAdmin[User]):
         fields = ("last_login", "date_joined", "has_second_factor", "is_staff")
         return fields if request.user.is_superuser else (*fields, "is_superuser")
 
+    def get_deleted_objects(self, objs: Collection[User], request: HttpRequest) -> Any:
+        """Refuse to delete users who are in the audit log, because their entries would be deleted too."""
+        logged = User.objects.filter(pk__in=LogEntry.objects.filter(user__in=objs).values("user"))
+        if not logged:
+            return super().get_deleted_objects(objs, request)
+        names = ", ".join(user.get_username() for user in logged)
+        reason = "This user is in the audit log." if len(objs) == 1 else f"In the audit log: {names}."
+        return [], {}, set(), [format_html("{} Clear <em>Active</em> instead.", reason)]
+
     def get_form(self, request: HttpRequest, obj: User | None = None, change: bool = False, **options: Any) -> Any:
         return super().get_form(request, obj, change=change, help_texts=HELP_TEXTS, **options)
 
@@ -147,7 +159,9 @@ class UserAdmin(NoMoreThanOwn, DjangoUserAdmin[User], ModelAdmin[User]):
 
 @admin.register(Group)
 class GroupAdmin(NoMoreThanOwn, DjangoGroupAdmin, ModelAdmin[Group]):
-    pass
+    def deletion_effect(self, request: HttpRequest, rows: Collection[Group]) -> str:
+        number = User.objects.filter(groups__in=rows).distinct().count()
+        return f"{counted(number, 'member')} will lose the permissions of the group." if number else ""
 
 
 def _unlock(user: User) -> bool:

@@ -22,6 +22,7 @@ from salesengine.tests.clients import staff_client
 
 LIST = reverse("admin:countries_country_changelist")
 ADD = reverse("admin:countries_country_add")
+DELETE = reverse("admin:countries_country_delete", args=["170"])
 
 pytestmark = pytest.mark.django_db
 
@@ -212,6 +213,26 @@ def test_only_users_who_may_add_countries_can_name_ids(permissions, is_offered):
 # Other pages
 
 
+def test_a_deletion_says_how_many_sales_lose_the_name_of_their_country(admin_client):
+    sell("170", "203", "1", "2")
+    folding.fold()
+    sell("203", "170", "3")
+    sell("170", "170", "4")
+    sell("203", "203", "5")
+    one = admin_client.get(DELETE).content.decode()
+    selection = {"action": "delete_selected", "_selected_action": ["170", "203"]}
+    both = admin_client.post(LIST, selection).content.decode()
+    assert "4 sales will show the id of the country instead of its name, and no continent." in one
+    assert "5 sales will show the id of the country instead of its name, and no continent." in both
+
+
+def test_a_deletion_without_sales_or_without_the_permission_to_see_them_has_no_number(admin_client):
+    deleter = staff_client("countries.view_country", "countries.delete_country")
+    assert "instead of its name" not in admin_client.get(DELETE).content.decode()
+    sell("170", "203", "1")
+    assert "instead of its name" not in deleter.get(DELETE).content.decode()
+
+
 def test_the_autocomplete_of_countries_reads_no_sales(admin_client):
     query = {"term": "fra", "app_label": "sales", "model_name": "sale", "field_name": "seller_country"}
     with CaptureQueriesContext(connection) as queries:
@@ -222,7 +243,7 @@ def test_the_autocomplete_of_countries_reads_no_sales(admin_client):
 
 def test_the_pages_of_one_country_read_no_sales(admin_client):
     with CaptureQueriesContext(connection) as queries:
-        for name in ("change", "delete", "history"):
+        for name in ("change", "history"):
             assert admin_client.get(reverse(f"admin:countries_country_{name}", args=["170"])).status_code == 200
     statements = [query["sql"].replace("sales_sale", "") for query in queries]
     assert not [statement for statement in statements if "sales" in statement or "country_figures" in statement]

@@ -93,6 +93,35 @@ def test_a_deletion_counts_what_goes_with_it(admin_client):
     assert "<li>Users: 1</li><li>TOTP devices: 1</li>" in page or "<li>TOTP devices: 1</li><li>Users: 1</li>" in page
 
 
+def test_deleting_groups_says_how_many_members_lose_their_permissions(admin_client):
+    left, right = (Group.objects.create(name=name) for name in ("left", "right"))
+    jo, ann = (User.objects.create_user(name) for name in ("jo", "ann"))
+    left.user_set.add(jo)
+    right.user_set.add(jo, ann)
+    selection = {"action": "delete_selected", "_selected_action": [left.pk, right.pk]}
+
+    one = text_of(admin_client.get(f"/admin/auth/group/{left.pk}/delete/"))
+    both = text_of(admin_client.post("/admin/auth/group/", selection))
+
+    assert "<p>1 member will lose the permissions of the group.</p>" in one
+    assert "<p>2 members will lose the permissions of the group.</p>" in both
+
+
+def test_users_in_the_audit_log_are_to_be_made_inactive_instead_of_deleted(admin_client):
+    client = staff_client(group="Operator")
+    client.post("/admin/countries/country/add/", {"id_country": "170", "country_name": "France"})
+    ids = [client.user.pk, User.objects.create_user("ann").pk]
+    selection = {"action": "delete_selected", "_selected_action": ids}
+
+    one = text_of(admin_client.get(f"/admin/auth/user/{client.user.pk}/delete/"))
+    both = text_of(admin_client.post("/admin/auth/user/", selection))
+
+    assert "<p>This user is in the audit log. Clear <em>Active</em> instead.</p>" in one
+    assert "<p>In the audit log: jo. Clear <em>Active</em> instead.</p>" in both
+    assert "no permission" not in one + both
+    assert 'name="post"' not in one + both
+
+
 def test_all_pages_have_the_same_logo(client, admin_client):
     for page in ("/admin/", "/", "/docs/problems"):
         assert re.search(
