@@ -50,6 +50,22 @@ class UserForm(UserChangeForm):  # type: ignore[misc]  # unfold has no types
         self.fields["password"].widget = PasswordState()
 
 
+class OwnUserForm(UserForm):
+    """The page of the user who is logged in. It refuses changes that would end their access at once."""
+
+    def clean(self) -> None:
+        super().clean()
+        if not self.cleaned_data["is_active"]:
+            self.add_error("is_active", "You cannot lock yourself out. Ask another administrator.")
+        # Fields that are invalid, or that this user cannot change, keep their value.
+        access = (
+            self.cleaned_data.get(name, getattr(self.instance, name))
+            for name in ("is_superuser", "groups", "user_permissions")
+        )
+        if not any(access):
+            self.add_error("groups", "You need a group or a permission, or else you could not log in again.")
+
+
 class NoMoreThanOwn:
     """Let users grant only permissions that they have, and change only users and groups that have no others.
 
@@ -119,6 +135,8 @@ class UserAdmin(NoMoreThanOwn, DjangoUserAdmin[User], ModelAdmin[User]):
         return [], {}, set(), [format_html("{} Clear <em>Active</em> instead.", reason)]
 
     def get_form(self, request: HttpRequest, obj: User | None = None, change: bool = False, **options: Any) -> Any:
+        if obj and obj.pk == request.user.pk:
+            options["form"] = OwnUserForm
         return super().get_form(request, obj, change=change, help_texts=HELP_TEXTS, **options)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:

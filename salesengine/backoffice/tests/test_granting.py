@@ -113,6 +113,24 @@ class TestStaffStatus:
 
         assert not is_in(jo)
 
+    @pytest.mark.parametrize(
+        ("field", "change"), [("is_active", {"is_active": ""}), ("groups", {"groups": []}), (None, {"last_name": "X"})]
+    )
+    def test_users_cannot_end_their_own_access(self, field, change):
+        client = staff_client(group="Administrator")
+        group = Group.objects.get(name="Administrator")
+
+        response = client.post(page(client.user), {**form_of(client.user), "groups": [group.pk], **change})
+
+        assert list(response.context["adminform"].form.errors if response.context else []) == [field] * bool(field)
+        assert is_in(client)
+
+    def test_superusers_cannot_end_their_own_access(self, admin_client, admin_user):
+        refused = admin_client.post(page(admin_user), form_of(admin_user))
+
+        assert list(refused.context["adminform"].form.errors) == ["groups"]
+        assert is_in(admin_client)
+
     def test_superusers_are_staff_without_a_group(self, admin_client, ann):
         admin_client.post(page(ann), {**form_of(ann), "is_superuser": "on"})
 
