@@ -28,9 +28,10 @@ admin.site.unregister([TOTPDevice, StaticDevice])
 admin.site.unregister([User, Group])
 
 HELP_TEXTS = {
-    "groups": "Viewers see sales and countries, and run reports. Analysts can also export reports and see the log of "
-    "runs. Operators can also edit and replay rejected events, send sales to the API, edit countries, and create API "
-    "keys. Administrators can also manage users and groups, delete rejected events, and see the audit log.",
+    "groups": "Viewers see sales and countries, and run reports. Analysts can also export reports, and see query plans "
+    "and the log of runs. Operators can also edit and replay rejected events, void and replace sales, send sales to "
+    "the API, edit countries, create API keys, and cancel the runs of others. Administrators can also manage users and "
+    "groups, delete rejected events, and see the audit log and the logins.",
     "user_permissions": "In addition to the permissions of the groups.",
     "is_active": "Clear this to lock the user out without deleting anything.",
     "is_staff": "Users with a group or a permission can log in here.",

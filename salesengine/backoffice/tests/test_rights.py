@@ -35,6 +35,7 @@ from salesengine.backoffice.tests.helpers import (
     allow_group,
     form_of,
 )
+from salesengine.backoffice.users import HELP_TEXTS
 from salesengine.tests.clients import links_of, staff_client, text_of
 
 VISITS = 2  # of each page, with different parameters
@@ -59,6 +60,28 @@ def one_of_everything(settings, tmp_path):
     User.objects.create_superuser("root")
 
 
+# What the help text on the groups says, and the permissions that it means.
+MEANINGS = {
+    "sales and countries": {"sales.view_sale", "countries.view_country"},
+    "run reports": {"analytics.view_report"},
+    "export reports": {"analytics.export_report"},
+    "query plans": {"analytics.explain_report"},
+    "the log of runs": {"analytics.view_reportrun"},
+    "edit and replay rejected events": {"sales.view_rejectedevent", "sales.change_rejectedevent"},
+    "void and replace sales": {"sales.correct_sale"},
+    "send sales to the API": {"sales.ingest_sale"},
+    "edit countries": {f"countries.{action}_country" for action in ("add", "change", "delete")},
+    "create API keys": {f"salesengine.{action}_apikey" for action in ("view", "add", "change")},
+    "cancel the runs of others": {"analytics.cancel_reportrun"},
+    "manage users and groups": {
+        f"auth.{action}_{model}" for action in ("view", "add", "change", "delete") for model in ("user", "group")
+    },
+    "delete rejected events": {"sales.delete_rejectedevent"},
+    "the audit log": {"admin.view_logentry"},
+    "the logins": {"axes.view_accesslog", "axes.view_accessfailurelog"},
+}
+
+
 def expected(name):
     """Return the permissions of a group: its own, and those of the groups before it."""
     names = list(GROUPS)
@@ -69,6 +92,13 @@ class TestGroups:
     @pytest.mark.parametrize("name", GROUPS)
     def test_a_group_has_its_own_permissions_and_those_of_the_groups_before_it(self, name):
         assert staff_client(group=name).user.get_all_permissions() == expected(name)
+
+    @pytest.mark.parametrize("name", GROUPS)
+    def test_the_help_text_names_what_a_group_may_do_and_nothing_else(self, name):
+        [sentence] = [each for each in HELP_TEXTS["groups"].split(". ") if each.startswith(f"{name}s ")]
+
+        named = [permissions for words, permissions in MEANINGS.items() if words in sentence]
+        assert set().union(*named) == set(GROUPS[name])
 
     def test_the_migration_adds_missing_permissions_and_removes_none(self):
         viewer = Group.objects.get(name="Viewer")
