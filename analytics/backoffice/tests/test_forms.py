@@ -17,6 +17,7 @@ HEADER = "".join(
     for kind in KINDS
 )
 SQL = "SELECT " + ", ".join(f"%(a_{kind})s AS a_{kind}" for kind in KINDS)
+DAYS = {"start": "From", "end": "To"}
 GOOD = {
     "a_date": "2021-01-31",
     "a_datetime": "2021-01-31T12:30",
@@ -101,6 +102,15 @@ def test_the_form_shows_the_values_in_the_url(admin_client, every_kind):
     assert 'value="&#x27;; DROP TABLE sales; -- %s &lt;b&gt;"' in page
     for option in ("b", "design &amp; decoration", "false"):
         assert f'<option value="{option}" selected>' in page
+
+
+def test_days_in_the_wrong_order_are_refused(admin_client, write_report):
+    header = "".join(f'[parameters.{name}]\ntype = "date"\nlabel = "{label}"\n' for name, label in DAYS.items())
+    write_report("SELECT %(start)s AS first, %(end)s AS last", header=header)
+    swapped = run_whole(admin_client, start="2021-02-01", end="2021-01-31")
+    assert swapped.context["form"].errors == {"end": ["From is after To; swap them."]}
+    assert not ReportRun.objects.exists()
+    assert rows_of(text_of(run_whole(admin_client, start="2021-02-01", end="2021-02-01")))
 
 
 def test_the_url_of_the_page_leads_to_the_same_run(admin_client, every_kind):
