@@ -199,6 +199,12 @@ class SalesList(FilteredList):
         return self.page_num == LAST_PAGE
 
     @property
+    def is_past_the_end(self) -> bool:
+        """Whether all matching sales are on earlier pages."""
+        was_searched = not self.is_timed_out and not self.page.is_truncated
+        return self.page_num > 1 and not self.result_list and was_searched
+
+    @property
     def row_limit(self) -> int:
         """The number of sales on all pages that the list offers."""
         return LAST_PAGE * self.list_per_page

@@ -53,6 +53,18 @@ def test_a_list_without_sales_says_what_to_change_and_offers_no_new_sale(admin_c
     assert f"{SALES}add/" not in searched
 
 
+def test_a_page_after_the_last_leads_to_the_first(admin_client):
+    record_sales([sale_event(CATEGORY="bags")] * 51)
+
+    beyond = page(admin_client, SALES, p="3", category__exact="bags")
+
+    assert "The list has no such page." in beyond
+    assert "Nothing matches" not in beyond
+    assert 'href="?category__exact=bags">Go to the first page' in beyond
+    assert "no such page" not in page(admin_client, SALES, p="2")
+    assert "no such page" not in page(admin_client, SALES, q="nothing")
+
+
 def test_sales_go_from_the_seller_to_the_buyer_everywhere(admin_client):
     record_sales([sale_event(ID_SELLER="s-1", ID_BUYER="b-1", ID_PRODUCT=str(number)) for number in range(2)])
     sale = Sale.objects.first()
