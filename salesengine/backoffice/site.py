@@ -38,6 +38,13 @@ class BackOfficeSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no ty
         response: HttpResponse = super().login(request, extra_context)
         return response
 
+    def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Log out whoever uses the button. Lead others home who open the URL, because links must not log out."""
+        if request.method in ("GET", "HEAD"):
+            return HttpResponseRedirect(reverse("admin:index"))
+        response: HttpResponse = super().logout(request, extra_context)
+        return response
+
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if not request.user.get_all_permissions():
             context = self.each_context(request) | {"title": "Welcome"}

@@ -7,7 +7,7 @@ from axes.models import AccessLog
 from django.contrib.auth.models import Group, Permission, User
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
-from salesengine.tests.clients import log_in, staff_client, text_of
+from salesengine.tests.clients import is_in, log_in, staff_client, text_of
 
 pytestmark = pytest.mark.django_db
 STOCK = (
@@ -137,6 +137,11 @@ def test_no_page_has_the_words_of_django(admin_client, page):
 
     assert text
     assert [words for words in STOCK if words in text] == []
+
+
+def test_opening_the_url_of_the_log_out_leads_home_and_logs_nobody_out(admin_client):
+    assert admin_client.get("/admin/logout/").headers["Location"] == "/admin/"
+    assert is_in(admin_client)
 
 
 def test_the_page_after_the_log_out_says_so_and_leads_back(admin_client):
