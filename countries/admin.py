@@ -24,7 +24,10 @@ class CountryForm(forms.ModelForm[Country]):
 
 @admin.register(Country)
 class CountryAdmin(ImportExport, ModelAdmin[Country]):
-    """Deleting a country keeps its sales: reports then show its id instead of its name."""
+    """Deleting a country keeps its sales: reports then show its id instead of its name.
+
+    The app `sales` registers its subclass CountryWithSalesAdmin in its place.
+    """
 
     form = CountryForm
     fields = list_display = ("id_country", "country_name", "continent")

@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
-from countries.admin import CountryAdmin as PlainCountryAdmin
+from countries.admin import CountryAdmin
 from countries.models import Country
 from sales.backoffice.links import sales_url
 from sales.models import NumericField
@@ -80,7 +80,7 @@ def may_view_sales(request: HttpRequest) -> bool:
     return bool(request.user.has_perm("sales.view_sale"))
 
 
-class CountryAdmin(PlainCountryAdmin):
+class CountryWithSalesAdmin(CountryAdmin):
     """Countries with their figures. The numbers of sales link to the sales."""
 
     list_before_template = "admin/sales/unnamed_countries.html"

@@ -15,7 +15,7 @@ from django.urls import reverse
 from countries.models import Country
 from sales.backoffice.links import sales_url, trader_url
 from sales.backoffice.sale_search import fetch_in_order, find_page, with_country_names
-from sales.backoffice.traders import BUYER, SELLER, Breakdown, History, Side, history
+from sales.backoffice.trader_history import BUYER, SELLER, Breakdown, History, Side, history
 from sales.models import Sale
 from sales.totals.archives import archived_months, archived_sentence
 from salesengine.backoffice.charts import ChartFigure, Point, Series

@@ -12,7 +12,7 @@ from countries.models import Country
 from sales.backoffice import trader_pages
 from sales.backoffice.links import trader_url
 from sales.backoffice.sale_search import fetch_in_order
-from sales.backoffice.traders import history
+from sales.backoffice.trader_history import history
 from sales.ingest.writer import record_sales
 from sales.tests.helpers import sale_event
 from sales.totals.tests.helpers import void
