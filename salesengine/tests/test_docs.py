@@ -208,6 +208,12 @@ def test_every_file_that_a_package_docstring_names_exists(package):
     assert [file for file in named if not (ROOT / package / file).exists()] == []
 
 
+def test_the_back_office_of_sales_says_what_each_of_its_modules_is_for():
+    package = ROOT / "sales" / "backoffice"
+    named = re.findall(r"^# - (\w+\.py): \w", (package / "__init__.py").read_text(), re.MULTILINE)
+    assert sorted([*named, "__init__.py"]) == sorted(path.name for path in package.glob("*.py"))
+
+
 def test_the_diagram_of_imports_shows_the_rules_that_a_test_holds():
     arrows = {name: " → ".join(", ".join(sorted(row)) for row in rows) for name, rows in {"": APPS, **RULES}.items()}
     diagram = " ".join(f"{name}: {rows}" if name else rows for name, rows in arrows.items())
