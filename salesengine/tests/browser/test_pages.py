@@ -113,6 +113,17 @@ def test_the_page_of_an_error_fits_the_screen_and_leads_back(contexts, width):
         expect(page.get_by_role("heading", name="Home")).to_be_visible()
 
 
+def test_the_first_link_skips_the_sidebar(page):
+    page.goto("/admin/sales/sale/")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_in_viewport()
+
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+
+    expect(page.get_by_role("main").locator(":focus")).to_have_count(1)
+
+
 # At this width, the numbers of some countries need a third line.
 @pytest.mark.parametrize(("url", "mean", "highest"), [("sales/sale/", 70, 70), ("countries/country/", 80, 90)])
 def test_a_row_of_a_list_has_two_lines_on_a_phone(phone, url, mean, highest):
