@@ -1,6 +1,7 @@
 """Read and validate settings from the environment and from `.env`. Invalid values raise ImproperlyConfigured."""
 
 import datetime
+import io
 import os
 import re
 import secrets
@@ -31,7 +32,25 @@ NETWORK_OPTIONS: dict[str, Any] = {
     "tcp_user_timeout": 10_000,  # milliseconds
 }
 
+ENV_LINE = re.compile(r"(?:export )?[A-Za-z_0-9]+=.*|\s*(?:#.*)?")
+
 BOOLEANS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+
+
+def read_env_file(name: str) -> None:
+    """Read the settings file `name` into the environment, or `.env` if the name is empty and this file exists."""
+    path = Path(name or BASE_DIR / ".env")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        if isinstance(error, FileNotFoundError) and not name:
+            return
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ImproperlyConfigured(f"The settings file {path} cannot be read: {reason}") from None
+    for number, line in enumerate(text.splitlines(), 1):
+        if not ENV_LINE.fullmatch(line):  # the message leaves the line out, because it may be a password
+            raise ImproperlyConfigured(f"{path}, line {number}: a setting must have the form NAME=value")
+    env.read_env(io.StringIO(text))
 
 
 def read_bool(name: str, default: bool) -> bool:

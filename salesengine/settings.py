@@ -26,6 +26,7 @@ from salesengine.environment import (
     read_database,
     read_date,
     read_duration,
+    read_env_file,
     read_int,
     read_list,
     secret_key,
@@ -34,7 +35,7 @@ from salesengine.logs import LOG_FORMATS, LOG_LEVELS, log_config
 
 django_stubs_ext.monkeypatch()  # allow type arguments at run time, such as ModelAdmin[Sale]
 
-env.read_env(env("ENV_FILE", default=str(BASE_DIR / ".env")))
+read_env_file(env("ENV_FILE", default=""))
 
 # Mode
 

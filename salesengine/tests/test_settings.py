@@ -81,6 +81,39 @@ def test_environment_variables_override_the_env_file(tmp_path):
     assert (settings["PORT"], settings["WEB_THREADS"]) == (9002, 3)
 
 
+def test_a_named_settings_file_that_does_not_exist_is_an_error(tmp_path):
+    env_file = tmp_path / "salesengine.env"
+
+    message = failure(ENV_FILE=str(env_file), LOCAL_DIR=str(tmp_path / "local"))
+
+    assert message == f"The settings file {env_file} cannot be read: No such file or directory"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [None, "DATABASE_URL=postgres://ä".encode("latin-1")], ids=["folder", "latin-1"])
+def test_a_default_settings_file_that_cannot_be_read_is_an_error(tmp_path, monkeypatch, content):
+    monkeypatch.setattr("salesengine.environment.BASE_DIR", tmp_path)
+    (tmp_path / ".env").mkdir() if content is None else (tmp_path / ".env").write_bytes(content)
+
+    assert f"The settings file {tmp_path / '.env'} cannot be read: " in failure(ENV_FILE="")
+
+
+def test_the_default_settings_file_need_not_exist(tmp_path, monkeypatch):
+    monkeypatch.setattr("salesengine.environment.BASE_DIR", tmp_path)
+
+    assert load(**PRODUCTION, ENV_FILE="")["DATABASE_URL"] == PRODUCTION["DATABASE_URL"]
+
+
+@pytest.mark.parametrize("line", ["DATABASE_URL: postgres://name", "PORT = 9001", " PORT=9001", "secret"])
+def test_a_line_that_is_not_a_setting_is_an_error_that_does_not_show_it(tmp_path, line):
+    env_file = tmp_path / ".env"
+    env_file.write_text(f"# A comment\n\nexport WEB_THREADS=3\n{line}\n")
+
+    message = failure(ENV_FILE=str(env_file))
+
+    assert message == f"{env_file}, line 4: a setting must have the form NAME=value"
+
+
 def test_local_mode_is_open_on_loopback_and_needs_no_tls(tmp_path):
     settings = load(LOCAL_DIR=str(tmp_path))
 
