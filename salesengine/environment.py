@@ -97,8 +97,8 @@ def read_duration(name: str, default: str) -> datetime.timedelta:
 
 
 def read_list(name: str, default: list[str]) -> list[str]:
-    """Read a list that is separated by commas."""
-    return [item.strip() for item in env.list(name, default=default)]
+    """Read a list that is separated by commas. Return the default if nothing is set."""
+    return [item.strip() for item in env.list(name, default=[])] or default
 
 
 def read_database(name: str) -> dict[str, Any]:

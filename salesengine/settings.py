@@ -40,7 +40,7 @@ read_env_file(env("ENV_FILE", default=""))
 # Mode
 
 DATABASE_URL = env("DATABASE_URL", default="")
-LOCAL_DIR = Path(env("LOCAL_DIR", default=str(BASE_DIR / ".local"))).resolve()
+LOCAL_DIR = Path(env("LOCAL_DIR", default="") or BASE_DIR / ".local").resolve()
 IS_LOCAL = not DATABASE_URL
 DEBUG = read_bool("DEBUG", default=False)
 
@@ -52,7 +52,7 @@ for name, value in (("SECRET_KEY", SECRET_KEY), ("ALLOWED_HOSTS", ALLOWED_HOSTS)
 
 # Serving, used by salesengine/gunicorn.py
 
-HOST = env("HOST", default="127.0.0.1")
+HOST = env("HOST", default="") or "127.0.0.1"
 PORT = read_int("PORT", default=8000)
 WEB_CONCURRENCY = read_int("WEB_CONCURRENCY", default=2, minimum=1)
 WEB_THREADS = read_int("WEB_THREADS", default=16, minimum=1)

@@ -134,6 +134,11 @@ def test_production_mode_requires_keys_and_tls():
     assert settings["DEBUG"] is False
 
 
+@pytest.mark.parametrize("name", ["HOST", "LOCAL_DIR", "ALLOWED_HOSTS"])
+def test_an_empty_setting_has_its_default(name):
+    assert load(SECRET_KEY=SECRET, **{name: ""}) == load(SECRET_KEY=SECRET)
+
+
 def test_a_local_service_on_a_public_address_requires_keys(tmp_path):
     assert load(LOCAL_DIR=str(tmp_path), HOST="0.0.0.0")["API_KEY_REQUIRED"] is True
     assert load(LOCAL_DIR=str(tmp_path), HOST="localhost")["API_KEY_REQUIRED"] is False
