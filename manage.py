@@ -14,6 +14,7 @@ def main() -> None:
             signal.signal(number, lambda number, _: sys.exit(128 + number))
     try:
         # Imported here, because the import is slow and Ctrl-C may interrupt it too.
+        from django.core.exceptions import ImproperlyConfigured
         from django.core.management import execute_from_command_line
         from django.db import OperationalError
 
@@ -21,6 +22,8 @@ def main() -> None:
             execute_from_command_line(sys.argv)
         except OperationalError as error:
             sys.exit(f"Cannot use the database: {error}")  # exit code 1
+        except ImproperlyConfigured as error:
+            sys.exit(f"Invalid settings: {error}")
     except KeyboardInterrupt:  # without a traceback; commands print their own message
         sys.exit(128 + signal.SIGINT)
 

@@ -12,10 +12,14 @@ import sys
 import tempfile
 import time
 
+from django.core.exceptions import ImproperlyConfigured
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 
-from salesengine import settings
+try:
+    from salesengine import settings
+except ImproperlyConfigured as error:
+    sys.exit(f"Invalid settings: {error}")  # gunicorn would print a traceback
 from salesengine.operations.request_lines import DelayedLines
 from salesengine.server.worker import Worker, leave_place, pre_request, take_place  # noqa: F401  # a hook
 

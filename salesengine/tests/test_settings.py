@@ -317,15 +317,24 @@ print(secret_key(pathlib.Path(sys.argv[1])))
     assert [path.name for path in (tmp_path / "local").iterdir()] == ["secret_key"]
 
 
-def test_with_invalid_settings_the_process_exits_and_its_last_line_says_why():
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("manage.py", "check"),
+        ("manage.py", "prepare"),
+        ("-m", "gunicorn", "--config", "python:salesengine.gunicorn", "salesengine.wsgi"),
+    ],
+    ids=["a command of Django", "a command of the project", "the service"],
+)
+def test_with_invalid_settings_the_process_exits_with_one_line_that_says_why(command):
     environment = {"PATH": os.environ["PATH"], "ENV_FILE": os.devnull} | PRODUCTION | {"SECRET_KEY": ""}
 
     finished = subprocess.run(
-        [sys.executable, "manage.py", "check"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
 
-    assert finished.returncode == 1
-    assert "DATABASE_URL is set, so SECRET_KEY must be set too" in finished.stderr.splitlines()[-1]
+    message = "Invalid settings: DATABASE_URL is set, so SECRET_KEY must be set too. See .env.example.\n"
+    assert (finished.returncode, finished.stdout, finished.stderr) == (1, "", message)
 
 
 def test_the_old_name_proxies_is_an_error_that_gives_the_new_name():
