@@ -15,6 +15,7 @@ from analytics.definitions.statements import is_ordered
 from analytics.running.data_versions import undeclared_relations
 from analytics.running.errors import ReportDatabaseUnavailable, ReportFailed
 from analytics.running.runner import result_columns
+from salesengine.http.errors import CONNECTION_ERRORS
 
 POSITION = re.compile(r"\bLINE (?P<line>\d+): ")  # in PostgreSQL's messages; it is the line of the file
 
@@ -57,6 +58,21 @@ def check_report_sql(databases: Sequence[str] | None = None, **_: Any) -> list[C
     except ReportDatabaseUnavailable as error:
         message = "the SQL of the reports was not checked, because their database is unavailable"
         return [Warning(message, hint=str(error), id="analytics.W001")]
+
+
+def check_availability(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """Return analytics.W004 if `databases` is empty because the database of the service is unavailable.
+
+    None means that the caller did not ask for a database.
+    """
+    if databases is None or databases:
+        return []
+    try:
+        connections[DEFAULT_DB_ALIAS].ensure_connection()
+    except CONNECTION_ERRORS as error:
+        message = "the database and the SQL of the reports were not checked, because the database is unavailable"
+        return [Warning(message, hint=str(error).strip(), id="analytics.W004")]
+    return []
 
 
 def _has_pending_migrations() -> bool:

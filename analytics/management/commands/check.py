@@ -5,12 +5,13 @@ from django.core.checks import Tags, register
 from django.core.management.commands import check
 from django.db import DEFAULT_DB_ALIAS, connections
 
-from analytics.running.checks import check_report_files, check_report_sql
+from analytics.running.checks import check_availability, check_report_files, check_report_sql
 from analytics.running.query import DATABASE_ALIAS
 from analytics.running.reports_role import role_warnings
 from salesengine.http.errors import CONNECTION_ERRORS
 
 # Registered only for this command, so that an invalid report file does not stop migrations or other reports.
+register(check_availability)
 register(check_report_files)
 register(check_report_sql, Tags.database)
 register(role_warnings, Tags.database)
