@@ -109,6 +109,15 @@ class InvalidReportError(ValueError):
         self.reason = reason
 
 
+def folder_error() -> str:
+    """Return why the folder SQL_DIR cannot be read, or an empty text if it can."""
+    try:
+        next(settings.SQL_DIR.iterdir(), None)
+    except OSError as error:
+        return f"SQL_DIR is {settings.SQL_DIR}, which cannot be read: {error.strerror}"
+    return ""
+
+
 def load_reports() -> list[ReportDefinition]:
     """Return all valid reports, sorted by name. `invalid_reports` returns the others."""
     return [report for report in _read_all() if isinstance(report, ReportDefinition)]

@@ -10,7 +10,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from analytics.definitions.headers import Header
 from analytics.definitions.parameters import BoundParameters
-from analytics.definitions.reports import ReportDefinition, invalid_reports, load_reports
+from analytics.definitions.reports import ReportDefinition, folder_error, invalid_reports, load_reports
 from analytics.definitions.statements import is_ordered
 from analytics.running.data_versions import undeclared_relations
 from analytics.running.errors import ReportDatabaseUnavailable, ReportFailed
@@ -25,7 +25,10 @@ def check_report_files(**_: Any) -> list[CheckMessage]:
 
     analytics.E001: the file is invalid. E004: the report is volatile and declares depends_on. E005: only the SQL sorts
     the rows, although the runner selects from it, and PostgreSQL does not promise to keep the order of a subquery.
+    E006: the folder of the files cannot be read.
     """
+    if message := folder_error():
+        return [Error(message, id="analytics.E006")]
     errors: list[CheckMessage] = [
         Error(error.reason, obj=f"{error.path}:{error.line}", id="analytics.E001") for error in invalid_reports()
     ]

@@ -71,6 +71,14 @@ def test_the_list_writes_invalid_files_to_standard_error(write_report, sql_dir):
     assert "bad.sql, line 1: the file must begin with" in err.getvalue()
 
 
+@pytest.mark.parametrize("argument", ["--list", "probe"])
+def test_a_folder_of_reports_that_cannot_be_read_exits_with_1(settings, sql_dir, argument):
+    settings.SQL_DIR = sql_dir / "nowhere"
+    with pytest.raises(CommandError, match=r"SQL_DIR is .*nowhere, which cannot be read: No such file") as caught:
+        call_command("run_report", argument)
+    assert caught.value.returncode == 1
+
+
 def test_an_unknown_report_exits_with_2_and_lists_the_names(write_report):
     write_report("SELECT 1 AS one")
     with pytest.raises(CommandError, match=r"no report 'prob'. The reports are: probe\.") as caught:

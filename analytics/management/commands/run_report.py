@@ -13,6 +13,7 @@ from analytics.definitions.reports import (
     InvalidReportError,
     ReportDefinition,
     UnknownReportError,
+    folder_error,
     get_report,
     invalid_reports,
     load_reports,
@@ -104,6 +105,8 @@ class Command(BaseCommand):
         with _exit_codes(options["output"]):
             if options["output"] == STANDARD_OUTPUT and sys.stdout is None:
                 raise CommandError("Standard output is closed. Use --output.", returncode=USAGE_ERROR)
+            if message := folder_error():
+                raise CommandError(message, returncode=FAILED)
             if options["list"]:
                 self._list(options)
             elif name is None:

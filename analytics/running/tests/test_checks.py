@@ -42,6 +42,14 @@ def test_a_file_without_a_header_is_an_error(sql_dir):
     assert f"{sql_dir}/probe.sql:1: (analytics.E001)" in check_output(sql_dir, "SELECT 1 AS one")
 
 
+@pytest.mark.parametrize("name", ["nowhere", "probe.sql"])
+def test_a_folder_of_reports_that_cannot_be_read_is_an_error(sql_dir, settings, name):
+    (sql_dir / "probe.sql").write_text(f"/*\n{HEADER}*/\nSELECT 1 AS one")
+    settings.SQL_DIR = sql_dir / name
+    with pytest.raises(SystemCheckError, match=rf"\(analytics.E006\) SQL_DIR is {settings.SQL_DIR}, which cannot be"):
+        call_command("check")
+
+
 def test_an_unknown_scope_is_an_error(sql_dir):
     output = check_output(sql_dir, f'/*\n{HEADER}requires = ["write"]\n*/\nSELECT 1 AS one')
     message = "requires.0: Input should be 'ingest', 'read', 'correct', 'reports' or 'metrics'"
