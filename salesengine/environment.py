@@ -32,6 +32,8 @@ NETWORK_OPTIONS: dict[str, Any] = {
     "tcp_user_timeout": 10_000,  # milliseconds
 }
 
+MAX_TIMEOUT = 2_147_483  # seconds; PostgreSQL's timeouts have 31 bits, in milliseconds
+
 ENV_LINE = re.compile(r"(?:export )?[A-Za-z_0-9]+=.*|\s*(?:#.*)?")
 
 BOOLEANS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
@@ -61,13 +63,15 @@ def read_bool(name: str, default: bool) -> bool:
     return BOOLEANS[text]
 
 
-def read_int(name: str, default: int, minimum: int = 0) -> int:
-    """Read a whole number from `minimum` up."""
+def read_int(name: str, default: int, minimum: int = 0, maximum: int | None = None) -> int:
+    """Read a whole number from `minimum` to `maximum`."""
     text = env(name, default=str(default))
     if not text.strip().isdecimal():
         raise ImproperlyConfigured(f"{name} is {text!r}, but must be a whole number")
     if int(text) < minimum:
         raise ImproperlyConfigured(f"{name} is {text}, but must be at least {minimum}")
+    if maximum is not None and int(text) > maximum:
+        raise ImproperlyConfigured(f"{name} is {text}, but must be at most {maximum}")
     return int(text)
 
 

@@ -204,6 +204,12 @@ def test_zero_is_an_error_where_the_service_could_not_work_with_it(name):
     assert f"{name} is 0, but must be at least 1" in failure(**PRODUCTION, **{name: "0"})
 
 
+@pytest.mark.parametrize("name", ["LOCK_TIMEOUT", "STATEMENT_TIMEOUT", "REPORTS_TIMEOUT", "WAL_ARCHIVE_TIMEOUT"])
+def test_a_timeout_that_is_too_long_for_postgresql_is_an_error(name):
+    assert load(**PRODUCTION, **{name: "2147483"})[name] == 2_147_483
+    assert f"{name} is 2147484, but must be at most 2147483" in failure(**PRODUCTION, **{name: "2147484"})
+
+
 @pytest.mark.parametrize("rate", ["600", "600/minutes", "0/second", "-1/hour", "1.5/day", "many/minute", "/minute"])
 def test_an_invalid_rate_is_an_error_that_shows_the_format(rate):
     message = failure(**PRODUCTION, RATE_LIMIT=rate)

@@ -14,7 +14,7 @@ from salesengine.backups.object_storage import delete_old_uploads, folder_or_url
 from salesengine.operations.last_backup import record_backup
 from salesengine.plurals import counted
 
-MAX_RATE = 16  # MB/s
+DEFAULT_RATE, MAX_RATE = 16, 1024  # MB/s
 
 
 class Command(BaseCommand):
@@ -32,11 +32,11 @@ class Command(BaseCommand):
         parser.add_argument("--incremental", action="store_true", help="copy only what the newest backup lacks")
         parser.add_argument(
             "--max-rate",
-            type=_positive,
-            default=MAX_RATE,
+            type=_rate,
+            default=DEFAULT_RATE,
             metavar="MB",
-            help="copy at most this much a second, up to 1024, to leave processors and disk to the service; default: "
-            "%(default)s",
+            help=f"copy at most this much a second, up to {MAX_RATE}, to leave processors and disk to the service; "
+            "default: %(default)s",
         )
         parser.add_argument(
             "--keep", type=_positive, metavar="N", help="keep the newest N full backups, and delete what is older"
@@ -99,3 +99,10 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or not int(text):
         raise ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
+
+
+def _rate(text: str) -> int:
+    rate = _positive(text)
+    if rate > MAX_RATE:
+        raise ArgumentTypeError(f"{text!r} is more than {MAX_RATE}, the maximum of pg_basebackup")
+    return rate

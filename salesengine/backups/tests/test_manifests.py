@@ -122,6 +122,12 @@ def test_a_restore_to_a_time_that_cannot_be_read_is_refused(time, tmp_path):
         call_command("restore", "--from", str(tmp_path), "--to", str(tmp_path / "new"), "--at", time)
 
 
+@pytest.mark.parametrize("rate", ["0", "1025"])
+def test_a_rate_that_pg_basebackup_refuses_is_a_usage_error(tmp_path, rate):
+    with pytest.raises(CommandError, match="argument --max-rate: "):
+        call_command("backup", "--to", str(tmp_path), "--max-rate", rate)
+
+
 def test_a_backup_without_a_folder_is_a_usage_error(settings):
     settings.BACKUP_DIR = None
 
