@@ -1,6 +1,8 @@
 """A file is imported once, and an import that failed continues at its last checkpoint."""
 
 import gzip
+import json
+import sys
 from contextlib import contextmanager
 from threading import Event
 
@@ -118,6 +120,19 @@ def test_a_batch_is_stored_together_with_its_checkpoint(path, monkeypatch):
     import_sales(path)
     assert stored_orders() == orders(range(10))
     assert FileImport.objects.get().accepted == 10
+
+
+def test_the_json_summary_of_a_terminated_import_says_so(path, monkeypatch, capsys):
+    path.write_text(ndjson(events(0, 10)))
+
+    def terminate(*arguments):
+        sys.exit(143)
+
+    monkeypatch.setattr(importer, "_save_checkpoint", terminate)
+    with pytest.raises(SystemExit, match="143"):
+        import_sales(path, "--json")
+
+    assert json.loads(capsys.readouterr().out)["error"].startswith("Terminated. Everything before that is stored.")
 
 
 @pytest.mark.parametrize("on_error", ["stop", "skip"])

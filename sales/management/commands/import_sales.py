@@ -101,6 +101,9 @@ class Command(BaseCommand):
         except CommandError as error:
             failure = str(error)
             raise
+        except SystemExit:  # manage.py has received SIGTERM or SIGHUP
+            failure = f"Terminated. {(DRY_RUN if dry_run else IMPORT)[1]}"
+            raise
         finally:
             if json:
                 self.stdout.write(_as_json(summaries, dry_run, failure))
