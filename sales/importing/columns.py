@@ -1,6 +1,6 @@
 """Map the column names of a file to the fields of an event or of a correction."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from sales.importing.sources import ImportFileError
@@ -40,7 +40,12 @@ class ColumnMapping:
 
     def __str__(self) -> str:
         """Return the same text for the same mappings, whatever their order and case."""
-        return " ".join(f"{theirs}={ours or ''}" for theirs, ours in sorted(self.mapped.items()))
+        return _as_text(self.mapped)
+
+    def applied(self, names: Iterable[str] | None) -> str:
+        """Return the mappings that change a file with these columns, as text. None: the columns are not known."""
+        present = self.mapped.keys() if names is None else set(map(_normalize, names))
+        return _as_text({name: field for name, field in self.mapped.items() if name in present and field != name})
 
     def field(self, name: str) -> str | None:
         """Return the field of a column: None for a dropped column, the name itself for an unknown one."""
@@ -83,6 +88,10 @@ class ColumnMapping:
         """List fields in their usual order."""
         wanted = set(names)
         return ", ".join(field for field in self.fields if field in wanted)
+
+
+def _as_text(mapped: Mapping[str, str | None]) -> str:
+    return " ".join(f"{theirs}={ours or ''}" for theirs, ours in sorted(mapped.items()))
 
 
 def _normalize(name: str) -> str:

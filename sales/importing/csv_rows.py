@@ -6,12 +6,11 @@ RFC 4180 lets the last line end without a line break. Here it must have one, bec
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
 from countries.csv_file import explain_csv_error, find_delimiter
-from sales.importing.columns import ColumnMapping
 from sales.importing.sources import BOM, MAX_LINE, START, ImportFileError, LineReader, new_hash
 from sales.ingest.batches import Batch
 from sales.ingest.fields import FIELDS
@@ -30,17 +29,15 @@ def header_delimiter(content: io.BufferedReader) -> str:
     return find_delimiter(content.readline(MAX_LINE).decode(errors="replace"))
 
 
-def open_csv(
-    content: io.BufferedReader, columns: ColumnMapping, delimiter: str
-) -> Callable[[LineReader], Iterator[Batch]]:
-    """Check the header and return the function that reads the rows. Raises ImportFileError."""
+def read_header(content: io.BufferedReader, delimiter: str) -> list[str]:
+    """Return the names of the columns. Raises ImportFileError."""
     content.seek(0)
     header, _ = next(_rows(LineReader(content, START, new_hash()), delimiter), ([], 0))
     if isinstance(header, NotJSON):
         raise ImportFileError(f"has no readable header: it {header.reason}")
     if not header:
         raise ImportFileError("has no header in its first line")
-    return partial(csv_batches, fields=columns.header_fields(header), delimiter=delimiter)
+    return header
 
 
 def csv_batches(lines: LineReader, fields: Sequence[str | None], delimiter: str) -> Iterator[Batch]:

@@ -1,6 +1,6 @@
 """Describe a file of events as the importer sees it, whatever the file's format."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,6 +22,7 @@ class EventFile(Protocol):
 
     name: str
     kind: str  # the format and the delimiter, as FileImport stores them
+    column_names: Sequence[str] | None  # None for NDJSON, where each line has its own
     unit: str  # what an event is in the file: "line" or "row"
     total_unit: str  # what `total` counts: "bytes" or "rows"
     total: int | None  # how much there is to read, if known

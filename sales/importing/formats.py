@@ -1,12 +1,12 @@
 """Open files of events in each format: CSV, NDJSON and Parquet."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import PurePath
 
 from sales.importing.columns import ColumnMapping
-from sales.importing.csv_rows import header_delimiter, open_csv
+from sales.importing.csv_rows import csv_batches, header_delimiter, read_header
 from sales.importing.event_file import EventFile, FileBatch
 from sales.importing.sources import (
     BOM,
@@ -49,14 +49,15 @@ def open_file(
 @contextmanager
 def _open_text(file: str, file_format: str, columns: ColumnMapping, delimiter: str) -> Iterator[EventFile]:
     with open_source(file) as source:
-        parse: Callable[[LineReader], Iterator[Batch]] = partial(ndjson_batches, columns=columns)
         if file_format == "csv":
             with translate_read_errors():
                 delimiter = delimiter or header_delimiter(source.content)
-                parse = open_csv(source.content, columns, delimiter)
-            yield TextFile(source, f"csv {delimiter}", parse, header_lines=1)
+                header = read_header(source.content, delimiter)
+            parse = partial(csv_batches, fields=columns.header_fields(header), delimiter=delimiter)
+            yield TextFile(source, f"csv {delimiter}", parse, header)
         else:
-            yield TextFile(source, "ndjson ", parse, header_lines=0)  # with the space of earlier imports
+            # With the space of earlier imports.
+            yield TextFile(source, "ndjson ", partial(ndjson_batches, columns=columns), None)
 
 
 class TextFile:
@@ -65,10 +66,11 @@ class TextFile:
     unit, total_unit = "line", "bytes"
 
     def __init__(
-        self, source: Source, kind: str, parse: Callable[[LineReader], Iterator[Batch]], header_lines: int
+        self, source: Source, kind: str, parse: Callable[[LineReader], Iterator[Batch]], header: Sequence[str] | None
     ) -> None:
         self.name, self.kind, self.total = source.name, kind, source.total
-        self.source, self.parse, self.header_lines = source, parse, header_lines
+        self.source, self.parse, self.column_names = source, parse, header
+        self.header_lines = 0 if header is None else 1
         self.hash = new_hash()
 
     def prefixes(self) -> list[bytes]:

@@ -35,6 +35,7 @@ class ImportOptions:
 
     sender: str
     format_and_columns: str  # as FileImport stores them
+    with_all_mappings: str  # the same, with mappings that change nothing: some rows of FileImport have them too
     ingest: IngestOptions
     again: bool = False  # import even what was imported earlier
 
@@ -196,7 +197,8 @@ def _add_counts(totals: FileImport | ImportSummary, stored: BatchResult) -> None
 def _resume(file: EventFile, options: ImportOptions) -> tuple[Checkpoint, FileImport]:
     """Return the checkpoint to start from and the FileImport to update. Raises ImportFileError."""
     prefixes = file.prefixes()
-    known = FileImport.objects.filter(sender=options.sender, format_and_columns=options.format_and_columns)
+    either = (options.format_and_columns, options.with_all_mappings)
+    known = FileImport.objects.filter(sender=options.sender, format_and_columns__in=either)
     if options.again:
         known = known.filter(is_again=True, finished_at=None)
     imports = {Checkpoint(row.size, row.lines, bytes(row.fingerprint)): row for row in known.order_by("pk")}

@@ -81,8 +81,8 @@ class ParquetFile:
         self.fingerprint = fingerprint
         self.total = rows.metadata.num_rows
         self.size = Path(name).stat().st_size
-        names = rows.schema_arrow.names
-        fields = zip(names, columns.header_fields(names), strict=True)
+        self.column_names = rows.schema_arrow.names
+        fields = zip(self.column_names, columns.header_fields(self.column_names), strict=True)
         self.fields = {name: field for name, field in fields if field is not None}
         self._check_types()
 

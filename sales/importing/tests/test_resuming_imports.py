@@ -6,7 +6,9 @@ import sys
 from contextlib import contextmanager
 from threading import Event
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from sales.importing import file_lock, importer
 from sales.importing.columns import ColumnMapping
@@ -59,6 +61,42 @@ def test_the_same_content_from_another_sender_or_with_other_columns_is_another_i
     import_sales(file, "--map", "brand=")
 
     assert Sale.objects.count() == 9
+
+
+@pytest.mark.parametrize("mapping", ["id_order=ID_ORDER", "remark="], ids=["same name", "no such column"])
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
+def test_a_file_is_not_imported_again_with_a_mapping_that_changes_nothing(tmp_path, name, mapping):
+    file, rows = tmp_path / name, events(0, 3)
+    if name == "a.csv":
+        file.write_text(csv_text(rows))
+    else:
+        parquet.write_table(pa.Table.from_pylist(rows), file)
+
+    import_sales(file)
+    import_sales(file, "--map", mapping)
+
+    assert Sale.objects.count() == 3
+
+
+def test_an_ndjson_file_is_not_imported_again_with_a_mapping_to_the_same_name(path):
+    path.write_text(ndjson(events(0, 3)))
+
+    import_sales(path)
+    import_sales(path, "--map", "id_order=ID_ORDER")
+
+    assert Sale.objects.count() == 3
+
+
+@pytest.mark.parametrize(("mappings", "stored"), [((), "csv , "), (("--map", "remark="), "csv , REMARK=")])
+def test_the_imports_of_earlier_versions_are_recognized(tmp_path, mappings, stored):
+    file = tmp_path / "a.csv"
+    file.write_text(csv_text(events(0, 3)))
+    import_sales(file)
+    FileImport.objects.update(format_and_columns=stored)
+
+    import_sales(file, *mappings)
+
+    assert Sale.objects.count() == 3
 
 
 def test_again_imports_a_file_once_more_and_resumes_at_its_own_checkpoint(path, capsys):

@@ -149,7 +149,7 @@ def _parse_arguments(
         file_format = options["format"] or detect_format(file)
         if file_format is None:
             raise CommandError(f"The name {file} does not imply a format. Add --format.", returncode=2)
-        import_options = ImportOptions(options["sender"], "", ingest_options, options["again"])
+        import_options = ImportOptions(options["sender"], "", "", ingest_options, options["again"])
         files_to_import.append(FileToImport(file, file_format, columns, delimiter, import_options))
     return files_to_import
 
@@ -158,7 +158,11 @@ def _open(stack: ExitStack, file: FileToImport) -> tuple[EventFile, ImportOption
     """Return the open file, and the options completed by what its first line says."""
     with translate_errors(file.file, "Nothing is stored."):
         opened = stack.enter_context(open_file(file.file, file.file_format, file.columns, file.delimiter))
-    return opened, replace(file.options, format_and_columns=f"{opened.kind} {file.columns}")
+    return opened, replace(
+        file.options,
+        format_and_columns=f"{opened.kind} {file.columns.applied(opened.column_names)}",
+        with_all_mappings=f"{opened.kind} {file.columns}",
+    )
 
 
 def _as_json(summaries: Sequence[ImportSummary], dry_run: bool, failure: str) -> str:
