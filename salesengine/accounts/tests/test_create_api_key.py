@@ -71,15 +71,24 @@ def test_an_unavailable_database_gives_a_message(monkeypatch):
     assert failure.value.returncode == 1
 
 
-def test_a_key_that_could_not_be_written_is_named():
+def test_a_key_that_cannot_be_written_is_not_created():
     class Full(StringIO):
         def write(self, text):
             raise OSError(28, "No space left on device")
 
-    with pytest.raises(CommandError) as failure:
+    with pytest.raises(CommandError, match="Cannot write the key"):
         call_command("create_api_key", "shop", "--scope", "read", stdout=Full())
 
-    assert f"Cannot write the key {APIKey.objects.get().prefix}" in str(failure.value)
+    assert not APIKey.objects.exists()
+
+
+def test_no_key_is_created_while_standard_output_is_closed(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+
+    with pytest.raises(CommandError, match="Standard output is closed"):
+        call_command("create_api_key", "shop", "--scope", "read")
+
+    assert not APIKey.objects.exists()
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from datetime import timedelta
 from typing import Any
@@ -52,27 +53,28 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, name: str, scopes: list[str], expires: timedelta | None, **options: Any) -> None:
+        if sys.stdout is None:
+            raise CommandError("Standard output is closed, so nobody would see the key.")
         try:
-            with transaction.atomic():
+            with transaction.atomic():  # a key that nobody sees is not created
                 text = create_key(name, scopes, timezone.now() + expires if expires else None)
                 key = APIKey.objects.get(prefix=text.partition(".")[0])
                 record_command(key, f"Added. Scopes: {', '.join(key.scopes)}.", ADDITION)
+                self._show(text)
         except TooManyKeysError as error:
             raise CommandError(error.messages[0]) from None
         except ValidationError as error:
             raise CommandError(" ".join(error.messages), returncode=2) from None
         except Error as error:
             raise CommandError(f"Cannot use the database: {error}") from None
-        self._show(text, key)
-
-    def _show(self, text: str, key: APIKey) -> None:
-        try:
-            self.stdout.write(text)
-            self.stdout.flush()
-        except OSError as error:
-            message = f"Cannot write the key {key.prefix} ({error.strerror}); revoke it in the admin."
-            raise CommandError(message) from None
         until = f"until {key.expiry_date:%Y-%m-%d %H:%M:%S} UTC" if key.expiry_date else "until it is revoked"
         self.stderr.write(
             f"Created a key for {key.name} ({', '.join(key.scopes)}), valid {until}. It is shown only once.", str
         )
+
+    def _show(self, text: str) -> None:
+        try:
+            self.stdout.write(text)
+            self.stdout.flush()
+        except OSError as error:
+            raise CommandError(f"Cannot write the key ({error.strerror}), so it was not created.") from None
