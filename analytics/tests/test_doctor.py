@@ -6,7 +6,7 @@ import re
 import zipfile
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection
 
 from analytics.management.commands import doctor
@@ -59,6 +59,17 @@ def test_a_warning_is_exit_code_1_and_a_problem_is_2(settings):
         ("security.W009", "warning"),
     ]
     assert findings[0]["what_to_do"].startswith("Remove API_KEY_REQUIRED from the settings")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--json"]])
+def test_findings_that_cannot_be_written_are_exit_code_2(arguments):
+    class Full(io.StringIO):
+        def write(self, text):
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(CommandError, match="No space left on device") as caught:
+        call_command("doctor", *arguments, stdout=Full())
+    assert caught.value.returncode == 2
 
 
 def test_each_finding_is_a_line_and_says_below_what_to_do(settings):

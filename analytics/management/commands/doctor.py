@@ -32,9 +32,10 @@ examples:
 docs/operations.md explains the ids. The bundle is for the people who help you: it has no sales, no names of clients, no
 keys and no passwords. Look into it before you send it.
 
-exit codes: 0 nothing found, 1 warnings only, 2 problems, or invalid arguments, 3 the bundle cannot be written
+exit codes: 0 nothing found, 1 warnings only, 2 problems, invalid arguments, or standard output cannot be written,
+3 the bundle cannot be written
 """
-BUNDLE_FAILED = 3
+FAILED, BUNDLE_FAILED = 2, 3
 BUNDLED_RUNS = 1_000
 STYLES = {"problem": "bold red", "warning": "yellow"}
 
@@ -78,10 +79,14 @@ class Command(BaseCommand):
 
     def handle(self, *, json: bool, bundle: Path | None, **options: Any) -> None:
         findings = diagnose(SETTINGS_CHECKS, DATABASE_CHECKS, TABLE_CHECKS)
-        if json:
-            self.stdout.write(_json({"status": status(findings), "findings": [as_dict(each) for each in findings]}))
-        else:
-            self._show(findings)
+        try:
+            if json:
+                self.stdout.write(_json({"status": status(findings), "findings": [as_dict(each) for each in findings]}))
+            else:
+                self._show(findings)
+            self.stdout.flush()
+        except OSError as error:
+            raise CommandError(f"Standard output cannot be written: {error.strerror}", returncode=FAILED) from None
         if bundle:
             self._write_bundle(bundle, findings)
         if findings:

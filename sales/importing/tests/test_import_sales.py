@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import pyarrow as pa
 import pytest
+from django.core.management import call_command
 from django.db import connection
 from pyarrow import parquet
 
@@ -66,6 +67,21 @@ def test_standard_output_holds_only_the_json_summary(tmp_path, capsys):
         "file": str(tmp_path / "a.ndjson"), "unit": "line", "before": 0, "accepted": 10, "duplicate": 0, "rejected": 0,
     }  # fmt: skip
     assert second["accepted"] == 2
+
+
+def test_a_summary_that_cannot_be_written_is_an_error_beside_that_of_the_import(path):
+    class Full(io.StringIO):
+        def write(self, text):
+            raise OSError(28, "No space left on device")
+
+    path.write_text(ndjson(events(0, 4)))
+    with failing(1, "Standard output cannot be written: No space left on device"):
+        call_command("import_sales", path, "--json", stdout=Full())
+    path.write_text(ndjson(events(4, 5, REVENUE="much")))
+    with failing(1, "stopped because of 1 error", "\nStandard output cannot be written"):
+        call_command("import_sales", path, "--json", stdout=Full())
+
+    assert stored_orders() == orders(range(4))
 
 
 def test_progress_is_shown_in_bytes_of_the_file(path, capsys):

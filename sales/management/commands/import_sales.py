@@ -106,10 +106,18 @@ class Command(BaseCommand):
             raise
         finally:
             if json:
-                self.stdout.write(_as_json(summaries, dry_run, failure))
+                self._write(_as_json(summaries, dry_run, failure), failure)
         if any(summary.rejected for summary in summaries):
             outcome = "would be rejected" if dry_run else "were rejected. They are in the back office"
             raise CommandError(f"Some events {outcome}.", returncode=3)
+
+    def _write(self, summary: str, failure: str) -> None:
+        try:
+            self.stdout.write(summary)
+            self.stdout.flush()
+        except OSError as error:
+            message = f"Standard output cannot be written: {error.strerror}"
+            raise CommandError(f"{failure}\n{message}".strip()) from None
 
     def _import(self, file: EventFile, options: ImportOptions, summaries: list[ImportSummary]) -> None:
         summary = ImportSummary(file.name, file.unit)
