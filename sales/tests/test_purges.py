@@ -82,6 +82,18 @@ class TestRejectedEvents:
         assert errors.getvalue() == "Deleted 7 rejected events.\n"
         assert len(recorded) == 1
 
+    def test_a_purge_that_fails_at_once_does_not_say_what_it_deleted(self, monkeypatch):
+        def gone(*arguments, **options):
+            raise OperationalError("gone")
+
+        errors = StringIO()
+        monkeypatch.setattr(purging, "purge", gone)
+
+        with pytest.raises(OperationalError):
+            call_command("purge_rejected", "--older-than", "1d", stderr=errors)
+
+        assert errors.getvalue() == ""
+
     @pytest.mark.parametrize(
         "arguments", [[], ["--older-than", "soon"], ["--older-than", "90"], ["--older-than", "0d"]]
     )

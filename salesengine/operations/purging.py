@@ -71,8 +71,9 @@ class PurgeCommand(BaseCommand):
             for number in purge(self.model, self.timestamp, before, skip_locked=self.skip_locked):
                 deleted += number
         except BaseException:  # an interrupted purge has deleted rows too
-            with suppress(Error):  # of a database that is gone; the first error says so
-                self._report(deleted)
+            if deleted:
+                with suppress(Error):  # of a database that is gone; the first error says so
+                    self._report(deleted)
             raise
         self._report(deleted)
 
