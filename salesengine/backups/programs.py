@@ -23,7 +23,8 @@ def run_with_progress(label: str, *command: str | Path, growing: Path, total: in
             raise
         if process.returncode != 0:
             output.seek(0)
-            raise BackupError(f"{Path(command[0]).name} failed:\n{output.read().strip()}")
+            reason = output.read().strip() or f"It wrote nothing. The disk of {growing.parent} or TMPDIR may be full."
+            raise BackupError(f"{Path(command[0]).name} failed:\n{reason}")
 
 
 def _watch(label: str, process: subprocess.Popen[bytes], growing: Path, total: int | None) -> None:
