@@ -86,6 +86,8 @@ def parse_revenue(value: object) -> Decimal:
     exponent = int(value.as_tuple().exponent)  # an integer, because the limits exclude NaN and Infinity
     if exponent < -REVENUE_DECIMALS:
         raise PydanticCustomError("revenue", f"must have at most {REVENUE_DECIMALS} decimals")
+    if not value:
+        value = value.copy_abs()  # PostgreSQL has no negative zero
     return value if exponent <= 0 else value.quantize(Decimal(1)) if value else Decimal(0)  # store 1E+3 as 1000
 
 

@@ -19,7 +19,7 @@ from sales.ingest.fields import FIELDS, EventField, SaleEvent, check_payment_dat
 USUAL_TIMES = re.compile(
     r"(?:[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|\+00:00)\n)*"
 )
-USUAL_REVENUES = re.compile(r"(?:-?[0-9]{1,15}(?:\.[0-9]{1,20})?\n)*")
+USUAL_REVENUES = re.compile(r"(?:(?:-(?![0.]+\n))?[0-9]{1,15}(?:\.[0-9]{1,20})?\n)*")  # none is a negative zero
 JSON_NUMBERS = {str, int, Decimal}  # the Python types of what may be a revenue
 NOT_VALID = (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError)
 

@@ -1,6 +1,7 @@
 """POST /ingest: what is stored, what is rejected, and the messages."""
 
 import json
+import re
 from decimal import Decimal
 
 import pytest
@@ -84,6 +85,14 @@ def test_revenue_keeps_every_digit(api, event, text, notation):
     assert Sale.objects.get().revenue == Decimal(text)
     returned = json.loads(response.content, parse_float=Decimal, parse_int=Decimal)["REVENUE"]
     assert returned == Decimal(text)
+
+
+@pytest.mark.parametrize("text", ["-0", "-0.00", '"-0"', '"-0.0"', "-0e5"])
+def test_a_negative_zero_is_zero(api, event, text):
+    responses = [post(api, json.dumps(event | {"REVENUE": "?"}).replace('"?"', text)), api.get("/sales")]
+
+    assert responses[0].status_code == 201
+    assert not any(re.search(r'"REVENUE": ?-', response.content.decode()) for response in responses)
 
 
 @pytest.mark.parametrize(
