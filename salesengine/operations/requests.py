@@ -1,6 +1,5 @@
 """Measure each request on its way out of the service, and log it in one line."""
 
-import functools
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -8,7 +7,6 @@ from collections.abc import Callable, Iterator
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
 from django.http.response import HttpResponse, StreamingHttpResponse
-from django.utils.encoding import escape_uri_path
 
 from salesengine.accounts.models import APIKey
 from salesengine.http.middleware import EVENT_COUNT, WAITED
@@ -19,11 +17,10 @@ from salesengine.postgresql.slow_queries import is_slow
 
 METHODS = {"GET", "POST"}
 OTHER = "other"  # clients choose the rest, and each route would have series for each value
-TOO_MANY_REQUESTS, UNAVAILABLE = 429, 503
+REFUSALS = TOO_MANY_REQUESTS, UNAVAILABLE = 429, 503
 PROBES = {"healthz", "readyz", "metrics"}  # routes that machines ask all the time
 
 log_line = log_now  # in a worker, DelayedLines.add
-escaped_path = functools.lru_cache(maxsize=200)(escape_uri_path)  # most requests have one of a few paths
 
 
 class RequestMiddleware:
@@ -39,9 +36,9 @@ class RequestMiddleware:
         method = request.method if request.method in METHODS else OTHER
         route = route_of(request)
         request_seconds(route, method, f"{response.status_code // 100}xx").observe(seconds)
-        if reason := reason_of_refusal(response):
+        if response.status_code in REFUSALS and (reason := reason_of_refusal(response)):
             REQUESTS_REFUSED.labels(reason).inc()
-        log_when_sent(request, response, started)
+        log_when_sent(request, response, route, started)
         return response
 
 
@@ -51,18 +48,16 @@ def route_of(request: HttpRequest) -> str:
 
 
 def reason_of_refusal(response: HttpResponseBase) -> str:
-    """Return the problem type of a response with 429 or 503, and "" for any other response."""
-    if response.status_code not in {TOO_MANY_REQUESTS, UNAVAILABLE}:
-        return ""
+    """Return the problem type of a response with 429 or 503, or "" if another 503 is none."""
     if problem := getattr(response, "problem", None):
         return str(problem.slug)
     return "login-locked" if response.status_code == TOO_MANY_REQUESTS else ""
 
 
-def log_when_sent(request: HttpRequest, response: HttpResponseBase, started: float) -> None:
+def log_when_sent(request: HttpRequest, response: HttpResponseBase, route: str, started: float) -> None:
     """Log the request, as soon as the last byte of a streaming response has been handed to the server."""
     if isinstance(response, HttpResponse):
-        log_request(request, response, started, len(response.content))
+        log_request(request, response, route, started, len(response.content))
         return
     assert isinstance(response, StreamingHttpResponse)
     size = int(response.get("Content-Length", "0"))
@@ -76,17 +71,16 @@ def log_when_sent(request: HttpRequest, response: HttpResponseBase, started: flo
     if not size:  # otherwise the server may send a file without reading it here
         response.streaming_content = counted(response.streaming_content)  # type: ignore[arg-type]  # WSGI is not async
     # Django closes a response before it clears the request's id.
-    response._resource_closers.append(lambda: log_request(request, response, started, size))  # type: ignore[attr-defined]
+    response._resource_closers.append(lambda: log_request(request, response, route, started, size))  # type: ignore[attr-defined]
 
 
-def log_request(request: HttpRequest, response: HttpResponseBase, started: float, size: int) -> None:
+def log_request(request: HttpRequest, response: HttpResponseBase, route: str, started: float, size: int) -> None:
     """Log a request whose response has a body of `size` bytes: never its query string, its body or its headers."""
-    ms = round((time.perf_counter() - started) * 1000, 1)
-    route = route_of(request)
+    seconds = time.perf_counter() - started
     if route in PROBES or (route == OTHER and request.path.startswith(settings.STATIC_URL)):
         level = logging.DEBUG
     else:
-        level = logging.WARNING if is_slow(ms / 1000 - request.META.get(WAITED, 0)) else logging.INFO
+        level = logging.WARNING if is_slow(seconds - request.META.get(WAITED, 0)) else logging.INFO
     if not logger.isEnabledFor(level):
         return
     size = 0 if request.method == "HEAD" else size
@@ -96,9 +90,9 @@ def log_request(request: HttpRequest, response: HttpResponseBase, started: float
             current_request_id(),
             level,
             request.method or "",
-            escaped_path(request.path),
+            request.path,
             response.status_code,
-            ms,
+            seconds,
             size,
             client_of(request),
             route,

@@ -220,7 +220,7 @@ def delayed():
 
 
 def line(path, levelno=logging.INFO):
-    return RequestLine(0, "-", levelno, "GET", path, 200, 1.5, 10, "shop", "other", None)
+    return RequestLine(0, "-", levelno, "GET", path, 200, 0.0015, 10, "shop", "other", None)
 
 
 def written(path):
@@ -270,15 +270,15 @@ def test_a_warning_is_written_at_once_after_what_happened_before(delayed):
 
 def test_no_piece_is_too_long_for_a_pipe_to_take_as_a_whole(delayed):
     lines, writes = delayed
-    paths = [f"/{number:04}{'é' * 40}" for number in range(300)]
+    paths = [f"/{number:04}" for number in range(300)]
     for path in paths:
-        lines.add(line(path))
+        lines.add(line(path)._replace(client="é" * 40))
     lines.flush()
 
     assert max(len(piece.encode()) for piece in writes) <= select.PIPE_BUF
     assert all(piece.endswith("\n") for piece in writes)
     assert len(writes) < len(paths) / 20
-    assert "".join(writes).splitlines() == [written(path) for path in paths]
+    assert "".join(writes).splitlines() == [written(path).replace("shop", "é" * 40) for path in paths]
 
 
 def test_threads_that_flush_at_the_same_time_write_each_line_once(delayed):
