@@ -32,7 +32,8 @@ NETWORK_OPTIONS: dict[str, Any] = {
     "tcp_user_timeout": 10_000,  # milliseconds
 }
 
-MAX_TIMEOUT = 2_147_483  # seconds; PostgreSQL's timeouts have 31 bits, in milliseconds
+LONGEST_TIMEOUT = 2_147_483  # seconds; PostgreSQL's timeouts have 31 bits, in milliseconds
+MAX_ARCHIVE_TIMEOUT = 1_073_741_823  # seconds, PostgreSQL's maximum of archive_timeout
 
 ENV_LINE = re.compile(r"(?:export )?[A-Za-z_0-9]+=.*|\s*(?:#.*)?")
 
@@ -53,6 +54,14 @@ def read_env_file(name: str) -> None:
         if not ENV_LINE.fullmatch(line):  # the message leaves the line out, because it may be a password
             raise ImproperlyConfigured(f"{path}, line {number}: a setting must have the form NAME=value")
     env.read_env(io.StringIO(text))
+
+
+def read_folder(name: str) -> Path | None:
+    """Read a path, which is None if it is not set. The URL of an object store is an error."""
+    text = env(name, default="")
+    if "://" in text:
+        raise ImproperlyConfigured(f"{name} is {text}, but must be a folder. manage.py backup --to takes a URL.")
+    return Path(text).resolve() if text else None
 
 
 def read_bool(name: str, default: bool) -> bool:

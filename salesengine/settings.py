@@ -16,7 +16,8 @@ from django.core.exceptions import ImproperlyConfigured
 from salesengine.database import WritingConnection
 from salesengine.environment import (
     BASE_DIR,
-    MAX_TIMEOUT,
+    LONGEST_TIMEOUT,
+    MAX_ARCHIVE_TIMEOUT,
     add_options,
     as_reports_role,
     cache_config,
@@ -28,6 +29,7 @@ from salesengine.environment import (
     read_date,
     read_duration,
     read_env_file,
+    read_folder,
     read_int,
     read_list,
     secret_key,
@@ -76,15 +78,15 @@ CACHES = {"default": cache_config(env("CACHE_URL", default=""))}  # counts reque
 
 # Reports
 
-REPORTS_TIMEOUT = read_int("REPORTS_TIMEOUT", default=60, minimum=1, maximum=MAX_TIMEOUT)
+REPORTS_TIMEOUT = read_int("REPORTS_TIMEOUT", default=60, minimum=1)
 REPORTS_AT_ONCE = read_int("REPORTS_AT_ONCE", default=2, minimum=1)
 SQL_DIR = Path(env("SQL_DIR", default="") or BASE_DIR / "sql").resolve()
 
 # Backup
 
-BACKUP_DIR = Path(env("BACKUP_DIR")).resolve() if env("BACKUP_DIR", default="") else None
+BACKUP_DIR = read_folder("BACKUP_DIR")
 BACKUP_MAX_AGE = read_duration("BACKUP_MAX_AGE", default="1d")
-WAL_ARCHIVE_TIMEOUT = read_int("WAL_ARCHIVE_TIMEOUT", default=60, minimum=1, maximum=MAX_TIMEOUT)
+WAL_ARCHIVE_TIMEOUT = read_int("WAL_ARCHIVE_TIMEOUT", default=60, minimum=1, maximum=MAX_ARCHIVE_TIMEOUT)
 
 # Database
 
@@ -106,8 +108,8 @@ else:
         database["PASSWORD"] = password
 
 # The limits of a request's statements. salesengine.wsgi applies them, so that they do not limit commands.
-LOCK_TIMEOUT = read_int("LOCK_TIMEOUT", default=5, maximum=MAX_TIMEOUT)
-STATEMENT_TIMEOUT = read_int("STATEMENT_TIMEOUT", default=20, maximum=MAX_TIMEOUT)
+LOCK_TIMEOUT = read_int("LOCK_TIMEOUT", default=5, maximum=LONGEST_TIMEOUT)
+STATEMENT_TIMEOUT = read_int("STATEMENT_TIMEOUT", default=20, maximum=LONGEST_TIMEOUT)
 
 # A replica, or the same database with another user. Empty: the role of analytics/running/reports_role.py.
 REPORTS_DATABASE_URL = env("REPORTS_DATABASE_URL", default="")

@@ -151,7 +151,7 @@ def _ingest(request: HttpRequest) -> dict[str, Any] | None:
 
 
 def _attention(request: HttpRequest) -> dict[str, Any]:
-    """Return what needs attention and this user may see. The dictionary is empty if nothing does."""
+    """Return the warnings that this user may see, by name."""
     found: dict[str, Any] = {}
     if request.user.has_perm("sales.view_rejectedevent") and (waiting := count_waiting(WAITING_LIMIT + 1)):
         more = "more than " if waiting > WAITING_LIMIT else ""

@@ -83,7 +83,7 @@ class CorrectionForm(forms.Form):
         if self.errors:
             return cleaned
         for name in SHOWN:
-            if self.cleaned_data[name] != self.initial[name]:  # the spaces of a sender stay, those of a typing error go
+            if self.cleaned_data[name] != self.initial[name]:  # the spaces that a sender sent stay
                 self.cleaned_data[name] = self.cleaned_data[name].strip()
         correction: dict[str, Any] = {"ID": self.sale.pk, "action": self.cleaned_data["action"]}
         correction["reason"] = self.cleaned_data["reason"]

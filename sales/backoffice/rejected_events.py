@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Substr
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -231,7 +231,7 @@ class RejectedEventAdmin(ModelAdmin[RejectedEvent]):
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> RejectedEvent | None:
         """Return the event. Lock it for a change, so that nobody else changes it between the checks and the save."""
         rejected = super().get_object(request, object_id, from_field)
-        if rejected is None or request.method != "POST":
+        if rejected is None or request.method != "POST" or not connection.in_atomic_block:
             return rejected
         return RejectedEvent.objects.select_for_update().filter(pk=rejected.pk).first()
 

@@ -34,10 +34,10 @@ class ImportOptions:
     """How files are imported."""
 
     sender: str
-    format_and_columns: str  # as FileImport stores them
-    with_all_mappings: str  # the same, with mappings that change nothing: some rows of FileImport have them too
     ingest: IngestOptions
     again: bool = False  # import even what was imported earlier
+    format_and_columns: str = ""  # as FileImport stores them; known once the file is open
+    with_all_mappings: str = ""  # the same, with mappings that change nothing: some rows of FileImport have them too
 
 
 @dataclass

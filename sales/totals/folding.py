@@ -35,7 +35,7 @@ from salesengine.operations.metrics import FOLD_SECONDS
 
 # Entries between two folds, because readers add up all unfolded ones. An entry with as many tallies is folded soon.
 FOLD_INTERVAL = 256
-SALES_INTERVAL = 20_000  # sales between two folds: the more, the fewer rows have the totals by country
+SALES_INTERVAL = 20_000  # sales between two folds: a larger interval writes fewer rows of the totals by country
 MAX_ENTRIES = 20_000  # in one fold
 MAX_SALES = 100_000  # in one fold, apart from the rest of its last entry
 MERGE_LIMIT = 16  # days after each fold

@@ -11,7 +11,7 @@ from salesengine.distribution import is_distributed
 FOLD_LOCK = 0x53414C45  # the key of the advisory lock that folds and repairs share
 REPAIR_LOCK = FOLD_LOCK + 1  # prevents two repairs from making the same correction
 # Run this before a transaction takes its snapshot. Until the transaction ends, no partition is made or dropped.
-# Otherwise a statement would read the new partitions with the old snapshot, and miss the sales that have moved between.
+# Otherwise a statement would read the new partitions with the old snapshot, and miss sales that have moved.
 KEEP_MONTHS = "LOCK TABLE sales IN ACCESS SHARE MODE"
 
 

@@ -74,11 +74,13 @@ class NewAPIKeyForm(APIKeyForm):
     def full_clean(self) -> None:
         """Look for a newer key of the client after the checks of the model, which lock the client."""
         super().full_clean()
-        name, opened = self.instance.name, self.is_bound and self.cleaned_data.get("opened")
-        if key := opened and APIKey.objects.filter(name=name, created__gt=opened).first():
+        if not self.is_bound or not self.cleaned_data.get("opened"):
+            return
+        newer = APIKey.objects.filter(name=self.instance.name, created__gt=self.cleaned_data["opened"], revoked=False)
+        if key := newer.first():
             url = reverse("admin:salesengine_apikey_change", args=[key.pk])
             again_url = reverse("admin:salesengine_apikey_add")
-            self.add_error(None, format_html(CREATED_ALREADY, url, key.prefix, name, again_url))
+            self.add_error(None, format_html(CREATED_ALREADY, url, key.prefix, key.name, again_url))
 
 
 @admin.register(APIKey)

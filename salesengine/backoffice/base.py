@@ -132,8 +132,9 @@ class ModelAdmin(PlainModelAdmin[ModelT]):
         except ValidationError as error:
             raise BadRequest("A selected row has an invalid id.") from error
         response = super().response_action(request, queryset, *arguments)
-        if isinstance(response, TemplateResponse) and response.context_data:  # the page that asks before a deletion
-            response.context_data["effect"] = self.deletion_effect(request, response.context_data["queryset"])
+        context = (isinstance(response, TemplateResponse) and response.context_data) or {}
+        if "deletable_objects" in context:  # the page that asks before a deletion
+            context["effect"] = self.deletion_effect(request, context["queryset"])
         return response
 
     def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> Any:

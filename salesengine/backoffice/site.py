@@ -39,7 +39,7 @@ class BackOfficeSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no ty
         return response
 
     def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Log out whoever uses the button. Lead others home who open the URL, because links must not log out."""
+        """Log out on POST. Redirect GET to the home page, because a link must not log a user out."""
         if request.method in ("GET", "HEAD"):
             return HttpResponseRedirect(reverse("admin:index"))
         response: HttpResponse = super().logout(request, extra_context)

@@ -127,7 +127,9 @@ class UserAdmin(NoMoreThanOwn, DjangoUserAdmin[User], ModelAdmin[User]):
         return fields if request.user.is_superuser else (*fields, "is_superuser")
 
     def get_deleted_objects(self, objs: Collection[User], request: HttpRequest) -> Any:
-        """Refuse to delete users who are in the audit log, because their entries would be deleted too."""
+        """Refuse to delete users who are in the audit log, and oneself: their entries would be deleted too."""
+        if request.user in objs:
+            return [], {}, set(), ["You cannot delete yourself. Ask another administrator."]
         logged = User.objects.filter(pk__in=LogEntry.objects.filter(user__in=objs).values("user"))
         if not logged:
             return super().get_deleted_objects(objs, request)

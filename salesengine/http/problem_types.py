@@ -94,9 +94,8 @@ EVENT_CONFLICT = ProblemType(
     "event-conflict",
     409,
     "An EVENT_ID has two different contents",
-    "Events in this request have the EVENT_ID of another event, of a stored sale or in the same request, and other"
-    " contents. errors lists each event; pointer is its location in the body. The stored sales are unchanged, and"
-    " nothing was added.",
+    "Some events have the EVENT_ID of a stored sale, or of another event in the request, but different contents. errors"
+    " lists each one; pointer is its location in the body. The stored sales are unchanged, and nothing was added.",
     "If an event is a different sale, give it a new EVENT_ID. If it is the same sale, remove it: if the stored one is"
     " wrong, replace it with POST /corrections. Then send the request again.",
 )

@@ -86,17 +86,17 @@ def log_request(request: HttpRequest, response: HttpResponseBase, route: str, st
     size = 0 if request.method == "HEAD" else size
     log_line(
         RequestLine(
-            time.time(),
-            current_request_id(),
-            level,
-            request.method or "",
-            request.path,
-            response.status_code,
-            seconds,
-            size,
-            client_of(request),
-            route,
-            request.META.get(EVENT_COUNT),
+            created=time.time(),
+            request_id=current_request_id(),
+            levelno=level,
+            method=request.method or "",
+            path=request.path,
+            status=response.status_code,
+            seconds=seconds,
+            bytes=size,
+            client=client_of(request),
+            route=route,
+            events=request.META.get(EVENT_COUNT),
         )
     )
 

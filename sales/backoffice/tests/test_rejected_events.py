@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.db import connection, transaction
+from django.urls import reverse
 
 from sales.backoffice import rejected_events
 from sales.ingest.schema import EXAMPLE
@@ -266,6 +267,13 @@ class TestTwoUsers:
     def test_a_second_click_on_save_is_not_refused(self, admin_client, rejected, old_form):
         assert "Saved." in submit(admin_client, rejected, "_save", '{"by": "another"}', old_form)
         assert LogEntry.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_history_can_be_read_by_post_too(admin_client):
+    url = reverse("admin:sales_rejectedevent_history", args=[rejected_event(WRONG).pk])
+
+    assert admin_client.post(url).status_code == 200
 
 
 @pytest.mark.django_db(transaction=True)

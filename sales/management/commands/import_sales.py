@@ -157,7 +157,7 @@ def _parse_arguments(
         file_format = options["format"] or detect_format(file)
         if file_format is None:
             raise CommandError(f"The name {file} does not imply a format. Add --format.", returncode=2)
-        import_options = ImportOptions(options["sender"], "", "", ingest_options, options["again"])
+        import_options = ImportOptions(options["sender"], ingest_options, options["again"])
         files_to_import.append(FileToImport(file, file_format, columns, delimiter, import_options))
     return files_to_import
 

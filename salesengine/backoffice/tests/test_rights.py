@@ -9,6 +9,7 @@ from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import Group, User
 from django.core.management import call_command
 from django.db import connection
+from django.urls import reverse
 
 from analytics.models import ReportRun
 from countries.models import Country
@@ -311,3 +312,17 @@ class TestAdministrators:
 
         assert User.objects.filter(username="jo").exists()
         assert LogEntry.objects.filter(user__username="jo").exists()
+
+    def test_nobody_can_delete_themselves_alone_or_with_others(self):
+        User.objects.create_user("ann")
+        client = staff_client(group="Administrator", name="jo")
+        users = User.objects.filter(username__in=["ann", "jo"]).values_list("pk", flat=True)
+
+        client.post(of_user("jo", "delete")(), {"post": "yes"})
+        page = client.post(
+            reverse("admin:auth_user_changelist"),
+            {"action": "delete_selected", "_selected_action": list(users), "post": "yes"},
+        )
+
+        assert "You cannot delete yourself." in page.content.decode()
+        assert User.objects.filter(pk__in=users).count() == 2
