@@ -62,8 +62,7 @@ class Batch:
     def validation_error(self, result: ValidationResult) -> InvalidEvents:
         """Return the exception to raise when one invalid event rejects the whole batch."""
         count = result.error_count
-        found = f"Found {counted(count, 'error')} in {counted(len(self.values), 'event')}."
-        detail = f"{found} Nothing was stored." if self.is_list else None
+        detail = f"Found {counted(count, 'error')} in {counted(len(self.values), 'event')}. Nothing was stored."
         return InvalidEvents(self.locate_errors(result.errors), detail, count)
 
 
