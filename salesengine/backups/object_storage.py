@@ -62,6 +62,12 @@ def opened(url: str) -> Iterator[ObjectStore]:
         raise BackupError(f"{url}: {error}") from None
 
 
+def list_uploads(url: str) -> list[str]:
+    """Return the names of the backups in a store, from the oldest to the newest. Raises BackupError."""
+    with opened(url) as store:
+        return _names(store)
+
+
 def upload(folder: Path, backup: Backup, url: str) -> None:
     """Copy a backup to a store, as one stream. Raises BackupError."""
     source = folder / backup.name

@@ -10,7 +10,7 @@ from sales.totals.feedback import figures_by_category
 from salesengine.backups.dumps import take_dump
 from salesengine.backups.exit_codes import EXIT_CODES, exit_codes
 from salesengine.backups.manifests import Backup, BackupUsageError
-from salesengine.backups.object_storage import delete_old_uploads, folder_or_url, temporary_folder, upload
+from salesengine.backups.object_storage import delete_old_uploads, folder_or_url, list_uploads, temporary_folder, upload
 from salesengine.operations.last_backup import record_backup
 from salesengine.plurals import counted
 
@@ -60,6 +60,8 @@ class Command(BaseCommand):
             if isinstance(folder, Path) and not settings.IS_LOCAL:
                 self._dump(folder, incremental, keep)
                 return
+            if isinstance(folder, str):
+                list_uploads(folder)  # a wrong address fails now, not after the copy
             place = nullcontext(folder) if isinstance(folder, Path) else temporary_folder()
             with place as local:
                 backup = self._take(local, incremental, max_rate)

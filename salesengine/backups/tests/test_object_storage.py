@@ -31,6 +31,7 @@ def test_a_backup_in_an_object_store_is_restored_and_the_older_one_deleted(store
         httpx.put(f"{bucket}/{name}", content=b"{}").raise_for_status()
     with new_folder() as local_dir:
         first = run_command(local_dir, "backup", "--to", url, **store)
+        nowhere = run_command(local_dir, "backup", "--to", "s3://other/shop", **store)
         second = run_command(local_dir, "backup", "--to", url, "--keep", "1", **store)
         verified = run_command(local_dir, "verify_backup", url, **store)
         missing = run_command(local_dir, "restore", "--from", f"{url}/none", "--to", local_dir / "new", **store)
@@ -45,6 +46,7 @@ def test_a_backup_in_an_object_store_is_restored_and_the_older_one_deleted(store
     assert first.returncode == 0, first.stderr
     assert second.returncode == 0, second.stderr
     assert [f"{run.stdout.strip()}.tar</Key>" in names for run in (first, second)] == [False, True]
+    assert (nowhere.returncode, "NoSuchBucket" in nowhere.stderr, "Backing up" in nowhere.stderr) == (1, True, False)
     assert [name for name in OTHERS if f"{name}</Key>" not in names] == []
     assert verified.returncode == 0, verified.stderr
     assert [(run.returncode, "is damaged" in run.stderr) for run in damaged] == [(4, True)] * 2
