@@ -61,7 +61,7 @@ def _read(request: HttpRequest) -> bytes:
         body = b"" if content_length > limit else stream.read(limit + 1)
     except Exception:  # each server raises its own exceptions when a body ends early or its chunks are malformed
         request.META[BODY_INCOMPLETE] = True
-        raise InvalidInput([], "The body ended early, or a chunk of it is malformed. Nothing was stored.") from None
+        raise InvalidInput([], "The body ended early or has a malformed chunk. Nothing was stored.") from None
     if max(content_length, len(body)) > limit:
         raise ContentTooLarge(f"A request may have at most {limit:,} bytes. Send the events in several requests.")
     if len(body) < content_length:

@@ -23,8 +23,8 @@ NEW_KEY = (
     "a second one with the same name, switch the client to it, then revoke the first."
 )
 CREATED_ALREADY = (
-    'After this page was opened, <a href="{}">the key {}</a> was created for “{}”. Keys are shown only once: if nobody '
-    'has copied it, revoke it. <a href="{}">Open the page again</a> to create another key.'
+    'After this page was opened, <a href="{}">the key {}</a> was created for “{}”. Keys are shown only once: revoke '
+    'it if nobody has copied it. <a href="{}">Open the page again</a> to create another key.'
 )
 DELAY = f"Changes take effect within {CACHE_SECONDS} seconds."
 
@@ -76,7 +76,7 @@ class NewAPIKeyForm(APIKeyForm):
         super().full_clean()
         if not self.is_bound or not self.cleaned_data.get("opened"):
             return
-        newer = APIKey.objects.filter(name=self.instance.name, created__gt=self.cleaned_data["opened"], revoked=False)
+        newer = APIKey.objects.filter(name=self.instance.name, created__gt=self.cleaned_data["opened"])
         if key := newer.first():
             url = reverse("admin:salesengine_apikey_change", args=[key.pk])
             again_url = reverse("admin:salesengine_apikey_add")

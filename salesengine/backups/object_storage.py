@@ -31,7 +31,7 @@ def folder_or_url(text: str) -> Path | str:
     if text.startswith(SCHEMES):
         return text
     if "://" in text:
-        raise ArgumentTypeError(f"{text!r} begins with none of {', '.join(SCHEMES)}, and is no folder")
+        raise ArgumentTypeError(f"{text!r} is neither a folder nor a URL with {', '.join(SCHEMES)}")
     return Path(text)
 
 
@@ -63,9 +63,13 @@ def opened(url: str) -> Iterator[ObjectStore]:
 
 
 def list_uploads(url: str) -> list[str]:
-    """Return the names of the backups in a store, from the oldest to the newest. Raises BackupError."""
+    """Return the names of the complete backups in a store, from the oldest to the newest. Raises BackupError.
+
+    Other files, such as archives of sales, may lie beside and below them.
+    """
     with opened(url) as store:
-        return _names(store)
+        paths = [file["path"] for file in obstore.list_with_delimiter(store)["objects"]]
+    return sorted(path.removesuffix(".json") for path in paths if MANIFEST_NAME.fullmatch(path))
 
 
 def upload(folder: Path, backup: Backup, url: str) -> None:
@@ -86,8 +90,8 @@ def upload(folder: Path, backup: Backup, url: str) -> None:
 
 def delete_old_uploads(url: str, keep: int) -> list[str]:
     """Keep the newest `keep` backups in a store. Return the names of the deleted ones."""
+    deleted = list_uploads(url)[:-keep]
     with opened(url) as store:
-        deleted = _names(store)[:-keep]
         for name in deleted:
             obstore.delete(store, f"{name}.json")
             obstore.delete(store, f"{name}.tar")
@@ -95,22 +99,13 @@ def delete_old_uploads(url: str, keep: int) -> list[str]:
 
 
 def _download_newest(url: str, folder: Path) -> None:
+    names = list_uploads(url)
+    if not names:
+        raise BackupUsageError(f"{url} has no backup.")
     with opened(url) as store:
-        names = _names(store)
-        if not names:
-            raise BackupUsageError(f"{url} has no backup.")
         reader = obstore.open_reader(store, f"{names[-1]}.tar")
         try:
             with tarfile.open(fileobj=cast(IO[bytes], reader), mode="r|") as archive:
                 archive.extractall(folder / names[-1], filter="data")
         except tarfile.TarError as error:
             raise DamagedBackupError(f"{url}/{names[-1]}.tar is damaged: {error}") from None
-
-
-def _names(store: ObjectStore) -> list[str]:
-    """Return the names of the complete backups in a store, from the oldest to the newest.
-
-    Other files, such as archives of sales, may lie beside and below them.
-    """
-    paths = [file["path"] for file in obstore.list_with_delimiter(store)["objects"]]
-    return sorted(path.removesuffix(".json") for path in paths if MANIFEST_NAME.fullmatch(path))

@@ -1,6 +1,6 @@
 """The log's lines of requests. A worker writes them several times a second, many at once.
 
-A logging.LogRecord costs the thread of a request four times as much as a RequestLine, so the thread that writes the
+A logging.LogRecord costs the thread of a request three times as much as a RequestLine, so the thread that writes the
 lines makes the records.
 """
 

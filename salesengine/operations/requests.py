@@ -48,7 +48,7 @@ def route_of(request: HttpRequest) -> str:
 
 
 def reason_of_refusal(response: HttpResponseBase) -> str:
-    """Return the problem type of a response with 429 or 503, or "" if another 503 is none."""
+    """Return the problem type of a response with 429 or 503, or "" for one without, such as that of /readyz."""
     if problem := getattr(response, "problem", None):
         return str(problem.slug)
     return "login-locked" if response.status_code == TOO_MANY_REQUESTS else ""

@@ -4,13 +4,11 @@ All threads wait for all connections in the kernel, which wakes one thread for e
 waits for a slow client: for the rest of a request, for a client to take the rest of a response, or for a client to
 close the connection.
 
-The life of a connection; each step is a method of the worker:
+The life of a connection. Each name is a method of the worker:
 
-    accept -> receive_more -> respond -> finish -> respond to the next request, or linger -> drop
-                   |                        ^
-                   | too slow               | the client takes the response slowly
-                   v                        v
-               cut_short                send_rest
+    accept -> receive_more -> respond -> finish -> respond (to the next request), or linger -> drop
+    The client sends slowly:  receive_more -> cut_short -> respond (to what has arrived), or drop
+    The client reads slowly:  finish -> send_rest -> finish
 """
 
 import errno

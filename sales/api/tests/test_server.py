@@ -126,16 +126,29 @@ def test_a_malformed_chunk_is_refused_at_once(server, line):
 
     assert (response.status, json.loads(response.read())["detail"]) == (
         400,
-        "The body ended early, or a chunk of it is malformed. Nothing was stored.",
+        "The body ended early or has a malformed chunk. Nothing was stored.",
     )
 
 
 def test_all_filters_at_their_longest_are_accepted(server):
-    texts = {name: "\N{SNOWMAN}" * 64 for name in FILTERS if name not in {"category", "brand"}}
+    """A character takes up to four bytes, and each byte three characters of the URL."""
+    texts = {name: "\N{GRINNING FACE}" * 64 for name in FILTERS if name not in {"category", "brand"}}
+    period = {"start_date": "2021-01-07T00:09:24.123456+01:00", "end_date": "2021-01-08T00:09:24.123456+01:00"}
+    others = {"brand": "\N{GRINNING FACE}" * 256, "category": "design & decoration", "limit": "1000"}
 
-    response = httpx.get(f"{server}/sales", params=texts | {"brand": "\N{SNOWMAN}" * 256, "category": "bags"})
+    response = httpx.get(f"{server}/sales", params=texts | period | others)
 
     assert response.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("query", "header", "status"), [("x" * 8_190, "", 414), ("", "x" * 8_191, 431), ("x" * 8_000, "x" * 8_000, 400)]
+)
+def test_a_line_that_is_too_long_gets_a_short_page_of_the_server(server, query, header, status):
+    response = httpx.get(f"{server}/feedback?a={query}", headers={"X-Long": header})
+
+    assert response.status_code == status
+    assert ("X-Request-ID" in response.headers) == (status == 400)
 
 
 @pytest.mark.parametrize("charset", ["hex", "undefined", "utf-16", "latin-1"])

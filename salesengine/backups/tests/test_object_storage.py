@@ -55,5 +55,5 @@ def test_a_backup_in_an_object_store_is_restored_and_the_older_one_deleted(store
 
 @pytest.mark.parametrize("url", ["gcs://bucket/shop", "S3://bucket/shop", "http://bucket/shop", "file:///shop"])
 def test_another_url_is_not_taken_for_a_folder(url):
-    with pytest.raises(CommandError, match="begins with none of s3://, gs://, az://"):
+    with pytest.raises(CommandError, match="neither a folder nor a URL with s3://, gs://, az://"):
         call_command("backup", "--to", url)

@@ -66,7 +66,7 @@ class Command(BaseCommand):
         except ValidationError as error:
             raise CommandError(" ".join(error.messages), returncode=2) from None
         except Error as error:
-            raise CommandError(f"Cannot use the database, so no key was created: {error}") from None
+            raise CommandError(f"Cannot use the database, so a key that was shown may not work: {error}") from None
         until = f"until {key.expiry_date:%Y-%m-%d %H:%M:%S} UTC" if key.expiry_date else "until it is revoked"
         self.stderr.write(
             f"Created a key for {key.name} ({', '.join(key.scopes)}), valid {until}. It is shown only once.", str
