@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -111,7 +112,7 @@ def test_a_new_nullable_field_is_one_line_in_the_table(scratch):
     assert results["documented"]
 
     output = run("-m", "pytest", "-q", "-p", "no:cacheprovider", "sales/tests/test_fields.py", check=False)
-    failed = {line.split("::")[-1].split("[")[0] for line in output.splitlines() if line.startswith("FAILED")}
+    failed = set(re.findall(r"^FAILED \S+::(\w+)", output, re.MULTILINE))
     assert failed == {
         "test_the_report_of_all_sales_selects_it",
         "test_the_documentation_describes_it",
