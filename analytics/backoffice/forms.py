@@ -50,7 +50,6 @@ class ReportForm(forms.Form):
         parameters = {name: self.query[name] for name in self.query if name not in RESERVED}
         try:
             self.bound_parameters = self.report.parse(parameters)
-            errors |= self._swapped_days()
         except InvalidParametersError as error:
             errors |= error.errors
         try:
@@ -63,14 +62,6 @@ class ReportForm(forms.Form):
             else:
                 self.add_error(None, f"{name} {text}.")
         return super().clean()
-
-    def _swapped_days(self) -> dict[str, str]:
-        """Return an error if the day in `start` is after the day in `end`: the result would be empty."""
-        first, last = (self.bound_parameters.values.get(name) for name in ("start", "end"))
-        if type(first) is datetime.date and type(last) is datetime.date and first > last:
-            start, end = (_label(name, self.report.parameters[name]) for name in ("start", "end"))
-            return {"end": f"{start} is after {end}; swap them"}
-        return {}
 
     @property
     def labeled_texts(self) -> list[tuple[str, str]]:

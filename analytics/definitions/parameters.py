@@ -116,6 +116,8 @@ class BoundParameters:
 def parse_parameters(parameters: Mapping[str, Parameter], texts: Mapping[str, str]) -> BoundParameters:
     """Parse texts (name -> text). A missing parameter gets its default; an empty text means no value (null).
 
+    The time in `end` must not be before the time in `start`: every row would be missing, without an error.
+
     Raises InvalidParametersError, which names every invalid parameter.
     """
     known = f"its parameters are {', '.join(parameters)}" if parameters else "it has no parameters"
@@ -129,6 +131,9 @@ def parse_parameters(parameters: Mapping[str, Parameter], texts: Mapping[str, st
             errors[name] = str(error)
         if not text and parameter.required:
             errors[name] = "is required"
+    start, end = values.get("start"), values.get("end")
+    if isinstance(start, datetime.date) and type(start) is type(end) and start > end:
+        errors["end"] = f"is before the start of the period, {to_text(start)}"
     if errors:
         raise InvalidParametersError(errors)
     return BoundParameters(values)
