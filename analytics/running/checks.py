@@ -5,8 +5,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.core.checks import CheckMessage, Error, Warning  # noqa: A004
-from django.db import DEFAULT_DB_ALIAS, connections
-from django.db.migrations.executor import MigrationExecutor
 
 from analytics.definitions.headers import Header
 from analytics.definitions.parameters import BoundParameters
@@ -15,6 +13,7 @@ from analytics.definitions.statements import is_ordered
 from analytics.running.data_versions import undeclared_relations
 from analytics.running.errors import ReportDatabaseUnavailable, ReportFailed
 from analytics.running.runner import result_columns
+from salesengine.pending_migrations import pending_migrations
 
 POSITION = re.compile(r"\bLINE (?P<line>\d+): ")  # in PostgreSQL's messages; it is the line of the file
 
@@ -53,7 +52,7 @@ def check_report_sql(databases: Sequence[str] | None = None, **_: Any) -> list[C
 
     Return nothing while migrations are pending, because a report may need their tables.
     """
-    if not databases or _has_pending_migrations():
+    if not databases or pending_migrations():
         return []
     try:
         return [error for report in load_reports() for error in _errors(report)]
@@ -68,11 +67,6 @@ def check_availability(databases: Sequence[str] | None = None, **_: Any) -> list
         return []
     message = "the database and the SQL of the reports were not checked, because the database is unavailable"
     return [Warning(message, hint="manage.py doctor says why.", id="analytics.W004")]
-
-
-def _has_pending_migrations() -> bool:
-    executor = MigrationExecutor(connections[DEFAULT_DB_ALIAS])
-    return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
 
 
 def _errors(report: ReportDefinition) -> Iterator[CheckMessage]:

@@ -1,8 +1,8 @@
 """Check that the database is the coordinator of a cluster that can take the tables."""
 
 from django.db import connection
-from django.db.migrations.executor import MigrationExecutor
 
+from salesengine.pending_migrations import pending_migrations
 from salesengine.plurals import counted
 
 NODES = """
@@ -27,8 +27,7 @@ def workers() -> list[str]:
 def missing() -> list[str]:
     """Return what is missing, and what to do about it, one sentence or two each."""
     problems = [*_missing_nodes(), *_missing_rights()]
-    executor = MigrationExecutor(connection)
-    if pending := executor.migration_plan(executor.loader.graph.leaf_nodes()):
+    if pending := pending_migrations():
         number = counted(len(pending), "migration")
         problems.append(f"{number} must be applied first. Run manage.py prepare.")
     return problems

@@ -111,7 +111,7 @@ def test_all_invalid_parameters_are_named():
 @pytest.mark.parametrize("kind", ["date", "datetime"])
 def test_the_end_must_not_be_before_the_start(kind):
     period = {"start": parameter(kind), "end": parameter(kind)}
-    with pytest.raises(InvalidParametersError, match="^end is before the start of the period, 2021-02-01"):
+    with pytest.raises(InvalidParametersError, match=r"^end is before the start of the period, 2021-02-01"):
         parse_parameters(period, {"start": "2021-02-01", "end": "2021-01-31"})
     for texts in ({"start": "2021-02-01", "end": "2021-02-01"}, {"end": "2021-01-31"}, {"start": "2021-02-01"}):
         assert parse_parameters(period, texts)

@@ -16,7 +16,6 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, OperationalError, connection, transaction
 from django.db.migrations import Migration
-from django.db.migrations.executor import MigrationExecutor
 
 from analytics.running.query import DATABASE_ALIAS
 from analytics.running.reports_role import prepare_reports_role, role_warnings
@@ -26,6 +25,7 @@ from salesengine.accounts.audit_log import record_command
 from salesengine.accounts.models import APIKey
 from salesengine.operations.database_checks import check_database
 from salesengine.operations.last_backup import backup_warnings
+from salesengine.pending_migrations import pending_migrations
 
 DEMO_SALES = 50_000
 LOCK = 0x50524550  # id of this command's advisory lock in PostgreSQL
@@ -112,8 +112,7 @@ class Command(BaseCommand):
         )
 
     def _migrate(self) -> None:
-        executor = MigrationExecutor(connection)
-        migrations = [migration for migration, _ in executor.migration_plan(executor.loader.graph.leaf_nodes())]
+        migrations = pending_migrations()
         _drop_unfinished_indexes(migrations)
         call_command("migrate", verbosity=0)
         if any(migration.app_label == "sales" for migration in migrations) and Sale.objects.exists():

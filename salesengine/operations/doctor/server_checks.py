@@ -8,12 +8,12 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning  # noqa: A004
-from django.db import DEFAULT_DB_ALIAS, connection, connections
-from django.db.migrations.executor import MigrationExecutor
+from django.db import DEFAULT_DB_ALIAS, connections
 
 from salesengine.operations.doctor.diagnosis import PENDING_MIGRATIONS
 from salesengine.operations.last_backup import archive_warnings
 from salesengine.operations.scrape import REPLICATION
+from salesengine.pending_migrations import pending_migrations
 from salesengine.plurals import counted
 
 MIN_VERSION = 17
@@ -60,11 +60,8 @@ def check_version() -> Iterator[CheckMessage]:
 
 def check_migrations() -> Iterator[CheckMessage]:
     """Yield salesengine.E202 if migrations are pending."""
-    executor = MigrationExecutor(connection)
-    pending = executor.migration_plan(executor.loader.graph.leaf_nodes())
-    if pending:
-        first, _ = pending[0]
-        message = f"{counted(len(pending), 'migration')} pending, from {first.app_label}.{first.name} on"
+    if pending := pending_migrations():
+        message = f"{counted(len(pending), 'migration')} pending, from {pending[0]} on"
         yield Error(message, hint="Run manage.py prepare.", id=PENDING_MIGRATIONS)
 
 
