@@ -71,7 +71,7 @@ INGEST_MAX_BYTES_AT_ONCE = read_int("INGEST_MAX_BYTES_AT_ONCE", default=40_000_0
 MAX_REJECTED_WAITING = read_int("MAX_REJECTED_WAITING", default=100_000)
 EARLIEST_PAYMENT_DATE = read_date("EARLIEST_PAYMENT_DATE", default="2000-01-01")
 MAX_PAYMENT_DAYS_AHEAD = read_int("MAX_PAYMENT_DAYS_AHEAD", default=366)
-SINGLES_TIMEOUT = read_int("SINGLES_TIMEOUT", default=30)
+SINGLES_TIMEOUT = read_int("SINGLES_TIMEOUT", default=30, minimum=1)
 LEDGER_RETENTION = read_duration("LEDGER_RETENTION", default="90d")
 RATE_LIMIT = parse_rate(env("RATE_LIMIT", default=""))
 CACHES = {"default": cache_config(env("CACHE_URL", default=""))}  # counts requests for RATE_LIMIT

@@ -23,6 +23,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -187,7 +188,7 @@ def _parse_report(path: Path, text: str) -> ReportDefinition:
 
 def _read_header(path: Path, toml: str, first_line: int) -> Header:
     try:
-        return Header.model_validate(tomllib.loads(toml))
+        return Header.model_validate(tomllib.loads(toml, parse_float=Decimal))
     except tomllib.TOMLDecodeError as error:
         position = TOML_POSITION.search(str(error))
         line = first_line + int(position["line"]) - 1 if position else first_line

@@ -153,6 +153,11 @@ class SalesList(FilteredList):
     def is_exact(self) -> bool:
         return self.totals is not None or self.page.is_exact
 
+    @property
+    def counts_archived(self) -> bool:
+        """Whether `count` includes archived sales, which the list does not show."""
+        return self.has_stored_totals and bool(self.archive_note)
+
     @cached_property
     def archive_note(self) -> str:
         """Which sales of the chosen days are archived, and whether the figures count them; "" if none are."""
@@ -212,12 +217,16 @@ class SalesList(FilteredList):
     @property
     def is_limited(self) -> bool:
         """Whether more sales match than the list can show. An estimate decides if the number is not known."""
-        return self.count > self.row_limit or (self.is_last and self.page.has_more)
+        return (self.count > self.row_limit and not self.counts_archived) or (self.is_last and self.page.has_more)
+
+    @property
+    def knows_last_page(self) -> bool:
+        return self.is_exact and not self.counts_archived
 
     @property
     def last_page(self) -> int:
-        """The last page with sales if their number is known, or else LAST_PAGE."""
-        return min(LAST_PAGE, max(1, -(-self.count // self.list_per_page))) if self.is_exact else LAST_PAGE
+        """The last page with sales if it is known, or else LAST_PAGE."""
+        return min(LAST_PAGE, max(1, -(-self.count // self.list_per_page))) if self.knows_last_page else LAST_PAGE
 
     @property
     def export_parameters(self) -> dict[str, str]:

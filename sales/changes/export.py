@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import connection
+from django.db.models import Sum
 
 from sales.changes.feed import check_complete, last_position
 from sales.changes.statements import CHANGE_FIELDS, READ_ROWS, READ_SALES, adapted
+from sales.models import ArchivedMonth
 from sales.totals.feedback import watermark
 from sales.totals.isolation import snapshot
 from sales.totals.ledger import stamped_position
@@ -40,7 +42,8 @@ def open_export(after: int | None) -> Iterator[Export]:
         yield Export(last, last - after, _changes(after, last))
         return
     with snapshot():
-        yield Export(stamped_position(), watermark().sales, _all_sales())
+        archived = ArchivedMonth.objects.aggregate(number=Sum("sales_count"))["number"] or 0
+        yield Export(stamped_position(), watermark().sales - archived, _all_sales())
 
 
 def _changes(after: int, last: int) -> Iterator[ChangeRow]:

@@ -35,10 +35,12 @@ def check_sales(events: Sequence[SaleEvent], sender: str, *, remember: bool = Fa
     duplicates: set[int] = set()
     conflicts: set[int] = set()
     for index, event in enumerate(events):
-        event_id, digest = event.get("EVENT_ID"), content_digest(event)
-        if event_id and event_id not in known:
+        if not (event_id := event.get("EVENT_ID")):
+            continue
+        digest = content_digest(event)
+        if event_id not in known:
             known[event_id] = new[event_id] = digest
-        elif event_id:
+        else:
             (duplicates if known[event_id] == digest else conflicts).add(index)
     if remember and new:
         with connection.cursor() as cursor:

@@ -10,12 +10,14 @@ TimePeriod = tuple[datetime.datetime | None, datetime.datetime | None]
 
 # PostgreSQL plans a query for each month that it may have to read. With ten years of months this takes 8 ms, many times
 # as long as reading a page of sales from one of them. So queries name the days that hold the newest or oldest sales.
+# The totals count archived sales too, so the days of archived months do not count here.
 DAY_REACHED = """
     SELECT day
     FROM (
         SELECT day, SUM(sales_count) OVER (ORDER BY day {direction} ROWS UNBOUNDED PRECEDING) AS total
         FROM feedback_daily_total
         WHERE (%(start)s::date IS NULL OR day >= %(start)s) AND (%(stop)s::date IS NULL OR day < %(stop)s)
+            AND date_trunc('month', day::timestamp)::date NOT IN (SELECT month FROM archived_month)
     ) AS counted
     WHERE total >= %(number)s
     ORDER BY day {direction}
@@ -64,7 +66,8 @@ def day_reached(
 ) -> datetime.date | None:
     """Return the payment day that ends the newest (or oldest) `number` sales of the days from `start` to before `stop`.
 
-    None if there are fewer. Only folded sales count, so sales that were voided since the last fold count too.
+    None if there are fewer. Only folded sales count, so sales that were voided since the last fold count too. The days
+    of archived months do not count.
     """
     query = DAY_REACHED.format(direction="DESC" if newest_first else "ASC")
     with connection.cursor() as cursor:

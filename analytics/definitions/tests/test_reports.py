@@ -136,6 +136,12 @@ def test_an_invalid_file_does_not_affect_the_others(sql_dir):
     assert [error.path.name for error in invalid_reports()] == ["bad.sql"]
 
 
+def test_a_default_keeps_all_digits_of_its_number(write_report):
+    header = '[parameters.share]\ntype = "decimal"\ndefault = 0.00001\nmaximum = 0.12345678901234567890\n'
+    share = write_report("SELECT %(share)s AS share", header=header).parameters["share"]
+    assert (share.default_text, str(share.maximum)) == ("0.00001", "0.12345678901234567890")
+
+
 @pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 def test_the_system_check_names_file_and_line(sql_dir):
     (sql_dir / "bad.sql").write_text("/*\ntitle = \n*/\nSELECT 1\n")

@@ -27,6 +27,7 @@ from analytics.running.rows import ResultColumn, RowRange
 from analytics.running.run_log import Caller, Run, logged_run
 from analytics.running.runner import explain, result_columns
 from salesengine.accounts.audit_log import system_user
+from salesengine.management.arguments import positive_number
 from salesengine.operations.durations import parse_duration
 from salesengine.operations.progress import progress
 from salesengine.plurals import counted
@@ -86,7 +87,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--manifest", action="store_true", help="also write FILE.manifest.json: rows, bytes, SHA-256 and more"
         )
-        parser.add_argument("--limit", type=_positive, metavar="ROWS", help="the maximum number of rows to write")
+        parser.add_argument("--limit", type=positive_number, metavar="ROWS", help="the maximum number of rows to write")
         parser.add_argument(
             "--timeout", type=parse_duration, metavar="TIME", help="such as 30s or 5m; default: the report's own"
         )
@@ -257,12 +258,6 @@ def _parameter(text: str) -> tuple[str, str]:
     if not (name and equals):
         raise ArgumentTypeError(f"{text!r} is not of the form NAME=VALUE")
     return name, value
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
 
 
 def _distinct(parameters: list[tuple[str, str]]) -> dict[str, str]:

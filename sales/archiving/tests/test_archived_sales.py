@@ -9,8 +9,10 @@ from django.db.migrations.exceptions import IrreversibleError
 from django.urls import reverse
 
 from sales.archiving.tests.helpers import archive, make_only, restore
+from sales.backoffice import sale_search
 from sales.backoffice.links import trader_url
 from sales.changes import feed
+from sales.changes.export import open_export
 from sales.changes.feed import ChangesQuery
 from sales.corrections.tests.helpers import correct
 from sales.corrections.tests.test_api import client_of
@@ -168,6 +170,11 @@ def test_an_export_has_the_ids_of_archived_sales(ids, tmp_path, capsys):
     assert [manifest[name] for name in ("sales", "voids", "archived", "revenue")] == [2, 1, 2, 5]
 
 
+def test_an_export_of_all_sales_does_not_count_archived_sales(ids):
+    with open_export(None) as export:
+        assert export.count == len(list(export.rows)) == 1
+
+
 def test_the_page_of_an_archived_sale_says_so(admin_client, ids):
     response = admin_client.get(reverse("admin:sales_sale_change", args=[ids[0]]), follow=True)
 
@@ -181,6 +188,23 @@ def test_the_list_of_sales_says_which_months_are_archived(admin_client, ids):
     assert f"{note}, but the figures count them." in admin_client.get(url).text
     assert f"{note}." in admin_client.get(url, {"id_buyer__exact": "9666775"}).text
     assert "archived" not in admin_client.get(url, {"date_payment_from": "2021-02-01"}).text
+
+
+def test_the_list_of_sales_counts_its_pages_without_archived_sales(admin_client, ids, monkeypatch):
+    monkeypatch.setattr("sales.backoffice.sales.SaleAdmin.list_per_page", 1)
+    monkeypatch.setattr("sales.backoffice.sale_list.LAST_PAGE", 1)
+    listed = admin_client.get(reverse("admin:sales_sale_changelist")).context["cl"]
+
+    assert (listed.count, len(listed.result_list)) == (3, 1)
+    assert (listed.knows_last_page, listed.is_limited) == (False, False)
+
+
+def test_a_search_of_the_oldest_sales_passes_over_archived_months(ids, monkeypatch):
+    monkeypatch.setattr(sale_search, "SCAN_LIMIT", 1)
+    monkeypatch.setattr(sale_search, "_plan", lambda query: sale_search.Plan(1_000_000, 1_000_000, has_index=False))
+    page = sale_search.find_page(Sale.objects.filter(category="bags"), Sale.objects.all(), size=5, newest_first=False)
+
+    assert [key.id for key in page.keys] == [ids[1]]
 
 
 def test_the_page_of_a_buyer_says_which_months_it_does_not_count(admin_client, ids):

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pyarrow as pa
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection
 from pyarrow import parquet
 
@@ -274,6 +274,13 @@ def test_all_files_are_opened_before_the_first_is_imported(path, tmp_path):
 def test_the_exit_code_for_invalid_arguments_is_2(arguments, text):
     with failing(2, text):
         import_sales(*arguments)
+
+
+@pytest.mark.parametrize("command", ["import_sales", "correct_sales"])
+@pytest.mark.parametrize("name", ["", " shop", "web\nshop", "caf\udce9"])
+def test_a_sender_has_a_name_of_one_line(command, name):
+    with pytest.raises(CommandError, match="is not a name: one line of text"):
+        call_command(command, "a.csv", "--sender", name)
 
 
 def test_the_help_has_examples_and_exit_codes():

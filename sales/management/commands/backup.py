@@ -11,6 +11,7 @@ from salesengine.backups.dumps import take_dump
 from salesengine.backups.exit_codes import EXIT_CODES, exit_codes
 from salesengine.backups.manifests import Backup, BackupUsageError
 from salesengine.backups.object_storage import delete_old_uploads, folder_or_url, list_uploads, temporary_folder, upload
+from salesengine.management.arguments import positive_number
 from salesengine.operations.last_backup import record_backup
 from salesengine.plurals import counted
 
@@ -39,7 +40,7 @@ class Command(BaseCommand):
             "default: %(default)s",
         )
         parser.add_argument(
-            "--keep", type=_positive, metavar="N", help="keep the newest N full backups, and delete what is older"
+            "--keep", type=positive_number, metavar="N", help="keep the newest N full backups, and delete what is older"
         )
 
     def handle(
@@ -97,14 +98,8 @@ class Command(BaseCommand):
         self.stderr.write(f"Dumped the database to {dump} ({dump.stat().st_size / 1e6:,.0f} MB).", str)
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
-
-
 def _rate(text: str) -> int:
-    rate = _positive(text)
+    rate = positive_number(text)
     if rate > MAX_RATE:
         raise ArgumentTypeError(f"{text!r} is more than {MAX_RATE}, the maximum of pg_basebackup")
     return rate

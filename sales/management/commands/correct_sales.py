@@ -15,6 +15,7 @@ from sales.ingest.batches import Batch
 from sales.models import VoidedSale
 from sales.totals.ledger import Origin
 from salesengine.accounts.audit_log import record_command, system_user
+from salesengine.management.arguments import sender_name
 from salesengine.plurals import counted
 
 HELP = """\
@@ -50,7 +51,11 @@ class Command(BaseCommand):
             "--format", choices=("csv", "ndjson"), help="default: taken from the file's name; required for -"
         )
         parser.add_argument(
-            "--sender", default="files", metavar="NAME", help="sender whose EVENT_IDs are meant (default: files)"
+            "--sender",
+            type=sender_name,
+            default="files",
+            metavar="NAME",
+            help="sender whose EVENT_IDs are meant (default: files)",
         )
         parser.add_argument("--map", action="append", default=[], metavar="THEIRS=OURS", help="rename or drop a column")
         parser.add_argument("--dry-run", action="store_true", help="check everything, change nothing")

@@ -15,6 +15,7 @@ from sales.importing.sources import STDIN
 from sales.ingest.dry_run import remembering
 from sales.ingest.service import IngestOptions
 from salesengine.exact_json import encode_json
+from salesengine.management.arguments import sender_name
 from salesengine.operations.progress import progress
 
 HELP = """\
@@ -69,7 +70,9 @@ class Command(BaseCommand):
         parser.epilog = HELP
         parser.add_argument("files", metavar="FILE", nargs="+", help='file to import; "-" is standard input')
         parser.add_argument("--format", choices=FORMATS, help="default: taken from the file's name; required for -")
-        parser.add_argument("--sender", default="files", metavar="NAME", help="sender of the events (default: files)")
+        parser.add_argument(
+            "--sender", type=sender_name, default="files", metavar="NAME", help="sender of the events (default: files)"
+        )
         parser.add_argument("--map", action="append", default=[], metavar="THEIRS=OURS", help="rename or drop a column")
         parser.add_argument(
             "--delimiter",

@@ -1,4 +1,5 @@
 from argparse import ArgumentParser
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,15 @@ from salesengine.backups.manifests import Backup, read_manifest
 from salesengine.operations.progress import progress
 from salesengine.plurals import counted
 
+DIFFERENT = 4  # the exit code if figures differ
+
 
 class Command(BaseCommand):
     help = (
         "Add up all sales and compare the result with the stored totals of feedback and of the reports by country. If "
         "they agree, standard output stays empty and the exit code is 0. Otherwise each difference is printed and the "
-        "exit code is 1. Sales can be stored while the command runs; on a Citus cluster, they wait."
+        "exit code is 4; for other failures it is 1. Sales can be stored while the command runs; on a Citus cluster, "
+        "they wait."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -34,14 +38,18 @@ class Command(BaseCommand):
             record_command(Total, "Rebuilt the totals of feedback and of countries from the sales.")
         with progress("Verifying", sales) as advance:
             differences = verification.verify(advance)
+        self._report(differences, "the sales. Run verify_feedback --repair to rebuild the totals")
         if backup:
-            differences += _differences_from(read_manifest(backup))
+            self._report(_differences_from(read_manifest(backup)), f"those in {backup}")
+        self.stderr.write(f"Feedback agrees with all {counted(feedback.watermark().sales, 'sale')}.")
+
+    def _report(self, differences: Sequence[Difference], others: str) -> None:
+        """Print the differences from the other figures. Raises CommandError if there are any."""
         for difference in differences:
             self.stdout.write(str(difference))
         if number := len(differences):
-            differ = f"{counted(number, 'figure')} {'differs' if number == 1 else 'differ'} from the sales"
-            raise CommandError(f"{differ}. Run verify_feedback --repair to rebuild the totals.")
-        self.stderr.write(f"Feedback agrees with all {counted(feedback.watermark().sales, 'sale')}.")
+            differ = f"{counted(number, 'figure')} {'differs' if number == 1 else 'differ'} from {others}."
+            raise CommandError(differ, returncode=DIFFERENT)
 
 
 def _differences_from(backup: Backup) -> list[Difference]:

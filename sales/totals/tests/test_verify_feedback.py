@@ -7,6 +7,8 @@ from django.utils import timezone
 from sales.ingest.writer import record_sales
 from sales.models import Total
 from sales.tests.helpers import sale_event
+from salesengine.backups.manifests import MANIFEST
+from salesengine.backups.tests.helpers import make_backup
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -26,16 +28,25 @@ def test_correct_figures_are_reported_on_stderr_only(capsys):
     assert "Feedback agrees with all 2 sales." in err
 
 
-def test_each_wrong_figure_is_printed_and_the_exit_code_is_1(capsys):
+def test_each_wrong_figure_is_printed_and_the_exit_code_is_4(capsys):
     Total.objects.create(category="bags", sales_count=3, revenue="0.5", received_at=timezone.now())
 
     with pytest.raises(CommandError, match="1 figure differs from") as failure:
         call_command("verify_feedback")
 
-    assert failure.value.returncode == 1
+    assert failure.value.returncode == 4
     assert capsys.readouterr().out == (
         "bags, all time: stored 4 sales with revenue 57.77456, expected 1 with 57.27456\n"
     )
+
+
+def test_figures_that_differ_from_a_backup_only_are_not_repaired(tmp_path):
+    manifest = tmp_path / make_backup(tmp_path, hour=1).name / MANIFEST
+
+    with pytest.raises(CommandError, match=rf"2 figures differ from those in {manifest}\.$") as failure:
+        call_command("verify_feedback", "--backup", str(manifest))
+
+    assert failure.value.returncode == 4
 
 
 def test_repair_corrects_the_figures(capsys):

@@ -6,6 +6,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from sales.management.commands import verify_backup
 from salesengine.backups.manifests import (
     BackupError,
     BackupUsageError,
@@ -135,3 +136,25 @@ def test_a_backup_without_a_folder_is_a_usage_error(settings):
         call_command("backup")
 
     assert raised.value.returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("failing", "code", "message", "exit_code"),
+    [
+        ("migrate", 1, "cannot be migrated", 1),
+        ("verify_feedback", 1, "cannot be verified", 1),
+        ("verify_feedback", -9, "cannot be verified", 1),
+        ("verify_feedback", 4, "restores to other figures", 4),
+    ],
+)
+def test_only_other_figures_make_a_backup_a_damaged_one(
+    tmp_path, settings, monkeypatch, failing, code, message, exit_code
+):
+    settings.IS_LOCAL = True
+    monkeypatch.setattr("salesengine.backups.restoring.restore", lambda folder, *to, replay: newest_backup(folder))
+    monkeypatch.setattr(verify_backup, "_manage", lambda local_dir, name, *rest: code if name == failing else 0)
+    make_backup(tmp_path, hour=1)
+
+    with pytest.raises(CommandError, match=message) as failure:
+        call_command("verify_backup", str(tmp_path))
+    assert failure.value.returncode == exit_code

@@ -68,7 +68,8 @@ def check_migrations() -> Iterator[CheckMessage]:
 def check_server_settings() -> Iterator[CheckMessage]:
     """Yield salesengine.W201 for too few connections, W202 without autovacuum, and W203 for a superuser."""
     [(cleans_up, is_superuser, connection_count)] = query(SETTINGS)
-    needed = settings.WEB_CONCURRENCY * (settings.WEB_THREADS + 2)
+    pools = [settings.DATABASES[alias]["OPTIONS"]["pool"]["max_size"] for alias in ("default", "singles")]
+    needed = settings.WEB_CONCURRENCY * (sum(pools) + settings.REPORTS_AT_ONCE)
     if connection_count < needed:
         hint = "Raise max_connections in PostgreSQL, or lower WEB_CONCURRENCY or WEB_THREADS."
         message = f"the database allows {connection_count} connections, but the service may need {needed}"
