@@ -226,6 +226,7 @@ AXES_VERBOSE = False
 
 # A session lasts a working day, counted from the login and not from the last request. So pages need not write to the
 # database, and a stolen cookie expires. Closing the browser does not end it, because phones close browsers constantly.
+SESSION_ENGINE = "salesengine.accounts.sessions"
 SESSION_COOKIE_AGE = 60 * 60 * read_int("SESSION_HOURS", default=12, minimum=1)
 
 # Back office

@@ -34,6 +34,7 @@ from salesengine.accounts.lockout import check_secret, take_back
 
 PENDING = "pending_login"  # the session's key for the user whose password was right
 PENDING_SECONDS = 5 * 60
+USERNAME_LENGTH = User._meta.get_field("username").max_length or 0
 ALL_STAFF = "all"  # in SECOND_FACTOR_REQUIRED, among the names of groups
 
 
@@ -104,6 +105,9 @@ class PasswordForm(AuthenticationForm):  # type: ignore[misc]  # unfold has no t
     second_step: "CodeForm | None" = None
 
     def clean(self) -> dict[str, Any]:
+        username: str = self.cleaned_data.get("username", "")
+        if len(username) > USERNAME_LENGTH:  # axes cannot store it
+            raise self.get_invalid_login_error()
         cleaned: dict[str, Any] = super().clean()
         user = self.get_user()
         if user is not None and second_factor.get_device(user):

@@ -1,12 +1,27 @@
-"""Middleware for the sessions of staff. Requests to the API with a key need no session, so they skip it."""
+"""The sessions of staff. Requests to the API with a key need no session, so they skip the middleware for it."""
 
+import re
 from typing import Any
 
+from django.contrib.sessions.backends import db
 from django.http import HttpRequest, HttpResponse
 
 SCHEME = "Api-Key "
 # What the paths of the API begin with. No page has such a path.
 API_PATHS = ("/ingest", "/corrections", "/feedback", "/sales", "/changes", "/reports", "/metrics")
+
+# Django's keys have 32 of these characters.
+SESSION_KEY = re.compile("[a-z0-9]{32}")
+
+
+class SessionStore(db.SessionStore):
+    """Keep sessions in the database, and take only keys such as Django makes.
+
+    Django passes other keys on to the database. A cookie can contain the character NUL, which PostgreSQL refuses.
+    """
+
+    def _validate_session_key(self, key: str | None) -> bool:
+        return bool(key and SESSION_KEY.fullmatch(key))
 
 
 class SkipWithKey:

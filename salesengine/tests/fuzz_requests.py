@@ -56,7 +56,10 @@ HEADERS = {
         *("multipart/form-data", "multipart/form-data; boundary=\xff", "multipart/form-data; boundary=x", "*/*"),
         *("application/json; charset=utf-16", "application/json; charset=nonsense", "application/x-ndjson;;=;"),
     ),
-    "Cookie": ("sessionid=x", "sessionid=\xff", "messages=x", "csrftoken=", "=;=;", "a=" + "b" * 2_000),
+    "Cookie": (
+        *("sessionid=x", "sessionid=\xff", 'sessionid="\\000aaaaaaaaaa"', f"sessionid={'z' * 32}", "messages=x"),
+        *('messages="\\000"', "csrftoken=", 'csrftoken="\\000"', "=;=;", "a=" + "b" * 2_000),
+    ),
     "Forwarded": ("for=1",),
     "Host": ("localhost", "elsewhere.example", "localhost:99999", "[::1]", "\xff", "", "127.0.0.1:x"),
     "HX-Request": ("true",),

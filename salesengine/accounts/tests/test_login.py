@@ -96,6 +96,11 @@ class TestLockouts:
     def test_an_unknown_username_is_locked_out_too(self, client):
         assert fail(client, 5, name="nobody").status_code == 429
 
+    def test_a_username_that_is_too_long_is_a_wrong_one(self, client):
+        too_long, unknown = (log_in(client, name=name).context["form"].errors for name in ("n" * 300, "nobody"))
+
+        assert too_long == unknown
+
     def test_a_forged_client_address_is_ignored(self, client, jo):
         for number in range(5):
             headers = {"X-Forwarded-For": f"192.0.2.{number}"}

@@ -52,6 +52,18 @@ def test_a_wrong_key_is_refused_even_within_a_session_of_staff(client, settings,
     assert client.get("/feedback", headers={"Authorization": f"Api-Key {key}"}).status_code == 401
 
 
+@pytest.mark.parametrize("key", ["\0aaaaaaaaaaaa", "é" * 32, "a" * 33, "A" * 32])
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/admin/", 302), ("/admin/login/", 200), ("/feedback", 401), ("/metrics", 401), ("/docs", 302)],
+)
+def test_a_forged_session_key_is_no_session(client, settings, key, path, status):
+    settings.API_KEY_REQUIRED = True
+    client.cookies["sessionid"] = key
+
+    assert client.get(path).status_code == status
+
+
 def test_a_key_on_a_page_changes_nothing(client):
     headers = key_header("ingest", "read")
     assert client.get("/admin/", headers=headers).status_code == 302
