@@ -31,7 +31,7 @@ from sales.ingest.service import ingest_batch
 from sales.models import ArchivedMonth
 from sales.totals import feedback
 from sales.totals.ledger import Origin
-from salesengine.accounts.api_keys import get_sender
+from salesengine.accounts.api_keys import get_sender, require
 from salesengine.accounts.models import Scope
 from salesengine.http.middleware import EVENT_COUNT, WAITED
 from salesengine.http.negotiation import ContentNegotiation
@@ -65,10 +65,13 @@ class CorrectionsView(APIView):
         reject_parameters(dict(request.query_params.lists()))
         key = idempotency_key(request)
         origin = origin_of(request)
-        corrector = Corrector(origin.sender, origin, own_only=request.auth is not None)
+        is_client = request.auth is not None
+        if not is_client:
+            require(request, Scope.READ)  # the response has the sales of other senders
+        corrector = Corrector(origin.sender, origin, own_only=is_client)
         with read_batch(request) as (batch, body):
             request.META[EVENT_COUNT] = len(batch.values)
-            result = correct_batch(batch, body, corrector, key)
+            result = correct_batch(batch, body, corrector, key, None if is_client else request.user.pk)
         return once_response(result)
 
 

@@ -10,19 +10,24 @@ from sales.ingest.batches import Batch
 from sales.ingest.idempotency import IngestResponse, respond_once
 from sales.ingest.schema import stored_sale
 from sales.models import VoidedSale
+from salesengine.accounts.audit_log import new_entry
 from salesengine.exact_json import encode_json
 
 
-def correct_batch(batch: Batch, body: bytes, corrector: Corrector, key: str | None) -> IngestResponse:
+def correct_batch(
+    batch: Batch, body: bytes, corrector: Corrector, key: str | None, user_id: int | None = None
+) -> IngestResponse:
     """Make all corrections of a batch or none, and return the response.
 
-    `key` is the Idempotency-Key; `body` is what the batch was read from. Raises InvalidEvents, SaleNotFound,
-    AlreadyCorrected, and what `respond_once` raises.
+    `key` is the Idempotency-Key; `body` is what the batch was read from. The audit log gets an entry if there is a
+    `user_id`, that of staff. Raises InvalidEvents, SaleNotFound, AlreadyCorrected, and what `respond_once` raises.
     """
     corrections = read_corrections(batch)
 
     def work() -> IngestResponse:
         voided = correct_sales(batch, corrections, corrector)
+        if user_id and voided:
+            _record(user_id, voided, corrector.origin.source)
         content = _listed(voided) if batch.is_list else _in_full(voided[0], corrections[0])
         return IngestResponse(200, encode_json(content) + b"\n")
 
@@ -30,6 +35,13 @@ def correct_batch(batch: Batch, body: bytes, corrector: Corrector, key: str | No
         return work()
     digest = hashlib.sha256(b"corrections %d" % (batch.lines is None) + body).digest()
     return respond_once(corrector.origin.sender, key, digest, work)
+
+
+def _record(user_id: int, voided: Sequence[VoidedSale], request_id: str) -> None:
+    changed = voided[0] if len(voided) == 1 else VoidedSale
+    replaced = sum(sale.replaced_by is not None for sale in voided)
+    message = f"{len(voided) - replaced:,} voided, {replaced:,} replaced by the API. Request: {request_id}"
+    new_entry(user_id, changed, message).save()
 
 
 def _in_full(voided: VoidedSale, correction: CorrectionMembers) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import gzip
 import json
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from rest_framework.test import APIClient
 
 from sales.corrections.tests.helpers import replace, store, void
@@ -33,6 +34,10 @@ def errors_of(response, status, slug):
 
 def client_of(name, *scopes):
     return APIClient(headers={"Authorization": f"Api-Key {create_key(name, scopes)}"})
+
+
+def ann():
+    return staff_client("sales.view_sale", "sales.correct_sale", name="ann")
 
 
 class TestAnswers:
@@ -222,12 +227,29 @@ class TestWho:
 
     def test_staff_correct_the_sales_of_all_senders_under_their_own_name(self):
         [sale_id] = store({})
-        staff = staff_client("sales.correct_sale", name="ann")
 
-        response = staff.post("/corrections", json.dumps(void(ID=sale_id)), content_type="application/json")
-
-        assert response.status_code == 200
+        assert send(ann(), void(ID=sale_id)).status_code == 200
         assert VoidedSale.objects.get().voided_by == "user:ann"
+
+    def test_staff_who_may_not_see_sales_may_not_correct_them(self, settings):
+        settings.API_KEY_REQUIRED = True
+        [sale_id] = store({})
+
+        assert send(staff_client("sales.correct_sale"), void(ID=sale_id)).status_code == 403
+        assert Sale.objects.exists()
+
+    def test_corrections_by_staff_are_in_the_audit_log_once(self):
+        one, *others = store({}, {}, {})
+        staff = ann()
+        send(staff, void(ID=one), **KEY, **{"X-Request-ID": "r-7"})
+        send(staff, void(ID=one), **KEY, **{"X-Request-ID": "r-7"})
+        send(staff, [void(ID=others[0]), replace({"REVENUE": 5}, ID=others[1])], **{"X-Request-ID": "r-8"})
+
+        entries = LogEntry.objects.order_by("pk").values_list("user__username", "object_id", "change_message")
+        assert list(entries) == [
+            ("ann", str(one), "1 voided, 0 replaced by the API. Request: r-7"),
+            ("ann", None, "1 voided, 1 replaced by the API. Request: r-8"),
+        ]
 
     def test_the_ledger_knows_the_request(self, api):
         [sale_id] = store({})
