@@ -1,21 +1,19 @@
-"""Read and check a CSV file of countries, and write cells that are safe in spreadsheets."""
+"""Read and check a CSV file of countries."""
 
 import csv
 import io
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from countries.models import Country
 from salesengine.plurals import counted
+from salesengine.spreadsheets import unguard_formulas
 
 COLUMNS = ("ID_COUNTRY", "COUNTRY_NAME", "CONTINENT")
 HEADER = ",".join(COLUMNS)
 DELIMITERS = ",;\t"  # spreadsheets write semicolons where the comma is the decimal sign
 MAX_ID_LENGTH = 64  # characters, as in sale events
 MAX_LISTED = 20  # errors listed in a message
-# Text that a spreadsheet may run as a formula (OWASP, "CSV Injection"), with or without apostrophes before it.
-FORMULA = re.compile("'*[=+\\-@\uff1d\uff0b\uff0d\uff20]")
 
 
 @dataclass(frozen=True)
@@ -43,11 +41,6 @@ class InvalidCountriesError(ValueError):
         super().__init__("\n".join([title, *listed]))
 
 
-def safe_cell(text: str) -> str:
-    """Put an apostrophe before text that a spreadsheet would run as a formula. `read_countries` removes it again."""
-    return f"'{text}" if FORMULA.match(text) else text
-
-
 def find_delimiter(header: str) -> str:
     """Return the one of DELIMITERS that is most frequent in the first line of a CSV file; a comma if none occurs."""
     return max(DELIMITERS, key=header.count)
@@ -62,9 +55,8 @@ def explain_csv_error(error: csv.Error) -> str:
 
 
 def _cell_text(cell: str) -> str:
-    """Strip blanks around a cell, and undo `safe_cell`."""
-    text = cell.strip()
-    return text[1:] if text.startswith("'") and FORMULA.match(text) else text
+    """Strip blanks around a cell, and undo what the export does with formulas."""
+    return unguard_formulas(cell.strip())
 
 
 def read_countries(csv_file: bytes) -> list[Country]:

@@ -12,10 +12,11 @@ from import_export.instance_loaders import CachedInstanceLoader
 from import_export.results import Result
 from import_export.tmp_storages import BaseStorage
 
-from countries.csv_file import COLUMNS, InvalidCountriesError, RowError, read_countries, safe_cell
+from countries.csv_file import COLUMNS, InvalidCountriesError, RowError, read_countries
 from countries.loading import fingerprint_of_countries
 from countries.models import Country
 from salesengine.accounts.audit_log import describe_change
+from salesengine.spreadsheets import guard_formulas
 
 MAX_LINES = 20_000
 CONFIRM_WITHIN = 60 * 60  # seconds
@@ -78,7 +79,7 @@ class CountryResource(resources.ModelResource):  # type: ignore[misc]
             raise errors[0].error
 
     def export_field(self, field: Field, instance: Country, **options: Any) -> str:
-        return safe_cell(super().export_field(field, instance, **options) or "")
+        return guard_formulas(super().export_field(field, instance, **options) or "")
 
 
 class SignedFile(BaseStorage):  # type: ignore[misc]

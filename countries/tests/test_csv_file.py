@@ -6,9 +6,10 @@ import pytest
 from django.db import OperationalError, connection, transaction
 from model_bakery import baker
 
-from countries.csv_file import MAX_LISTED, InvalidCountriesError, RowError, read_countries, safe_cell
+from countries.csv_file import MAX_LISTED, InvalidCountriesError, RowError, read_countries
 from countries.loading import LoadResult, lock_countries, store_countries
 from countries.models import Country
+from salesengine.spreadsheets import guard_formulas
 from salesengine.tests.servers import waiting_at_most
 
 HEADER = "ID_COUNTRY,COUNTRY_NAME,CONTINENT\n"
@@ -207,14 +208,14 @@ def test_a_file_without_rows_changes_nothing():
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "'=1", "''+1", "\uff1d1"])
 def test_formulas_get_an_apostrophe_that_loading_removes(text):
-    assert safe_cell(text) == f"'{text}"
-    load(f"{HEADER}{safe_cell(text)},{safe_cell(text)},{safe_cell(text)}\n")
+    assert guard_formulas(text) == f"'{text}"
+    load(f"{HEADER}{guard_formulas(text)},{guard_formulas(text)},{guard_formulas(text)}\n")
     assert stored() == {(text, text, text)}
 
 
 @pytest.mark.parametrize("text", ["France", "'quoted'", "Côte d'Ivoire", "'", ""])
 def test_other_text_is_unchanged(text):
-    assert safe_cell(text) == text
+    assert guard_formulas(text) == text
     load(f"{HEADER}1,x{text},{text}\n")
     assert stored() == {("1", f"x{text}", text or None)}
 

@@ -11,17 +11,11 @@ from typing import Any, Protocol
 import msgspec
 
 from analytics.running.rows import ResultColumn, Row
+from salesengine.spreadsheets import guard_formulas
 
 Texts = list[str | None]  # the cells of a column; None is null
 
 PIECE_ROWS = 1_000  # rows in memory at a time
-# Characters with which a spreadsheet may start a formula (OWASP, "CSV Injection").
-FORMULA_STARTS = "=+-@\uff1d\uff0b\uff0d\uff20"
-# Where a formula may start: at the beginning of a text, and after each character where a spreadsheet may end a cell.
-# Many split CSV at semicolons, and then quotes in the middle of a line protect nothing.
-FORMULA_PLACE = re.compile(
-    rf"\A(?=[\t\r\n{re.escape(FORMULA_STARTS)}])|(?<=[;|\t\r\n])(?=[\"']*[{re.escape(FORMULA_STARTS)}])"
-)
 # Characters that act on a terminal instead of being shown: controls, line separators, changes of direction.
 CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 NULL = "-"  # for people, as in the Django admin
@@ -119,7 +113,7 @@ def header_texts(columns: list[ResultColumn], *, safe_cells: bool = False) -> li
 
 
 def _without_formulas(texts: Iterable[str | None]) -> Texts:
-    return [text and FORMULA_PLACE.sub("'", text) for text in texts]
+    return [text and guard_formulas(text) for text in texts]
 
 
 def _texts(values: Sequence[Any]) -> Texts:

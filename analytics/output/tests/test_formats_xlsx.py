@@ -11,9 +11,9 @@ import pytest
 from openpyxl.utils.escape import unescape
 
 from analytics.output.formats import FORMATS, CannotEncode, Rows
-from analytics.output.formats.cells import FORMULA_STARTS
 from analytics.output.tests.results import encoded, result_of
 from analytics.running.rows import ResultColumn
+from salesengine.spreadsheets import FORMULA_STARTS
 from salesengine.tests.servers import full_disk
 
 

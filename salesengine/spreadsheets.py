@@ -1,0 +1,21 @@
+"""Keep spreadsheets from running text as formulas (OWASP, "CSV Injection")."""
+
+import re
+
+FORMULA_STARTS = "=+-@\uff1d\uff0b\uff0d\uff20"  # characters with which a formula may start
+# Where a formula may start: at the beginning of a text, and after each character where a spreadsheet may end a cell.
+# Many split CSV at semicolons, and then quotes in the middle of a line protect nothing.
+_PLACE = r"(?:\A|(?<=[;|\t\r\n])){apostrophe}(?=[\"']*[{starts}])|\A{apostrophe}(?=[\t\r\n])"
+_UNGUARDED, _GUARDED = (
+    re.compile(_PLACE.format(apostrophe=apostrophe, starts=re.escape(FORMULA_STARTS))) for apostrophe in ("", "'")
+)
+
+
+def guard_formulas(text: str) -> str:
+    """Put an apostrophe before each place of a text where a spreadsheet would start a formula."""
+    return _UNGUARDED.sub("'", text)
+
+
+def unguard_formulas(text: str) -> str:
+    """Undo `guard_formulas`."""
+    return _GUARDED.sub("", text)
