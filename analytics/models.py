@@ -87,5 +87,7 @@ class ReportRun(models.Model):
 
     def may_be_cancelled_by(self, user: AbstractUser | AnonymousUser) -> bool:
         """Say whether the user may cancel the run: own runs from the admin, and others with the permission."""
-        is_own = self.channel == Channel.ADMIN and self.sender == user.get_username()
-        return is_own or user.has_perm("analytics.cancel_reportrun")
+        return self.belongs_to(user) or user.has_perm("analytics.cancel_reportrun")
+
+    def belongs_to(self, user: AbstractUser | AnonymousUser) -> bool:
+        return self.channel == Channel.ADMIN and self.sender == user.get_username()

@@ -52,6 +52,7 @@ from analytics.running.last_runs import reports_by_topic
 from analytics.running.run_log import Caller, Run, cancel_run, logged_run
 from analytics.running.runner import explain
 from analytics.running.slots import slot
+from salesengine.accounts.audit_log import new_entry
 from salesengine.backoffice.base import ModelAdmin, ReadOnly
 
 # Values of `run` in a URL: "1" shows a page that fetches the result with a token as its `run`, and "whole" shows a
@@ -145,7 +146,8 @@ class ReportAdmin(ReadOnly, ModelAdmin[models.Report]):
         run = get_object_or_404(ReportRun, token=_token(request.POST.get("run", "")), report=name)
         if not run.may_be_cancelled_by(request.user):
             raise PermissionDenied
-        cancel_run(run.token)
+        if cancel_run(run.token) and not run.belongs_to(request.user):
+            new_entry(request.user.pk, run, "Cancelled.").save()
         return HttpResponse(status=HTTPStatus.NO_CONTENT)
 
     @method_decorator([require_GET, may_explain])

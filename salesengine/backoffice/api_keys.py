@@ -1,5 +1,6 @@
 """The pages where staff create, change and revoke API keys."""
 
+import datetime
 from typing import Any
 
 from django import forms
@@ -51,6 +52,15 @@ class APIKeyForm(forms.ModelForm[APIKey]):
     )
 
     allowed: frozenset[str] = frozenset()  # the scopes that the user may add to a key
+
+    def clean_expiry_date(self) -> datetime.datetime | None:
+        """Refuse to prolong a key that may do more than the user."""
+        new: datetime.datetime | None = self.cleaned_data["expiry_date"]
+        old = self.instance.expiry_date
+        is_later = old is not None and (new is None or new > old)
+        if is_later and (more := [scope for scope in self.instance.scopes or () if scope not in self.allowed]):
+            raise forms.ValidationError(f"You may not prolong a key that may do more than you: {', '.join(more)}.")
+        return new
 
     def clean_scopes(self) -> list[str]:
         scopes: list[str] = self.cleaned_data["scopes"]

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from axes.utils import reset
+from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
@@ -180,6 +181,19 @@ class UserAdmin(NoMoreThanOwn, DjangoUserAdmin[User], ModelAdmin[User]):
 
 @admin.register(Group)
 class GroupAdmin(NoMoreThanOwn, DjangoGroupAdmin, ModelAdmin[Group]):
+    """Groups that SECOND_FACTOR_REQUIRED names keep their names, or else their members would need no second factor."""
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Group | None = None) -> tuple[str, ...]:
+        return ("name",) if obj and obj.name in settings.SECOND_FACTOR_REQUIRED else ()
+
+    def get_deleted_objects(self, objs: Collection[Group], request: HttpRequest) -> Any:
+        """Refuse to delete groups that SECOND_FACTOR_REQUIRED names, and those of the user."""
+        if required := [group.name for group in objs if group.name in settings.SECOND_FACTOR_REQUIRED]:
+            return [], {}, set(), [f"SECOND_FACTOR_REQUIRED demands a second factor of: {', '.join(required)}."]
+        if own := [group.name for group in objs if group in request.user.groups.all()]:
+            return [], {}, set(), [f"You are a member of: {', '.join(own)}. Ask another administrator."]
+        return super().get_deleted_objects(objs, request)
+
     def deletion_effect(self, request: HttpRequest, rows: Collection[Group]) -> str:
         number = User.objects.filter(groups__in=rows).distinct().count()
         return f"{counted(number, 'member')} will lose the permissions of the group." if number else ""

@@ -5,6 +5,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.db import connection, connections
 from django.test import Client
 from django.utils import timezone
@@ -213,6 +214,16 @@ def test_cancelling_runs_of_others_needs_the_permission(admin_client, staff, sle
     assert staff.post(f"{LOG}{run.pk}/cancel/")["Location"] == f"{LOG}{run.pk}/change/"
     assert "The run was cancelled." in response.result(timeout=60)
     assert sleeping_sessions() == 0
+
+
+def test_the_audit_log_tells_who_cancelled_a_run_of_somebody_else(admin_client, staff, sleeping):
+    allow(staff, "view_report", "cancel_reportrun")
+    for owner, entries in ((admin_client, [("Cancelled.", staff.user.pk)]), (staff, [])):
+        LogEntry.objects.all().delete()
+        token, response = sleeping(owner)
+        assert other_client_of(staff).post(CANCEL, {"run": token}).status_code == 204
+        assert "The run was cancelled." in response.result(timeout=60)
+        assert list(LogEntry.objects.values_list("change_message", "user")) == entries
 
 
 def test_a_run_of_an_api_client_does_not_belong_to_the_user_of_the_same_name(staff, log_run):

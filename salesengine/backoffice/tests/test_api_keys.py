@@ -93,6 +93,18 @@ def test_a_second_click_waits_for_the_first_one_and_is_then_refused(admin_client
     assert APIKey.objects.count() == 1
 
 
+def test_staff_cannot_prolong_a_key_that_may_do_more_than_they(client):
+    client = staff_client("salesengine.view_apikey", "salesengine.change_apikey", "sales.view_sale")
+    expiry = datetime(2900, 1, 1, tzinfo=UTC)
+    for scopes, is_allowed in ((["read"], True), (["read", "ingest"], False)):
+        key = create_key("shop", scopes, expiry)
+        for date, time in (("2999-12-31", "0:00"), ("", "")):
+            client.post(page_of(key), {"scopes": scopes, "expiry_date_0": date, "expiry_date_1": time})
+            assert (row(key).expiry_date != expiry) is is_allowed
+        client.post(page_of(key), {"scopes": scopes, "expiry_date_0": "2899-12-31", "expiry_date_1": "0:00"})
+        assert is_allowed or row(key).expiry_date.year == 2899
+
+
 @pytest.mark.parametrize("scope", ["ingest", "read", "reports"])
 def test_staff_cannot_give_a_key_more_than_they_may_do(scope):
     client = staff_client("salesengine.add_apikey", "salesengine.change_apikey", "analytics.view_report")

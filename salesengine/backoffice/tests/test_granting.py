@@ -32,6 +32,32 @@ def group_with(name, *permissions):
     return group
 
 
+class TestGroups:
+    def delete(self, client, *groups):
+        data = {"action": "delete_selected", "_selected_action": [group.pk for group in groups], "post": "yes"}
+        return client.post(GROUP_PAGES, data)
+
+    def test_a_group_that_needs_a_second_factor_keeps_its_name(self, manager, settings):
+        group = group_with("Sellers", "sales.view_sale")
+        settings.SECOND_FACTOR_REQUIRED = ["Sellers"]
+
+        manager.post(f"{GROUP_PAGES}{group.pk}/change/", {"name": "Others"})
+        response = self.delete(manager, group)
+
+        assert "SECOND_FACTOR_REQUIRED demands a second factor of: Sellers." in response.content.decode()
+        assert Group.objects.get(pk=group.pk).name == "Sellers"
+
+    def test_nobody_deletes_their_own_group(self, manager):
+        own, other = group_with("Sellers", "sales.view_sale"), Group.objects.create(name="Others")
+        manager.user.groups.add(own)
+
+        response = self.delete(manager, own, other)
+        self.delete(manager, other)
+
+        assert "You are a member of: Sellers." in response.content.decode()
+        assert Group.objects.filter(name__in=["Sellers", "Others"]).get() == own
+
+
 class TestGranting:
     @pytest.mark.parametrize("who", ["ann", "manager"])
     def test_a_group_with_more_permissions_cannot_be_given(self, manager, ann, who):
