@@ -80,7 +80,7 @@ def test_sales_of_an_entry_are_found_by_their_ids_although_a_month_has_few_times
 
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE sales_2021_03")
-        cursor.execute("EXPLAIN SELECT * FROM ledger_sales WHERE position IS NULL")
+        cursor.execute("EXPLAIN SELECT * FROM ledger_sales")
         plan = "\n".join(line for (line,) in cursor)
     assert "sales_2021_03_pkey" in plan
     assert "sales_2021_03_newest" not in plan

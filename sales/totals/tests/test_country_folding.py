@@ -35,6 +35,17 @@ def record(request):
     return lambda events: record_sales(events + [trade("9", "9", DATE_PAYMENT="2020-01-01")] * (COPY_THRESHOLD + 1))
 
 
+def test_the_sales_of_the_ledger_are_those_that_are_not_folded():
+    """A cluster does not pass a condition on to the view, so a view of all entries would read all sales."""
+    record_sales([trade("1", "2")] * 3)
+    folding.fold()
+    record_sales([trade("1", "2")])
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT COUNT(*) FROM ledger_sales")
+        assert cursor.fetchone() == (1,)
+
+
 @pytest.mark.parametrize("folded", [False, True])
 def test_each_sale_counts_for_its_day_and_countries(record, folded):
     record(
