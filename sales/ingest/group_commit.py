@@ -1,6 +1,7 @@
 """Let concurrent writes share one commit, because a commit costs about the same for one item as for many."""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
@@ -32,17 +33,23 @@ class GroupCommit(Generic[Item, Result]):
     """Write the items of concurrent callers together.
 
     The first caller writes at once. Callers that arrive during a write wait for its end; then one of them leads: it
-    writes the items of all callers that are waiting by then. No caller ever waits for more items to arrive.
+    writes the items of all callers that are waiting by then. If the write before had several items, the leader first
+    waits for `pause` seconds, so that the callers of that write can join with their next items.
 
     No caller waits longer than `max_wait` seconds for others, whose write may be stuck.
     """
 
     def __init__(
-        self, write: Callable[[Sequence[Item]], Sequence[Result]], max_group_size: int, max_wait: float
+        self,
+        write: Callable[[Sequence[Item]], Sequence[Result]],
+        max_group_size: int,
+        max_wait: float,
+        pause: Callable[[], float] = lambda: 0,
     ) -> None:
-        """`write` stores items, and returns their results in the same order."""
-        self._write = write
+        """`write` stores items, and returns their results in the same order. `pause` must not raise errors."""
+        self._write, self._pause = write, pause
         self._max_group_size, self._max_wait = max_group_size, max_wait
+        self._is_shared = False  # whether the last write had several items
         self._queue: list[_Waiter[Item, Result]] = []
         self._is_writing = False
         self._lock = threading.Lock()
@@ -80,8 +87,11 @@ class GroupCommit(Generic[Item, Result]):
 
     def _lead(self) -> None:
         """Write the items of the waiting callers, this one's among them. Then wake them and the next leader."""
+        if self._is_shared and (seconds := self._pause()):
+            time.sleep(seconds)
         with self._lock:
             group, self._queue = self._queue[: self._max_group_size], self._queue[self._max_group_size :]
+        self._is_shared = len(group) > 1
         try:
             for waiter, result in zip(group, self._write([waiter.item for waiter in group]), strict=True):
                 waiter.result = result

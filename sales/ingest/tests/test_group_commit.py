@@ -69,6 +69,24 @@ def test_a_caller_alone_does_not_wait_for_others():
     assert write.groups == [[1], [2]]
 
 
+def test_after_a_shared_write_the_next_one_waits_for_more_callers():
+    write, pauses = Writer(), []
+    group_commit = GroupCommit(write, max_group_size=100, max_wait=30, pause=lambda: pauses.append(0.2) or 0.2)
+
+    group_commit.submit(0)
+    group_commit.submit(0)
+    assert pauses == []
+    submit_all(group_commit, range(8))
+    while len(write.groups[-1]) == 1:
+        submit_all(group_commit, range(8))
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(group_commit.submit, 1)
+        time.sleep(0.05)
+        second = pool.submit(group_commit.submit, 2)
+        assert (first.result(), second.result()) == (10, 20)
+    assert write.groups[-1] == [1, 2]
+
+
 def test_a_group_has_a_maximum_size():
     write = Writer()
 
