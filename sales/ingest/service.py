@@ -67,9 +67,7 @@ def _pause() -> float:
 
 
 # Concurrent requests with one event and no EVENT_ID share a commit. Such events never wait for a lock.
-singles: GroupCommit[PlainSale, int] = GroupCommit(
-    record_plain_sales, COPY_THRESHOLD, settings.SINGLES_TIMEOUT, _pause
-)
+singles: GroupCommit[PlainSale, int] = GroupCommit(record_plain_sales, COPY_THRESHOLD, settings.SINGLES_TIMEOUT, _pause)
 
 
 def ingest_batch(batch: Batch, body: bytes, origin: Origin, options: IngestOptions, key: str | None) -> IngestResponse:
