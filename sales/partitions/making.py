@@ -107,17 +107,22 @@ def _make(month: Month, *, patient: bool) -> None:
         cursor.execute("SELECT to_regclass(%s)", [month.table])
         if cursor.fetchone()[0]:  # another process has made it
             return
+        if not patient and _has_too_many_others(cursor, month):
+            _known |= {month}
+            logger.warning(LATER, month, OTHERS, f"{MOVE_LIMIT:,}")
+            return
         cursor.execute(f"CREATE TABLE {month.table} (LIKE sales INCLUDING DEFAULTS INCLUDING INDEXES)")
         cursor.execute(f"ALTER TABLE {month.table} {OPTIONS}")
         for name, definition in INDEXES.items():
             cursor.execute(f"CREATE INDEX {month.table}_{name} ON {month.table} {definition}")
-        cursor.execute(COUNT_OTHERS, {"start": month.start, "stop": month.next.start})
-        if cursor.fetchone()[0] > MOVE_LIMIT and not patient:
-            transaction.set_rollback(True)
-            _known |= {month}
-            logger.warning(LATER, month, OTHERS, f"{MOVE_LIMIT:,}")
-            return
         _attach(cursor, month)
+
+
+def _has_too_many_others(cursor: CursorWrapper, month: Month) -> bool:
+    """Return whether more sales of the month are in OTHERS than a thread may move."""
+    cursor.execute(COUNT_OTHERS, {"start": month.start, "stop": month.next.start})
+    number: int = cursor.fetchone()[0]
+    return number > MOVE_LIMIT
 
 
 def _attach(cursor: CursorWrapper, month: Month) -> None:
