@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from django.conf import settings
 from django.db import OperationalError, connection, transaction
 from django.db.backends.utils import CursorWrapper
-from django.db.models import QuerySet
+from django.db.models import BigIntegerField, QuerySet
 from psycopg.types.datetime import TimestamptzLoader
 
 from sales.models import DailyTotal, LedgerEntry, Total
@@ -42,7 +42,6 @@ MERGE_LIMIT = 16  # days after each fold
 PURGE_LIMIT = 1_000  # entries after each fold
 LONG_BACKLOG = 10_000  # entries: if another session prevents folds, a warning says so
 WARNING_INTERVAL = 60  # seconds
-MAX_ID = 2**63 - 1
 # Seconds between the attempts of a fold while sales are not visible yet.
 VISIBILITY_PAUSES = (0.02, 0.05, 0.1, 0.2, 0.5, 1)
 
@@ -221,7 +220,7 @@ def fold(*, wait: bool = False) -> FoldResult:
     are not visible, but then without newer entries, whose sales might not be visible either. Raises
     InvisibleSalesError if that lasts; then nothing is changed.
     """
-    last_id = MAX_ID
+    last_id = BigIntegerField.MAX_BIGINT
     for pause in VISIBILITY_PAUSES:
         try:
             return _fold(last_id, wait=wait)
