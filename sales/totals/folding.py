@@ -49,7 +49,7 @@ logger = logging.getLogger(__name__)
 
 _warned_at = -math.inf  # on the monotonic clock, in this process
 
-CategoryTotal = tuple[str | None, None]  # the key of a category's figures of all time, instead of CategoryDay
+AllTimeKey = tuple[str | None, None]  # the key of a category's figures of all time, instead of CategoryDay
 
 # What each country sold and bought, from rows of {sums} that have a seller's and a buyer's country.
 BY_COUNTRY = """
@@ -307,18 +307,18 @@ def daily_figures(source: QuerySet[Any]) -> Iterator[tuple[CategoryDay, int, Dec
     return (((category, day), count, revenue) for category, day, count, revenue in rows)
 
 
-def overall_figures(source: QuerySet[Any]) -> Iterator[tuple[CategoryTotal, int, Decimal]]:
+def overall_figures(source: QuerySet[Any]) -> Iterator[tuple[AllTimeKey, int, Decimal]]:
     """Yield the rows of totals, or of the ledger, for `add_up`, without regard to days."""
     rows = source.values_list("category", "sales_count", "revenue")
     return (((category, None), count, revenue) for category, count, revenue in rows)
 
 
-def sum_over_days(daily: Mapping[CategoryDay, Figures]) -> dict[CategoryTotal, Figures]:
+def sum_over_days(daily: Mapping[CategoryDay, Figures]) -> dict[AllTimeKey, Figures]:
     return add_up(((category, None), *figures) for (category, _), figures in daily.items())
 
 
 def write_totals(
-    daily: Mapping[CategoryDay, Figures], overall: Mapping[CategoryTotal, Figures], newest: datetime.datetime
+    daily: Mapping[CategoryDay, Figures], overall: Mapping[AllTimeKey, Figures], newest: datetime.datetime
 ) -> None:
     """Insert or replace totals. `newest` is when the newest of their changes was received."""
     with connection.cursor() as cursor:
@@ -326,7 +326,7 @@ def write_totals(
         cursor.execute(WRITE_TOTALS, [newest, _as_json(overall)])
 
 
-def _as_json(figures: Mapping[CategoryDay, Figures] | Mapping[CategoryTotal, Figures]) -> str:
+def _as_json(figures: Mapping[CategoryDay, Figures] | Mapping[AllTimeKey, Figures]) -> str:
     entries = [
         {"category": category, "day": day, "sales_count": count, "revenue": revenue}
         for (category, day), (count, revenue) in figures.items()

@@ -16,7 +16,7 @@ from sales.totals.figures import EXACT, ZERO, CategoryDay, Difference, Figures, 
 from sales.totals.folding import (
     ADD_TO_TOTALS,
     BY_COUNTRY,
-    CategoryTotal,
+    AllTimeKey,
     add_old_figures,
     daily_figures,
     overall_figures,
@@ -28,7 +28,7 @@ from sales.totals.missing_sales import find_missing_sales, take_out_missing_sale
 from salesengine.database import session_lock
 from salesengine.operations.progress import Advance
 
-FigureKey = CategoryDay | CategoryTotal
+FigureKey = CategoryDay | AllTimeKey
 
 ARCHIVED_FIGURES = """
     SELECT category, day, tally.sales_count, tally.revenue
