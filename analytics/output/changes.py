@@ -67,7 +67,9 @@ def write_changes(
     format: Format,  # noqa: A002
     advance: Advance,
 ) -> WrittenChanges:
-    """Write the changes after a position to a file, and its manifest. Both are replaced, or neither.
+    """Write the changes after a position to a file, and its manifest. If writing fails, both are unchanged.
+
+    The file is replaced first, then the manifest. A crash between the two leaves a manifest that does not fit the file.
 
     Raises OSError, CannotEncode and what reading the changes raises.
     """

@@ -113,7 +113,7 @@ def _undistribute(cursor: CursorWrapper, table: str) -> None:
         cursor.execute(f"ALTER TABLE {SALES} ADD CONSTRAINT {key} PRIMARY KEY ({LOCAL_KEY})")
         for partition in _column(cursor, PARTITIONS):
             cursor.execute(f"ALTER TABLE {partition} {OPTIONS}")
-    cursor.execute("SET LOCAL citus.enable_ddl_propagation = off")  # the workers need them no more
+    cursor.execute("SET LOCAL citus.enable_ddl_propagation = off")  # the workers no longer need them
     create_again(cursor, dependents)
     if table == SALES:
         cursor.execute(f"ALTER FUNCTION {LEDGER_FUNCTION} PARALLEL SAFE")

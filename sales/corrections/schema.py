@@ -51,9 +51,9 @@ class CorrectionMembers(TypedDict):
 
 
 def _check_members(correction: CorrectionMembers) -> CorrectionMembers:
-    if (correction.get("ID") is None) is (correction.get("EVENT_ID") is None):
+    if (correction.get("ID") is None) == (correction.get("EVENT_ID") is None):
         raise PydanticCustomError("which", "must have the ID or the EVENT_ID of a sale, and not both")
-    if (correction["action"] == "replace") is (correction.get("sale") is None):
+    if (correction["action"] == "replace") == (correction.get("sale") is None):
         raise PydanticCustomError("sale", "must have a sale if the action is replace, and otherwise none")
     return correction
 

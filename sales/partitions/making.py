@@ -19,7 +19,7 @@ from sales.partitions.months import INDEXES, OPTIONS, OTHERS, PARTITIONS, Month
 
 MAX_YEARS = 50  # months that are older have no partition, whatever EARLIEST_PAYMENT_DATE says
 LOCK = 0x4D4F4E54  # the key of the advisory lock of making a month
-# In a thread, because requests that come later wait behind this lock; and in a command.
+# Short in a thread, because later requests queue behind this lock. Longer in a command.
 LOCK_TIMEOUT, PATIENT_LOCK_TIMEOUT = "50ms", "5s"
 RETRY_INTERVAL = 10  # seconds, in each process
 MOVE_LIMIT = 10_000  # sales: nobody can use `sales` while they move

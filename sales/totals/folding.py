@@ -261,7 +261,7 @@ def _fold(last_id: int, *, wait: bool) -> FoldResult:
 def _stamp(cursor: CursorWrapper, entries: Sequence[DueEntry], daily: Mapping[CategoryDay, Figures]) -> tuple[int, int]:
     """Give the entries their positions, and add their sales to the totals by country.
 
-    Return the last position before them, and their last.
+    Return the position before the first entry, and that of the last one.
 
     Raises InvisibleSalesError unless the sales have the figures that the entries tell. The number alone could be right
     although one sale is missing and another one, which is being voided, is read from both of its tables.
