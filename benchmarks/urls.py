@@ -5,7 +5,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from benchmarks.drf import DRFView
-from sales.api.parameters import parse_ingest_options
+from sales.api.parameters import parameters_of, parse_ingest_options
 from sales.ingest.bodies import read_batch
 from sales.ingest.schema import stored_sale
 from salesengine.accounts.models import Scope
@@ -28,7 +28,7 @@ class ParseView(APIView):
     permission_classes = ()
 
     def post(self, request: Request) -> HttpResponse:
-        parse_ingest_options(dict(request.query_params.lists()))
+        parse_ingest_options(parameters_of(request))
         with read_batch(request) as (batch, _):
             checked = batch.validate(count_only=True)
         if checked.errors:

@@ -140,7 +140,7 @@ def committing(connection: BaseDatabaseWrapper) -> Iterator[None]:
             raise UnansweredCommit(*error.args) from error
 
 
-def limit_requests() -> None:
+def limit_sessions() -> None:
     """Limit what the connections of this process wait for. Processes that serve requests call this; commands do not.
 
     Imports, migrations and repairs are commands: they may take as long as they need.

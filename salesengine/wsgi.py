@@ -19,7 +19,7 @@ from django.urls import get_resolver
 from django.utils.functional import cached_property
 from django.utils.http import parse_header_parameters
 
-from salesengine.database import limit_requests
+from salesengine.database import limit_sessions
 from salesengine.postgresql.base import DatabaseWrapper
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "salesengine.settings")
@@ -60,7 +60,7 @@ def load_everything() -> None:
                 engine.get_template(str(path.relative_to(folder)))
 
 
-limit_requests()
+limit_sessions()
 # Django would do this for each request without need: each one gives back its connections at its end, queries are only
 # recorded with DEBUG, and no cache that CACHE_URL allows has anything to close.
 request_started.disconnect(close_old_connections)

@@ -15,11 +15,10 @@ from analytics.definitions.reports import ReportDefinition, load_reports
 from analytics.output.formats import FORMATS
 from sales.ingest.fields import NOT_NUL
 from salesengine.http import problem_types as types
-from salesengine.http.openapi import problem_responses
+from salesengine.http.openapi import TEXT, object_schema, problem_responses
 from salesengine.plurals import counted
 
 ANY_REPORT = "/reports/{name}"
-TEXT = {"type": "string"}
 DAY_TEXT = f"a date, such as 2021-01-31, or a relative day: {PHRASES}"
 SCHEMAS: dict[str, dict[str, Any]] = {
     "date": TEXT | {"description": DAY_TEXT},
@@ -32,31 +31,28 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "country": TEXT | {"pattern": NOT_NUL, "maxLength": 64, "description": "a country id"},
     "boolean": {"type": "boolean"},
 }
-
-
-def _object(**properties: Any) -> dict[str, Any]:
-    """Describe an object that always has all of these properties."""
-    return {"type": "object", "properties": properties, "required": list(properties)}
-
-
-PARAMETER_SCHEMA = _object(
-    name=TEXT,
-    type=TEXT | {"enum": list(SCHEMAS)},
-    default={"type": ["string", "null"], "description": "the value of a missing parameter"},
-    required={"type": "boolean"},
-    help=TEXT,
-    choices={"type": "array", "items": TEXT, "description": "the allowed values; empty if any value is allowed"},
-    minimum={"type": ["number", "null"]},
-    maximum={"type": ["number", "null"]},
+PARAMETER_SCHEMA = object_schema(
+    {
+        "name": TEXT,
+        "type": TEXT | {"enum": list(SCHEMAS)},
+        "default": {"type": ["string", "null"], "description": "the value of a missing parameter"},
+        "required": {"type": "boolean"},
+        "help": TEXT,
+        "choices": {"type": "array", "items": TEXT, "description": "the allowed values; empty if any value is allowed"},
+        "minimum": {"type": ["number", "null"]},
+        "maximum": {"type": ["number", "null"]},
+    }
 )
-REPORT_SCHEMA = _object(
-    name=TEXT,
-    title=TEXT,
-    description=TEXT,
-    topic=TEXT,
-    address=TEXT | {"format": "uri", "description": "the URL that runs the report"},
-    timeout={"type": "number", "description": "the maximum duration of a run, in seconds"},
-    parameters={"type": "array", "items": PARAMETER_SCHEMA},
+REPORT_SCHEMA = object_schema(
+    {
+        "name": TEXT,
+        "title": TEXT,
+        "description": TEXT,
+        "topic": TEXT,
+        "address": TEXT | {"format": "uri", "description": "the URL that runs the report"},
+        "timeout": {"type": "number", "description": "the maximum duration of a run, in seconds"},
+        "parameters": {"type": "array", "items": PARAMETER_SCHEMA},
+    }
 )
 REPORTS_EXAMPLE = [
     {

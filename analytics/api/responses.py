@@ -35,7 +35,6 @@ from salesengine.http import errors
 
 MAX_IN_MEMORY = 1_000_000  # bytes; a larger response is stored in a temporary file on disk
 CHUNK_BYTES = 65_536
-DOWNLOADED = {"csv", "xlsx", "parquet"}  # formats that a browser saves as a file
 MAX_WARNINGS = 300  # characters in a header; the log of runs has the rest
 PRINTABLE = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
 
@@ -128,7 +127,7 @@ def _without_body(query: ReportQuery, etag: str | None, status: int) -> HttpResp
 
 def _with_headers(response: HttpResponseBase, query: ReportQuery, etag: str | None) -> HttpResponseBase:
     response["Content-Type"] = query.format.media_type
-    if query.format.name in DOWNLOADED:
+    if query.format.is_saved:
         name = f"{query.report.name}.{query.format.extension}"
         response["Content-Disposition"] = content_disposition_header(as_attachment=True, filename=name)
     if response.status_code == 304:

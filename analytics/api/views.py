@@ -23,7 +23,7 @@ from analytics.definitions.reports import (
 from analytics.models import Channel
 from analytics.running.disconnects import cancel_on_disconnect
 from analytics.running.run_log import Caller
-from sales.api.parameters import reject_parameters
+from sales.api.parameters import parameters_of, reject_parameters
 from salesengine.accounts.api_keys import get_sender, is_allowed, require
 from salesengine.accounts.models import Scope
 from salesengine.http.errors import ReportError
@@ -36,7 +36,7 @@ class ReportsView(APIView):
 
     @openapi.reports
     def get(self, request: Request) -> Response:
-        reject_parameters(dict(request.query_params.lists()))
+        reject_parameters(parameters_of(request))
         reports = [report for report in load_reports() if _may_run(request, report)]
         return Response([_description(report, request) for report in reports])
 
@@ -76,7 +76,7 @@ def _parse_query(request: Request, name: str) -> ReportQuery:
         raise ReportError(f"The file of the report {name} is invalid: {error}") from None
     for scope in report.header.requires:
         require(request, scope)
-    query = parse_report_query(report, dict(request.query_params.lists()), request.headers.get("Accept", ""))
+    query = parse_report_query(report, parameters_of(request), request.headers.get("Accept", ""))
     if query.format.name != "json" or query.limit > report.header.rows:
         without = f"Without it, send format=json&limit={report.header.rows} or less."
         require(request, Scope.REPORTS, "analytics.export_report", without)

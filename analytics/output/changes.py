@@ -1,7 +1,7 @@
 """Write the changes of the sales to files, for a warehouse. Each file has a manifest, with which it can be checked."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
@@ -14,6 +14,7 @@ from sales.changes.export import ChangeRow, Export
 from sales.changes.statements import CHANGE_FIELDS
 from sales.totals.figures import EXACT
 from salesengine.exact_json import encode_json
+from salesengine.operations.progress import Advance
 
 COLUMNS = [ResultColumn(name, "int8" if kind == "bigint" else kind) for name, kind in CHANGE_FIELDS.items()]
 KIND, REVENUE = (list(CHANGE_FIELDS).index(name) for name in ("kind", "REVENUE"))
@@ -64,9 +65,11 @@ def write_changes(
     after: int | None,
     file: Path,
     format: Format,  # noqa: A002
-    advance: Callable[[int], object],
+    advance: Advance,
 ) -> WrittenChanges:
-    """Write the changes after a position to a file, and its manifest. Both are replaced, or neither.
+    """Write the changes after a position to a file, and its manifest. If writing fails, both are unchanged.
+
+    The file is replaced first, then the manifest. A crash between the two leaves a manifest that does not fit the file.
 
     Raises OSError, CannotEncode and what reading the changes raises.
     """

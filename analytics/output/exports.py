@@ -8,6 +8,7 @@ from analytics.definitions.reports import ReportDefinition
 from analytics.output.formats import Format
 from analytics.running.run_log import Run
 from salesengine.exact_json import encode_json
+from salesengine.operations.progress import Advance
 
 
 def write_export(
@@ -17,7 +18,7 @@ def write_export(
     *,
     title: str,
     safe_cells: bool,
-    advance: Callable[[int], object],
+    advance: Advance,
 ) -> str:
     """Write the whole result in pieces, and call `advance` after each piece with the number of rows that it added.
 

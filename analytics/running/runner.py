@@ -56,7 +56,7 @@ class Result:
 
     @property
     def warnings(self) -> list[str]:
-        """What readers of the result must know."""
+        """Return what readers of the result must know."""
         messages = [assertion.failure_message for assertion in self.failed_assertions]
         return [*messages, *filter(None, [self.archive_warning])]
 

@@ -14,15 +14,10 @@ from sales.ingest.fields import FILTERS, NOT_NUL, EventField
 from sales.ingest.idempotency import KEY
 from sales.ingest.schema import EVENT, EXAMPLE, MAX_LISTED_ERRORS
 from salesengine.http import problem_types as types
-from salesengine.http.openapi import problem_responses
+from salesengine.http.openapi import TEXT, object_schema, problem_responses
 
-TEXT = {"type": "string"}
 COUNT = {"type": "integer", "minimum": 0}
-
-
-def _object(properties: dict[str, Any], *optional: str) -> dict[str, Any]:
-    required = [name for name in properties if name not in optional]
-    return {"type": "object", "properties": properties, "required": required}
+DATE_TIME = TEXT | {"format": "date-time"}
 
 
 def _list(items: dict[str, Any], **limits: int) -> dict[str, Any]:
@@ -33,37 +28,36 @@ EVENT_SCHEMA = EVENT.json_schema()
 SALE_PROPERTIES = {
     "ID": {"type": "integer"},
     **EVENT_SCHEMA["properties"],
-    "DATE_PAYMENT": TEXT | {"format": "date-time"},
+    "DATE_PAYMENT": DATE_TIME,
     "REVENUE": {"type": "number"},
 }
-STORED_SCHEMA = _object(SALE_PROPERTIES)
-READ_SCHEMA = _object({**SALE_PROPERTIES, "RECEIVED_AT": TEXT | {"format": "date-time"}})
-PAGE_SCHEMA = _object({"results": _list(READ_SCHEMA), "next": {"type": ["string", "null"], "format": "uri"}})
-ORDER_SCHEMA = _object({"id_order": TEXT, "results": _list(READ_SCHEMA, minItems=1)})
-POSITION = {"type": "integer", "minimum": 0}
+STORED_SCHEMA = object_schema(SALE_PROPERTIES)
+READ_SCHEMA = object_schema({**SALE_PROPERTIES, "RECEIVED_AT": DATE_TIME})
+PAGE_SCHEMA = object_schema({"results": _list(READ_SCHEMA), "next": {"type": ["string", "null"], "format": "uri"}})
+ORDER_SCHEMA = object_schema({"id_order": TEXT, "results": _list(READ_SCHEMA, minItems=1)})
 CHANGE_PROPERTIES = {
-    "position": POSITION | {"minimum": 1, "description": "positions have no gaps and never change"},
+    "position": COUNT | {"minimum": 1, "description": "positions have no gaps and never change"},
     "kind": TEXT | {"enum": ["sale", "void"]},
     **SALE_PROPERTIES,
-    "RECEIVED_AT": TEXT | {"format": "date-time"},
-    "voided_at": TEXT | {"format": "date-time", "description": "only for a void, as are the next two fields"},
+    "RECEIVED_AT": DATE_TIME,
+    "voided_at": DATE_TIME | {"description": "only for a void, as are the next two fields"},
     "reason": TEXT,
     "replaced_by": {"type": ["integer", "null"], "description": "the ID of the sale that is right"},
 }
-CHANGE_SCHEMA = _object(CHANGE_PROPERTIES, "voided_at", "reason", "replaced_by")
-ARCHIVED_SCHEMA = _object({"position": POSITION, "kind": TEXT | {"enum": ["archived"]}, "ID": {"type": "integer"}})
-CHANGES_SCHEMA = _object(
-    {"results": _list({"oneOf": [CHANGE_SCHEMA, ARCHIVED_SCHEMA]}), "next": POSITION, "has_more": {"type": "boolean"}}
+CHANGE_SCHEMA = object_schema(CHANGE_PROPERTIES, "voided_at", "reason", "replaced_by")
+ARCHIVED_SCHEMA = object_schema({"position": COUNT, "kind": TEXT | {"enum": ["archived"]}, "ID": {"type": "integer"}})
+CHANGES_SCHEMA = object_schema(
+    {"results": _list({"oneOf": [CHANGE_SCHEMA, ARCHIVED_SCHEMA]}), "next": COUNT, "has_more": {"type": "boolean"}}
 )
-REJECTED_SCHEMA = _object(
+REJECTED_SCHEMA = object_schema(
     {
         "index": COUNT | {"description": "the position among the events, from 0"},
         "line": {"type": "integer", "minimum": 1, "description": "the line of newline-delimited JSON"},
-        "errors": _list(_object({"pointer": TEXT, "detail": TEXT})),
+        "errors": _list(object_schema({"pointer": TEXT, "detail": TEXT})),
     },
     "line",
 )
-COUNTS_SCHEMA = _object(
+COUNTS_SCHEMA = object_schema(
     {
         "accepted": COUNT | {"description": "events stored by this request"},
         "duplicate": COUNT | {"description": "events stored before, with the same EVENT_ID and content"},
@@ -74,7 +68,7 @@ COUNTS_SCHEMA = _object(
     "errors",
 )
 FEEDBACK_SCHEMA = _list(
-    _object(
+    object_schema(
         {
             "category": TEXT | {"enum": Category.values},
             "sales_count": {"type": "integer"},
@@ -127,12 +121,13 @@ def once_headers(*statuses: int) -> list[OpenApiParameter]:
     ]
 
 
-def _request(name: str, body: Any, media_type: str = JSON) -> OpenApiExample:
+def request_example(name: str, body: Any, media_type: str = JSON) -> OpenApiExample:
     return OpenApiExample(name, body, request_only=True, media_type=media_type)
 
 
-def _response(name: str, body: Any, *statuses: str) -> OpenApiExample:
-    return OpenApiExample(name, body, response_only=True, status_codes=[*statuses])
+def response_example(name: str, body: Any, *statuses: str, media_type: str | None = None) -> OpenApiExample:
+    """Return an example for the responses with these statuses: in one media type, or in all that they have."""
+    return OpenApiExample(name, body, response_only=True, status_codes=[*statuses], media_type=media_type)
 
 
 def _text(field: EventField, min_length: int = 1) -> dict[str, Any]:
@@ -196,12 +191,12 @@ ingest = extend_schema(
         ),
     },
     examples=[
-        _request("One event", EVENT_EXAMPLE),
-        _request("A list of events", [EVENT_EXAMPLE, EXAMPLE]),
-        _request("One event per line", f"{json.dumps(EVENT_EXAMPLE)}\n{json.dumps(EXAMPLE)}", NDJSON),
-        _response("The stored sale", STORED_EXAMPLE, "200", "201"),
-        _response("The counts of a list", COUNTS_EXAMPLE, "200", "201"),
-        _response(
+        request_example("One event", EVENT_EXAMPLE),
+        request_example("A list of events", [EVENT_EXAMPLE, EXAMPLE]),
+        request_example("One event per line", f"{json.dumps(EVENT_EXAMPLE)}\n{json.dumps(EXAMPLE)}", NDJSON),
+        response_example("The stored sale", STORED_EXAMPLE, "200", "201"),
+        response_example("The counts of a list", COUNTS_EXAMPLE, "200", "201"),
+        response_example(
             "One of two events was rejected",
             COUNTS_EXAMPLE | {"accepted": 1, "rejected": 1, "errors": [REJECTED_EXAMPLE]},
             "207",
@@ -250,7 +245,7 @@ sales = extend_schema(
     ],
     responses={200: PAGE_SCHEMA, **problem_responses(types.INVALID_REQUEST, types.TOOK_TOO_LONG)},
     examples=[
-        _response(
+        response_example(
             "A page",
             {
                 "results": [READ_EXAMPLE],
@@ -273,7 +268,9 @@ order = extend_schema(
         OpenApiParameter("id_order", _text(FILTERS["id_order"]), OpenApiParameter.PATH, description="percent-encoded")
     ],
     responses={200: ORDER_SCHEMA, **problem_responses(types.INVALID_REQUEST, types.NOT_FOUND, types.TOOK_TOO_LONG)},
-    examples=[_response("An order of one line", {"id_order": EXAMPLE["ID_ORDER"], "results": [READ_EXAMPLE]}, "200")],
+    examples=[
+        response_example("An order of one line", {"id_order": EXAMPLE["ID_ORDER"], "results": [READ_EXAMPLE]}, "200")
+    ],
 )
 
 changes = extend_schema(
@@ -290,7 +287,7 @@ changes = extend_schema(
     parameters=[
         OpenApiParameter(
             "after",
-            {"oneOf": [POSITION, TEXT | {"enum": [LATEST]}], "default": ChangesQuery.after},
+            {"oneOf": [COUNT, TEXT | {"enum": [LATEST]}], "default": ChangesQuery.after},
             description=f"the position to continue from; 0 is the beginning; {LATEST}: return only the last position",
         ),
         OpenApiParameter(
@@ -315,11 +312,10 @@ changes = extend_schema(
         **problem_responses(types.INVALID_REQUEST, types.POSITION_PURGED, types.TOOK_TOO_LONG),
     },
     examples=[
-        OpenApiExample(
+        response_example(
             "A sale and its void",
             {"results": [CHANGE_EXAMPLE, VOID_EXAMPLE], "next": 50002, "has_more": False},
-            response_only=True,
-            status_codes=["200"],
+            "200",
             media_type=JSON,
         )
     ],

@@ -3,14 +3,24 @@
 import json
 from typing import Any
 
-from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 
-from sales.api.openapi import EVENT_EXAMPLE, EVENT_SCHEMA, STORED_EXAMPLE, STORED_SCHEMA, TEXT, once_headers
+from sales.api.openapi import (
+    DATE_TIME,
+    EVENT_EXAMPLE,
+    EVENT_SCHEMA,
+    SALE_PROPERTIES,
+    STORED_EXAMPLE,
+    STORED_SCHEMA,
+    once_headers,
+    request_example,
+    response_example,
+)
 from sales.corrections.schema import MAX_ID
 from sales.ingest.batches import JSON, NDJSON
 from sales.ingest.fields import FIELDS, NOT_NUL
 from salesengine.http import problem_types as types
-from salesengine.http.openapi import problem_responses
+from salesengine.http.openapi import TEXT, object_schema, problem_responses
 
 SALE_ID = {"type": "integer", "minimum": 1, "maximum": MAX_ID}
 REASON = TEXT | {"minLength": 1, "maxLength": 256, "pattern": NOT_NUL, "description": "why the sale was wrong"}
@@ -28,23 +38,16 @@ def _correction(which: str, action: str) -> dict[str, Any]:
     properties = {**WHICH[which], "action": TEXT | {"enum": [action]}, "reason": REASON}
     if action == "replace":
         properties["sale"] = REPLACEMENT
-    return {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}
-
-
-def _response(properties: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "object", "properties": properties, "required": [*properties]}
+    return object_schema(properties) | {"additionalProperties": False}
 
 
 CORRECTION = {"oneOf": [_correction(which, action) for action in ("void", "replace") for which in WHICH]}
 REPLACED_BY = {"type": ["integer", "null"], "description": "the ID of the sale that took its place"}
-VOIDED = {
-    **STORED_SCHEMA,
-    "properties": STORED_SCHEMA["properties"]
-    | {"voided_at": TEXT | {"format": "date-time"}, "reason": TEXT, "replaced_by": REPLACED_BY},
-    "required": [*STORED_SCHEMA["required"], "voided_at", "reason", "replaced_by"],
-}
-ONE = _response({"voided": VOIDED, "sale": {"oneOf": [STORED_SCHEMA, {"type": "null"}]}})
-MANY = _response({"results": {"type": "array", "items": _response({"ID": SALE_ID, "replaced_by": REPLACED_BY})}})
+VOIDED = object_schema(SALE_PROPERTIES | {"voided_at": DATE_TIME, "reason": TEXT, "replaced_by": REPLACED_BY})
+ONE = object_schema({"voided": VOIDED, "sale": {"oneOf": [STORED_SCHEMA, {"type": "null"}]}})
+MANY = object_schema(
+    {"results": {"type": "array", "items": object_schema({"ID": SALE_ID, "replaced_by": REPLACED_BY})}}
+)
 
 VOID_EXAMPLE = {"ID": 50001, "action": "void", "reason": "test order"}
 REPLACE_EXAMPLE = {
@@ -92,16 +95,13 @@ corrections = extend_schema(
         ),
     },
     examples=[
-        OpenApiExample("Void a sale", VOID_EXAMPLE, request_only=True, media_type=JSON),
-        OpenApiExample("Replace a sale", REPLACE_EXAMPLE, request_only=True, media_type=JSON),
-        OpenApiExample("A list of corrections", [VOID_EXAMPLE, REPLACE_EXAMPLE], request_only=True, media_type=JSON),
-        OpenApiExample(
-            "One correction per line",
-            f"{json.dumps(VOID_EXAMPLE)}\n{json.dumps(REPLACE_EXAMPLE)}",
-            request_only=True,
-            media_type=NDJSON,
+        request_example("Void a sale", VOID_EXAMPLE),
+        request_example("Replace a sale", REPLACE_EXAMPLE),
+        request_example("A list of corrections", [VOID_EXAMPLE, REPLACE_EXAMPLE]),
+        request_example(
+            "One correction per line", f"{json.dumps(VOID_EXAMPLE)}\n{json.dumps(REPLACE_EXAMPLE)}", NDJSON
         ),
-        OpenApiExample("One correction", ONE_EXAMPLE, response_only=True, status_codes=["200"]),
-        OpenApiExample("A list of corrections", MANY_EXAMPLE, response_only=True, status_codes=["200"]),
+        response_example("One correction", ONE_EXAMPLE, "200"),
+        response_example("A list of corrections", MANY_EXAMPLE, "200"),
     ],
 )

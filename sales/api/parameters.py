@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from pydantic_core import PydanticCustomError
+from rest_framework.request import Request
 
 from sales.changes.feed import ChangesQuery
 from sales.ingest.fields import FILTERS, EventField, parse_timestamp
@@ -49,6 +50,11 @@ class SalesQuery:
     stop: datetime.datetime | None = None
     limit: int = 100
     after: SalesCursor | None = None
+
+
+def parameters_of(request: Request) -> Parameters:
+    """Return all values of each query parameter. Most requests have none, and nothing to parse."""
+    return dict(request.query_params.lists()) if request.META["QUERY_STRING"] else {}
 
 
 def parse_feedback_query(parameters: Parameters) -> FeedbackQuery:

@@ -13,8 +13,8 @@ from rest_framework.views import APIView
 
 from sales.api import openapi, openapi_corrections, reading
 from sales.api.parameters import (
-    Parameters,
     SalesCursor,
+    parameters_of,
     parse_changes_query,
     parse_feedback_query,
     parse_ingest_options,
@@ -62,7 +62,7 @@ class CorrectionsView(APIView):
 
     @openapi_corrections.corrections
     def post(self, request: Request) -> HttpResponse:
-        reject_parameters(dict(request.query_params.lists()))
+        reject_parameters(parameters_of(request))
         key = idempotency_key(request)
         origin = origin_of(request)
         is_client = request.auth is not None
@@ -178,8 +178,3 @@ def next_url(request: Request, cursor: SalesCursor) -> str:
     parameters = request.query_params.copy()
     parameters["cursor"] = write_cursor(cursor)
     return request.build_absolute_uri(f"?{parameters.urlencode()}")
-
-
-def parameters_of(request: Request) -> Parameters:
-    """Return all values of each query parameter. Most requests have none, and nothing to parse."""
-    return dict(request.query_params.lists()) if request.META["QUERY_STRING"] else {}

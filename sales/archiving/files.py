@@ -1,7 +1,7 @@
 """Write sales to Parquet and read them back, with every column and every digit."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal, localcontext
 from itertools import islice
@@ -16,6 +16,7 @@ from pyarrow import parquet
 from sales.models import Sale
 from sales.totals.figures import EXACT
 from salesengine.backups.manifests import BackupError, DamagedBackupError
+from salesengine.operations.progress import Advance
 
 GROUP_ROWS = 64_000  # rows in a row group, which is in memory as columns
 READ_ROWS = 10_000
@@ -30,8 +31,6 @@ SCALE = "revenue_scale"
 # The same text for each value in SQL and in Python. A length before each value keeps neighbours apart.
 TEXTS = {"timestamp with time zone": "(extract(epoch FROM {0}) * 1000000)::bigint::text"}
 DIGEST_DIGITS = 15  # 60 bits, which fit in a bigint
-
-Advance = Callable[[int], object]  # is called with the number of sales read since the last call
 
 
 class Content(NamedTuple):

@@ -83,7 +83,7 @@ def archive_month(month: Month, place: Place) -> ArchivedMonth:
     """
     for _ in range(WRITE_ATTEMPTS):
         folding.fold_all(wait=True)
-        taken = set(ArchivedMonth.objects.filter(month=month.start.date()).values_list("part", flat=True))
+        taken = set(ArchivedMonth.objects.filter(month=month.first_day).values_list("part", flat=True))
         part = next(number for number in range(1, len(taken) + 2) if number not in taken)
         try:
             return _let_go(month, write_month(month, part, place))
@@ -132,7 +132,7 @@ def _delete(cursor: CursorWrapper, month: Month, written: WrittenMonth) -> None:
 def _record(month: Month, written: WrittenMonth) -> ArchivedMonth:
     sales, manifest = written.sales, written.manifest
     return ArchivedMonth.objects.create(
-        month=month.start.date(),
+        month=month.first_day,
         part=manifest.part,
         url=written.url,
         sha256=manifest.sha256,

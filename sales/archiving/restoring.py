@@ -19,14 +19,14 @@ def restore_month(month: Month, place: Place) -> list[ArchivedMonth]:
     The caller holds `archive_lock`. The files stay. Raises BackupUsageError if none of them is there, and
     DamagedBackupError.
     """
-    parts = ArchivedMonth.objects.filter(month=month.start.date()).order_by("part")
+    parts = ArchivedMonth.objects.filter(month=month.first_day).order_by("part")
     if not parts:
         raise BackupUsageError(f"No sales of {month} are archived.")
     found = [part for part in parts if read_manifest(place, file_name(month, part.part))]
     if not found:
         files = " and ".join(part.url for part in parts)
         raise BackupUsageError(f"{place} has no sales of {month}. They were archived to {files}.")
-    make_months([month.start.date()], patient=True)
+    make_months([month.first_day], patient=True)
     for part in found:
         _restore(part, place, file_name(month, part.part))
     return found

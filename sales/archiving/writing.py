@@ -30,6 +30,7 @@ from sales.models import Sale
 from sales.partitions.months import Month
 from sales.totals.isolation import snapshot
 from sales.totals.ledger import stamped_position
+from sales.totals.periods import between
 from salesengine.backups.manifests import BackupUsageError, DamagedBackupError, sha256_of
 from salesengine.operations.progress import progress
 
@@ -108,7 +109,7 @@ class WrittenMonth(NamedTuple):
 
 
 def sales_of(month: Month) -> QuerySet[Sale]:
-    return Sale.objects.filter(date_payment__gte=month.start, date_payment__lt=month.next.start)
+    return Sale.objects.filter(between("date_payment", month.start, month.next.start))
 
 
 def period_of(month: Month) -> dict[str, Any]:

@@ -16,6 +16,7 @@ scanned sales only. A thorough search has the time to fetch and sort.
 import datetime
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -29,7 +30,7 @@ from countries.models import Country
 from sales.models import Sale
 from sales.totals.figures import Figures
 from sales.totals.periods import DayPeriod, nearest_days
-from salesengine.operations.statement_timeout import StatementTimedOut, set_statement_timeout, statement_timeout
+from salesengine.operations.statement_timeout import StatementTimedOut, statement_timeout
 
 SCAN_LIMIT = 200_000  # sales that a scan reads in about 0.1 s
 COST_LIMIT = 50_000  # for fetch and sort, in the planner's cost units: about 0.1 s
@@ -107,25 +108,20 @@ def find_page(
         return NO_MATCHES
     if query == _sql(period) and not thorough:
         return _unfiltered_page(period, days, size, offset, newest_first)
-    scanned = None
-    try:
-        with statement_timeout(SEARCH_TIMEOUT):
-            plan = THOROUGH_PLAN if thorough else _plan(query)
-            if plan.rows > MATCH_LIMIT or plan.cost > COST_LIMIT:
-                near = nearest_days(SCAN_LIMIT, *days, newest_first)
-                nearest = period.filter(near) if near else period
-                scanned = _scan(matching, nearest, size, offset)
-                if len(scanned) > size:
-                    count = max(plan.rows, offset + size + 1)
-                    return SearchPage(scanned[:size], has_more=True, count=count, is_exact=False)
-                if not plan.has_index:
-                    raise StatementTimedOut
-                set_statement_timeout(RETRY_TIMEOUT)
+    with statement_timeout(SEARCH_TIMEOUT):
+        plan = THOROUGH_PLAN if thorough else _plan(query)
+        if plan.rows <= MATCH_LIMIT and plan.cost <= COST_LIMIT:
             return _fetch_and_sort(query, size, offset, newest_first)
-    except StatementTimedOut:
-        if scanned is None:
-            raise
-        return _page_of_a_scan(scanned, nearest, offset, plan.rows, is_whole=nearest is period)
+        near = nearest_days(SCAN_LIMIT, *days, newest_first)
+        nearest = period.filter(near) if near else period
+        scanned = _scan(matching, nearest, size, offset)
+    if len(scanned) > size:
+        count = max(plan.rows, offset + size + 1)
+        return SearchPage(scanned[:size], has_more=True, count=count, is_exact=False)
+    if plan.has_index:
+        with suppress(StatementTimedOut), statement_timeout(RETRY_TIMEOUT):
+            return _fetch_and_sort(query, size, offset, newest_first)
+    return _page_of_a_scan(scanned, nearest, offset, plan.rows, is_whole=nearest is period)
 
 
 def _unfiltered_page(period: QuerySet[Sale], days: DayPeriod, size: int, offset: int, newest_first: bool) -> SearchPage:

@@ -25,6 +25,10 @@ from salesengine.backoffice.numbers import money
 from salesengine.operations.statement_timeout import StatementTimedOut, statement_timeout
 
 BRAND_LIMIT = 50  # suggested brands
+SALE_FIELDS = (
+    *("id", "replaces", "order", "id_product", "category", "brand", "amount"),
+    *("date_payment", "received_at", "seller", "buyer", "event_id", "sender", "source"),
+)
 
 
 class SoldItemAdmin(ReadOnly, ModelAdmin[Any]):
@@ -35,6 +39,14 @@ class SoldItemAdmin(ReadOnly, ModelAdmin[Any]):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return with_country_names(super().get_queryset(request))
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Find whole ids only, through their indexes. Searching for a part of an id would read every sale."""
+        if text := search_term.strip():
+            queryset = queryset.filter(has_id(text, self.search_fields))
+        return queryset, False
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """Return the sale with its origin, and the URL of rejected events of that origin if the user may see them."""
@@ -92,27 +104,16 @@ class SaleAdmin(SoldItemAdmin):
         ("date_payment", DayRangeFilter),
         *(RevenueFilter, CategoryFilter, BrandFilter, CountryFilter, IdsFilter),
     )
-    # Only whole ids match, through their indexes. Searching for a part of an id would read every sale.
     search_fields = ("id_order", "id_product", "id_buyer", "id_seller")
     search_help_text = "Complete order, product, buyer or seller id, or the id of a sale"
     ordering = ("-date_payment", "-id")
     sortable_by = ("date_payment",)
-    fields = (
-        *("id", "replaces", "order", "id_product", "category", "brand", "amount"),
-        *("date_payment", "received_at", "seller", "buyer", "event_id", "sender", "source"),
-    )
+    fields = SALE_FIELDS
     list_before_template = "admin/sales/sale/list_summary.html"
     change_form_outer_after_template = "admin/sales/sale/related.html"
 
     def get_changelist(self, request: HttpRequest, **options: Any) -> type[SalesList]:
         return SalesList
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Sale], search_term: str
-    ) -> tuple[QuerySet[Sale], bool]:
-        if text := search_term.strip():
-            queryset = queryset.filter(has_id(text, self.search_fields))
-        return queryset, False
 
     # Pages
 
@@ -189,22 +190,11 @@ class VoidedSaleAdmin(SoldItemAdmin):
     ordering = ("-voided_at", "-id")
     sortable_by = ("voided_at",)
     paginator = NewestRowsPaginator
-    fields = (
-        *("voided_at", "voided_by", "reason", "replacement"),
-        *("id", "replaces", "order", "id_product", "category", "brand", "amount"),
-        *("date_payment", "received_at", "seller", "buyer", "event_id", "sender", "source"),
-    )
+    fields = ("voided_at", "voided_by", "reason", "replacement", *SALE_FIELDS)
 
     def has_view_permission(self, request: HttpRequest, obj: VoidedSale | None = None) -> bool:
         """Let everybody who may see sales see the voided ones."""
         return bool(request.user.has_perm("sales.view_sale"))
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[VoidedSale], search_term: str
-    ) -> tuple[QuerySet[VoidedSale], bool]:
-        if text := search_term.strip():
-            queryset = queryset.filter(has_id(text, self.search_fields))
-        return queryset, False
 
     @admin.display(description="replaced by")
     def replacement(self, sale: VoidedSale) -> SafeString | str:

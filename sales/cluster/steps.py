@@ -15,6 +15,7 @@ from countries.models import Country
 from sales.cluster.dependents import create_again, drop_dependents
 from sales.models import EventId, IdempotencyKey, Sale
 from sales.partitions.months import OPTIONS, PARTITIONS
+from salesengine.distribution import FEW_CONNECTIONS
 
 SALES = Sale._meta.db_table
 COUNTRY = Country._meta.db_table
@@ -92,8 +93,7 @@ def analyze() -> None:
 
 
 def _distribute(cursor: CursorWrapper, table: str, column: str, shards: int) -> None:
-    # One connection to each worker. With many months, the statements that create their shards overwhelm more of them.
-    cursor.execute("SET LOCAL citus.multi_shard_modify_mode = 'sequential'")
+    cursor.execute(FEW_CONNECTIONS)  # the statements that create the shards of many months overwhelm more of them
     if table == SALES:
         cursor.execute(f"LOCK TABLE {SALES} IN ACCESS EXCLUSIVE MODE")
         key = _drop_key(cursor)
@@ -113,7 +113,7 @@ def _undistribute(cursor: CursorWrapper, table: str) -> None:
         cursor.execute(f"ALTER TABLE {SALES} ADD CONSTRAINT {key} PRIMARY KEY ({LOCAL_KEY})")
         for partition in _column(cursor, PARTITIONS):
             cursor.execute(f"ALTER TABLE {partition} {OPTIONS}")
-    cursor.execute("SET LOCAL citus.enable_ddl_propagation = off")  # the workers need them no more
+    cursor.execute("SET LOCAL citus.enable_ddl_propagation = off")  # the workers no longer need them
     create_again(cursor, dependents)
     if table == SALES:
         cursor.execute(f"ALTER FUNCTION {LEDGER_FUNCTION} PARALLEL SAFE")

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NotRequired
 
+from django.db.models import BigIntegerField
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, StringConstraints, TypeAdapter, with_config
 from pydantic_core import ErrorDetails, PydanticCustomError, ValidationError
 from typing_extensions import TypedDict
@@ -22,7 +23,7 @@ from sales.ingest.schema import (
 from salesengine.http.errors import InvalidEvents
 from salesengine.plurals import counted
 
-MAX_ID = 2**63 - 1
+MAX_ID = BigIntegerField.MAX_BIGINT
 # The columns of a file, and the members of a correction. The columns of a sale event follow, for a replacement.
 PARTS = {"ID": "ID", "EVENT_ID": "EVENT_ID", "ACTION": "action", "REASON": "reason", "SALE": "sale"}
 COLUMNS = (*PARTS, *(name for name in FIELDS if name not in PARTS))
@@ -50,9 +51,9 @@ class CorrectionMembers(TypedDict):
 
 
 def _check_members(correction: CorrectionMembers) -> CorrectionMembers:
-    if (correction.get("ID") is None) is (correction.get("EVENT_ID") is None):
+    if (correction.get("ID") is None) == (correction.get("EVENT_ID") is None):
         raise PydanticCustomError("which", "must have the ID or the EVENT_ID of a sale, and not both")
-    if (correction["action"] == "replace") is (correction.get("sale") is None):
+    if (correction["action"] == "replace") == (correction.get("sale") is None):
         raise PydanticCustomError("sale", "must have a sale if the action is replace, and otherwise none")
     return correction
 

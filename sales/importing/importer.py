@@ -21,6 +21,7 @@ from sales.models import FileImport
 from sales.partitions.making import make_months
 from sales.totals.ledger import Origin
 from salesengine.database import retry_deadlocks
+from salesengine.operations.progress import Advance
 from salesengine.plurals import counted
 
 Item = TypeVar("Item")
@@ -63,9 +64,7 @@ class ImportSummary:
         )
 
 
-def import_file(
-    file: EventFile, options: ImportOptions, summary: ImportSummary, advance: Callable[[int], None]
-) -> None:
+def import_file(file: EventFile, options: ImportOptions, summary: ImportSummary, advance: Advance) -> None:
     """Import what earlier imports have not stored.
 
     Updates `summary` after each batch, and calls `advance` with the amount read since the last call.

@@ -22,7 +22,7 @@ from sales.totals.figures import EXACT, add_up
 from sales.totals.folding import fold_if_due
 from sales.totals.ledger import NO_ORIGIN, NewEntry, Origin
 from salesengine.database import PreparedStatement, committing
-from salesengine.distribution import is_distributed
+from salesengine.distribution import FEW_CONNECTIONS, is_distributed
 from salesengine.exact_json import encode_json
 from salesengine.operations.metrics import COMMIT_EVENTS, count_events
 
@@ -57,9 +57,6 @@ STORE_CLAIMS = """
     """
 CLAIMS_PER_STATEMENT = 1_000  # so that PostgreSQL parses a few hundred kilobytes at a time
 COPY_THRESHOLD = 200  # above this number of sales, COPY is faster than JSON
-# Uses one connection to each worker instead of one for each shard, because each connection prepares and commits
-# separately. It lasts until the end of the caller's transaction.
-FEW_ON_A_CLUSTER = "SET LOCAL citus.multi_shard_modify_mode = 'sequential'"
 COPY_SALES = f"COPY sales (id, {COLUMNS}) FROM STDIN"
 # The digests of stored events cover these fields. Later fields count only when they have a value.
 ALWAYS_IN_DIGEST = list(FIELDS).index("EVENT_ID") + 1
@@ -249,7 +246,7 @@ def _store_by_copy(
     """Write sales with COPY, the fastest way for many rows (PostgreSQL manual, "Populating a Database")."""
     with transaction.atomic(connection.alias), connection.cursor() as cursor:
         if len(events) <= COPY_THRESHOLD:
-            cursor.execute(FEW_ON_A_CLUSTER)
+            cursor.execute(FEW_CONNECTIONS)  # because each one prepares and commits separately
         new_ids = ids or _draw_ids(cursor, len(events))
         with connection.wrap_database_errors, cursor.copy(COPY_SALES) as copy:  # Django wraps no errors of COPY
             for block in copy_blocks(new_ids, events):

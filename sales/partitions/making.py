@@ -19,7 +19,7 @@ from sales.partitions.months import INDEXES, OPTIONS, OTHERS, PARTITIONS, Month
 
 MAX_YEARS = 50  # months that are older have no partition, whatever EARLIEST_PAYMENT_DATE says
 LOCK = 0x4D4F4E54  # the key of the advisory lock of making a month
-# In a thread, because requests that come later wait behind this lock; and in a command.
+# Short in a thread, because later requests queue behind this lock. Longer in a command.
 LOCK_TIMEOUT, PATIENT_LOCK_TIMEOUT = "50ms", "5s"
 RETRY_INTERVAL = 10  # seconds, in each process
 MOVE_LIMIT = 10_000  # sales: nobody can use `sales` while they move
@@ -107,17 +107,22 @@ def _make(month: Month, *, patient: bool) -> None:
         cursor.execute("SELECT to_regclass(%s)", [month.table])
         if cursor.fetchone()[0]:  # another process has made it
             return
+        if not patient and _has_too_many_others(cursor, month):
+            _known |= {month}
+            logger.warning(LATER, month, OTHERS, f"{MOVE_LIMIT:,}")
+            return
         cursor.execute(f"CREATE TABLE {month.table} (LIKE sales INCLUDING DEFAULTS INCLUDING INDEXES)")
         cursor.execute(f"ALTER TABLE {month.table} {OPTIONS}")
         for name, definition in INDEXES.items():
             cursor.execute(f"CREATE INDEX {month.table}_{name} ON {month.table} {definition}")
-        cursor.execute(COUNT_OTHERS, {"start": month.start, "stop": month.next.start})
-        if cursor.fetchone()[0] > MOVE_LIMIT and not patient:
-            transaction.set_rollback(True)
-            _known |= {month}
-            logger.warning(LATER, month, OTHERS, f"{MOVE_LIMIT:,}")
-            return
         _attach(cursor, month)
+
+
+def _has_too_many_others(cursor: CursorWrapper, month: Month) -> bool:
+    """Return whether more sales of the month are in OTHERS than a thread may move."""
+    cursor.execute(COUNT_OTHERS, {"start": month.start, "stop": month.next.start})
+    number: int = cursor.fetchone()[0]
+    return number > MOVE_LIMIT
 
 
 def _attach(cursor: CursorWrapper, month: Month) -> None:

@@ -46,6 +46,10 @@ class Month(NamedTuple):
         return cls(day.year, day.month)
 
     @property
+    def first_day(self) -> datetime.date:
+        return datetime.date(self.year, self.month, 1)
+
+    @property
     def start(self) -> datetime.datetime:
         return datetime.datetime(self.year, self.month, 1, tzinfo=datetime.UTC)
 

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from django.conf import settings
 from django.db import OperationalError, connection, transaction
 from django.db.backends.utils import CursorWrapper
-from django.db.models import QuerySet
+from django.db.models import BigIntegerField, QuerySet
 from psycopg.types.datetime import TimestamptzLoader
 
 from sales.models import DailyTotal, LedgerEntry, Total
@@ -42,7 +42,6 @@ MERGE_LIMIT = 16  # days after each fold
 PURGE_LIMIT = 1_000  # entries after each fold
 LONG_BACKLOG = 10_000  # entries: if another session prevents folds, a warning says so
 WARNING_INTERVAL = 60  # seconds
-MAX_ID = 2**63 - 1
 # Seconds between the attempts of a fold while sales are not visible yet.
 VISIBILITY_PAUSES = (0.02, 0.05, 0.1, 0.2, 0.5, 1)
 
@@ -50,7 +49,7 @@ logger = logging.getLogger(__name__)
 
 _warned_at = -math.inf  # on the monotonic clock, in this process
 
-CategoryTotal = tuple[str | None, None]  # the key of a category's figures of all time, instead of CategoryDay
+AllTimeKey = tuple[str | None, None]  # the key of a category's figures of all time, instead of CategoryDay
 
 # What each country sold and bought, from rows of {sums} that have a seller's and a buyer's country.
 BY_COUNTRY = """
@@ -221,7 +220,7 @@ def fold(*, wait: bool = False) -> FoldResult:
     are not visible, but then without newer entries, whose sales might not be visible either. Raises
     InvisibleSalesError if that lasts; then nothing is changed.
     """
-    last_id = MAX_ID
+    last_id = BigIntegerField.MAX_BIGINT
     for pause in VISIBILITY_PAUSES:
         try:
             return _fold(last_id, wait=wait)
@@ -262,7 +261,7 @@ def _fold(last_id: int, *, wait: bool) -> FoldResult:
 def _stamp(cursor: CursorWrapper, entries: Sequence[DueEntry], daily: Mapping[CategoryDay, Figures]) -> tuple[int, int]:
     """Give the entries their positions, and add their sales to the totals by country.
 
-    Return the last position before them, and their last.
+    Return the position before the first entry, and that of the last one.
 
     Raises InvisibleSalesError unless the sales have the figures that the entries tell. The number alone could be right
     although one sale is missing and another one, which is being voided, is read from both of its tables.
@@ -308,18 +307,18 @@ def daily_figures(source: QuerySet[Any]) -> Iterator[tuple[CategoryDay, int, Dec
     return (((category, day), count, revenue) for category, day, count, revenue in rows)
 
 
-def overall_figures(source: QuerySet[Any]) -> Iterator[tuple[CategoryTotal, int, Decimal]]:
+def overall_figures(source: QuerySet[Any]) -> Iterator[tuple[AllTimeKey, int, Decimal]]:
     """Yield the rows of totals, or of the ledger, for `add_up`, without regard to days."""
     rows = source.values_list("category", "sales_count", "revenue")
     return (((category, None), count, revenue) for category, count, revenue in rows)
 
 
-def sum_over_days(daily: Mapping[CategoryDay, Figures]) -> dict[CategoryTotal, Figures]:
+def sum_over_days(daily: Mapping[CategoryDay, Figures]) -> dict[AllTimeKey, Figures]:
     return add_up(((category, None), *figures) for (category, _), figures in daily.items())
 
 
 def write_totals(
-    daily: Mapping[CategoryDay, Figures], overall: Mapping[CategoryTotal, Figures], newest: datetime.datetime
+    daily: Mapping[CategoryDay, Figures], overall: Mapping[AllTimeKey, Figures], newest: datetime.datetime
 ) -> None:
     """Insert or replace totals. `newest` is when the newest of their changes was received."""
     with connection.cursor() as cursor:
@@ -327,7 +326,7 @@ def write_totals(
         cursor.execute(WRITE_TOTALS, [newest, _as_json(overall)])
 
 
-def _as_json(figures: Mapping[CategoryDay, Figures] | Mapping[CategoryTotal, Figures]) -> str:
+def _as_json(figures: Mapping[CategoryDay, Figures] | Mapping[AllTimeKey, Figures]) -> str:
     entries = [
         {"category": category, "day": day, "sales_count": count, "revenue": revenue}
         for (category, day), (count, revenue) in figures.items()

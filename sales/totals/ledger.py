@@ -50,7 +50,7 @@ class NewEntry(msgspec.Struct, frozen=True):
     first_day: datetime.date | None = None
     last_day: datetime.date | None = None
     brands: Sequence[str] = ()
-    sale_ids: str = "{}"  # a multirange. STORE_FEW of the writer ignores it
+    sale_ids: str = "{}"  # a multirange; not used if APPEND gets another expression
     number: int = 0  # of the entry in its write; tells which sales belong to it
 
 

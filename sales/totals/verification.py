@@ -4,7 +4,7 @@ Writers and folds may run meanwhile, or wait on a cluster.
 """
 
 import datetime
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal, localcontext
 from itertools import chain
 
@@ -16,7 +16,7 @@ from sales.totals.figures import EXACT, ZERO, CategoryDay, Difference, Figures, 
 from sales.totals.folding import (
     ADD_TO_TOTALS,
     BY_COUNTRY,
-    CategoryTotal,
+    AllTimeKey,
     add_old_figures,
     daily_figures,
     overall_figures,
@@ -26,9 +26,9 @@ from sales.totals.folding import (
 from sales.totals.isolation import FOLD_LOCK, REPAIR_LOCK, consistent_sales
 from sales.totals.missing_sales import find_missing_sales, take_out_missing_sales
 from salesengine.database import session_lock
+from salesengine.operations.progress import Advance
 
-FigureKey = CategoryDay | CategoryTotal
-Advance = Callable[[int], object]  # is called with the number of sales read since the last call
+FigureKey = CategoryDay | AllTimeKey
 
 ARCHIVED_FIGURES = """
     SELECT category, day, tally.sales_count, tally.revenue

@@ -54,7 +54,7 @@ class ChartFigure:
 
     @property
     def data(self) -> dict[str, Any]:
-        """What charts.js needs, fit for JSON. Numbers are only as exact as a picture is; texts are exact."""
+        """Return what charts.js needs, fit for JSON. Numbers are only as exact as a picture is; texts are exact."""
         return {
             "type": "line" if self.type == "line" else "bar",
             "stacked": self.type == "stacked",

@@ -43,22 +43,30 @@ class StaffSessionScheme(SessionScheme):  # type: ignore[no-untyped-call]
     name = "StaffSession"
 
 
-ERROR_SCHEMA = {
-    "type": "object",
-    "properties": {
-        "pointer": {"type": "string", "description": "the location in the body (JSON pointer, RFC 6901)"},
+TEXT = {"type": "string"}
+
+
+def object_schema(properties: dict[str, Any], *optional: str) -> dict[str, Any]:
+    """Describe an object with these properties. All of them are required, except those named in `optional`."""
+    required = [name for name in properties if name not in optional]
+    return {"type": "object", "properties": properties, "required": required}
+
+
+ERROR_SCHEMA = object_schema(
+    {
+        "pointer": TEXT | {"description": "the location in the body (JSON pointer, RFC 6901)"},
         "line": {"type": "integer", "description": "the line number in newline-delimited JSON, from 1"},
-        "parameter": {"type": "string", "description": "the query parameter"},
-        "detail": {"type": "string"},
+        "parameter": TEXT | {"description": "the query parameter"},
+        "detail": TEXT,
     },
-    "required": ["detail"],
-}
+    *("pointer", "line", "parameter"),
+)
 PROBLEM_PROPERTIES: dict[str, Any] = {
-    "type": {"type": "string", "format": "uri-reference", "description": "identifies the problem; never changes"},
-    "title": {"type": "string"},
+    "type": TEXT | {"format": "uri-reference", "description": "identifies the problem; never changes"},
+    "title": TEXT,
     "status": {"type": "integer"},
-    "detail": {"type": "string", "description": "the error in this request, for people"},
-    "request_id": {"type": "string", "description": "as in the header X-Request-ID and in the log"},
+    "detail": TEXT | {"description": "the error in this request, for people"},
+    "request_id": TEXT | {"description": "as in the header X-Request-ID and in the log"},
     "error_count": {"type": "integer", "description": "the total number of errors, even if not all are listed"},
     "errors": {"type": "array", "items": ERROR_SCHEMA},
 }

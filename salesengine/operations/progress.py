@@ -9,12 +9,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 INTERVAL = 10  # seconds between lines if the total is unknown
 
+Advance = Callable[[int], object]  # is called with the number of items done since the last call
+
 
 @contextmanager
-def progress(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
+def progress(label: str, total: int | None) -> Iterator[Advance]:
     """Show the progress of work on `total` items, or on an unknown number of items if `total` is None.
 
-    Yields a function: call it with the number of items done since its last call.
+    Yields the function to call as the work advances.
     """
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -26,7 +28,7 @@ def progress(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
         yield lambda count: bar.advance(task, count)
 
 
-def _lines(console: Console, label: str, total: int | None) -> Callable[[int], None]:
+def _lines(console: Console, label: str, total: int | None) -> Advance:
     """Return a function that prints a line at each tenth of `total`, or every INTERVAL seconds if that is unknown."""
     done = printed_steps = 0
     start = time.monotonic()

@@ -17,7 +17,8 @@ from salesengine.postgresql.slow_queries import is_slow
 
 METHODS = {"GET", "POST"}
 OTHER = "other"  # clients choose the rest, and each route would have series for each value
-REFUSALS = TOO_MANY_REQUESTS, UNAVAILABLE = 429, 503
+TOO_MANY_REQUESTS, UNAVAILABLE = 429, 503
+REFUSALS = (TOO_MANY_REQUESTS, UNAVAILABLE)
 PROBES = {"healthz", "readyz", "metrics"}  # routes that machines ask all the time
 
 log_line = log_now  # in a worker, DelayedLines.add
@@ -102,7 +103,10 @@ def log_request(request: HttpRequest, response: HttpResponseBase, route: str, st
 
 
 def client_of(request: HttpRequest) -> str:
-    """Return the sender, as `get_sender` does. A user who was not needed for the response is not read for the log."""
+    """Return the client name of the API key, `user:<username>`, or `anonymous`.
+
+    A user that the response did not need is anonymous too, because the log reads nothing from the database.
+    """
     key = getattr(request, "auth", None)
     if isinstance(key, APIKey):
         return key.name

@@ -19,6 +19,7 @@ from salesengine.operations.last_backup import created_at, last_backup_at
 DEADLINE = 2.5  # seconds for all answers of the databases
 STATEMENT_TIMEOUT = "2s"
 CONNECT_TIMEOUT = 2  # seconds, the shortest that libpq accepts
+REPORTS = "reports"  # the database alias
 
 # The limits keep the statement short when very many rows wait.
 STATE = """
@@ -46,19 +47,19 @@ def collect() -> Iterator[Metric]:
     """Yield the series. Those that cannot be measured are missing, except for `salesengine_database_up`."""
     states = {"default": executor.submit(ask, "default", STATE)}
     if has_own_reports_database():
-        states["reports"] = executor.submit(ask, "reports", REPLICATION)
+        states[REPORTS] = executor.submit(ask, REPORTS, REPLICATION)
     yield _build_info()
     yield from _disk()
     yield from _last_backup()
     yield from _database(_answer(states["default"], DEADLINE))
-    if "reports" in states:
+    if REPORTS in states:
         # The first answer has waited for up to DEADLINE already.
-        yield from _reports_database(_answer(states["reports"], DEADLINE / 10))
+        yield from _reports_database(_answer(states[REPORTS], DEADLINE / 10))
 
 
 def has_own_reports_database() -> bool:
     """Return whether reports read another server or database than the one that stores sales."""
-    configs = [connections[alias].settings_dict for alias in ("default", "reports")]
+    configs = [connections[alias].settings_dict for alias in ("default", REPORTS)]
     first, second = (
         [config[key] or config["OPTIONS"].get(key.lower()) for key in ("HOST", "PORT", "NAME")] for config in configs
     )

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 
 import psycopg
 from django.db import OperationalError, connection, transaction
@@ -12,8 +11,6 @@ from salesengine.http.errors import TookTooLong
 from salesengine.http.problem_types import TOOK_TOO_LONG
 
 WORK_MEM = "64MB"  # enough for a bitmap scan of many sales to remember rows instead of whole pages
-
-_limit: ContextVar[float] = ContextVar("limit")  # seconds that each query of this thread may take at the moment
 
 
 class StatementTimedOut(TookTooLong, problem=TOOK_TOO_LONG):
@@ -29,23 +26,17 @@ def statement_timeout(seconds: float) -> Iterator[None]:
     started = time.monotonic()
     try:
         with transaction.atomic():
-            set_statement_timeout(seconds)
+            with connection.cursor() as cursor:
+                # JIT compilation takes longer than most of these queries.
+                cursor.execute(
+                    "SELECT set_config('statement_timeout', %s, true), set_config('work_mem', %s, true), "
+                    "set_config('jit', 'off', true)",
+                    [f"{seconds * 1000:.0f}", WORK_MEM],
+                )
             yield
     except OperationalError as error:
         # PostgreSQL says the reason only in its own language.
         is_cancelled = isinstance(error.__cause__, psycopg.errors.QueryCanceled)
-        if is_cancelled and time.monotonic() - started >= _limit.get():
+        if is_cancelled and time.monotonic() - started >= seconds:
             raise StatementTimedOut from None
         raise
-
-
-def set_statement_timeout(seconds: float) -> None:
-    """Let each further query of this transaction take at most `seconds`."""
-    _limit.set(seconds)
-    with connection.cursor() as cursor:
-        # JIT compilation takes longer than most of these queries.
-        cursor.execute(
-            "SELECT set_config('statement_timeout', %s, true), set_config('work_mem', %s, true), "
-            "set_config('jit', 'off', true)",
-            [f"{seconds * 1000:.0f}", WORK_MEM],
-        )

@@ -16,7 +16,7 @@ from salesengine.database import (
     WritingConnection,
     committing,
     is_lost,
-    limit_requests,
+    limit_sessions,
 )
 from salesengine.http.errors import is_database_unavailable
 from salesengine.tests.servers import wait_until
@@ -61,7 +61,7 @@ def test_requests_have_limits(settings, monkeypatch):
     monkeypatch.setattr(WritingConnection, "answer_limit", None)
     settings.LOCK_TIMEOUT, settings.STATEMENT_TIMEOUT = 2, 70
 
-    limit_requests()
+    limit_sessions()
 
     limits = show("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout", "synchronous_commit")
     assert limits == ["2s", "70s", "15s", "on"]

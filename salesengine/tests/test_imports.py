@@ -1,6 +1,7 @@
 """Imports lead one way, between apps and between the packages of each app."""
 
 import ast
+import re
 import subprocess
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
@@ -102,6 +103,21 @@ def test_the_rule_lists_every_package_and_only_existing_ones():
         packages = {path.name for path in (ROOT / app).iterdir() if (path / "__init__.py").exists()}
         assert packages - listed <= COMPOSITION | {"tests", "migrations"}
         assert all((ROOT / app / name).is_dir() or (ROOT / app / f"{name}.py").is_file() for name in listed)
+
+
+@pytest.mark.parametrize(
+    ("app", "package"),
+    [(app, name) for app, rows in PACKAGES.items() for row in rows for name in row if name != "models"],
+)
+def test_a_package_imports_only_what_its_docstring_says(app, package):
+    docstring = ast.get_docstring(ast.parse((ROOT / app / package / "__init__.py").read_text()))
+    [said] = re.findall(r"(?:may import|imports) ([^;]+);", " ".join(docstring.split()))
+    named = set(re.findall(r"`(\w+)`", said))
+    listed = {name for row in PACKAGES[app] for name in row}
+    names = (name for file in modules() if file.startswith(f"{app}/{package}/") for name in imports(file))
+    imported = {name.split(".")[1] for name in names if name.startswith(f"{app}.")} & listed - {package}
+
+    assert imported <= (listed - named if "everything except" in said else named)
 
 
 def test_settings_import_no_app_code():

@@ -34,13 +34,14 @@ class Format:
     encode: Encode
     is_text: bool = True  # fit for a terminal
     is_for_people: bool = False  # programs should read another format
+    is_saved: bool = False  # browsers save it as a file
 
 
 FORMATS: dict[str, Format] = {
     item.name: item
     for item in (
         Format("table", "txt", "text/plain; charset=utf-8", encode_table, is_for_people=True),
-        Format("csv", "csv", "text/csv; charset=utf-8", encode_csv),
+        Format("csv", "csv", "text/csv; charset=utf-8", encode_csv, is_saved=True),
         Format("json", "json", "application/json", encode_json_list),
         Format("ndjson", "ndjson", "application/x-ndjson", encode_ndjson),
         Format(
@@ -50,8 +51,9 @@ FORMATS: dict[str, Format] = {
             encode_xlsx,
             is_text=False,
             is_for_people=True,
+            is_saved=True,
         ),
-        Format("parquet", "parquet", "application/vnd.apache.parquet", encode_parquet, is_text=False),
+        Format("parquet", "parquet", "application/vnd.apache.parquet", encode_parquet, is_text=False, is_saved=True),
         Format("markdown", "md", "text/markdown; charset=utf-8", encode_markdown, is_for_people=True),
     )
 }

@@ -12,7 +12,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 
 from salesengine.operations.doctor.diagnosis import PENDING_MIGRATIONS
 from salesengine.operations.last_backup import archive_warnings
-from salesengine.operations.scrape import REPLICATION
+from salesengine.operations.scrape import REPLICATION, REPORTS
 from salesengine.pending_migrations import pending_migrations
 from salesengine.plurals import counted
 
@@ -20,7 +20,6 @@ MIN_VERSION = 17
 MAX_CLOCK_DIFFERENCE = 5  # seconds
 MAX_TRANSACTION = datetime.timedelta(hours=1)
 MAX_REPLICATION_LAG = 60  # seconds
-REPORTS = "reports"
 SETTINGS = """
     SELECT current_setting('autovacuum')::bool AND current_setting('track_counts')::bool,
         current_setting('is_superuser')::bool,
