@@ -17,9 +17,9 @@ from django.utils import timezone
 from django.utils.text import capfirst
 
 from analytics.backoffice.home_figures import card, category_row, country_row, daily_revenue, period_text
+from analytics.backoffice.last_runs import failed_runs
 from analytics.backoffice.runs import find_report
 from analytics.definitions.reports import invalid_reports
-from analytics.running.last_runs import failed_runs
 from analytics.running.run_log import mark_lost_runs
 from countries.models import Country
 from sales.backoffice.links import sales_url

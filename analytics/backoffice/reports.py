@@ -27,6 +27,7 @@ from django.views.decorators.http import require_GET, require_POST
 from analytics import models
 from analytics.backoffice.forms import ReportForm
 from analytics.backoffice.highlighting import highlighted_sql
+from analytics.backoffice.last_runs import reports_by_topic
 from analytics.backoffice.results import build_result_page, result_query
 from analytics.definitions.reports import (
     InvalidReportError,
@@ -48,7 +49,6 @@ from analytics.running.errors import (
     TooManyRuns,
     UnknownSortColumn,
 )
-from analytics.running.last_runs import reports_by_topic
 from analytics.running.run_log import Caller, Run, cancel_run, logged_run
 from analytics.running.runner import explain
 from analytics.running.slots import slot

@@ -117,7 +117,7 @@ class SalesList(FilteredList):
         if parameters.keys() <= TOTALED_BY_CATEGORY:
             condition = Q(category=parameters["category"]) if "category" in parameters else Q()
             condition &= Q(category__isnull=True) if "no_category" in parameters else Q()
-            return feedback.figures_of_categories(*days, condition)
+            return feedback.sum_of_categories(*days, condition)
         if "totals" in self.options and parameters.keys() <= TOTALED_BY_COUNTRY:
             sides = map(self._filter(CountryFilter).selected_ids, ("seller", "buyer"))
             return country_totals.figures_between_countries(*days, *sides)

@@ -64,7 +64,7 @@ def rank(figures: Mapping[str, Figures]) -> list[CategoryFeedback]:
     return categories[:TOP]
 
 
-def figures_of_categories(start: datetime.date | None, stop: datetime.date | None, condition: Q) -> Figures:
+def sum_of_categories(start: datetime.date | None, stop: datetime.date | None, condition: Q) -> Figures:
     """Return the figures of the sales paid from day `start` on and before day `stop` (None: no limit), in UTC.
 
     `condition` selects categories.

@@ -14,7 +14,7 @@ from sales.ingest.writer import record_sales
 from sales.models import Sale
 from sales.tests.helpers import sale_event
 from sales.totals import folding
-from sales.totals.feedback import figures_of_categories
+from sales.totals.feedback import sum_of_categories
 from sales.totals.figures import add_up
 
 pytestmark = pytest.mark.django_db
@@ -150,7 +150,7 @@ def test_figures_of_all_time_do_not_read_each_day():
     folding.fold_all()
 
     with CaptureQueriesContext(connection) as captured:
-        figures = figures_of_categories(None, None, Q())
+        figures = sum_of_categories(None, None, Q())
 
     assert figures == (2, Decimal("5.01"))
     assert "feedback_daily_total" not in captured[0]["sql"]
