@@ -8,6 +8,7 @@ from sales.backoffice.sale_search import Plan, find_page, has_id
 from sales.ingest.writer import record_sales
 from sales.models import Sale
 from sales.tests.helpers import sale_event
+from salesengine import distribution
 from salesengine.operations.statement_timeout import StatementTimedOut, statement_timeout
 
 pytestmark = pytest.mark.django_db
@@ -48,10 +49,11 @@ def orders(page):
     return [by_id[sale_id] for sale_id, _ in page.keys]
 
 
-@pytest.mark.parametrize("way", ["fetch and sort", "scan"])
+@pytest.mark.parametrize("way", ["fetch and sort", "scan", "scan on a cluster"])
 def test_both_ways_find_the_same_pages_in_either_order(way, monkeypatch):
-    if way == "scan":
+    if way != "fetch and sort":
         expect_many_matches(monkeypatch, has_index=True)
+    monkeypatch.setattr(distribution, "_answers", {"default": way == "scan on a cluster"})
     matching = Sale.objects.exclude(brand="a")
     pages = [find_page(matching, ALL, size=3, offset=offset) for offset in (0, 3, 6, 9)]
     assert [orders(page) for page in pages] == [["6", "5", "4"], ["3", "2", "1"], ["0"], []]
