@@ -122,6 +122,19 @@ def test_large_exports_are_read_in_pages(export, tmp_path, monkeypatch):
     assert [row["ID"] for name in names(tmp_path) for row in rows(tmp_path / name)] == list(ids)
 
 
+def test_an_export_of_all_sales_passes_over_gaps_between_ids(export, tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "PAGE", 3)
+    ids = []
+    for next_id in (5, 12, 1_000_000):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT setval('sales_id_seq', %s, false)", [next_id])
+        ids += store(1, 2)
+    export("--format", "ndjson")
+
+    [name] = names(tmp_path)
+    assert [row["ID"] for row in rows(tmp_path / name)] == ids
+
+
 def test_a_sale_that_commits_during_the_first_export_comes_with_the_next_one(export, tmp_path):
     store(1)
     with transaction.atomic():

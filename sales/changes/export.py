@@ -6,17 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import connection
-from django.db.models import Sum
+from django.db.models import Min, Sum
 
 from sales.changes.feed import check_complete, last_position
-from sales.changes.statements import CHANGE_FIELDS, READ_ROWS, READ_SALES, adapted
-from sales.models import ArchivedMonth
+from sales.changes.statements import READ_ROWS, READ_SALES, adapted
+from sales.models import ArchivedMonth, Sale
 from sales.totals.feedback import watermark
 from sales.totals.isolation import snapshot
 from sales.totals.ledger import stamped_position
 
 PAGE = 10_000  # changes in memory at a time
-ID = list(CHANGE_FIELDS).index("ID")
 
 ChangeRow = tuple[Any, ...]  # the values of CHANGE_FIELDS
 
@@ -58,10 +57,18 @@ def _changes(after: int, last: int) -> Iterator[ChangeRow]:
 
 
 def _all_sales() -> Iterator[ChangeRow]:
-    last_id = 0
-    while rows := _fetch(READ_SALES, {"after": last_id, "limit": PAGE}):
+    after: int | None = 0
+    while after is not None:
+        end = after + PAGE
+        rows = _fetch(READ_SALES, {"after": after, "end": end})
         yield from rows
-        last_id = rows[-1][ID]
+        after = end if rows else _last_id_before_sales(end)
+
+
+def _last_id_before_sales(after: int) -> int | None:
+    """Return the id before the next sale's, or None if no sale follows `after`."""
+    next_id: int | None = Sale.objects.filter(pk__gt=after).aggregate(id=Min("pk"))["id"]
+    return next_id and next_id - 1
 
 
 def _fetch(statement: str, parameters: dict[str, int]) -> list[ChangeRow]:

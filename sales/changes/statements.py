@@ -103,13 +103,14 @@ READ_ROWS = [
     for selected in (_ROWS, [*_ROWS, _select("archived", _ARCHIVED_ROW | _NO_VOID, _ARCHIVED)])
 ]
 # All true sales that the positions so far include; those of unfolded entries follow as changes. They have no positions
-# here. Parameters: the page has the ids after `after`, at most `limit` of them.
+# here. Parameters: the page has the ids after `after`, up to `end`. With a LIMIT in place of `end`, each shard of a
+# cluster would send a whole page.
 READ_SALES = f"""
     SELECT NULL::bigint AS position, 'sale' AS kind, {", ".join((_ROW_OF_SALE | _NO_VOID).values())}
     FROM sales AS sale
-    WHERE id > %(after)s AND NOT id <@ (SELECT coalesce(range_agg(sale_ids), '{{}}') FROM ledger WHERE position IS NULL)
+    WHERE id > %(after)s AND id <= %(end)s
+        AND NOT id <@ (SELECT coalesce(range_agg(sale_ids), '{{}}') FROM ledger WHERE position IS NULL)
     ORDER BY id
-    LIMIT %(limit)s
     """  # noqa: S608  # names only
 
 
