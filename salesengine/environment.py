@@ -172,10 +172,13 @@ def cache_config(url: str) -> dict[str, Any]:
 def secret_key(local_dir: Path) -> str:
     """Return the secret key in `local_dir`. The first process generates it. Only the file's owner can read it."""
     path = local_dir / "secret_key"
-    if not path.exists():
-        local_dir.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile("w", dir=local_dir) as draft, suppress(FileExistsError):
-            draft.write(secrets.token_urlsafe(50))
-            draft.flush()
-            os.link(draft.name, path)  # fails if another process was faster; its key is used then
-    return path.read_text()
+    try:
+        if not path.exists():
+            local_dir.mkdir(parents=True, exist_ok=True)
+            with NamedTemporaryFile("w", dir=local_dir) as draft, suppress(FileExistsError):
+                draft.write(secrets.token_urlsafe(50))
+                draft.flush()
+                os.link(draft.name, path)  # fails if another process was faster; its key is used then
+        return path.read_text()
+    except OSError as error:
+        raise ImproperlyConfigured(f"LOCAL_DIR is {local_dir}, which cannot be used: {error.strerror}") from None
