@@ -122,6 +122,15 @@ def read_database(name: str) -> dict[str, Any]:
     return config | {"ENGINE": "salesengine.postgresql", "OPTIONS": NETWORK_OPTIONS | config.get("OPTIONS", {})}
 
 
+def forget_other_postgresql() -> None:
+    """Remove variables such as PGSSLMODE and PGSERVICE, which change the connections of each program of PostgreSQL.
+
+    They are meant for another server than the private one.
+    """
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        del os.environ[name]
+
+
 def add_options(database: dict[str, Any], **options: Any) -> dict[str, Any]:
     """Return an entry of DATABASES with these options and those of its URL, such as sslmode."""
     return database | {"OPTIONS": database.get("OPTIONS", {}) | options}
