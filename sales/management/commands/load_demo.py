@@ -17,6 +17,7 @@ from sales.models import Sale
 from sales.partitions.making import make_months
 from sales.totals.folding import fold_all
 from sales.totals.ledger import Origin
+from salesengine.management.arguments import positive_number
 from salesengine.operations.progress import progress
 from salesengine.plurals import counted
 
@@ -31,7 +32,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "--sales", type=int, default=50_000, metavar="N", help="number of sales (default: %(default)s)"
+            "--sales", type=positive_number, default=50_000, metavar="N", help="number of sales (default: %(default)s)"
         )
         parser.add_argument("--seed", type=int, default=1, help="another seed makes other sales (default: %(default)s)")
         parser.add_argument(
@@ -40,8 +41,6 @@ class Command(BaseCommand):
         parser.add_argument("--append", action="store_true", help="load even if the database has sales already")
 
     def handle(self, *, sales: int, seed: int, until: date | None, append: bool, **options: Any) -> None:
-        if sales < 1:
-            raise CommandError(f"--sales must be at least 1, not {sales}.")
         if Sale.objects.exists() and not append:
             raise CommandError(
                 "The database has sales already. Demo sales would be mixed with them for good, because sales can be "
