@@ -1,5 +1,6 @@
 """Types of command-line arguments, for argparse. They raise ArgumentTypeError, whose text argparse prints."""
 
+import sys
 from argparse import ArgumentTypeError
 
 MAX_DIGITS = 18  # a larger number may not fit into PostgreSQL's bigint
@@ -12,6 +13,13 @@ def positive_number(text: str) -> int:
     if len(text) > MAX_DIGITS:
         raise ArgumentTypeError(f"{text!r} has more than {MAX_DIGITS} digits")
     return int(text)
+
+
+def input_file(text: str) -> str:
+    """Return the name of a file, or "-" for standard input, which must be open."""
+    if text == "-" and sys.stdin is None:
+        raise ArgumentTypeError("standard input is closed")
+    return text
 
 
 def sender_name(text: str) -> str:

@@ -83,6 +83,14 @@ def test_messages_that_cannot_be_written_do_not_change_the_exit_code(command, co
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("command", ["import_sales - --format csv", "correct_sales - --format csv", "load_countries -"])
+def test_standard_input_that_is_closed_is_a_usage_error(command):
+    finished = run(f"{command} <&-")
+    assert finished.returncode == 2
+    assert finished.stderr.splitlines()[-1].endswith(": standard input is closed")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_standard_output_that_cannot_be_written_is_one_line(unbuffered):
     finished = run("check --list-tags >/dev/full", PYTHONUNBUFFERED=unbuffered)
