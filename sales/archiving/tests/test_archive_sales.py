@@ -86,6 +86,7 @@ def test_months_move_to_files_and_come_back_as_they_were(tmp_path, capsys):
     restore(tmp_path, "2021-01")
     restore(tmp_path, "2021-02")
 
+    assert "that were started while 2021-01 was archived lack these sales" in capsys.readouterr().err
     assert sales_rows() == before
     assert not ArchivedMonth.objects.exists()
     assert "sales_2021_01" in partition_names()
