@@ -1,11 +1,13 @@
 """manage.py without a database."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 
 import pytest
+from django.core.management import get_commands, load_command_class
 
 from salesengine.tests.proxy import production
 from salesengine.tests.servers import ROOT, empty_folder, free_port
@@ -164,3 +166,14 @@ def test_sigterm_is_not_lost_while_modules_are_imported():
         [sys.executable, "-c", TERMINATED_DURING_AN_IMPORT], cwd=ROOT, env=environment, capture_output=True, text=True
     )
     assert (finished.returncode, finished.stdout) == (-signal.SIGTERM, "")
+
+
+OWN_APPS = ("analytics", "countries", "sales", "salesengine")
+
+
+@pytest.mark.parametrize(
+    ("app", "command"), [(app, name) for name, app in get_commands().items() if app in OWN_APPS and name != "check"]
+)
+def test_the_help_of_each_command_lists_its_exit_codes(app, command):
+    text = load_command_class(app, command).create_parser("manage.py", command).format_help()
+    assert re.search(r"exit codes:\s+0 ", text)

@@ -27,7 +27,7 @@ position from which it starts (0 for all sales) and its last one: load the expor
 nothing has changed, nothing is written. An export of all sales lacks those that are archived, and its manifest names
 their months.
 
-exit codes: 0 success, 1 failure, 2 usage error, 130 interrupted
+exit codes: 0 success, 1 failure, 2 usage error, 130 interrupted, 143 SIGTERM, 129 SIGHUP
 """
 FAILED, USAGE_ERROR, INTERRUPTED = 1, 2, 130
 NAMES = ("csv", "ndjson", "parquet")

@@ -46,7 +46,7 @@ FILE.manifest.json when the report is complete, and leaves them unchanged if it 
 streamed, so memory does not limit the number of rows. The admin shows each run in its log of runs.
 
 exit codes: 0 success, 1 failure, 2 usage error, unknown report or invalid parameter, 3 no rows (with --fail-on-empty),
-4 an assertion of the report failed, 5 timeout, 130 interrupted
+4 an assertion of the report failed, 5 timeout, 130 interrupted, 143 SIGTERM, 129 SIGHUP
 """
 
 FAILED, USAGE_ERROR, EMPTY, FAILED_ASSERTION, TIMED_OUT, INTERRUPTED = 1, 2, 3, 4, 5, 130

@@ -27,6 +27,8 @@ Check it first, then load it:
 Countries with a new id are added. Countries with a known id get the name and the continent of the file. No country is
 deleted. If any row is invalid, nothing is stored. The continent may be empty. Semicolons or tabs may separate the
 values instead of commas.
+
+exit codes: 0 success, 1 failure, such as an invalid row, 2 invalid arguments, 130 interrupted, 143 SIGTERM, 129 SIGHUP
 """
 
 

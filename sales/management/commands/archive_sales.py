@@ -24,7 +24,8 @@ examples:
 Each month becomes a Parquet file with a manifest, which is compared with the sales before they leave the database.
 Clients may send sales meanwhile. After an interruption, run the command again. restore_sales brings a month back.
 
-exit codes: 0 success, 1 failure, 2 usage error, 4 a file was read back with other contents, 130 interrupted
+exit codes: 0 success, 1 failure, 2 usage error, 4 a file was read back with other contents,
+130 interrupted, 143 SIGTERM, 129 SIGHUP
 """
 
 

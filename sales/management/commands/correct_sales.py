@@ -35,7 +35,7 @@ errors:
   twice.
 
 exit codes:
-  0 everything was corrected, 1 failed, 2 invalid arguments, 130 interrupted
+  0 everything was corrected, 1 failed, 2 invalid arguments, 130 interrupted, 143 SIGTERM, 129 SIGHUP
 """
 NOTHING = "Nothing was changed."
 

@@ -45,7 +45,7 @@ errors:
 
 exit codes:
   0 everything was imported, 1 failed or stopped, 2 invalid arguments, 3 imported except for rejected events,
-  130 interrupted
+  130 interrupted, 143 SIGTERM, 129 SIGHUP
 """
 # The activity, what is stored after a failure, and the prefix of the summary.
 IMPORT = ("Importing", "Everything before that is stored. Run the command again to continue from there.", "")

@@ -22,7 +22,7 @@ files stay: delete them if you do not need them, because archiving the month aga
 (export_sales) that were started while the month was archived lack its sales: load its file, or export all sales again.
 
 exit codes: 0 success, 1 failure, 2 usage error, such as a month that is not archived, 4 a file is damaged,
-130 interrupted
+130 interrupted, 143 SIGTERM, 129 SIGHUP
 """
 
 

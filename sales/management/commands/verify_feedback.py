@@ -17,7 +17,7 @@ from salesengine.plurals import counted
 DIFFERENT = 4  # the exit code if figures differ
 EPILOG = """\
 exit codes: 0 all figures agree, 1 failure, 2 invalid arguments, 4 figures differ, or the manifest is damaged,
-130 interrupted, 143 or 129 ended by SIGTERM or SIGHUP
+130 interrupted, 143 SIGTERM, 129 SIGHUP
 """
 
 
