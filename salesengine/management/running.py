@@ -41,11 +41,6 @@ def run() -> None:
         _Utility(sys.argv).execute()
         if sys.stdout:
             sys.stdout.flush()
-    except SystemExit:
-        if sys.stdout:
-            with suppress(OSError):
-                sys.stdout.flush()
-        raise
     except CommandError as error:  # only with --traceback: otherwise Django prints the message and exits
         _fail(str(error), error.returncode)
     except Error as error:
@@ -56,7 +51,11 @@ def run() -> None:
         if error.filename != STANDARD_OUTPUT:
             raise
         if not isinstance(error, BrokenPipeError):  # otherwise the reader has seen enough
-            _fail(f"Standard output cannot be written: {error.strerror}", failed)
+            _fail(f"{STANDARD_OUTPUT} cannot be written: {error.strerror}", failed)
+    finally:  # after another failure, which has an exit code of its own
+        if sys.stdout:
+            with suppress(OSError):
+                sys.stdout.flush()
 
 
 def _about_database(error: Error) -> str:

@@ -10,7 +10,7 @@ from typing import TextIO
 
 from typing_extensions import Buffer
 
-STANDARD_OUTPUT = "standard output"
+STANDARD_OUTPUT = "Standard output"
 
 
 class _Messages(io.FileIO):

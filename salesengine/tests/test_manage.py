@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from django.core.management import get_commands, load_command_class
@@ -100,6 +101,28 @@ def test_standard_output_that_cannot_be_written_is_one_line(unbuffered):
         1,
         "Standard output cannot be written: No space left on device\n",
     )
+
+
+FAILING = """
+import sys
+from salesengine.management import running
+
+def fail(utility):
+    print("differences")
+    sys.exit(4)
+
+running._Utility.execute = fail
+running.run()
+"""
+
+
+def test_standard_output_that_cannot_be_written_does_not_change_the_exit_code_of_a_failure():
+    environment = os.environ | {"PYTHONUNBUFFERED": ""}
+    with Path("/dev/full").open("w") as full:
+        finished = subprocess.run(
+            [sys.executable, "-c", FAILING], cwd=ROOT, env=environment, stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert (finished.returncode, finished.stderr) == (4, b"")
 
 
 @pytest.mark.slow
