@@ -122,6 +122,15 @@ def read_database(name: str) -> dict[str, Any]:
     return config | {"ENGINE": "salesengine.postgresql", "OPTIONS": NETWORK_OPTIONS | config.get("OPTIONS", {})}
 
 
+def forget_other_postgresql() -> None:
+    """Remove variables such as PGSSLMODE and PGSERVICE, which change the connections of each program of PostgreSQL.
+
+    They are meant for another server than the private one.
+    """
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        del os.environ[name]
+
+
 def add_options(database: dict[str, Any], **options: Any) -> dict[str, Any]:
     """Return an entry of DATABASES with these options and those of its URL, such as sslmode."""
     return database | {"OPTIONS": database.get("OPTIONS", {}) | options}
@@ -172,10 +181,13 @@ def cache_config(url: str) -> dict[str, Any]:
 def secret_key(local_dir: Path) -> str:
     """Return the secret key in `local_dir`. The first process generates it. Only the file's owner can read it."""
     path = local_dir / "secret_key"
-    if not path.exists():
-        local_dir.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile("w", dir=local_dir) as draft, suppress(FileExistsError):
-            draft.write(secrets.token_urlsafe(50))
-            draft.flush()
-            os.link(draft.name, path)  # fails if another process was faster; its key is used then
-    return path.read_text()
+    try:
+        if not path.exists():
+            local_dir.mkdir(parents=True, exist_ok=True)
+            with NamedTemporaryFile("w", dir=local_dir) as draft, suppress(FileExistsError):
+                draft.write(secrets.token_urlsafe(50))
+                draft.flush()
+                os.link(draft.name, path)  # fails if another process was faster; its key is used then
+        return path.read_text()
+    except OSError as error:
+        raise ImproperlyConfigured(f"LOCAL_DIR is {local_dir}, which cannot be used: {error.strerror}") from None

@@ -22,6 +22,7 @@ from salesengine.environment import (
     as_reports_role,
     cache_config,
     env,
+    forget_other_postgresql,
     parse_rate,
     read_bool,
     read_choice,
@@ -94,6 +95,7 @@ if IS_LOCAL:
     from salesengine.embedded import server as embedded  # not installed in the Docker image
     from salesengine.embedded.archiving import WalArchive
 
+    forget_other_postgresql()
     database: dict[str, Any] = {
         "ENGINE": "salesengine.embedded",
         "NAME": embedded.DATABASE,

@@ -15,7 +15,10 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 
     Raises OSError if the file cannot be written. Then, or if the body raises, a file that was at `path` is unchanged.
     """
-    path = path.resolve()  # replace the target of a symbolic link, not the link
+    try:
+        path = path.resolve()  # replace the target of a symbolic link, not the link
+    except RuntimeError:  # by Python before 3.13
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from None
     if not path.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, f"there is no folder {path.parent}", str(path))
     if path.exists() and not path.is_file():

@@ -63,6 +63,7 @@ def read_position(since: Path) -> int | None:
 def write_changes(
     export: Export,
     after: int | None,
+    archived_months: list[str],  # those whose sales an export of all sales lacks, such as 2021-01
     file: Path,
     format: Format,  # noqa: A002
     advance: Advance,
@@ -90,6 +91,7 @@ def write_changes(
             "sales": written.sales,
             "voids": written.voids,
             "archived": written.archived,
+            "archived_months": archived_months,
             "revenue": written.revenue,
             "bytes": size,
             "sha256": digest.hexdigest(),

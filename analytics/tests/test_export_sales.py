@@ -13,6 +13,7 @@ from django.db import connection, transaction
 from pyarrow import parquet
 
 from analytics.output import changes as output
+from sales.archiving.tests.helpers import archive, make_only
 from sales.changes import export as reading
 from sales.changes.tests.helpers import void
 from sales.ingest.writer import record_sales
@@ -60,7 +61,10 @@ def test_the_first_export_has_all_true_sales_and_the_next_ones_what_has_changed(
     void(second, replaced_by=third)
     export("--format", "ndjson")
 
-    assert names(tmp_path) == ["sales-000000000000003.ndjson", "sales-000000000000005.ndjson"]
+    assert names(tmp_path) == [
+        "sales-000000000000000-000000000000003.ndjson",
+        "sales-000000000000003-000000000000005.ndjson",
+    ]
     assert [(row["kind"], row["ID"]) for row in rows(tmp_path / names(tmp_path)[0])] == [("sale", second)]
     later = rows(tmp_path / names(tmp_path)[1])
     assert [(row["position"], row["kind"], row["ID"]) for row in later] == [(4, "sale", third), (5, "void", second)]
@@ -74,7 +78,7 @@ def test_without_changes_no_file_is_written(export, tmp_path):
     export()
 
     assert export() == "Nothing has changed since the last export.\n"
-    assert names(tmp_path) == ["sales-000000000000001.csv"]
+    assert names(tmp_path) == ["sales-000000000000000-000000000000001.csv"]
 
 
 def test_the_manifest_describes_the_file(export, tmp_path):
@@ -84,7 +88,7 @@ def test_the_manifest_describes_the_file(export, tmp_path):
     void(first)
     export()
 
-    path = tmp_path / "sales-000000000000004.csv"
+    path = tmp_path / "sales-000000000000002-000000000000004.csv"
     manifest = json.loads((tmp_path / f"{path.name}.manifest.json").read_text(), parse_float=Decimal)
     content = path.read_bytes()
     assert content.decode().splitlines()[0] == HEADER
@@ -97,6 +101,7 @@ def test_the_manifest_describes_the_file(export, tmp_path):
         "sales": 1,
         "voids": 1,
         "archived": 0,
+        "archived_months": [],
         "revenue": Decimal("999999999.90000000000000000001"),
         "bytes": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),
@@ -107,7 +112,7 @@ def test_parquet_has_exact_numbers_and_typed_columns(export, tmp_path):
     store("57.27456")
     export("--format", "parquet")
 
-    [row] = parquet.read_table(tmp_path / "sales-000000000000001.parquet").to_pylist()
+    [row] = parquet.read_table(tmp_path / "sales-000000000000000-000000000000001.parquet").to_pylist()
     assert (row["position"], row["kind"], row["REVENUE"]) == (None, "sale", Decimal("57.27456"))
     assert row["DATE_PAYMENT"].isoformat() == "2021-01-07T00:09:24+00:00"
 
@@ -168,9 +173,9 @@ def test_a_failure_leaves_the_position_and_no_file(export, tmp_path, monkeypatch
         export()
 
     assert (tmp_path / "since").read_text() == "1\n"
-    assert names(tmp_path) == ["sales-000000000000001.csv"]
+    assert names(tmp_path) == ["sales-000000000000000-000000000000001.csv"]
     monkeypatch.undo()
-    assert export() == f"Wrote 1 sale and 0 voids to {tmp_path / 'sales-000000000000002.csv'}.\n"
+    assert export() == f"Wrote 1 sale and 0 voids to {tmp_path / 'sales-000000000000001-000000000000002.csv'}.\n"
 
 
 @pytest.mark.parametrize(
@@ -202,6 +207,41 @@ def test_a_folder_that_does_not_exist_is_an_error(tmp_path):
         call_command("export_sales", "--since", str(tmp_path / "since"), "--to", str(tmp_path / "none"))
     assert caught.value.returncode == 1
     assert not (tmp_path / "since").exists()
+
+
+def test_a_folder_of_the_position_that_does_not_exist_is_an_error_before_the_export(tmp_path):
+    store(1)
+    with pytest.raises(CommandError, match="none is no folder in which position can be written") as caught:
+        call_command("export_sales", "--since", str(tmp_path / "none" / "position"), "--to", str(tmp_path))
+    assert caught.value.returncode == 1
+    assert names(tmp_path) == []
+
+
+def test_exports_from_different_positions_do_not_overwrite_each_other(export, tmp_path):
+    store(1)
+    export()
+    store(2)
+    export()
+    (tmp_path / "since").unlink()
+    export()
+
+    assert names(tmp_path) == [
+        "sales-000000000000000-000000000000001.csv",
+        "sales-000000000000000-000000000000002.csv",
+        "sales-000000000000001-000000000000002.csv",
+    ]
+
+
+def test_an_export_of_all_sales_names_the_months_that_are_archived(export, tmp_path):
+    make_only("2021-01-01", "2021-02-01")
+    record_sales([sale_event(DATE_PAYMENT=day) for day in ("2021-01-01", "2021-02-01")])
+    archive(tmp_path / "archive", "2021-02")
+
+    warning = "Warning: Sales paid in 2021-01 are archived, so this export does not have them. Load their files too.\n"
+    assert export("--format", "ndjson").startswith(warning)
+    [manifest] = [json.loads(path.read_text()) for path in tmp_path.glob("*.manifest.json")]
+    assert (manifest["sales"], manifest["archived_months"]) == (1, ["2021-01"])
+    assert export() == "Nothing has changed since the last export.\n"
 
 
 def test_quiet_says_nothing(export):

@@ -139,6 +139,7 @@ def test_an_unwritable_manifest_is_an_error_before_the_report_runs(write_report,
         (["--param", "start=1"], "start is not a parameter of this report; it has no parameters"),
         (["--timeout", "soon"], "is not a duration"),
         (["--limit", "0"], "not a whole number of at least 1"),
+        (["--limit", "9223372036854775808"], "has more than 18 digits"),
         (["--manifest"], "Name it with --output"),
     ],
 )
@@ -237,12 +238,45 @@ def test_the_plan_can_be_written_to_a_file(write_report, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "start"), [("a.json", b"["), ("a.parquet", b"PAR1"), ("a.xlsx", b"PK"), ("a.md", b"| one"), ("a", b" one")]
+    ("name", "start"),
+    [
+        ("a.CSV", b"one\n"),
+        ("a.json", b"["),
+        ("a.jsonl", b"{"),
+        ("a.parquet", b"PAR1"),
+        ("a.xlsx", b"PK"),
+        ("a.md", b"| one"),
+        ("a.txt", b" one"),
+    ],
 )
 def test_the_extension_of_the_file_chooses_the_format(write_report, tmp_path, name, start):
     write_report("SELECT 1 AS one")
     run_report("probe", "--quiet", "--output", str(tmp_path / name))
     assert (tmp_path / name).read_bytes().startswith(start)
+
+
+@pytest.mark.parametrize("name", ["a", "a.tsv", "a.csv.gz"])
+def test_a_name_that_does_not_imply_a_format_exits_with_2(write_report, tmp_path, name):
+    write_report("SELECT 1 AS one")
+    file = str(tmp_path / name)
+    assert failure_of("probe", "--output", file) == (f"The name {file} does not imply a format. Add --format.", 2)
+    assert failure_of("--list", "--output", file)[1] == 2
+    assert not ReportRun.objects.exists()
+    run_report("probe", "--quiet", "--output", file, "--format", "csv")
+    assert (tmp_path / name).read_bytes() == b"one\n1\n"
+
+
+def test_a_loop_of_symbolic_links_cannot_be_written(write_report, tmp_path):
+    write_report("SELECT 1 AS one")
+    (tmp_path / "loop.csv").symlink_to("loop.csv")
+    message, code = failure_of("probe", "--output", str(tmp_path / "loop.csv"))
+    assert (message.startswith(f"{tmp_path}/loop.csv cannot be written: "), code) == (True, 1)
+
+
+def test_a_manifest_cannot_describe_a_file_whose_name_is_not_utf_8(write_report, tmp_path):
+    write_report("SELECT 1 AS one")
+    name = os.fsdecode(bytes(tmp_path) + b"/\xff.csv")
+    assert failure_of("probe", "--output", name, "--manifest") == ("--manifest needs a file whose name is UTF-8.", 2)
 
 
 def test_a_manifest_describes_its_file(write_report, tmp_path):

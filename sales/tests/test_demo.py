@@ -266,8 +266,8 @@ def test_the_last_partial_batch_is_stored(db):
 
 @pytest.mark.parametrize("sales", [0, -1])
 def test_less_than_one_sale_is_an_error(db, sales):
-    with pytest.raises(CommandError, match=f"--sales must be at least 1, not {sales}"):
-        call_command("load_demo", sales=sales)
+    with pytest.raises(CommandError, match=f"--sales: '{sales}' is not a whole number of at least 1"):
+        call_command("load_demo", f"--sales={sales}")
     assert not Country.objects.exists()
 
 

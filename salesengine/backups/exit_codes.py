@@ -9,7 +9,8 @@ from salesengine.backups.manifests import BackupError
 
 INTERRUPTED = 130
 EXIT_CODES = """\
-exit codes: 0 success, 1 failure, 2 usage error, 4 a damaged file or another figure than in the backup, 130 interrupted
+exit codes: 0 success, 1 failure, 2 usage error, 4 a damaged file or another figure than in the backup,
+130 interrupted, 143 SIGTERM, 129 SIGHUP
 """
 
 

@@ -6,6 +6,7 @@
 The credentials come from the variables of the store, such as AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_ENDPOINT.
 """
 
+import os
 import re
 import tarfile
 import tempfile
@@ -37,9 +38,17 @@ def folder_or_url(text: str) -> Path | str:
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """Yield a folder for a backup on its way to or from a store. TMPDIR chooses the disk."""
-    with tempfile.TemporaryDirectory(prefix="salesengine-") as folder:
-        yield Path(folder)
+    """Yield a folder for a backup on its way to or from a store. TMPDIR chooses the disk.
+
+    Raises BackupUsageError if TMPDIR is no folder that can be written: Python would take another disk, without a word.
+    """
+    chosen = os.environ.get("TMPDIR") or None
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="salesengine-", dir=chosen)
+    except OSError as error:
+        raise BackupUsageError(f"TMPDIR is {chosen}, where no folder can be made: {error.strerror}") from None
+    with folder as name:
+        yield Path(name)
 
 
 @contextmanager

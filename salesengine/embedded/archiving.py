@@ -11,7 +11,7 @@ from salesengine.embedded.programs import give_to_system_user, grant_access, say
 # keeps the file and tries again. A file appears complete or not at all. After a crash, the same file may come again.
 # A file that is archived after `timeout` is mostly empty: compressed, it has 20 kB instead of 16 MB.
 ARCHIVE_COMMAND = (
-    'd={folder}; f="$d/%f.gz"; if [ -e "$f" ]; then gzip -dc "$f" | cmp -s - "%p";'
+    'PATH="${{PATH:-/usr/bin:/bin}}"; d={folder}; f="$d/%f.gz"; if [ -e "$f" ]; then gzip -dc "$f" | cmp -s - "%p";'
     ' else gzip -1c "%p" >"$d/.%f" && sync "$d/.%f" && mv "$d/.%f" "$f" && sync "$d"; fi'
 )
 

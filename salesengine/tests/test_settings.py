@@ -49,6 +49,14 @@ def test_a_folder_of_backups_cannot_be_a_url(tmp_path):
     assert "must be a folder" in failure(LOCAL_DIR=str(tmp_path), BACKUP_DIR="s3://bucket/shop")
 
 
+@pytest.mark.parametrize(("production", "stays"), [({}, False), (PRODUCTION, True)])
+def test_only_in_local_mode_variables_of_another_postgresql_are_removed(tmp_path, production, stays):
+    environment = {"ENV_FILE": os.devnull, "LOCAL_DIR": str(tmp_path), "PGSERVICE": "other", "PGSSLMODE": "verify-full"}
+    with patch.dict(os.environ, environment | production, clear=True):
+        runpy.run_path(str(SETTINGS))
+        assert [name in os.environ for name in ("PGSERVICE", "PGSSLMODE")] == [stays, stays]
+
+
 def write_env_file(path: Path, names: set[str]) -> str:
     """Write a .env file with the defaults of `names` from .env.example. Returns its path."""
     path.write_text("".join(f"{name}={default}\n" for name, default in documented().items() if name in names))

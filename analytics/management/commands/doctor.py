@@ -32,8 +32,8 @@ examples:
 docs/operations.md explains the ids. The bundle is for the people who help you: it has no sales, no names of clients, no
 keys and no passwords. Look into it before you send it.
 
-exit codes: 0 nothing found, 1 warnings only, 2 problems, invalid arguments, or standard output cannot be written,
-3 the bundle cannot be written
+exit codes: 0 nothing found, 1 warnings only, 2 problems, invalid settings or arguments, or standard output cannot be
+written, 3 the bundle cannot be written
 """
 FAILED, BUNDLE_FAILED = 2, 3
 BUNDLED_RUNS = 1_000

@@ -1,3 +1,4 @@
+import os
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -10,6 +11,7 @@ from django.db import Error
 from analytics.output.changes import WrittenChanges, read_position, write_changes, write_position
 from analytics.output.formats import FORMATS, CannotEncode
 from sales.changes.export import open_export
+from sales.totals.archives import archived_months, archived_sentence
 from salesengine.http.errors import PositionPurged
 from salesengine.operations.progress import progress
 from salesengine.plurals import counted
@@ -20,10 +22,12 @@ examples:
   manage.py export_sales --since warehouse.position --to exports --format parquet --quiet
 
 If FILE does not exist, all sales are exported. Otherwise only what has changed since the position in FILE: new sales,
-and voids of sales. FILE is replaced when the export and its manifest are on disk. Each export is named after its last
-position: load the exports in the order of their names. If nothing has changed, nothing is written.
+and voids of sales. FILE is replaced when the export and its manifest are on disk. Each export is named after the
+position from which it starts (0 for all sales) and its last one: load the exports in the order of their names. If
+nothing has changed, nothing is written. An export of all sales lacks those that are archived, and its manifest names
+their months.
 
-exit codes: 0 success, 1 failure, 2 usage error, 130 interrupted
+exit codes: 0 success, 1 failure, 2 usage error, 130 interrupted, 143 SIGTERM, 129 SIGHUP
 """
 FAILED, USAGE_ERROR, INTERRUPTED = 1, 2, 130
 NAMES = ("csv", "ndjson", "parquet")
@@ -51,6 +55,10 @@ class Command(BaseCommand):
         with _exit_codes(since):
             after = _position(since)
             with open_export(after) as export:
+                months = archived_months() if after is None else []  # in the transaction that reads all sales
+                if months:
+                    sentence = archived_sentence(months)
+                    self._say(quiet, f"Warning: {sentence}, so this export does not have them. Load their files too.")
                 if after is not None and after > export.end:
                     raise CommandError(
                         f"{since} has the position {after}, but the last position is {export.end}. If the database was"
@@ -60,9 +68,9 @@ class Command(BaseCommand):
                 if after == export.end or not export.count:
                     self._say(quiet, "Nothing has changed since the last export." if after else "There are no sales.")
                     return
-                file = to / f"sales-{export.end:015d}.{export_format.extension}"
+                file = to / f"sales-{after or 0:015d}-{export.end:015d}.{export_format.extension}"
                 with _progress(quiet, export.count) as advance:
-                    written = write_changes(export, after, file, export_format, advance)
+                    written = write_changes(export, after, [*map(str, months)], file, export_format, advance)
                 write_position(since, export.end)
             self._say(quiet, _summary(written, file))
 
@@ -72,6 +80,9 @@ class Command(BaseCommand):
 
 
 def _position(since: Path) -> int | None:
+    folder = since.parent
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):  # says so before the export, not after it
+        raise CommandError(f"{folder} is no folder in which {since.name} can be written.", returncode=FAILED)
     try:
         return read_position(since)
     except ValueError as error:

@@ -1,7 +1,7 @@
 import os
 import secrets
 import time
-from argparse import ArgumentParser
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -27,6 +27,11 @@ from salesengine.operations.database_checks import check_database
 from salesengine.operations.last_backup import backup_warnings
 from salesengine.pending_migrations import pending_migrations
 
+EPILOG = """\
+Several processes may run it at once: one works, and the others wait. If it is interrupted, run it again.
+
+exit codes: 0 success, 1 failure, 2 invalid arguments, 130 interrupted, 143 SIGTERM, 129 SIGHUP
+"""
 DEMO_SALES = 50_000
 LOCK = 0x50524550  # id of this command's advisory lock in PostgreSQL
 WAIT_LIMIT = 600  # seconds to wait for another process, whose migrations may take minutes
@@ -49,6 +54,8 @@ class Command(BaseCommand):
     requires_system_checks = ()  # an invalid report file must not prevent the start
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.formatter_class = RawDescriptionHelpFormatter
+        parser.epilog = EPILOG
         parser.add_argument("--demo", action="store_true", help="also load demo data, unless the database has sales")
 
     def handle(self, *args: Any, demo: bool, **options: Any) -> None:

@@ -46,7 +46,7 @@ FILE.manifest.json when the report is complete, and leaves them unchanged if it 
 streamed, so memory does not limit the number of rows. The admin shows each run in its log of runs.
 
 exit codes: 0 success, 1 failure, 2 usage error, unknown report or invalid parameter, 3 no rows (with --fail-on-empty),
-4 an assertion of the report failed, 5 timeout, 130 interrupted
+4 an assertion of the report failed, 5 timeout, 130 interrupted, 143 SIGTERM, 129 SIGHUP
 """
 
 FAILED, USAGE_ERROR, EMPTY, FAILED_ASSERTION, TIMED_OUT, INTERRUPTED = 1, 2, 3, 4, 5, 130
@@ -60,6 +60,7 @@ EXIT_CODES: dict[type[Exception], int] = {
     CannotEncode: FAILED,
 }
 STANDARD_OUTPUT = Path("-")
+EXTENSIONS = {f".{each.extension}": each.name for each in FORMATS.values()} | {".jsonl": "ndjson"}
 
 Write = Callable[[bytes], object]
 
@@ -80,7 +81,9 @@ class Command(BaseCommand):
             metavar="NAME=VALUE",
             help="set a parameter; a missing parameter has its default, and NAME= means no value",
         )
-        parser.add_argument("--format", choices=FORMATS, help="default: from the extension of FILE, else table")
+        parser.add_argument(
+            "--format", choices=FORMATS, help="default: from the extension of FILE; on standard output table"
+        )
         parser.add_argument(
             "--output", metavar="FILE", type=Path, default=STANDARD_OUTPUT, help="default: - (standard output)"
         )
@@ -136,6 +139,8 @@ class Command(BaseCommand):
         output, output_format = options["output"], _output_format(options)
         if options["manifest"] and output == STANDARD_OUTPUT:
             raise CommandError("--manifest needs a file. Name it with --output.", returncode=USAGE_ERROR)
+        if options["manifest"] and output.name.encode(errors="ignore").decode() != output.name:
+            raise CommandError("--manifest needs a file whose name is UTF-8.", returncode=USAGE_ERROR)
         seconds = options["timeout"].total_seconds() if options["timeout"] else None
         caller, row_range = Caller(Channel.COMMAND, system_user()), RowRange(limit=options["limit"])
         # Open both files first: then a file that cannot be written is an error before the report runs.
@@ -242,13 +247,16 @@ def _exit_codes(output: Path) -> Iterator[None]:
 
 
 def _output_format(options: dict[str, Any]) -> Format:
-    """Return the format of --format, or else of the extension of --output. Raises CommandError on a terminal."""
-    if options["format"]:
-        chosen = FORMATS[options["format"]]
-    else:
-        extension = options["output"].suffix.removeprefix(".")
-        chosen = next((each for each in FORMATS.values() if each.extension == extension), FORMATS["table"])
-    if not chosen.is_text and options["output"] == STANDARD_OUTPUT and sys.stdout.isatty():
+    """Return the format of --format, or else that of the extension of --output. On standard output it is a table.
+
+    Raises CommandError for another extension, and for a format that is not for terminals.
+    """
+    output = options["output"]
+    name = options["format"] or ("table" if output == STANDARD_OUTPUT else EXTENSIONS.get(output.suffix.lower()))
+    if name is None:
+        raise CommandError(f"The name {output} does not imply a format. Add --format.", returncode=USAGE_ERROR)
+    chosen = FORMATS[name]
+    if not chosen.is_text and output == STANDARD_OUTPUT and sys.stdout.isatty():
         raise CommandError(f"{chosen.name} is not for terminals. Use --output.", returncode=USAGE_ERROR)
     return chosen
 

@@ -10,6 +10,7 @@ from countries.csv_file import HEADER, InvalidCountriesError, read_countries
 from countries.loading import store_countries
 from countries.models import Country
 from salesengine.accounts.audit_log import record_command
+from salesengine.management.arguments import input_file
 
 EXAMPLE = f"""\
 A file looks like this:
@@ -26,6 +27,8 @@ Check it first, then load it:
 Countries with a new id are added. Countries with a known id get the name and the continent of the file. No country is
 deleted. If any row is invalid, nothing is stored. The continent may be empty. Semicolons or tabs may separate the
 values instead of commas.
+
+exit codes: 0 success, 1 failure, such as an invalid row, 2 invalid arguments, 130 interrupted, 143 SIGTERM, 129 SIGHUP
 """
 
 
@@ -35,7 +38,12 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.formatter_class = RawDescriptionHelpFormatter
         parser.epilog = EXAMPLE
-        parser.add_argument("file", metavar="FILE.csv", help=f"UTF-8, with the header {HEADER}; - reads standard input")
+        parser.add_argument(
+            "file",
+            type=input_file,
+            metavar="FILE.csv",
+            help=f"UTF-8, with the header {HEADER}; - reads standard input",
+        )
         parser.add_argument("--dry-run", action="store_true", help="report what would change, and store nothing")
 
     def handle(self, *, file: str, dry_run: bool, **options: Any) -> None:

@@ -1,11 +1,12 @@
 """manage.py archive_sales moves old months to files, and restore_sales brings them back as they were."""
 
 import datetime
+import io
 import json
 from decimal import Decimal
 
 import pytest
-from django.core.management import CommandError
+from django.core.management import CommandError, call_command
 from django.db import connection
 from pyarrow import parquet
 
@@ -52,6 +53,19 @@ def test_a_cluster_keeps_its_sales(tmp_path, monkeypatch):
     assert Sale.objects.count() == len(HARD)
 
 
+def test_standard_output_that_cannot_be_written_stops_no_month(tmp_path):
+    class Full(io.StringIO):
+        def write(self, text):
+            raise OSError(28, "No space left on device")
+
+    record_sales([*events(), *events(DATE_PAYMENT="2021-02-07", EVENT_ID=None)])
+
+    with pytest.raises(OSError, match="No space left on device"):
+        call_command("archive_sales", "--before", "2021-03", "--to", str(tmp_path), stdout=Full())
+
+    assert ArchivedMonth.objects.count() == 2
+
+
 def test_months_move_to_files_and_come_back_as_they_were(tmp_path, capsys):
     record_sales(events())
     record_sales(events(DATE_PAYMENT="2021-02-07", EVENT_ID=None))
@@ -72,6 +86,7 @@ def test_months_move_to_files_and_come_back_as_they_were(tmp_path, capsys):
     restore(tmp_path, "2021-01")
     restore(tmp_path, "2021-02")
 
+    assert "that were started while 2021-01 was archived lack these sales" in capsys.readouterr().err
     assert sales_rows() == before
     assert not ArchivedMonth.objects.exists()
     assert "sales_2021_01" in partition_names()

@@ -24,7 +24,8 @@ examples:
 Each month becomes a Parquet file with a manifest, which is compared with the sales before they leave the database.
 Clients may send sales meanwhile. After an interruption, run the command again. restore_sales brings a month back.
 
-exit codes: 0 success, 1 failure, 2 usage error, 4 a file was read back with other contents, 130 interrupted
+exit codes: 0 success, 1 failure, 2 usage error, 4 a file was read back with other contents,
+130 interrupted, 143 SIGTERM, 129 SIGHUP
 """
 
 
@@ -43,25 +44,30 @@ class Command(BaseCommand):
         parser.add_argument("--dry-run", action="store_true", help="say what would be archived, and change nothing")
 
     def handle(self, *args: Any, before: Month, to: Path | str, dry_run: bool, **options: Any) -> None:
-        with exit_codes():
-            if before.start > datetime.datetime.now(datetime.UTC):
-                raise BackupUsageError(f"{before} has not begun, so the month before it has not ended.")
-            if dry_run:
-                for month in months_with_sales(before):
-                    sales = counted(sales_of(month).count(), "sale")
-                    self.stderr.write(f"Would archive {sales} of {month}, {_removal(month)}.", str)
-                return
-            with archive_lock():
-                for month in months_with_sales(before):
-                    self._archive(month, to)
+        urls: list[str] = []
+        try:
+            with exit_codes():
+                if before.start > datetime.datetime.now(datetime.UTC):
+                    raise BackupUsageError(f"{before} has not begun, so the month before it has not ended.")
+                if dry_run:
+                    for month in months_with_sales(before):
+                        sales = counted(sales_of(month).count(), "sale")
+                        self.stderr.write(f"Would archive {sales} of {month}, {_removal(month)}.", str)
+                    return
+                with archive_lock():
+                    for month in months_with_sales(before):
+                        urls.append(self._archive(month, to))  # noqa: PERF401  # keeps those before a failure
+        finally:  # at the end, so that standard output that cannot be written stops no month
+            for url in urls:
+                self.stdout.write(url)
 
-    def _archive(self, month: Month, place: Path | str) -> None:
+    def _archive(self, month: Month, place: Path | str) -> str:
         removal = _removal(month)
         record = archive_month(month, place)
         sales = counted(record.sales_count, "sale")
         record_command(Sale, f"Archived {sales} of {month} to {record.url}.")
         self.stderr.write(f"Archived {sales} of {month}, with revenue {record.revenue:f}, {removal}.", str)
-        self.stdout.write(record.url)
+        return record.url
 
 
 def _removal(month: Month) -> str:

@@ -59,21 +59,25 @@ class Command(BaseCommand):
             if isinstance(folder, str) and (incremental or not settings.IS_LOCAL):
                 raise BackupUsageError("An object store takes only full backups of the private database.")
             if isinstance(folder, Path) and not settings.IS_LOCAL:
-                self._dump(folder, incremental, keep)
-                return
+                name = self._dump(folder, incremental, keep)
+            else:
+                name = self._back_up(folder, incremental, max_rate, keep)
+        self.stdout.write(name)
+
+    def _back_up(self, folder: Path | str, incremental: bool, max_rate: int, keep: int | None) -> str:
+        if isinstance(folder, str):
+            list_uploads(folder)  # a wrong address fails now, not after the copy
+        place = nullcontext(folder) if isinstance(folder, Path) else temporary_folder()
+        with place as local:
+            backup = self._take(local, incremental, max_rate)
             if isinstance(folder, str):
-                list_uploads(folder)  # a wrong address fails now, not after the copy
-            place = nullcontext(folder) if isinstance(folder, Path) else temporary_folder()
-            with place as local:
-                backup = self._take(local, incremental, max_rate)
-                if isinstance(folder, str):
-                    upload(local, backup, folder)
-            record_backup(backup.finished_at, str(folder))
-            self.stdout.write(backup.name)
-            sales = counted(sum(count for count, _ in backup.figures_at_end.values()), "sale")
-            self.stderr.write(f"Backed up {sales} to {folder} ({backup.kind}, {backup.bytes / 1e6:,.0f} MB).", str)
-            if keep:
-                self._delete_old(folder, keep)
+                upload(local, backup, folder)
+        record_backup(backup.finished_at, str(folder))
+        sales = counted(sum(count for count, _ in backup.figures_at_end.values()), "sale")
+        self.stderr.write(f"Backed up {sales} to {folder} ({backup.kind}, {backup.bytes / 1e6:,.0f} MB).", str)
+        if keep:
+            self._delete_old(folder, keep)
+        return backup.name
 
     def _take(self, folder: Path, incremental: bool, max_rate: int) -> Backup:
         # Its programs are not installed where DATABASE_URL is set, such as in the Docker image.
@@ -90,12 +94,12 @@ class Command(BaseCommand):
             number = len(delete_old_backups(folder, keep))
         self.stderr.write(f"Deleted {counted(number, 'older backup')}.", str)
 
-    def _dump(self, folder: Path, incremental: bool, keep: int | None) -> None:
+    def _dump(self, folder: Path, incremental: bool, keep: int | None) -> str:
         if incremental:
             raise BackupUsageError("With DATABASE_URL, a backup is a dump, which is always full.")
         dump = take_dump(folder, keep)
-        self.stdout.write(dump.name)
         self.stderr.write(f"Dumped the database to {dump} ({dump.stat().st_size / 1e6:,.0f} MB).", str)
+        return dump.name
 
 
 def _rate(text: str) -> int:

@@ -15,7 +15,7 @@ from sales.ingest.batches import Batch
 from sales.models import VoidedSale
 from sales.totals.ledger import Origin
 from salesengine.accounts.audit_log import record_command, system_user
-from salesengine.management.arguments import sender_name
+from salesengine.management.arguments import input_file, sender_name
 from salesengine.plurals import counted
 
 HELP = """\
@@ -35,7 +35,7 @@ errors:
   twice.
 
 exit codes:
-  0 everything was corrected, 1 failed, 2 invalid arguments, 130 interrupted
+  0 everything was corrected, 1 failed, 2 invalid arguments, 130 interrupted, 143 SIGTERM, 129 SIGHUP
 """
 NOTHING = "Nothing was changed."
 
@@ -46,7 +46,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.formatter_class = RawDescriptionHelpFormatter
         parser.epilog = HELP
-        parser.add_argument("file", metavar="FILE", help='file with corrections; "-" is standard input')
+        parser.add_argument(
+            "file", type=input_file, metavar="FILE", help='file with corrections; "-" is standard input'
+        )
         parser.add_argument(
             "--format", choices=("csv", "ndjson"), help="default: taken from the file's name; required for -"
         )

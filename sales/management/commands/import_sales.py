@@ -15,7 +15,7 @@ from sales.importing.sources import STDIN
 from sales.ingest.dry_run import remembering
 from sales.ingest.service import IngestOptions
 from salesengine.exact_json import encode_json
-from salesengine.management.arguments import sender_name
+from salesengine.management.arguments import input_file, sender_name
 from salesengine.operations.progress import progress
 
 HELP = """\
@@ -45,7 +45,7 @@ errors:
 
 exit codes:
   0 everything was imported, 1 failed or stopped, 2 invalid arguments, 3 imported except for rejected events,
-  130 interrupted
+  130 interrupted, 143 SIGTERM, 129 SIGHUP
 """
 # The activity, what is stored after a failure, and the prefix of the summary.
 IMPORT = ("Importing", "Everything before that is stored. Run the command again to continue from there.", "")
@@ -68,7 +68,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.formatter_class = RawDescriptionHelpFormatter
         parser.epilog = HELP
-        parser.add_argument("files", metavar="FILE", nargs="+", help='file to import; "-" is standard input')
+        parser.add_argument(
+            "files", type=input_file, metavar="FILE", nargs="+", help='file to import; "-" is standard input'
+        )
         parser.add_argument("--format", choices=FORMATS, help="default: taken from the file's name; required for -")
         parser.add_argument(
             "--sender", type=sender_name, default="files", metavar="NAME", help="sender of the events (default: files)"

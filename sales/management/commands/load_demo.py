@@ -1,4 +1,4 @@
-from argparse import ArgumentParser
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import islice
 from time import monotonic
@@ -17,21 +17,34 @@ from sales.models import Sale
 from sales.partitions.making import make_months
 from sales.totals.folding import fold_all
 from sales.totals.ledger import Origin
+from salesengine.management.arguments import positive_number
 from salesengine.operations.progress import progress
 from salesengine.plurals import counted
 
 BATCH = 5_000
+EPILOG = """\
+examples:
+  manage.py load_demo --sales 1000000
+  manage.py load_demo --sales 10000 --seed 2 --until 2021-06-30 --append
+
+All sales are loaded, or none.
+
+exit codes: 0 success, 1 failure, such as a database that has sales already, 2 invalid arguments, 130 interrupted,
+143 SIGTERM, 129 SIGHUP
+"""
 
 
 class Command(BaseCommand):
     help = (
         "Load a demo marketplace: its countries, and sales paid in the 365 days until now. With --until, the same "
-        "arguments always give the same sales. Example: manage.py load_demo --sales 1000000"
+        "arguments always give the same sales."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.formatter_class = RawDescriptionHelpFormatter
+        parser.epilog = EPILOG
         parser.add_argument(
-            "--sales", type=int, default=50_000, metavar="N", help="number of sales (default: %(default)s)"
+            "--sales", type=positive_number, default=50_000, metavar="N", help="number of sales (default: %(default)s)"
         )
         parser.add_argument("--seed", type=int, default=1, help="another seed makes other sales (default: %(default)s)")
         parser.add_argument(
@@ -40,8 +53,6 @@ class Command(BaseCommand):
         parser.add_argument("--append", action="store_true", help="load even if the database has sales already")
 
     def handle(self, *, sales: int, seed: int, until: date | None, append: bool, **options: Any) -> None:
-        if sales < 1:
-            raise CommandError(f"--sales must be at least 1, not {sales}.")
         if Sale.objects.exists() and not append:
             raise CommandError(
                 "The database has sales already. Demo sales would be mixed with them for good, because sales can be "

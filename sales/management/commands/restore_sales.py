@@ -18,10 +18,11 @@ HELP = """\
 example: manage.py restore_sales --from s3://bucket/archive 2021-01
 
 The sales get their old ids and times of receipt. The totals do not change, because they always counted these sales. The
-files stay: delete them if you do not need them, because archiving the month again writes new ones.
+files stay: delete them if you do not need them, because archiving the month again writes new ones. Exports of all sales
+(export_sales) that were started while the month was archived lack its sales: load its file, or export all sales again.
 
 exit codes: 0 success, 1 failure, 2 usage error, such as a month that is not archived, 4 a file is damaged,
-130 interrupted
+130 interrupted, 143 SIGTERM, 129 SIGHUP
 """
 
 
@@ -42,5 +43,10 @@ class Command(BaseCommand):
                 sales = counted(part.sales_count, "sale")
                 record_command(Sale, f"Restored {sales} of {month} from {place}.")
                 self.stderr.write(f"Restored {sales} of {month}, with revenue {part.revenue:f}.", str)
+        self.stderr.write(
+            f"Exports of all sales (export_sales) that were started while {month} was archived lack these sales: load "
+            "the file of the month, or export all sales again.",
+            str,
+        )
         for part in ArchivedMonth.objects.filter(month=month.start.date()):
             self.stderr.write(f"Still archived: {counted(part.sales_count, 'sale')} of {month} in {part.url}.", str)

@@ -1,4 +1,4 @@
-from argparse import ArgumentParser
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,28 +9,36 @@ from sales.models import Total
 from sales.totals import feedback, verification
 from sales.totals.figures import ZERO, Difference
 from salesengine.accounts.audit_log import record_command
+from salesengine.backups.exit_codes import exit_codes
 from salesengine.backups.manifests import Backup, read_manifest
 from salesengine.operations.progress import progress
 from salesengine.plurals import counted
 
 DIFFERENT = 4  # the exit code if figures differ
+EPILOG = """\
+exit codes: 0 all figures agree, 1 failure, 2 invalid arguments, 4 figures differ, or the manifest is damaged,
+130 interrupted, 143 SIGTERM, 129 SIGHUP
+"""
 
 
 class Command(BaseCommand):
     help = (
         "Add up all sales and compare the result with the stored totals of feedback and of the reports by country. If "
-        "they agree, standard output stays empty and the exit code is 0. Otherwise each difference is printed and the "
-        "exit code is 4; for other failures it is 1. Sales can be stored while the command runs; on a Citus cluster, "
-        "they wait."
+        "they agree, standard output stays empty. Otherwise each difference is printed. Sales can be stored while the "
+        "command runs; on a Citus cluster, they wait."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.formatter_class = RawDescriptionHelpFormatter
+        parser.epilog = EPILOG
         parser.add_argument("--repair", action="store_true", help="rebuild the totals from the sales, then verify")
         parser.add_argument(
             "--backup", type=Path, metavar="MANIFEST", help="also compare the totals with those in a backup's manifest"
         )
 
     def handle(self, *args: Any, repair: bool, backup: Path | None, **options: Any) -> None:
+        with exit_codes():
+            other = read_manifest(backup) if backup else None
         sales = feedback.watermark().sales
         if repair:
             with progress("Rebuilding", sales) as advance:
@@ -39,8 +47,8 @@ class Command(BaseCommand):
         with progress("Verifying", sales) as advance:
             differences = verification.verify(advance)
         self._report(differences, "the sales. Run verify_feedback --repair to rebuild the totals")
-        if backup:
-            self._report(_differences_from(read_manifest(backup)), f"those in {backup}")
+        if other:
+            self._report(_differences_from(other), f"those in {backup}")
         self.stderr.write(f"Feedback agrees with all {counted(feedback.watermark().sales, 'sale')}.")
 
     def _report(self, differences: Sequence[Difference], others: str) -> None:

@@ -55,3 +55,16 @@ def test_repair_corrects_the_figures(capsys):
     call_command("verify_feedback", "--repair")
 
     assert "Feedback agrees with all 2 sales." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("content", "code", "message"), [(None, 1, "No such file"), ("{}", 4, "is damaged")])
+def test_a_manifest_that_cannot_be_read_is_an_error_before_the_totals_are_verified(tmp_path, content, code, message):
+    manifest = tmp_path / MANIFEST
+    if content:
+        manifest.write_text(content)
+    Total.objects.create(category="bags", sales_count=3, revenue="0.5", received_at=timezone.now())
+
+    with pytest.raises(CommandError, match=message) as failure:
+        call_command("verify_feedback", "--backup", str(manifest))
+
+    assert failure.value.returncode == code

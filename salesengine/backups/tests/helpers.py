@@ -13,11 +13,12 @@ from salesengine.backups.manifests import DATA, MANIFEST, Backup, write_manifest
 from salesengine.tests.servers import ROOT
 
 
-def run_command(folder, *command, **settings):
+def run_command(folder, *command, stdout=subprocess.PIPE, **settings):
     """Run a manage.py command on the database in this LOCAL_DIR. Returns the finished process."""
     environment = os.environ | {"LOCAL_DIR": str(folder), "ENV_FILE": os.devnull} | settings
     command = (sys.executable, "manage.py", *map(str, command))
-    return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    options = {"env": environment, "cwd": ROOT, "text": True, "timeout": 300, "check": False}
+    return subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, **options)
 
 
 def count_sales(folder):

@@ -3,6 +3,7 @@
 import datetime
 import json
 import time
+from pathlib import Path
 
 import httpx
 import pytest
@@ -49,6 +50,19 @@ def test_a_backup_leaves_room_for_the_service(service):
         (backup,) = list_backups(slow)
 
     assert seconds > 0.5 * backup.bytes / 8e6  # without the log of changes, which has no limit
+
+
+def test_a_name_that_cannot_be_written_does_not_stop_the_backup(service):
+    local_dir, _, _ = service
+    with empty_folder() as folder, Path("/dev/full").open("w") as full:
+        back_up(local_dir, folder)
+        time.sleep(1.1)  # backups are named by the second
+        finished = run_command(local_dir, "backup", "--to", folder, "--keep", "1", stdout=full)
+        assert finished.returncode == 1
+        assert finished.stderr.endswith(
+            "Deleted 1 older backup.\nStandard output cannot be written: No space left on device\n"
+        )
+        assert len(list_backups(folder)) == 1
 
 
 def archive_log(local_dir, backups):

@@ -53,6 +53,18 @@ def test_a_backup_in_an_object_store_is_restored_and_the_older_one_deleted(store
     assert (missing.returncode, "has no backup" in missing.stderr) == (2, True)
 
 
+@pytest.mark.parametrize("name", ["none", "file"])
+def test_a_temporary_folder_on_no_disk_is_a_usage_error(tmp_path, settings, monkeypatch, name):
+    settings.IS_LOCAL = True
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / name))
+
+    with pytest.raises(CommandError, match=f"TMPDIR is {tmp_path / name}, where no folder can be made") as raised:
+        call_command("verify_backup", str(tmp_path))
+
+    assert raised.value.returncode == 2
+
+
 @pytest.mark.parametrize("url", ["gcs://bucket/shop", "S3://bucket/shop", "http://bucket/shop", "file:///shop"])
 def test_another_url_is_not_taken_for_a_folder(url):
     with pytest.raises(CommandError, match="neither a folder nor a URL with s3://, gs://, az://"):

@@ -1,5 +1,6 @@
 """The private PostgreSQL: processes share it, the last one stops it, and it survives crashes."""
 
+import gzip
 import os
 import re
 import signal
@@ -14,6 +15,8 @@ import psutil
 import pytest
 
 from salesengine.embedded import server as embedded
+from salesengine.embedded.archiving import ARCHIVE_COMMAND
+from salesengine.embedded.programs import let_others_read
 from salesengine.tests.servers import connect_database
 
 pytestmark = pytest.mark.slow
@@ -279,3 +282,53 @@ def test_a_failed_start_raises_an_error_with_the_output_of_postgresql(local_dir,
 
     with pytest.raises(embedded.EmbeddedServerError, match="no_such_setting"):
         embedded._start_server(Path(local_dir))
+
+
+def test_a_failed_start_leaves_no_server_behind(local_dir, monkeypatch):
+    monkeypatch.setattr(embedded, "_users_lock", None)  # as in a process that does not use a server yet
+    monkeypatch.setattr(embedded, "_is_ready", lambda _: False)
+    monkeypatch.setattr(embedded, "START_TIMEOUT", 5)
+
+    with pytest.raises(embedded.EmbeddedServerError):
+        embedded.start(local_dir)
+
+    assert servers(local_dir) == []
+
+
+@pytest.mark.parametrize("name", ["file", "file/below"])
+def test_a_folder_that_cannot_be_made_is_an_error_of_the_server(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(embedded, "_users_lock", None)
+    (tmp_path / "file").touch()
+
+    with pytest.raises(embedded.EmbeddedServerError, match=r"cannot be started: .*file"):
+        embedded.start(tmp_path / name)
+
+
+def test_the_server_starts_without_programs_on_the_path(local_dir, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+
+    result = run_user(local_dir)
+
+    assert (result.returncode, result.stdout) == (0, "started\n"), result.stderr
+
+
+def test_the_log_is_archived_without_a_path(tmp_path):
+    (tmp_path / "log").write_text("changes")
+    command = ARCHIVE_COMMAND.format(folder=tmp_path).replace("%f", "log").replace("%p", str(tmp_path / "log"))
+
+    subprocess.run(["/bin/sh", "-c", command], env={"PATH": ""}, check=True)
+
+    assert gzip.decompress((tmp_path / "log.gz").read_bytes()) == b"changes"
+
+
+def test_others_may_read_what_a_strict_umask_hid(tmp_path):
+    (tmp_path / "bin").mkdir(mode=0o700)
+    for name, mode in (("program", 0o700), ("data", 0o600)):
+        (tmp_path / "bin" / name).touch(mode=mode)
+
+    let_others_read(tmp_path / "bin")
+
+    modes = [
+        path.stat().st_mode & 0o007 for path in (tmp_path / "bin", tmp_path / "bin/program", tmp_path / "bin/data")
+    ]
+    assert modes == [0o5, 0o5, 0o4]

@@ -1,3 +1,4 @@
+from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
@@ -10,6 +11,11 @@ class Command(BaseCommand):
         "stopped. The disk needs room for a second copy of the data; the old one stays until you remove it."
     )
     requires_system_checks = ()  # they use the database
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.epilog = (
+            "exit codes: 0 success, 1 failure, 2 DATABASE_URL is set; an upgrade that failed can be run again"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.IS_LOCAL:
