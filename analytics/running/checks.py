@@ -13,7 +13,7 @@ from analytics.definitions.statements import is_ordered
 from analytics.running.data_versions import undeclared_relations
 from analytics.running.errors import ReportDatabaseUnavailable, ReportFailed
 from analytics.running.runner import result_columns
-from salesengine.pending_migrations import pending_migrations
+from salesengine.operations.database_checks import pending_migrations
 
 POSITION = re.compile(r"\bLINE (?P<line>\d+): ")  # in PostgreSQL's messages; it is the line of the file
 

@@ -2,7 +2,7 @@
 
 from django.db import connection
 
-from salesengine.pending_migrations import pending_migrations
+from salesengine.operations.database_checks import pending_migrations
 from salesengine.plurals import counted
 
 NODES = """

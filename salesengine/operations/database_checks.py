@@ -1,4 +1,7 @@
-"""Check that the database can be written, keeps what it has committed, and is reached without a transaction pooler."""
+"""Check the database: whether it can be written, keeps what it has committed, and has all migrations.
+
+A pooler that pools transactions must not be between it and the service.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,6 +9,8 @@ from typing import Any
 import psycopg
 from django.core.checks import CheckMessage, Error
 from django.db import connection
+from django.db.migrations import Migration
+from django.db.migrations.executor import MigrationExecutor
 
 POOLER_PROBES = 5  # a pooler that pools transactions gives away a connection between any two of them
 
@@ -13,6 +18,12 @@ POOLER_PROBES = 5  # a pooler that pools transactions gives away a connection be
 def check_database(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
     """Return salesengine.E001 to E003 for a database that must not be written through this connection."""
     return [*write_errors(), *_pooler_errors()] if databases else []
+
+
+def pending_migrations() -> Sequence[Migration]:
+    """Return the migrations that are not applied to the default database, in their order."""
+    executor = MigrationExecutor(connection)
+    return [migration for migration, _ in executor.migration_plan(executor.loader.graph.leaf_nodes())]
 
 
 def write_errors() -> list[CheckMessage]:

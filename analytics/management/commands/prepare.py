@@ -23,9 +23,8 @@ from sales.models import Sale
 from sales.partitions.making import make_months, months_of_others
 from salesengine.accounts.audit_log import record_command
 from salesengine.accounts.models import APIKey
-from salesengine.operations.database_checks import check_database
+from salesengine.operations.database_checks import check_database, pending_migrations
 from salesengine.operations.last_backup import backup_warnings
-from salesengine.pending_migrations import pending_migrations
 
 EPILOG = """\
 Several processes may run it at once: one works, and the others wait. If it is interrupted, run it again.

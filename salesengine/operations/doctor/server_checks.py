@@ -10,10 +10,10 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning  # noqa: A004
 from django.db import DEFAULT_DB_ALIAS, connections
 
+from salesengine.operations.database_checks import pending_migrations
 from salesengine.operations.doctor.diagnosis import PENDING_MIGRATIONS
 from salesengine.operations.last_backup import archive_warnings
 from salesengine.operations.scrape import REPLICATION, REPORTS
-from salesengine.pending_migrations import pending_migrations
 from salesengine.plurals import counted
 
 MIN_VERSION = 17
