@@ -8,6 +8,9 @@ import sys
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "salesengine.settings")
+    # Until the command is imported, nothing needs cleanup. In a container, the default action would ignore the signal.
+    if signal.getsignal(signal.SIGTERM) != signal.SIG_IGN:
+        signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
     try:
         # Imported here, because the import is slow and Ctrl-C may interrupt it too.
         from salesengine.management.running import run

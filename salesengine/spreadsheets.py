@@ -5,7 +5,7 @@ import re
 FORMULA_STARTS = "=+-@\uff1d\uff0b\uff0d\uff20"  # characters with which a formula may start
 # Where a formula may start: at the beginning of a text, and after each character where a spreadsheet may end a cell.
 # Many split CSV at semicolons, and then quotes in the middle of a line protect nothing.
-_PLACE = r"(?:\A|(?<=[;|\t\r\n])){apostrophe}(?=[\"']*[{starts}])|\A{apostrophe}(?=[\t\r\n])"
+_PLACE = r"(?:\A|(?<=[;|\t\r\n])){apostrophe}(?=[\"']*[{starts}])|\A{apostrophe}(?='*[\t\r\n])"
 _UNGUARDED, _GUARDED = (
     re.compile(_PLACE.format(apostrophe=apostrophe, starts=re.escape(FORMULA_STARTS))) for apostrophe in ("", "'")
 )

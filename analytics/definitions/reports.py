@@ -36,6 +36,7 @@ from analytics.definitions.statements import InvalidStatementError, Statement, i
 
 NAME = re.compile(r"[a-z0-9_]{1,200}")  # file systems limit the length of names
 HEADER = re.compile(r"\s*/\*(?P<toml>.*?)\*/\s*", re.DOTALL)
+MAX_EXPONENT = 100
 TOML_POSITION = re.compile(r" \(at line (?P<line>\d+), column \d+\)$")  # the end of tomllib's messages
 
 
@@ -186,9 +187,17 @@ def _parse_report(path: Path, text: str) -> ReportDefinition:
     return ReportDefinition(path.stem, header, sql, sql_line, path, statement, tuple(lines))
 
 
+def _decimal(text: str) -> Decimal:
+    """Return a number of a header. Raises ValueError for one that is too large or too small for calculations."""
+    number = Decimal(text)
+    if abs(number.adjusted()) > MAX_EXPONENT:
+        raise ValueError(f"{text} has more than {MAX_EXPONENT} digits")
+    return number
+
+
 def _read_header(path: Path, toml: str, first_line: int) -> Header:
     try:
-        return Header.model_validate(tomllib.loads(toml, parse_float=Decimal))
+        return Header.model_validate(tomllib.loads(toml, parse_float=_decimal))
     except tomllib.TOMLDecodeError as error:
         position = TOML_POSITION.search(str(error))
         line = first_line + int(position["line"]) - 1 if position else first_line

@@ -18,7 +18,6 @@ from sales.backoffice.filters import EXPORTED, LABELS, CountryFilter, FormFilter
 from sales.backoffice.links import voided_url
 from sales.backoffice.sale_search import (
     NO_MATCHES,
-    SCAN_LIMIT,
     SEARCH_TIMEOUT,
     SearchPage,
     count_and_sum,
@@ -66,7 +65,6 @@ class SalesList(FilteredList):
     has_stored_totals = False  # which count archived sales too
     is_invalid = False  # a filter has an invalid value
     is_timed_out = False
-    scan_limit = SCAN_LIMIT
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Sale]:
         self.options = {name for name in OPTIONS if self.filter_params.pop(name, None) is not None}

@@ -4,6 +4,8 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
+from django.db import transaction
+
 from sales.corrections.schema import CorrectionMembers, read_corrections
 from sales.corrections.voiding import Corrector, correct_sales, event_of
 from sales.ingest.batches import Batch
@@ -11,6 +13,7 @@ from sales.ingest.idempotency import IngestResponse, respond_once
 from sales.ingest.schema import stored_sale
 from sales.models import VoidedSale
 from salesengine.accounts.audit_log import new_entry
+from salesengine.database import retry_deadlocks
 from salesengine.exact_json import encode_json
 
 
@@ -25,9 +28,7 @@ def correct_batch(
     corrections = read_corrections(batch)
 
     def work() -> IngestResponse:
-        voided = correct_sales(batch, corrections, corrector)
-        if user_id and voided:
-            _record(user_id, voided, corrector.origin.source)
+        voided = _correct_and_record(batch, corrections, corrector, user_id)
         content = _listed(voided) if batch.is_list else _in_full(voided[0], corrections[0])
         return IngestResponse(200, encode_json(content) + b"\n")
 
@@ -37,11 +38,18 @@ def correct_batch(
     return respond_once(corrector.origin.sender, key, digest, work)
 
 
-def _record(user_id: int, voided: Sequence[VoidedSale], request_id: str) -> None:
-    changed = voided[0] if len(voided) == 1 else VoidedSale
-    replaced = sum(sale.replaced_by is not None for sale in voided)
-    message = f"{len(voided) - replaced:,} voided, {replaced:,} replaced by the API. Request: {request_id}"
-    new_entry(user_id, changed, message).save()
+@retry_deadlocks
+@transaction.atomic
+def _correct_and_record(
+    batch: Batch, corrections: Sequence[CorrectionMembers], corrector: Corrector, user_id: int | None
+) -> list[VoidedSale]:
+    voided = correct_sales(batch, corrections, corrector)
+    if user_id and voided:
+        changed = voided[0] if len(voided) == 1 else VoidedSale
+        replaced = sum(sale.replaced_by is not None for sale in voided)
+        counts = f"{len(voided) - replaced:,} voided, {replaced:,} replaced"
+        new_entry(user_id, changed, f"{counts} by the API. Request: {corrector.origin.source}").save()
+    return voided
 
 
 def _in_full(voided: VoidedSale, correction: CorrectionMembers) -> dict[str, Any]:

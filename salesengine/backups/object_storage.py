@@ -6,6 +6,7 @@
 The credentials come from the variables of the store, such as AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_ENDPOINT.
 """
 
+import errno
 import os
 import re
 import tarfile
@@ -46,6 +47,8 @@ def temporary_folder() -> Iterator[Path]:
     try:
         folder = tempfile.TemporaryDirectory(prefix="salesengine-", dir=chosen)
     except OSError as error:
+        if chosen is None or error.errno == errno.ENOSPC:
+            raise BackupError(f"No temporary folder can be made: {error.strerror}") from None
         raise BackupUsageError(f"TMPDIR is {chosen}, where no folder can be made: {error.strerror}") from None
     with folder as name:
         yield Path(name)

@@ -39,8 +39,7 @@ def run() -> None:
     failed = 2 if sys.argv[1:2] == ["doctor"] else 1
     try:
         _Utility(sys.argv).execute()
-        if sys.stdout:
-            sys.stdout.flush()
+        sys.stdout.flush()
     except CommandError as error:  # only with --traceback: otherwise Django prints the message and exits
         _fail(str(error), error.returncode)
     except Error as error:
@@ -53,9 +52,8 @@ def run() -> None:
         if not isinstance(error, BrokenPipeError):  # otherwise the reader has seen enough
             _fail(f"{STANDARD_OUTPUT} cannot be written: {error.strerror}", failed)
     finally:  # after another failure, which has an exit code of its own
-        if sys.stdout:
-            with suppress(OSError):
-                sys.stdout.flush()
+        with suppress(OSError):
+            sys.stdout.flush()
 
 
 def _about_database(error: Error) -> str:

@@ -12,6 +12,8 @@ from typing_extensions import Buffer
 
 STANDARD_OUTPUT = "Standard output"
 
+_is_output_closed = False
+
 
 class _Messages(io.FileIO):
     """Standard error. A message that cannot be written is dropped, because it must not change what a command does."""
@@ -42,13 +44,31 @@ class _Data(io.FileIO):
 def replace_standard_streams() -> None:
     """Let sys.stderr drop messages that cannot be written, and errors of sys.stdout name it as their file.
 
-    If standard output is closed, sys.stdout stays None.
+    A closed standard output can be used too, but each write is an error.
     """
+    global _is_output_closed
+    if sys.stdout is None:
+        _is_output_closed = True
+        _open(1, os.O_RDONLY)
     if sys.stderr is None:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        _open(2, os.O_WRONLY)
     sys.stderr = _text(_Messages(2, "w", closefd=False), sys.stderr, "backslashreplace")
-    if sys.stdout is not None:
-        sys.stdout = _text(_Data(1, "w", closefd=False), sys.stdout, sys.stdout.errors)
+    sys.stdout = _text(_Data(1, "w", closefd=False), sys.stdout, sys.stdout.errors if sys.stdout else None)
+
+
+def is_output_closed() -> bool:
+    """Return whether standard output was closed when the command started."""
+    return _is_output_closed
+
+
+def _open(number: int, mode: int) -> None:
+    """Open /dev/null as the file with this number, in child processes too."""
+    opened = os.open(os.devnull, mode)
+    if opened == number:
+        os.set_inheritable(number, True)
+    else:
+        os.dup2(opened, number)
+        os.close(opened)
 
 
 def _text(raw: io.FileIO, replaced: TextIO | None, errors: str | None) -> TextIO:

@@ -125,6 +125,27 @@ def test_standard_output_that_cannot_be_written_does_not_change_the_exit_code_of
     assert (finished.returncode, finished.stderr) == (4, b"")
 
 
+@pytest.mark.parametrize("command", ["check --list-tags", "version"])
+def test_a_closed_standard_output_is_one_line(command):
+    finished = run(f"{command} >&-")
+    assert (finished.returncode, finished.stderr) == (1, "Standard output cannot be written: Bad file descriptor\n")
+
+
+CHILD = """
+import os, sys
+from salesengine.management.streams import replace_standard_streams
+
+replace_standard_streams()
+sys.exit(os.system("echo text >&2") and 1)
+"""
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "2>&- <&-"])
+def test_a_closed_standard_error_is_open_for_child_processes(closed):
+    command = ["sh", "-c", f'"$0" -c "$1" {closed}', sys.executable, CHILD]
+    assert subprocess.run(command, cwd=ROOT, check=False).returncode == 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_reader_that_has_seen_enough_is_no_error(unbuffered):
@@ -188,7 +209,7 @@ def test_sigterm_is_not_lost_while_modules_are_imported():
     finished = subprocess.run(
         [sys.executable, "-c", TERMINATED_DURING_AN_IMPORT], cwd=ROOT, env=environment, capture_output=True, text=True
     )
-    assert (finished.returncode, finished.stdout) == (-signal.SIGTERM, "")
+    assert (finished.returncode, finished.stdout) == (128 + signal.SIGTERM, "")
 
 
 OWN_APPS = ("analytics", "countries", "sales", "salesengine")

@@ -136,6 +136,11 @@ def test_an_invalid_file_does_not_affect_the_others(sql_dir):
     assert [error.path.name for error in invalid_reports()] == ["bad.sql"]
 
 
+def test_a_number_with_a_huge_exponent_is_refused(write_report):
+    with pytest.raises(InvalidReportError, match="1e999999999 has more than 100 digits"):
+        write_report("SELECT 1 AS one", header='[parameters.n]\ntype = "decimal"\nminimum = 1e999999999\n')
+
+
 def test_a_default_keeps_all_digits_of_its_number(write_report):
     header = '[parameters.share]\ntype = "decimal"\ndefault = 0.00001\nmaximum = 0.12345678901234567890\n'
     share = write_report("SELECT %(share)s AS share", header=header).parameters["share"]

@@ -28,6 +28,7 @@ from analytics.running.run_log import Caller, Run, logged_run
 from analytics.running.runner import explain, result_columns
 from salesengine.accounts.audit_log import system_user
 from salesengine.management.arguments import positive_number
+from salesengine.management.streams import is_output_closed
 from salesengine.operations.durations import parse_duration
 from salesengine.operations.progress import progress
 from salesengine.plurals import counted
@@ -107,7 +108,7 @@ class Command(BaseCommand):
 
     def handle(self, *, name: str | None, **options: Any) -> None:
         with _exit_codes(options["output"]):
-            if options["output"] == STANDARD_OUTPUT and sys.stdout is None:
+            if options["output"] == STANDARD_OUTPUT and is_output_closed():
                 raise CommandError("Standard output is closed. Use --output.", returncode=USAGE_ERROR)
             if message := folder_error():
                 raise CommandError(message, returncode=FAILED)

@@ -8,6 +8,7 @@ from sales.backoffice.sale_search import Plan, find_page, has_id
 from sales.ingest.writer import record_sales
 from sales.models import Sale
 from sales.tests.helpers import sale_event
+from sales.totals import folding
 from salesengine import distribution
 from salesengine.operations.statement_timeout import StatementTimedOut, statement_timeout
 
@@ -107,6 +108,15 @@ def test_a_truncated_page_says_how_far_the_scan_got(scan_only, monkeypatch):
     page = find_page(Sale.objects.exclude(brand="a"), ALL, size=5)
     assert (orders(page), page.is_exact, page.is_truncated, page.has_more) == (["6"], False, True, False)
     assert page.scanned_until == Sale.objects.get(id_order="6").date_payment
+
+
+def test_a_cluster_searches_all_sales_of_the_nearest_days(scan_only, monkeypatch):
+    monkeypatch.setattr(distribution, "_answers", {"default": True})
+    monkeypatch.setattr(sale_search, "SCAN_LIMIT", 1)
+    folding.fold()
+    page = find_page(Sale.objects.exclude(brand="c"), ALL, size=5)
+    assert orders(page) == ["9", "8"]
+    assert page.scanned_until == Sale.objects.get(id_order="8").date_payment
 
 
 def test_a_scan_of_the_whole_period_is_not_truncated(scan_only, monkeypatch):

@@ -5,6 +5,7 @@ import json
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.db import OperationalError
 from rest_framework.test import APIClient
 
 from sales.corrections.tests.helpers import replace, store, void
@@ -237,6 +238,20 @@ class TestWho:
 
         assert send(staff_client("sales.correct_sale"), void(ID=sale_id)).status_code == 403
         assert Sale.objects.exists()
+
+    @pytest.mark.parametrize("headers", [{}, KEY])
+    @pytest.mark.django_db(transaction=True)
+    def test_a_correction_without_its_entry_in_the_audit_log_is_not_made(self, headers, monkeypatch):
+        def fail(self, **options):
+            raise OperationalError
+
+        [sale_id] = store({})
+        staff = ann()
+        monkeypatch.setattr(LogEntry, "save", fail)
+
+        assert send(staff, void(ID=sale_id), **headers).status_code == 503
+        assert Sale.objects.exists()
+        assert not VoidedSale.objects.exists()
 
     def test_corrections_by_staff_are_in_the_audit_log_once(self):
         one, *others = store({}, {}, {})

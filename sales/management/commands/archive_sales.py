@@ -1,6 +1,8 @@
 import datetime
 import re
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +59,15 @@ class Command(BaseCommand):
                 with archive_lock():
                     for month in months_with_sales(before):
                         urls.append(self._archive(month, to))  # noqa: PERF401  # keeps those before a failure
-        finally:  # at the end, so that standard output that cannot be written stops no month
-            for url in urls:
-                self.stdout.write(url)
+        except BaseException:
+            with suppress(OSError):  # the failure says more
+                self._write(urls)
+            raise
+        self._write(urls)  # at the end, so that standard output that cannot be written stops no month
+
+    def _write(self, urls: Sequence[str]) -> None:
+        for url in urls:
+            self.stdout.write(url)
 
     def _archive(self, month: Month, place: Path | str) -> str:
         removal = _removal(month)

@@ -1,5 +1,6 @@
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +54,13 @@ class Command(BaseCommand):
 
     def _report(self, differences: Sequence[Difference], others: str) -> None:
         """Print the differences from the other figures. Raises CommandError if there are any."""
-        for difference in differences:
-            self.stdout.write(str(difference))
-        if number := len(differences):
-            differ = f"{counted(number, 'figure')} {'differs' if number == 1 else 'differ'} from {others}."
-            raise CommandError(differ, returncode=DIFFERENT)
+        if not (number := len(differences)):
+            return
+        with suppress(OSError):  # the exit code says more than an output that cannot be written
+            for difference in differences:
+                self.stdout.write(str(difference))
+        differ = f"{counted(number, 'figure')} {'differs' if number == 1 else 'differ'} from {others}."
+        raise CommandError(differ, returncode=DIFFERENT)
 
 
 def _differences_from(backup: Backup) -> list[Difference]:

@@ -1,5 +1,7 @@
 """manage.py verify_feedback finds wrong figures and repairs them."""
 
+from io import StringIO
+
 import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
@@ -38,6 +40,19 @@ def test_each_wrong_figure_is_printed_and_the_exit_code_is_4(capsys):
     assert capsys.readouterr().out == (
         "bags, all time: stored 4 sales with revenue 57.77456, expected 1 with 57.27456\n"
     )
+
+
+def test_an_output_that_cannot_be_written_does_not_hide_that_figures_differ():
+    class ClosedPipe(StringIO):
+        def write(self, text):
+            raise BrokenPipeError
+
+    Total.objects.create(category="bags", sales_count=3, revenue="0.5", received_at=timezone.now())
+
+    with pytest.raises(CommandError, match="1 figure differs from") as failure:
+        call_command("verify_feedback", stdout=ClosedPipe())
+
+    assert failure.value.returncode == 4
 
 
 def test_figures_that_differ_from_a_backup_only_are_not_repaired(tmp_path):

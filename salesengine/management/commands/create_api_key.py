@@ -1,4 +1,3 @@
-import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from datetime import timedelta
 from typing import Any
@@ -12,6 +11,7 @@ from django.utils import timezone
 from salesengine.accounts.api_keys import create_key
 from salesengine.accounts.audit_log import record_command
 from salesengine.accounts.models import APIKey, Scope, TooManyKeysError
+from salesengine.management.streams import is_output_closed
 from salesengine.operations.durations import parse_duration
 
 EXAMPLES = """\
@@ -53,7 +53,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, name: str, scopes: list[str], expires: timedelta | None, **options: Any) -> None:
-        if sys.stdout is None:
+        if is_output_closed():
             raise CommandError("Standard output is closed, so nobody would see the key.")
         try:
             with transaction.atomic():  # a key that nobody sees is not created
