@@ -85,7 +85,7 @@ def test_a_key_that_cannot_be_written_is_not_created():
 
 
 def test_no_key_is_created_while_standard_output_is_closed(monkeypatch):
-    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr("salesengine.management.streams._is_output_closed", True)
 
     with pytest.raises(CommandError, match="Standard output is closed"):
         call_command("create_api_key", "shop", "--scope", "read")
