@@ -181,7 +181,7 @@ class UserAdmin(NoMoreThanOwn, DjangoUserAdmin[User], ModelAdmin[User]):
 
 @admin.register(Group)
 class GroupAdmin(NoMoreThanOwn, DjangoGroupAdmin, ModelAdmin[Group]):
-    """Groups that SECOND_FACTOR_REQUIRED names keep their names, or else their members would need no second factor."""
+    """Do not rename or delete groups in SECOND_FACTOR_REQUIRED: their members would need no second factor."""
 
     def get_readonly_fields(self, request: HttpRequest, obj: Group | None = None) -> tuple[str, ...]:
         return ("name",) if obj and obj.name in settings.SECOND_FACTOR_REQUIRED else ()

@@ -41,7 +41,7 @@ def folder_or_url(text: str) -> Path | str:
 def temporary_folder() -> Iterator[Path]:
     """Yield a folder for a backup on its way to or from a store. TMPDIR chooses the disk.
 
-    Raises BackupUsageError if TMPDIR is no folder that can be written: Python would take another disk, without a word.
+    Raises BackupUsageError if TMPDIR is not a writable folder. Python alone would silently use another disk.
     """
     chosen = os.environ.get("TMPDIR") or None
     try:

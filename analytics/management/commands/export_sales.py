@@ -82,7 +82,7 @@ class Command(BaseCommand):
 def _position(since: Path) -> int | None:
     folder = since.parent
     if not (folder.is_dir() and os.access(folder, os.W_OK)):  # says so before the export, not after it
-        raise CommandError(f"{folder} is no folder in which {since.name} can be written.", returncode=FAILED)
+        raise CommandError(f"{since} cannot be written: {folder} is not a writable folder.", returncode=FAILED)
     try:
         return read_position(since)
     except ValueError as error:

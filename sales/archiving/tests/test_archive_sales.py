@@ -23,6 +23,7 @@ from sales.totals import folding, verification
 from sales.totals.feedback import FeedbackQuery, top_categories
 from sales.totals.tests.helpers import country_sales, void
 from salesengine import distribution
+from salesengine.backups.manifests import DamagedBackupError
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -64,6 +65,24 @@ def test_standard_output_that_cannot_be_written_stops_no_month(tmp_path):
         call_command("archive_sales", "--before", "2021-03", "--to", str(tmp_path), stdout=Full())
 
     assert ArchivedMonth.objects.count() == 2
+
+
+def test_standard_output_that_cannot_be_written_does_not_hide_a_failure(tmp_path, monkeypatch):
+    class ClosedPipe(io.StringIO):
+        def write(self, text):
+            raise BrokenPipeError
+
+    def archive_one(month, place):
+        if month != Month(2021, 1):
+            raise DamagedBackupError("February is damaged.")
+        return moving.archive_month(month, place)
+
+    record_sales(events() + events(DATE_PAYMENT="2021-02-07", EVENT_ID=None))
+    monkeypatch.setattr("sales.management.commands.archive_sales.archive_month", archive_one)
+
+    with pytest.raises(CommandError, match=r"February is damaged\.") as failure:
+        call_command("archive_sales", "--before", "2021-03", "--to", str(tmp_path), stdout=ClosedPipe())
+    assert failure.value.returncode == 4
 
 
 def test_months_move_to_files_and_come_back_as_they_were(tmp_path, capsys):

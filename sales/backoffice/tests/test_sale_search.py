@@ -113,9 +113,10 @@ def test_a_truncated_page_says_how_far_the_scan_got(scan_only, monkeypatch):
 def test_a_cluster_searches_all_sales_of_the_nearest_days(scan_only, monkeypatch):
     monkeypatch.setattr(distribution, "_answers", {"default": True})
     monkeypatch.setattr(sale_search, "SCAN_LIMIT", 1)
+    record_sales([sale_event(ID_ORDER="noon", BRAND="a", DATE_PAYMENT="2021-01-05T12:00")])
     folding.fold()
     page = find_page(Sale.objects.exclude(brand="c"), ALL, size=5)
-    assert orders(page) == ["9", "8"]
+    assert orders(page) == ["noon", "9", "8"]
     assert page.scanned_until == Sale.objects.get(id_order="8").date_payment
 
 

@@ -1,9 +1,13 @@
 """Backups in an object store: a local server that speaks S3."""
 
+import errno
+
 import httpx
 import pytest
 from django.core.management import CommandError, call_command
 
+from salesengine.backups.manifests import BackupError
+from salesengine.backups.object_storage import temporary_folder
 from salesengine.backups.tests.helpers import object_store, run_command
 from salesengine.tests.servers import new_folder
 
@@ -63,6 +67,21 @@ def test_a_temporary_folder_on_no_disk_is_a_usage_error(tmp_path, settings, monk
         call_command("verify_backup", str(tmp_path))
 
     assert raised.value.returncode == 2
+
+
+def test_a_full_disk_is_a_failure_and_no_usage_error(tmp_path, monkeypatch):
+    def mkdtemp(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tempfile.mkdtemp", mkdtemp)
+    for folder in ("", str(tmp_path)):
+        monkeypatch.setenv("TMPDIR", folder)
+        with (
+            pytest.raises(BackupError, match=r"^No temporary folder can be made: No space") as raised,
+            temporary_folder(),
+        ):
+            pass
+        assert raised.value.exit_code == 1
 
 
 @pytest.mark.parametrize("url", ["gcs://bucket/shop", "S3://bucket/shop", "http://bucket/shop", "file:///shop"])
