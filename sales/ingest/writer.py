@@ -6,7 +6,7 @@ Only `sales.archiving.restoring` also inserts sales: it brings archived ones bac
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any
 
 from django.db import connection, connections, transaction
@@ -18,7 +18,7 @@ from sales.ingest.claim_rows import ClaimRows, ClaimRowsDumper
 from sales.ingest.copy_rows import copy_blocks
 from sales.ingest.fields import FIELDS, SaleEvent
 from sales.totals import ledger
-from sales.totals.figures import EXACT, add_up
+from sales.totals.figures import EXACT, CategoryDay
 from sales.totals.folding import fold_if_due
 from sales.totals.ledger import NO_ORIGIN, NewEntry, Origin
 from salesengine.database import PreparedStatement, committing
@@ -30,9 +30,10 @@ COLUMN_TYPES = {name: field.column_type for name, field in FIELDS.items()}
 COLUMNS = ", ".join(FIELDS)  # unquoted, so PostgreSQL reads them in lower case
 QUOTED_NAMES = ", ".join(f'"{name}"' for name in FIELDS)
 TYPED_NAMES = ", ".join(f'"{name}" {column_type}' for name, column_type in COLUMN_TYPES.items())
-# The ids of the sales of one entry, at most a few hundred. Without "ENTRY", all belong to the entry with number 0.
+# The ids of the sales of one entry, at most a few hundred. Without "ENTRY", all belong to the entry with number 0. An
+# array takes a third less time than range_agg.
 SALE_IDS = """
-    coalesce((SELECT range_agg(int8range(id, id, '[]')) FROM new WHERE coalesce("ENTRY", 0) = entry.number), '{}')
+    int8multirange(VARIADIC array(SELECT int8range(id, id, '[]') FROM new WHERE coalesce("ENTRY", 0) = entry.number))
     """
 # Stores sales and their ledger entries from JSON in one round trip. New ids are drawn in the order of the sales.
 STORE_FEW = PreparedStatement(
@@ -195,7 +196,11 @@ def _store(events: Sequence[SaleEvent], entry: NewEntry, ids: Sequence[int] | No
 
 def _with_sales(entry: NewEntry, events: Sequence[SaleEvent]) -> NewEntry:
     """Return the entry with these events as its accepted sales."""
-    figures = add_up(((event.get("CATEGORY"), event["DATE_PAYMENT"].date()), 1, event["REVENUE"]) for event in events)
+    revenues: dict[CategoryDay, list[Decimal]] = {}  # a list for each key takes two thirds of the time of `add_up`
+    for event in events:
+        revenues.setdefault((event.get("CATEGORY"), event["DATE_PAYMENT"].date()), []).append(event["REVENUE"])
+    with localcontext(EXACT):
+        figures = {key: (len(group), sum(group, Decimal(0))) for key, group in revenues.items()}
     brands = sorted({brand for event in events if (brand := event.get("BRAND"))})
     return ledger.add_figures(structs.replace(entry, accepted=len(events), brands=brands), figures)
 

@@ -106,10 +106,11 @@ STAMP = f"""
     FROM found
     """  # noqa: S608  # no values
 # The more rows a day has, the more must be added before it is merged again, so each row is merged about once.
+DAYS_TO_MERGE = "SELECT day FROM country_day WHERE row_count > 4 * merged_count + 1000 ORDER BY day LIMIT %s"
 MERGE = """
     WITH removed AS (
         DELETE FROM country_daily_total
-        WHERE day = (SELECT day FROM country_day WHERE row_count > 4 * merged_count + 1000 ORDER BY day LIMIT 1)
+        WHERE day = %(day)s
         RETURNING day, id_seller_country, id_buyer_country, sales_count, revenue
     ), merged AS (
         INSERT INTO country_daily_total (day, id_seller_country, id_buyer_country, sales_count, revenue)
@@ -123,7 +124,7 @@ MERGE = """
     )
     UPDATE country_day SET row_count = counted.row_count, merged_count = counted.row_count
     FROM counted
-    WHERE day IN (SELECT day FROM removed)
+    WHERE day = %(day)s
     """
 # {ENTRIES} are figures as JSON.
 ENTRIES = "json_to_recordset(%s) AS entry (category text, day date, sales_count bigint, revenue numeric)"
@@ -250,9 +251,10 @@ def _fold(last_id: int, *, wait: bool) -> FoldResult:
         ingest_minutes.fold(entries)
         purge: dict[str, Any] = {"retention": settings.LEDGER_RETENTION, "last": last_position, "limit": PURGE_LIMIT}
         cursor.execute(PURGE, purge)
-    for _ in range(MERGE_LIMIT):
-        if not _merge_day():
-            break
+        cursor.execute(DAYS_TO_MERGE, [MERGE_LIMIT])
+        days_to_merge = cursor.fetchall()
+    for (day,) in days_to_merge:
+        _merge(day)
     FOLD_SECONDS.observe(time.monotonic() - started)
     if not wait:  # nobody waits for partitions
         making.make_months(day for _, day in daily)
@@ -337,13 +339,11 @@ def _as_json(figures: Mapping[CategoryDay, Figures] | Mapping[AllTimeKey, Figure
     return encode_json(entries).decode()
 
 
-def _merge_day() -> bool:
-    """Merge the rows of one day that has many. Return whether there was one.
+def _merge(day: datetime.date) -> None:
+    """Merge the rows of a day that has many.
 
     Each day has a transaction of its own, so that a day with very many rows cannot undo a fold at the time limit.
     """
     with transaction.atomic(), connection.cursor() as cursor:
-        if not lock_folds(cursor):
-            return False
-        cursor.execute(MERGE)
-        return bool(cursor.rowcount)
+        if lock_folds(cursor):
+            cursor.execute(MERGE, {"day": day})

@@ -185,7 +185,15 @@ def test_a_day_of_many_rows_is_merged_with_the_same_sums():
     assert verification.verify() == []
 
 
+def test_a_fold_runs_no_merge_if_no_day_has_many_rows(monkeypatch):
+    monkeypatch.setattr(folding, "MERGE", "not SQL")
+    record_sales([trade()])
+
+    assert folding.fold().entries == 1
+
+
 def test_a_merge_that_reaches_its_time_limit_does_not_undo_the_fold(monkeypatch):
+    monkeypatch.setattr(folding, "DAYS_TO_MERGE", folding.DAYS_TO_MERGE.replace("1000", "0"))
     monkeypatch.setattr(folding, "MERGE", "SET LOCAL statement_timeout = 50; SELECT pg_sleep(10)")
     record_sales([trade()])
 
@@ -197,7 +205,7 @@ def test_a_merge_that_reaches_its_time_limit_does_not_undo_the_fold(monkeypatch)
 
 
 def test_readers_see_whole_committed_batches_during_writes_and_folds(monkeypatch):
-    monkeypatch.setattr(folding, "MERGE", folding.MERGE.replace("1000", "2"))
+    monkeypatch.setattr(folding, "DAYS_TO_MERGE", folding.DAYS_TO_MERGE.replace("1000", "2"))
     ended, faults = threading.Event(), []
 
     def write(first):

@@ -157,7 +157,7 @@ def test_voided_sales_leave_every_figure(folds):
 
 
 def test_a_merge_drops_the_rows_of_voided_sales(monkeypatch):
-    monkeypatch.setattr(folding, "MERGE", folding.MERGE.replace("1000", "1"))
+    monkeypatch.setattr(folding, "DAYS_TO_MERGE", folding.DAYS_TO_MERGE.replace("1000", "1"))
     wrong = record_sales([sale_event()]).ids
     folding.fold()
     void(*wrong)
