@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from salesengine.files import sync
+
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
@@ -36,17 +38,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
             draft.replace(path)
-            _sync_folder(path.parent)
+            sync(path.parent)  # so that the new name survives a crash of the machine
         except BaseException:
             draft.unlink(missing_ok=True)
             raise
-
-
-def _sync_folder(folder: Path) -> None:
-    """Let the new name of a file survive a crash of the machine. Windows cannot open a folder, and needs nothing."""
-    if hasattr(os, "O_DIRECTORY"):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

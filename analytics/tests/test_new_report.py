@@ -7,11 +7,11 @@ import pytest
 from django.core.management import call_command
 from rest_framework.test import APIClient
 
-from analytics.backoffice.tests.pages import LIST, LOG, rows_of
+from analytics.backoffice.tests.pages import LIST, LOG
 from analytics.models import ReportRun
 from sales.ingest.writer import record_sales
 from sales.tests.helpers import sale_event
-from salesengine.tests.clients import text_of
+from salesengine.tests.clients import rows_of, text_of
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 

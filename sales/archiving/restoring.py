@@ -7,7 +7,8 @@ from sales.archiving.places import Place, file_name, local_copy, read_manifest, 
 from sales.models import ArchivedMonth
 from sales.partitions.making import make_months
 from sales.partitions.months import Month
-from salesengine.backups.manifests import BackupUsageError, DamagedBackupError, sha256_of
+from salesengine.backups.manifests import BackupUsageError, DamagedBackupError
+from salesengine.files import sha256_of
 from salesengine.operations.progress import progress
 
 ROWS = 10_000  # in memory at once

@@ -7,7 +7,6 @@ FOLDER/wal/                                the archived write-ahead log, if FOLD
 
 import datetime
 import fcntl
-import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from salesengine.files import sha256_of
 from salesengine.operations.progress import progress
 
 MANIFEST = "manifest.json"
@@ -23,7 +23,7 @@ DATA = "data"
 WAL = "wal"
 
 # The number of sales and their exact revenue, by category. "" stands for no category.
-CategoryFigures = dict[str, tuple[int, Decimal]]
+FiguresByCategory = dict[str, tuple[int, Decimal]]
 
 
 class BackupError(Exception):
@@ -57,8 +57,8 @@ class Backup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     first_wal: str  # the first file of the write-ahead log that replaying needs
     bytes: int
     sha256: str  # of PostgreSQL's manifest, which has the SHA-256 of each file
-    figures_at_start: CategoryFigures
-    figures_at_end: CategoryFigures
+    figures_at_start: FiguresByCategory
+    figures_at_end: FiguresByCategory
 
     @property
     def kind(self) -> str:
@@ -126,11 +126,6 @@ def check_files(folder: Path, backup: Backup) -> None:
             advance(1)
     if damaged:
         raise DamagedBackupError("These files are damaged or missing:\n" + "\n".join(damaged))
-
-
-def sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

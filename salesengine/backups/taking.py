@@ -1,7 +1,5 @@
 """Take backups of the running private database, and delete old ones."""
 
-import hashlib
-import os
 import re
 import shutil
 from collections.abc import Callable
@@ -18,7 +16,7 @@ from salesengine.backups.manifests import (
     WAL,
     Backup,
     BackupUsageError,
-    CategoryFigures,
+    FiguresByCategory,
     list_backups,
     locked,
     newest_backup,
@@ -27,13 +25,14 @@ from salesengine.backups.manifests import (
 from salesengine.backups.programs import folder_size, run_with_progress
 from salesengine.embedded import server as embedded
 from salesengine.embedded.programs import BINARIES, run
+from salesengine.files import sha256_of, sync
 
 DRAFT = ".new"  # the suffix of an unfinished backup
 REMOVED = ".old"  # was a backup
 
 
 def take_backup(
-    folder: Path, figures: Callable[[], CategoryFigures], *, max_rate: int, incremental: bool = False
+    folder: Path, figures: Callable[[], FiguresByCategory], *, max_rate: int, incremental: bool = False
 ) -> Backup:
     """Back up the private database into a new folder in `folder`, while sales arrive, at `max_rate` MB/s at most.
 
@@ -59,7 +58,7 @@ def take_backup(
                 migrations=applied_migrations(),
                 first_wal=_first_wal(draft / DATA),
                 bytes=folder_size(draft / DATA),
-                sha256=hashlib.sha256((draft / DATA / "backup_manifest").read_bytes()).hexdigest(),
+                sha256=sha256_of(draft / DATA / "backup_manifest"),
                 figures_at_start=figures_at_start,
                 figures_at_end=figures(),
             )
@@ -110,15 +109,6 @@ def _remove_leftovers(folder: Path) -> None:
     """Remove what a killed process left behind. Its copying program then fails, if it still runs."""
     for leftover in (*folder.glob(f".*{DRAFT}"), *folder.glob(f".*{REMOVED}")):
         shutil.rmtree(leftover, ignore_errors=True)
-
-
-def sync(path: Path) -> None:
-    """Write a file or folder to disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def delete_old_backups(folder: Path, keep: int) -> list[Backup]:

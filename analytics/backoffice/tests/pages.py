@@ -18,16 +18,6 @@ def run_whole(client, **query):
     return client.get(PAGE, {"run": "whole"} | query)
 
 
-def rows_of(page):
-    """Return the texts of the first table's cells, row by row."""
-    rows = re.findall(r"<tr>(.*?)</tr>", page.partition("<tbody>")[2].partition("</tbody>")[0], re.DOTALL)
-    return [[plain(cell) for cell in re.findall(r"<td[^>]*>(.*?)</td>", row, re.DOTALL)] for row in rows]
-
-
-def plain(text):
-    return html.unescape(re.sub(r"<[^>]*>", "", text)).strip()
-
-
 def link_of(page, words):
     """Return the URL of the link with this text."""
     return html.unescape(re.search(rf'<a[^>]*href="([^"]*)"[^>]*>{re.escape(words)}</a>', page)[1])

@@ -7,10 +7,11 @@ import pytest
 from django.utils import timezone
 
 from analytics.backoffice.tests.home_pages import HOME, UNTIL, block_of, cards, chart_data, content, page_of
-from analytics.backoffice.tests.pages import link_of, plain, rows_of
+from analytics.backoffice.tests.pages import link_of
 from analytics.tests.helpers import name_countries, record, sale
 from sales.models import Sale
 from sales.totals import folding
+from salesengine.tests.clients import plain, rows_of
 
 pytestmark = pytest.mark.django_db(databases=["default", "reports"])
 

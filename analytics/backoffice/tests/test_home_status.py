@@ -8,13 +8,13 @@ import pytest
 from django.utils import timezone
 
 from analytics.backoffice.tests.home_pages import HOME, UNTIL, block_of, cards, content, page_of
-from analytics.backoffice.tests.pages import link_of, plain
+from analytics.backoffice.tests.pages import link_of
 from analytics.models import ReportRun, RunOutcome
 from analytics.tests.helpers import record, sale
 from countries.models import Country
 from sales.ingest.writer import record_sales
 from sales.tests.helpers import rejected_event, sale_event
-from salesengine.tests.clients import allow, post
+from salesengine.tests.clients import allow, plain, post
 
 pytestmark = pytest.mark.django_db(databases=["default", "reports"])
 EVERYTHING = ("view_sale", "view_rejectedevent", "view_reportrun", "view_country")

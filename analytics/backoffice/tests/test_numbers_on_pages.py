@@ -7,14 +7,14 @@ import pytest
 from django.db import connection
 from rest_framework.test import APIClient
 
-from analytics.backoffice.tests.pages import LIST, rows_of
+from analytics.backoffice.tests.pages import LIST
 from analytics.definitions.reports import get_report, load_reports
 from analytics.running.runner import run
 from countries.models import Country
 from sales.ingest.writer import record_sales
 from sales.models import Sale
 from sales.tests.helpers import sale_event
-from salesengine.tests.clients import text_of
+from salesengine.tests.clients import rows_of, text_of
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 

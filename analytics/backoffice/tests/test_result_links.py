@@ -4,9 +4,9 @@ from uuid import uuid4
 
 import pytest
 
-from analytics.backoffice.tests.pages import RESULT, link_of, rows_of
+from analytics.backoffice.tests.pages import RESULT, link_of
 from countries.models import Country
-from salesengine.tests.clients import allow, text_of
+from salesengine.tests.clients import allow, rows_of, text_of
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 

@@ -11,14 +11,14 @@ from uuid import uuid4
 import pytest
 from django.db import connection, transaction
 
-from analytics.backoffice.tests.pages import PAGE, RESULT, link_of, plain, query_of, rows_of, run_whole
+from analytics.backoffice.tests.pages import PAGE, RESULT, link_of, query_of, run_whole
 from analytics.definitions.headers import SaleField
 from analytics.models import ReportRun
 from countries.models import Country
 from sales.backoffice.links import LOOKUPS
 from sales.ingest.writer import record_sales
 from sales.tests.helpers import sale_event
-from salesengine.tests.clients import allow, text_of
+from salesengine.tests.clients import allow, plain, rows_of, text_of
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
 

@@ -10,9 +10,9 @@ from django.db import connection, connections
 from django.test import Client
 from django.utils import timezone
 
-from analytics.backoffice.tests.pages import CANCEL, LOG, PAGE, RESULT, link_of, plain, query_of
+from analytics.backoffice.tests.pages import CANCEL, LOG, PAGE, RESULT, link_of, query_of
 from analytics.models import ReportRun
-from salesengine.tests.clients import allow, text_of
+from salesengine.tests.clients import allow, plain, text_of
 from salesengine.tests.servers import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])

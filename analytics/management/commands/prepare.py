@@ -73,14 +73,16 @@ class Command(BaseCommand):
         call_command("clearsessions")
         self._create_admin()
         if settings.API_KEY_REQUIRED and not APIKey.objects.exists():
-            self.stderr.write("The API requires keys, and none exist yet: create one with manage.py create_api_key.")
+            self.stderr.write(
+                "The API requires keys, and none exist yet: create one with manage.py create_api_key.", str
+            )
         if demo and Sale.objects.exists():
-            self.stderr.write("The database has sales already; no demo data was loaded.")
+            self.stderr.write("The database has sales already; no demo data was loaded.", str)
         elif demo:
             call_command("load_demo", sales=DEMO_SALES)
         if (warnings := backup_warnings()) and Sale.objects.exists():
             for warning in warnings:
-                self.stderr.write(f"Warning: {warning}")
+                self.stderr.write(f"Warning: {warning}", self.style.WARNING)
 
     @contextmanager
     def _one_at_a_time(self) -> Iterator[None]:
@@ -110,7 +112,7 @@ class Command(BaseCommand):
         pid, query, state = holder
         session = f"database session {pid}, {state}: {' '.join(query.split())}"
         if seconds < WAIT_LIMIT:
-            self.stderr.write(f"Another process is preparing this database; waiting for {session}")
+            self.stderr.write(f"Another process is preparing this database; waiting for {session}", str)
             return
         raise CommandError(
             f"Another process has been preparing this database for {WAIT_LIMIT // 60} minutes: {session}\nRun prepare "
@@ -124,7 +126,8 @@ class Command(BaseCommand):
         if any(migration.app_label == "sales" for migration in migrations) and Sale.objects.exists():
             self.stderr.write(
                 "The tables of sales have changed. If processes of the version before were still writing, run "
-                "manage.py verify_feedback --repair after they have stopped."
+                "manage.py verify_feedback --repair after they have stopped.",
+                self.style.WARNING,
             )
 
     def _prepare_reports(self) -> None:
@@ -133,9 +136,9 @@ class Command(BaseCommand):
             with transaction.atomic():
                 prepare_reports_role()
         except DatabaseError as error:
-            self.stderr.write(f"The role of reports could not be prepared: {error}")
+            self.stderr.write(f"The role of reports could not be prepared: {error}", self.style.WARNING)
         for warning in role_warnings([DATABASE_ALIAS]):
-            self.stderr.write(f"Warning: {warning.msg} ({warning.id}). {warning.hint}")
+            self.stderr.write(f"Warning: {warning.msg} ({warning.id}). {warning.hint}", self.style.WARNING)
 
     def _create_admin(self) -> None:
         users = get_user_model()._default_manager
@@ -153,7 +156,7 @@ class Command(BaseCommand):
             admin = users.create_superuser("admin", password=password)
             record_command(admin, "Added as the first administrator.", ADDITION)
         shown = "the one in DJANGO_SUPERUSER_PASSWORD" if chosen else f"{password}   (shown only now: save it)"
-        self.stderr.write(f"Created the user admin; its password is {shown}")
+        self.stderr.write(f"Created the user admin; its password is {shown}", str)
 
 
 def _try_lock() -> bool:

@@ -4,8 +4,11 @@ import json
 import tracemalloc
 from datetime import UTC, datetime
 from decimal import Decimal
+from io import BytesIO
 
+import openpyxl
 import pytest
+from pyarrow import parquet
 
 from analytics.output.formats import FORMATS, Rows
 from analytics.output.tests.results import result_of
@@ -33,11 +36,11 @@ def test_the_first_pieces_come_before_all_rows_are_read(name):
     assert next(pieces) + next(pieces)
 
 
-@pytest.mark.parametrize("name", TEXTS)
+@pytest.mark.parametrize("name", [name for name in TEXTS if name != "json"])  # one row of JSON has no line end yet
 def test_pieces_of_text_end_at_line_ends(name):
     pieces = list(FORMATS[name].encode(result_of(*[("é",)] * 2_500)))
     assert len(pieces) > 2
-    assert [piece[-1:] for piece in pieces[:-2]] == [b"\n"] * (len(pieces) - 2) or name == "json"
+    assert [piece[-1:] for piece in pieces[:-2]] == [b"\n"] * (len(pieces) - 2)
     assert b"".join(pieces).decode().count("é") == 2_500
 
 
@@ -74,7 +77,16 @@ def test_every_type_of_postgresql_can_be_exported(write_report, name):
     report = write_report(sql)
     with run(report, report.parse({})) as running:
         content = b"".join(FORMATS[name].encode(running))
-    assert b"10.0.0.1" in content or not FORMATS[name].is_text
+    assert "10.0.0.1" in text_of(name, content)
+
+
+def text_of(name, content):
+    """Return the values in a file, as text."""
+    if name == "xlsx":
+        return str(list(openpyxl.load_workbook(BytesIO(content)).active.iter_rows(values_only=True)))
+    if name == "parquet":
+        return str(parquet.read_table(BytesIO(content)).to_pylist())
+    return content.decode()
 
 
 HARD_JSON = {

@@ -5,7 +5,7 @@ from django.db import connection
 from django.urls import reverse
 
 from sales.ingest.writer import record_plain_sales, record_sales
-from sales.models import RejectedEvent, Sale
+from sales.models import Sale
 from sales.rejected.replay import replay
 from sales.tests.helpers import rejected_event, sale_event
 from sales.totals.ledger import Origin
@@ -57,7 +57,8 @@ def test_a_replayed_sale_links_to_its_rejected_event(page):
     rejected = [rejected_event(), rejected_event()]
     replay([each.pk for each in rejected], "jo")
 
-    for each in RejectedEvent.objects.all():
+    for each in rejected:
+        each.refresh_from_db()
         link = reverse("admin:sales_rejectedevent_change", args=[each.pk])
         assert f'<a href="{link}">replay by jo</a>' in page(Sale.objects.get(pk=each.sale_id))
 

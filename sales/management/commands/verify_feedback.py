@@ -50,7 +50,7 @@ class Command(BaseCommand):
         self._report(differences, "the sales. Run verify_feedback --repair to rebuild the totals")
         if other:
             self._report(_differences_from(other), f"those in {backup}")
-        self.stderr.write(f"Feedback agrees with all {counted(feedback.watermark().sales, 'sale')}.")
+        self.stderr.write(f"Feedback agrees with all {counted(feedback.watermark().sales, 'sale')}.", str)
 
     def _report(self, differences: Sequence[Difference], others: str) -> None:
         """Print the differences from the other figures. Raises CommandError if there are any."""

@@ -8,7 +8,7 @@ import pytest
 
 from salesengine.embedded import server as embedded
 from salesengine.embedded.programs import give_to_system_user, grant_access, run
-from salesengine.embedded.upgrading import OLD_BINARIES
+from salesengine.embedded.upgrading import OLD_BINARIES, UPGRADED
 from salesengine.tests.servers import ROOT, empty_folder
 
 pytestmark = pytest.mark.slow
@@ -54,6 +54,8 @@ def create_old_database(local_dir):
 def test_a_database_of_postgresql_16_is_upgraded_with_its_sales():
     with empty_folder() as local_dir:
         create_old_database(local_dir)
+
+        (local_dir / UPGRADED / "base").mkdir(parents=True)  # as if an upgrade had been killed at its end
 
         refused = python(local_dir, "manage.py", "verify_feedback")
         upgraded = python(local_dir, "manage.py", "upgrade_database")
