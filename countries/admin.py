@@ -7,9 +7,8 @@ from django.http import HttpRequest
 from unfold.contrib.filters.admin import AllValuesCheckboxFilter
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from countries.csv_file import MAX_ID_LENGTH
 from countries.import_pages import ImportExport
-from countries.models import Country
+from countries.models import MAX_ID_LENGTH, Country
 from salesengine.backoffice.base import ModelAdmin
 
 

@@ -5,14 +5,12 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from countries.models import Country
+from countries.models import MAX_ID_LENGTH, Country
 from salesengine.plurals import counted
-from salesengine.spreadsheets import unguard_formulas
+from salesengine.spreadsheets import explain_csv_error, find_delimiter, unguard_formulas
 
 COLUMNS = ("ID_COUNTRY", "COUNTRY_NAME", "CONTINENT")
 HEADER = ",".join(COLUMNS)
-DELIMITERS = ",;\t"  # spreadsheets write semicolons where the comma is the decimal sign
-MAX_ID_LENGTH = 64  # characters, as in sale events
 MAX_LISTED = 20  # errors listed in a message
 
 
@@ -39,19 +37,6 @@ class InvalidCountriesError(ValueError):
             listed.append(f"  and {len(errors) - MAX_LISTED:,} more")
         title = f"{counted(invalid, 'row')} {'is' if invalid == 1 else 'are'} invalid; nothing was stored:"
         super().__init__("\n".join([title, *listed]))
-
-
-def find_delimiter(header: str) -> str:
-    """Return the one of DELIMITERS that is most frequent in the first line of a CSV file; a comma if none occurs."""
-    return max(DELIMITERS, key=header.count)
-
-
-def explain_csv_error(error: csv.Error) -> str:
-    """Return the error of a row, and its remedy."""
-    if "field limit" in str(error):
-        limit = f"a value has more than {csv.field_size_limit():,} characters"
-        return f"{error}: {limit}; perhaps a quote is never closed, so that it contains all lines that follow"
-    return f"{error}; double the quotes inside a quoted value"
 
 
 def _cell_text(cell: str) -> str:

@@ -2,6 +2,8 @@
 
 from django.db import models
 
+MAX_ID_LENGTH = 64  # characters, also of the other ids in sale events
+
 
 class Country(models.Model):
     """A country under the operator's own id ("170" is France). Load countries with `manage.py load_countries`."""

@@ -45,7 +45,9 @@ def check_required_groups(databases: Sequence[str] | None = None, **_: Any) -> l
     """Find with salesengine.E004 groups in SECOND_FACTOR_REQUIRED that do not exist, as after a typo."""
     from django.contrib.auth.models import Group
 
-    names = set(settings.SECOND_FACTOR_REQUIRED) - {"all"}
+    from salesengine.accounts.login import ALL_STAFF
+
+    names = set(settings.SECOND_FACTOR_REQUIRED) - {ALL_STAFF}
     if not databases or not names:
         return []
     try:

@@ -1,4 +1,4 @@
-"""Connections that write: what each one sets in PostgreSQL, and how long it waits for PostgreSQL."""
+"""Write to PostgreSQL: connections and how long they wait, prepared statements, retries after deadlocks, and locks."""
 
 import random
 import time

@@ -39,7 +39,7 @@ def log_config(log_format: str, level: str) -> dict[str, Any]:
         "disable_existing_loggers": False,
         "filters": {
             "request_id": {"()": "salesengine.http.request_ids.RequestIDFilter"},
-            "no_traceback": {"()": "salesengine.http.request_ids.OmitTracebackFilter", "up_to": "ERROR"},
+            "no_traceback": {"()": "salesengine.logs.OmitTracebackFilter"},
             "unavailable": {"()": "salesengine.postgresql.outage.UnavailableFilter"},
         },
         "formatters": LOG_FORMATS,
@@ -54,6 +54,14 @@ def log_config(log_format: str, level: str) -> dict[str, Any]:
             "salesengine": {"level": level or "INFO"},
         },
     }
+
+
+class OmitTracebackFilter(logging.Filter):
+    """Drop the traceback of a log record, because the message says everything."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.exc_info = None
+        return True
 
 
 def encode_record(fields: Mapping[str, Any], **_: Any) -> str:

@@ -13,6 +13,7 @@ from analytics.definitions.parameters import Parameter, Value
 from analytics.definitions.relative_days import PHRASES
 from analytics.definitions.reports import ReportDefinition, load_reports
 from analytics.output.formats import FORMATS
+from countries.models import MAX_ID_LENGTH
 from sales.ingest.fields import NOT_NUL
 from salesengine.http import problem_types as types
 from salesengine.http.openapi import TEXT, object_schema, problem_responses
@@ -28,7 +29,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "text": TEXT | {"pattern": NOT_NUL},
     "choice": TEXT,
     "category": TEXT,
-    "country": TEXT | {"pattern": NOT_NUL, "maxLength": 64, "description": "a country id"},
+    "country": TEXT | {"pattern": NOT_NUL, "maxLength": MAX_ID_LENGTH, "description": "a country id"},
     "boolean": {"type": "boolean"},
 }
 PARAMETER_SCHEMA = object_schema(
@@ -156,7 +157,7 @@ report = extend_schema(
 
 
 class DocumentGenerator(SchemaGenerator):
-    """Describe the endpoints once per process. Describe the reports anew each time, each with a path of its own."""
+    """Describe the endpoints once per process. Describe the reports again each time, each with a path of its own."""
 
     def get_schema(self, request: Any = None, public: bool = False) -> dict[str, Any]:
         endpoints = _endpoints()

@@ -11,12 +11,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pydantic_core import PydanticCustomError
 
 from analytics.definitions.relative_days import PHRASES, parse_relative_day
+from countries.models import MAX_ID_LENGTH
 from sales.categories import Category
-from sales.ingest.fields import parse_timestamp
+from sales.ingest.fields import DECIMAL_TEXT, parse_timestamp
 
 RESERVED = {"format", "limit", "sort", "page", "run"}  # query parameters that the admin and the API use themselves
 BIGINT = range(-(2**63), 2**63)
-DECIMAL = re.compile(r"[+-]?[0-9]{1,30}(\.[0-9]{1,30})?")
 
 Value = str | int | Decimal | bool | datetime.date | datetime.datetime | None
 
@@ -175,14 +175,14 @@ def _parse_integer(text: str) -> int:
 
 
 def _parse_decimal(text: str) -> Decimal:
-    if not DECIMAL.fullmatch(text):
+    if not DECIMAL_TEXT.fullmatch(text):
         raise ValueError("must be a number, such as 57.25")
     return Decimal(text)
 
 
 def _parse_country(text: str) -> str:
-    if len(text) > 64:
-        raise ValueError("must be a country id of at most 64 characters")
+    if len(text) > MAX_ID_LENGTH:
+        raise ValueError(f"must be a country id of at most {MAX_ID_LENGTH} characters")
     return text
 
 

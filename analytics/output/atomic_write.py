@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from salesengine.files import sync
+from salesengine.operations.files import sync
 
 
 @contextmanager

@@ -16,14 +16,19 @@ from sales.api.openapi import (
     request_example,
     response_example,
 )
-from sales.corrections.schema import MAX_ID
+from sales.corrections.schema import MAX_ID, REASON_LENGTH
 from sales.ingest.batches import JSON, NDJSON
 from sales.ingest.fields import FIELDS, NOT_NUL
 from salesengine.http import problem_types as types
 from salesengine.http.openapi import TEXT, object_schema, problem_responses
 
 SALE_ID = {"type": "integer", "minimum": 1, "maximum": MAX_ID}
-REASON = TEXT | {"minLength": 1, "maxLength": 256, "pattern": NOT_NUL, "description": "why the sale was wrong"}
+REASON = TEXT | {
+    "minLength": 1,
+    "maxLength": REASON_LENGTH,
+    "pattern": NOT_NUL,
+    "description": "why the sale was wrong",
+}
 EVENT_ID = TEXT | {"minLength": 1, "maxLength": FIELDS["EVENT_ID"].max_length, "pattern": NOT_NUL}
 WHICH = {
     "ID": {"ID": SALE_ID | {"description": "the ID of the sale, as in GET /sales"}},

@@ -26,7 +26,7 @@ from sales.changes import feed
 from sales.corrections.service import correct_batch
 from sales.corrections.voiding import Corrector
 from sales.ingest.bodies import read_batch
-from sales.ingest.idempotency import IngestResponse, parse_key
+from sales.ingest.idempotency import StoredResponse, parse_key
 from sales.ingest.service import ingest_batch
 from sales.models import ArchivedMonth
 from sales.totals import feedback
@@ -166,7 +166,7 @@ def idempotency_key(request: Request) -> str | None:
     return None if header is None else parse_key(header)
 
 
-def once_response(result: IngestResponse) -> HttpResponse:
+def once_response(result: StoredResponse) -> HttpResponse:
     response = HttpResponse(result.body, status=result.status, content_type="application/json")
     if result.is_replayed:
         response["Idempotent-Replayed"] = "true"

@@ -84,15 +84,15 @@ def open_sales(path: Path) -> Iterator[parquet.ParquetFile]:
 
 def content_of(path: Path, advance: Advance) -> Content:
     """Return what the sales in a file say. Raises DamagedBackupError."""
-    names, digests, revenues = list(columns()), 0, [Decimal(0)]
+    names, digests, revenue = list(columns()), 0, Decimal(0)
     with open_sales(path) as file, localcontext(EXACT):
         for batch in file.iter_batches(READ_ROWS):
             for row in zip(*(_texts(batch, name) for name in names), strict=True):
                 text = "".join("-" if value is None else f"{len(value)}:{value}" for value in row)
                 digests += int(hashlib.sha256(text.encode()).hexdigest()[:DIGEST_DIGITS], 16)
-            revenues = [sum(batch.column("revenue").to_pylist(), revenues[0])]
+            revenue = sum(batch.column("revenue").to_pylist(), revenue)
             advance(batch.num_rows)
-        return Content(file.metadata.num_rows, revenues[0], digests)
+        return Content(file.metadata.num_rows, revenue, digests)
 
 
 def _texts(batch: Any, name: str) -> list[str | None]:

@@ -18,7 +18,7 @@ from django.db import connection
 from sales.partitions.months import Month
 from salesengine.backups.manifests import BackupUsageError, DamagedBackupError
 from salesengine.backups.object_storage import opened, temporary_folder
-from salesengine.files import sync
+from salesengine.operations.files import sync
 
 Place = Path | str  # a folder, or the URL of an object store
 

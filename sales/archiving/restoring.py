@@ -8,7 +8,7 @@ from sales.models import ArchivedMonth
 from sales.partitions.making import make_months
 from sales.partitions.months import Month
 from salesengine.backups.manifests import BackupUsageError, DamagedBackupError
-from salesengine.files import sha256_of
+from salesengine.operations.files import sha256_of
 from salesengine.operations.progress import progress
 
 ROWS = 10_000  # in memory at once

@@ -32,7 +32,7 @@ from sales.totals.isolation import snapshot
 from sales.totals.ledger import stamped_position
 from sales.totals.periods import between
 from salesengine.backups.manifests import BackupUsageError, DamagedBackupError
-from salesengine.files import sha256_of
+from salesengine.operations.files import sha256_of
 from salesengine.operations.progress import progress
 
 # Whether sales of the month came in, or were voided, after a position. Entries that were purged since then may be of

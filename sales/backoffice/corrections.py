@@ -13,7 +13,7 @@ from django.utils.text import capfirst
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from countries.models import Country
-from sales.corrections.schema import CorrectionMembers, read_corrections
+from sales.corrections.schema import REASON_LENGTH, CorrectionMembers, read_corrections
 from sales.corrections.voiding import Corrector, check_corrections, correct_sales, event_of
 from sales.ingest.batches import Batch
 from sales.ingest.fields import FIELDS, EventField
@@ -51,7 +51,7 @@ class CorrectionForm(forms.Form):
         error_messages={"required": "Choose one."},
     )
     reason = forms.CharField(
-        max_length=256,
+        max_length=REASON_LENGTH,
         widget=UnfoldAdminTextInputWidget,
         help_text="It stays with the voided sale. Everybody who may see sales can read it.",
         error_messages={"required": "Say why the sale is wrong."},

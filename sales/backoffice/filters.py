@@ -1,6 +1,5 @@
 """The filters of the list of sales: their query parameters, form fields and conditions."""
 
-import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from functools import cached_property
@@ -20,14 +19,13 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
-from countries.models import Country
+from countries.models import MAX_ID_LENGTH, Country
 from sales.categories import Category
-from sales.ingest.fields import FILTERS
+from sales.ingest.fields import DECIMAL_TEXT, FILTERS
 from sales.models import Sale
 from sales.totals.country_totals import country_ids
 from salesengine.backoffice.numbers import money_text, money_title
 
-AMOUNT = re.compile(r"[+-]?[0-9]{1,30}(\.[0-9]{1,30})?")
 YES = {"True", "true", "1", "on"}
 
 # Query parameters of the list of sales, and the parameters of the report that exports the same sales.
@@ -49,11 +47,18 @@ LABELS = {
     "buyer_continent": "Buyer continent",
     "q": "Search",
 }
-for field in FILTERS.values():
-    exact, isnull, label = f"{field.lookup}__exact", f"{field.lookup}__isnull", str(field.model_field.verbose_name)
-    EXPORTED[exact], LABELS[exact] = field.model_field.name, label.capitalize()
-    if not field.is_required:
-        EXPORTED[isnull], LABELS[isnull] = f"no_{field.model_field.name}", f"Without a {label}"
+
+
+def _add_fields() -> None:
+    """Add the filters by the exact value of a field."""
+    for field in FILTERS.values():
+        exact, isnull, label = f"{field.lookup}__exact", f"{field.lookup}__isnull", str(field.model_field.verbose_name)
+        EXPORTED[exact], LABELS[exact] = field.model_field.name, label.capitalize()
+        if not field.is_required:
+            EXPORTED[isnull], LABELS[isnull] = f"no_{field.model_field.name}", f"Without a {label}"
+
+
+_add_fields()
 
 
 class FilterForm(forms.Form):
@@ -153,15 +158,15 @@ class RevenueFilter(FormFilter):
         return forms.CharField(label=LABELS[name], required=False, widget=widget)
 
     def shown_value(self, name: str, text: str) -> tuple[str, str]:
-        if not AMOUNT.fullmatch(text):
+        if not DECIMAL_TEXT.fullmatch(text):
             return text, ""
         return money_text(Decimal(text)), money_title(Decimal(text))
 
     def condition(self, name: str, text: str) -> Q:
-        if not AMOUNT.fullmatch(text):
+        if not DECIMAL_TEXT.fullmatch(text):
             raise ValueError("must be a number, such as 57.25 or -3")
         start = self.used_parameters.get("revenue_from", "")
-        if name == "revenue_to" and AMOUNT.fullmatch(start) and Decimal(start) > Decimal(text):
+        if name == "revenue_to" and DECIMAL_TEXT.fullmatch(start) and Decimal(start) > Decimal(text):
             raise ValueError("must not be less than Revenue from")
         return Q(**{f"revenue__{'gte' if name == 'revenue_from' else 'lte'}": Decimal(text)})
 
@@ -255,5 +260,5 @@ class IdsFilter(FormFilter):
     parameters = ("id_order__exact", "id_product__exact", "id_buyer__exact", "id_seller__exact")
 
     def field(self, name: str) -> forms.Field:
-        widget = UnfoldAdminTextInputWidget({"maxlength": "64"})
+        widget = UnfoldAdminTextInputWidget({"maxlength": str(MAX_ID_LENGTH)})
         return forms.CharField(label=LABELS[name], required=False, widget=widget)

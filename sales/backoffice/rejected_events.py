@@ -17,8 +17,8 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import DropdownFilter
 
 from sales.backoffice.distinct_values import distinct_values
-from sales.backoffice.filters import AMOUNT
 from sales.backoffice.rejected_display import current_text, error_sentence, order_and_revenue
+from sales.ingest.fields import DECIMAL_TEXT
 from sales.models import RejectedEvent
 from sales.rejected.replay import EDITED, ReplayResult, find_errors, replay, save_edit
 from salesengine.accounts.audit_log import new_entry
@@ -180,7 +180,7 @@ class RejectedEventAdmin(ModelAdmin[RejectedEvent]):
     @admin.display(description="revenue")
     def amount(self, rejected: Any) -> str:
         text = order_and_revenue(rejected.edited_start or bytes(rejected.content_start))[1]
-        return money(Decimal(text)) if AMOUNT.fullmatch(text) else text
+        return money(Decimal(text)) if DECIMAL_TEXT.fullmatch(text) else text
 
     @admin.display(description="state")
     def state(self, rejected: RejectedEvent) -> str:

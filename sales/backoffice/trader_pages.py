@@ -134,10 +134,10 @@ def related_sales(sale: Sale) -> dict[str, Any]:
         "has_more_lines": len(lines) > ORDER_LINES_LIMIT,
         "traders": [
             TraderSummary(
-                # A sale may have been voided since its key was read.
                 *trader,
                 number,
                 added_up,
+                # A sale may have been voided since its key was read.
                 [by_id[key.id] for key in added_up.newest if key.id in by_id] if added_up else [],
             )
             for trader, (number, added_up) in zip(traders, found, strict=True)

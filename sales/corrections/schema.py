@@ -23,6 +23,7 @@ from sales.ingest.schema import (
 from salesengine.http.errors import InvalidEvents
 from salesengine.plurals import counted
 
+REASON_LENGTH = 256  # characters
 MAX_ID = BigIntegerField.MAX_BIGINT
 # The columns of a file, and the members of a correction. The columns of a sale event follow, for a replacement.
 PARTS = {"ID": "ID", "EVENT_ID": "EVENT_ID", "ACTION": "action", "REASON": "reason", "SALE": "sale"}
@@ -46,7 +47,9 @@ class CorrectionMembers(TypedDict):
     ID: NotRequired[Annotated[int, BeforeValidator(parse_id)] | None]
     EVENT_ID: NotRequired[Identifier | None]
     action: Literal["void", "replace"]
-    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=256, pattern=NOT_NUL)]
+    reason: Annotated[
+        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=REASON_LENGTH, pattern=NOT_NUL)
+    ]
     sale: NotRequired[LimitedEvent | None]
 
 

@@ -9,7 +9,7 @@ from django.db import transaction
 from sales.corrections.schema import CorrectionMembers, read_corrections
 from sales.corrections.voiding import Corrector, correct_sales, event_of
 from sales.ingest.batches import Batch
-from sales.ingest.idempotency import IngestResponse, respond_once
+from sales.ingest.idempotency import StoredResponse, respond_once
 from sales.ingest.schema import stored_sale
 from sales.models import VoidedSale
 from salesengine.accounts.audit_log import new_entry
@@ -19,7 +19,7 @@ from salesengine.exact_json import encode_json
 
 def correct_batch(
     batch: Batch, body: bytes, corrector: Corrector, key: str | None, user_id: int | None = None
-) -> IngestResponse:
+) -> StoredResponse:
     """Make all corrections of a batch or none, and return the response.
 
     `key` is the Idempotency-Key; `body` is what the batch was read from. The audit log gets an entry if there is a
@@ -27,10 +27,10 @@ def correct_batch(
     """
     corrections = read_corrections(batch)
 
-    def work() -> IngestResponse:
+    def work() -> StoredResponse:
         voided = _correct_and_record(batch, corrections, corrector, user_id)
         content = _listed(voided) if batch.is_list else _in_full(voided[0], corrections[0])
-        return IngestResponse(200, encode_json(content) + b"\n")
+        return StoredResponse(200, encode_json(content) + b"\n")
 
     if key is None:
         return work()

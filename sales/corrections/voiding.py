@@ -78,9 +78,8 @@ def correct_sales(batch: Batch, corrections: Sequence[CorrectionMembers], correc
         ids = _find_ids(corrections, corrector)
         wrong = _find(batch, corrections, corrector, ids)
         if not _delete(ids):
-            _find(
-                batch, corrections, corrector, ids
-            )  # raises AlreadyCorrected, after the wait for the other transaction
+            # Raises AlreadyCorrected, because the other transaction has ended by now.
+            _find(batch, corrections, corrector, ids)
             raise DatabaseUnavailable("Some of the sales left the database meanwhile. Nothing was corrected.")
         _take_away([each.sale for each in wrong], corrector)
         new_ids = _replace([each for each in wrong if each.replacement], corrector)

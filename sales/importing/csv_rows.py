@@ -10,13 +10,13 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from countries.csv_file import explain_csv_error, find_delimiter
 from sales.importing.sources import BOM, MAX_LINE, START, ImportFileError, LineReader, new_hash
 from sales.ingest.batches import Batch
 from sales.ingest.fields import FIELDS
 from sales.ingest.schema import NotJSON
 from salesengine.exact_json import encode_json
 from salesengine.plurals import counted
+from salesengine.spreadsheets import explain_csv_error, find_delimiter
 
 MAY_BE_EMPTY = [name for name, field in FIELDS.items() if not field.is_required]
 

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, StringConstrai
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
+from countries.models import MAX_ID_LENGTH
 from sales.categories import Category
 from sales.models import Sale
 from salesengine.plurals import counted
@@ -24,6 +25,7 @@ TIMESTAMP = re.compile(
     r"(?P<zone>[Zz]|[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?)?)?"
 )
 NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[Ee][+-]?[0-9]{1,4})?")
+DECIMAL_TEXT = re.compile(r"[+-]?[0-9]{1,30}(\.[0-9]{1,30})?")  # what people may type as a decimal number
 NOT_NUL = r"^[^\x00]*$"  # PostgreSQL's text type cannot store NUL
 REVENUE_LIMIT = Decimal(10) ** 15
 REVENUE_DECIMALS = 20
@@ -98,7 +100,7 @@ class Mark(Enum):
     FILTER = auto()  # sales can be filtered by its exact value; the column needs an index
 
 
-Identifier = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=NOT_NUL), Mark.ID]
+Identifier = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID_LENGTH, pattern=NOT_NUL), Mark.ID]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=NOT_NUL)]
 Timestamp = Annotated[
     datetime.datetime,

@@ -19,7 +19,7 @@ KEY = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\]){1,255})"|([!#-~][!-~]{0,254})')
 
 
 @dataclass(frozen=True)
-class IngestResponse:
+class StoredResponse:
     """The response to a request that stores something; `body` is JSON."""
 
     status: int
@@ -43,7 +43,7 @@ def parse_key(header: str) -> str:
 
 
 @retry_deadlocks
-def respond_once(sender: str, key: str, digest: bytes, work: Callable[[], IngestResponse]) -> IngestResponse:
+def respond_once(sender: str, key: str, digest: bytes, work: Callable[[], StoredResponse]) -> StoredResponse:
     """Return the stored response to the sender's first request with this key, or do the `work` and store its response.
 
     `digest` identifies the content of the request. Raises RequestInProgress when the first request is still running
@@ -79,10 +79,10 @@ def _claim(sender: str, key: str, digest: bytes) -> bool:
         return is_new
 
 
-def _stored_response(sender: str, key: str, digest: bytes) -> IngestResponse:
+def _stored_response(sender: str, key: str, digest: bytes) -> StoredResponse:
     stored = IdempotencyKey.objects.filter(key=key, sender=sender).first()
     if stored is None or stored.status is None or stored.response is None:  # the key was purged just now
         raise RequestInProgress
     if bytes(stored.digest) != digest:
         raise IdempotencyKeyReused
-    return IngestResponse(stored.status, bytes(stored.response), is_replayed=True)
+    return StoredResponse(stored.status, bytes(stored.response), is_replayed=True)

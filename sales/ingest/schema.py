@@ -14,7 +14,7 @@ from sales.ingest.fields import FIELDS, SaleEvent
 MAX_FIELDS = len(FIELDS) + 5  # more in one event are reported as one error
 MAX_LISTED_ERRORS = 1_000  # a few hundred kilobytes: a small body, compressed, may have 50,000 events without a field
 MAX_NAME_LENGTH = 100  # characters of a name in a pointer, which the client may choose at any length
-MAX_REASON_LENGTH = 200  # characters of the parser's message, which may quote a name
+MAX_PARSER_MESSAGE = 200  # characters of the parser's message, which may quote a name
 SLICE = 1_000  # events validated at once: errors need far more memory than events
 EXAMPLE = {
     "ID_ORDER": "34033734",
@@ -132,7 +132,7 @@ def parse_json(text: bytes) -> Any:
     try:
         return jiter.from_json(text, float_mode="decimal", allow_inf_nan=False, catch_duplicate_keys=True)
     except ValueError as error:
-        reason = "number out of range" if "Internal error" in str(error) else shorten(str(error), MAX_REASON_LENGTH)
+        reason = "number out of range" if "Internal error" in str(error) else shorten(str(error), MAX_PARSER_MESSAGE)
         raise ValueError(f"is not valid JSON in UTF-8: {reason}") from None
 
 

@@ -14,7 +14,7 @@ from sales.ingest.batches import Batch
 from sales.ingest.dry_run import check_sales
 from sales.ingest.fields import SaleEvent
 from sales.ingest.group_commit import GroupCommit
-from sales.ingest.idempotency import IngestResponse, respond_once
+from sales.ingest.idempotency import StoredResponse, respond_once
 from sales.ingest.rejection import Rejection, store_rejections
 from sales.ingest.schema import MAX_LISTED_ERRORS, EventError, ValidationResult, stored_sale
 from sales.ingest.writer import COPY_THRESHOLD, SINGLES, PlainSale, WriteResult, record_plain_sales, record_sales
@@ -70,7 +70,7 @@ def _pause() -> float:
 singles: GroupCommit[PlainSale, int] = GroupCommit(record_plain_sales, COPY_THRESHOLD, settings.SINGLES_TIMEOUT, _pause)
 
 
-def ingest_batch(batch: Batch, body: bytes, origin: Origin, options: IngestOptions, key: str | None) -> IngestResponse:
+def ingest_batch(batch: Batch, body: bytes, origin: Origin, options: IngestOptions, key: str | None) -> StoredResponse:
     """Store a batch and return the response. `key` is the Idempotency-Key, which a dry run ignores.
 
     Raises InvalidEvents and EventConflict, unless the options say to skip such events, and what `respond_once` raises.
@@ -86,7 +86,7 @@ def ingest_batch(batch: Batch, body: bytes, origin: Origin, options: IngestOptio
         raise
 
 
-def _ingest(batch: Batch, body: bytes, origin: Origin, options: IngestOptions, key: str | None) -> IngestResponse:
+def _ingest(batch: Batch, body: bytes, origin: Origin, options: IngestOptions, key: str | None) -> StoredResponse:
     result = batch.validate(count_only=not options.skip)
     if result.errors and not options.skip:
         raise batch.validation_error(result)
@@ -103,7 +103,7 @@ def _ingest(batch: Batch, body: bytes, origin: Origin, options: IngestOptions, k
 
 def _store_and_respond(
     batch: Batch, result: ValidationResult, origin: Origin, options: IngestOptions
-) -> IngestResponse:
+) -> StoredResponse:
     stored = store_batch(batch, result, origin, options)
     if not options.dry_run:  # the caller may have a transaction open
         transaction.on_commit(partial(metrics.count_events, _form(batch), **stored.counts()), robust=True)
@@ -115,7 +115,7 @@ def _store_and_respond(
             {**batch.position(rejection.index), "errors": rejection.errors}
             for rejection in stored.rejections[:MAX_LISTED_ERRORS]
         ]
-    return IngestResponse(_status(stored, options), encode_json(body) + b"\n")
+    return StoredResponse(_status(stored, options), encode_json(body) + b"\n")
 
 
 def _form(batch: Batch) -> str:
@@ -127,9 +127,9 @@ def _returns_sale(batch: Batch, options: IngestOptions) -> bool:
     return not (batch.is_list or options.skip or options.dry_run)
 
 
-def _sale_response(sale_id: int, event: SaleEvent, *, is_new: bool) -> IngestResponse:
+def _sale_response(sale_id: int, event: SaleEvent, *, is_new: bool) -> StoredResponse:
     code = status.HTTP_201_CREATED if is_new else status.HTTP_200_OK
-    return IngestResponse(code, encode_json(stored_sale(sale_id, event)) + b"\n")
+    return StoredResponse(code, encode_json(stored_sale(sale_id, event)) + b"\n")
 
 
 def _status(stored: BatchResult, options: IngestOptions) -> int:

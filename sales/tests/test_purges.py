@@ -11,7 +11,7 @@ from django.utils import timezone
 from sales.models import IdempotencyKey, RejectedEvent, Sale
 from sales.rejected import replay
 from sales.tests.helpers import rejected_event
-from salesengine.operations import purging
+from salesengine.management import purging
 from salesengine.tests.clients import post
 
 
@@ -135,7 +135,7 @@ class TestIdempotencyKeys:
         assert list(IdempotencyKey.objects.values_list("key", flat=True)) == ["5", "6"]
 
     def test_less_than_24_hours_is_refused(self, key):
-        with pytest.raises(CommandError, match="“23h” is too short: keys are stored for at least 24 hours"):
+        with pytest.raises(CommandError, match="'23h' is too short: keys are stored for at least 24 hours"):
             run("purge_idempotency_keys", "--older-than", "23h")
 
     def test_a_request_repeated_after_the_purge_is_a_new_one(self, api, event, key):

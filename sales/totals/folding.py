@@ -126,7 +126,7 @@ MERGE = """
     FROM counted
     WHERE day = %(day)s
     """
-# {ENTRIES} are figures as JSON.
+# The figures go to PostgreSQL as one JSON text.
 ENTRIES = "json_to_recordset(%s) AS entry (category text, day date, sales_count bigint, revenue numeric)"
 WRITE_DAILY_TOTALS = f"""
     INSERT INTO feedback_daily_total (category, day, sales_count, revenue)

@@ -175,7 +175,7 @@ def set_pending_user(request: HttpRequest, user: User) -> None:
 
 
 def get_pending_user(request: HttpRequest) -> User | None:
-    """Return the user who may enter a code now. Reads the user anew, because something may have changed since."""
+    """Return the user who may enter a code now. Reads the user again, because it may have changed."""
     pending = request.session.get(PENDING)
     if pending is None or pending["until"] < time.time():
         return None

@@ -7,7 +7,7 @@ from django.contrib.sessions.backends import db
 from django.http import HttpRequest, HttpResponse
 
 SCHEME = "Api-Key "
-# What the paths of the API begin with. No page has such a path.
+# How the paths of the API begin. No page has a path that begins like this.
 API_PATHS = ("/ingest", "/corrections", "/feedback", "/sales", "/changes", "/reports", "/metrics")
 
 # Django's keys have 32 of these characters.

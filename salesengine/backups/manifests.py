@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from salesengine.files import sha256_of
+from salesengine.operations.files import sha256_of
 from salesengine.operations.progress import progress
 
 MANIFEST = "manifest.json"

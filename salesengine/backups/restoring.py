@@ -90,7 +90,7 @@ def _copy_archive(archive: Path, target: Path, first_wal: str) -> None:
 
 
 def _replay(local_dir: Path, at: datetime.datetime | None) -> None:
-    """Run a server that replays the log, nobody can connect to, and stops when it is ready."""
+    """Start a server that nobody can connect to. It replays the log and stops when it is done."""
     log = local_dir / NEW_DATA / "restore.log"
     log.touch(mode=0o600)
     signal = local_dir / NEW_DATA / "recovery.signal"

@@ -25,7 +25,7 @@ from salesengine.backups.manifests import (
 from salesengine.backups.programs import folder_size, run_with_progress
 from salesengine.embedded import server as embedded
 from salesengine.embedded.programs import BINARIES, run
-from salesengine.files import sha256_of, sync
+from salesengine.operations.files import sha256_of, sync
 
 DRAFT = ".new"  # the suffix of an unfinished backup
 REMOVED = ".old"  # was a backup

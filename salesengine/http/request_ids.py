@@ -51,16 +51,3 @@ class RequestIDFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         record.request_id = current_request_id()
         return True
-
-
-class OmitTracebackFilter(logging.Filter):
-    """Drop the traceback from log records up to a level, because their message says everything."""
-
-    def __init__(self, up_to: str) -> None:
-        super().__init__()
-        self.level = logging.getLevelNamesMapping()[up_to]
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if record.levelno <= self.level:
-            record.exc_info = None
-        return True

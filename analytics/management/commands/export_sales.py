@@ -13,6 +13,7 @@ from analytics.output.formats import FORMATS, CannotEncode
 from sales.changes.export import open_export
 from sales.totals.archives import archived_months, archived_sentence
 from salesengine.http.errors import PositionPurged
+from salesengine.management.exit_codes import exit_codes
 from salesengine.operations.progress import progress
 from salesengine.plurals import counted
 
@@ -52,7 +53,7 @@ class Command(BaseCommand):
 
     def handle(self, *, since: Path, to: Path, quiet: bool, **options: Any) -> None:
         export_format = FORMATS[options["format"]]
-        with _exit_codes(since):
+        with exit_codes(), _exit_codes(since):
             after = _position(since)
             with open_export(after) as export:
                 months = archived_months() if after is None else []  # in the transaction that reads all sales
@@ -113,8 +114,3 @@ def _exit_codes(since: Path) -> Iterator[None]:
         raise CommandError(str(error), returncode=FAILED) from None
     except Error as error:
         raise CommandError(f"Database error: {error}", returncode=FAILED) from None
-    except OSError as error:
-        text = f"{error.filename}: {error.strerror}" if error.filename else str(error)  # a full disk has no name
-        raise CommandError(text, returncode=FAILED) from None
-    except KeyboardInterrupt:
-        raise CommandError("Interrupted.", returncode=INTERRUPTED) from None

@@ -1,5 +1,5 @@
 from analytics.models import ReportRun
-from salesengine.operations.purging import PurgeCommand
+from salesengine.management.purging import PurgeCommand
 
 
 class Command(PurgeCommand):

@@ -1,4 +1,3 @@
-import os
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterator
@@ -240,8 +239,7 @@ def _exit_codes(output: Path) -> Iterator[None]:
     except KeyboardInterrupt:
         raise CommandError("Interrupted.", returncode=INTERRUPTED) from None
     except BrokenPipeError:
-        # The reader has seen enough. Python's own last flush must not fail.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        pass  # the reader has seen enough
     except OSError as error:
         file = error.filename or ("Standard output" if output == STANDARD_OUTPUT else output)
         raise CommandError(f"{file} cannot be written: {error.strerror}", returncode=FAILED) from None

@@ -104,7 +104,7 @@ def first_request(transactional_db):
         assert end.wait(60)
         if "error" in outcome:
             raise outcome["error"]
-        return idempotency.IngestResponse(201, b"first\n")
+        return idempotency.StoredResponse(201, b"first\n")
 
     def run():
         try:
@@ -130,7 +130,7 @@ def first_request(transactional_db):
 def second_request():
     try:
         return idempotency.respond_once(
-            "anonymous", "key", b"digest", lambda: idempotency.IngestResponse(201, b"second\n")
+            "anonymous", "key", b"digest", lambda: idempotency.StoredResponse(201, b"second\n")
         )
     finally:
         connection.close()
@@ -143,13 +143,13 @@ class TestConcurrent:
             with pytest.raises(TimeoutError):
                 second.result(timeout=0.3)
             first_request()
-            assert second.result(timeout=30) == idempotency.IngestResponse(201, b"first\n", is_replayed=True)
+            assert second.result(timeout=30) == idempotency.StoredResponse(201, b"first\n", is_replayed=True)
 
     def test_a_retry_does_the_work_when_the_first_request_fails(self, first_request):
         with ThreadPoolExecutor(1) as pool:
             second = pool.submit(second_request)
             first_request(ZeroDivisionError())
-            assert second.result(timeout=30) == idempotency.IngestResponse(201, b"second\n")
+            assert second.result(timeout=30) == idempotency.StoredResponse(201, b"second\n")
 
     def test_the_limit_does_not_apply_to_other_locks(self, transactional_db, monkeypatch, event):
         monkeypatch.setattr(idempotency, "LOCK_TIMEOUT", "50ms")
@@ -163,7 +163,7 @@ class TestConcurrent:
             connection.close()
 
         def work():
-            return idempotency.IngestResponse(200 + len(record_sales([event_id]).duplicates), b"")
+            return idempotency.StoredResponse(200 + len(record_sales([event_id]).duplicates), b"")
 
         with ThreadPoolExecutor(1) as pool:
             holder = pool.submit(hold)
@@ -199,7 +199,7 @@ class TestConcurrent:
 def test_sales_are_committed_with_their_response_or_not_at_all():
     def work():
         record_sales([sale_event()])
-        return idempotency.IngestResponse(201, b"")
+        return idempotency.StoredResponse(201, b"")
 
     with refusing("idempotency_keys", "status IS NULL"), pytest.raises(IntegrityError):
         idempotency.respond_once("anonymous", "key", b"digest", work)

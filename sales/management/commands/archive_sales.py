@@ -13,9 +13,9 @@ from sales.archiving.writing import sales_of
 from sales.models import Sale
 from sales.partitions.months import Month
 from salesengine.accounts.audit_log import record_command
-from salesengine.backups.exit_codes import exit_codes
 from salesengine.backups.manifests import BackupUsageError
 from salesengine.backups.object_storage import folder_or_url
+from salesengine.management.exit_codes import exit_codes
 from salesengine.plurals import counted
 
 HELP = """\

@@ -8,10 +8,10 @@ from django.core.management.base import BaseCommand, CommandError
 
 from sales.totals.feedback import figures_by_category
 from salesengine.backups.dumps import take_dump
-from salesengine.backups.exit_codes import EXIT_CODES, exit_codes
 from salesengine.backups.manifests import Backup, BackupUsageError
 from salesengine.backups.object_storage import delete_old_uploads, folder_or_url, list_uploads, temporary_folder, upload
 from salesengine.management.arguments import positive_number
+from salesengine.management.exit_codes import EXIT_CODES, exit_codes
 from salesengine.operations.last_backup import record_backup
 from salesengine.plurals import counted
 

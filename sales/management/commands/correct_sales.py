@@ -74,14 +74,12 @@ class Command(BaseCommand):
             source, batch = _read(file, file_format, columns)
             corrections = read_corrections(batch)
             corrector = Corrector(f"command line: {system_user()}", Origin(sender, source), own_only=False)
+            summary = _summary(file, [correction["action"] for correction in corrections])
             if dry_run:
                 check_corrections(batch, corrections, corrector)
-                self.stderr.write(
-                    f"Dry run, nothing changed: {_summary(file, [c['action'] for c in corrections])}", str
-                )
+                self.stderr.write(f"Dry run, nothing changed: {summary}", str)
                 return
             correct_sales(batch, corrections, corrector)
-        summary = _summary(file, [correction["action"] for correction in corrections])
         if corrections:
             record_command(VoidedSale, f"{summary}.")
         self.stderr.write(summary, str)

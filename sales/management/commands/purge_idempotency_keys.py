@@ -2,7 +2,7 @@ from argparse import ArgumentTypeError
 from datetime import timedelta
 
 from sales.models import IdempotencyKey
-from salesengine.operations.purging import PurgeCommand
+from salesengine.management.purging import PurgeCommand
 
 
 class Command(PurgeCommand):
@@ -17,5 +17,5 @@ class Command(PurgeCommand):
         """Parse a duration of at least 24 hours, because clients may rely on repeating a request for that long."""
         age = super().parse_age(text)
         if age < timedelta(hours=24):
-            raise ArgumentTypeError(f"“{text}” is too short: keys are stored for at least 24 hours.")
+            raise ArgumentTypeError(f"{text!r} is too short: keys are stored for at least 24 hours")
         return age

@@ -1,5 +1,5 @@
 from sales.models import RejectedEvent
-from salesengine.operations.purging import PurgeCommand
+from salesengine.management.purging import PurgeCommand
 
 
 class Command(PurgeCommand):

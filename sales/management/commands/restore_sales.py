@@ -10,8 +10,8 @@ from sales.management.commands.archive_sales import month_argument
 from sales.models import ArchivedMonth, Sale
 from sales.partitions.months import Month
 from salesengine.accounts.audit_log import record_command
-from salesengine.backups.exit_codes import exit_codes
 from salesengine.backups.object_storage import folder_or_url
+from salesengine.management.exit_codes import exit_codes
 from salesengine.plurals import counted
 
 HELP = """\

@@ -8,10 +8,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from sales.management.commands.verify_feedback import DIFFERENT
-from salesengine.backups.exit_codes import EXIT_CODES, exit_codes
 from salesengine.backups.manifests import MANIFEST, BackupError, DamagedBackupError
 from salesengine.backups.object_storage import folder_or_url, local_folder, temporary_folder
+from salesengine.management.exit_codes import EXIT_CODES, exit_codes
 
 
 class Command(BaseCommand):
@@ -39,7 +38,7 @@ class Command(BaseCommand):
             if _manage(local_dir, "migrate", "--verbosity", "0"):  # if the backup is older than this version
                 raise BackupError(f"The backup {backup.name} was restored, but its database cannot be migrated.")
             if code := _manage(local_dir, "verify_feedback", "--backup", str(manifest)):
-                if code == DIFFERENT:
+                if code == DamagedBackupError.exit_code:
                     raise DamagedBackupError(f"The backup {backup.name} restores to other figures.")
                 raise BackupError(f"The backup {backup.name} was restored, but its figures cannot be verified.")
         self.stderr.write(f"The backup {backup.name} is complete, and its figures are right.", str)

@@ -10,12 +10,11 @@ from sales.models import Total
 from sales.totals import feedback, verification
 from sales.totals.figures import ZERO, Difference
 from salesengine.accounts.audit_log import record_command
-from salesengine.backups.exit_codes import exit_codes
-from salesengine.backups.manifests import Backup, read_manifest
+from salesengine.backups.manifests import Backup, DamagedBackupError, read_manifest
+from salesengine.management.exit_codes import exit_codes
 from salesengine.operations.progress import progress
 from salesengine.plurals import counted
 
-DIFFERENT = 4  # the exit code if figures differ
 EPILOG = """\
 exit codes: 0 all figures agree, 1 failure, 2 invalid arguments, 4 figures differ, or the manifest is damaged,
 130 interrupted, 143 SIGTERM, 129 SIGHUP
@@ -60,7 +59,7 @@ class Command(BaseCommand):
             for difference in differences:
                 self.stdout.write(str(difference))
         differ = f"{counted(number, 'figure')} {'differs' if number == 1 else 'differ'} from {others}."
-        raise CommandError(differ, returncode=DIFFERENT)
+        raise CommandError(differ, returncode=DamagedBackupError.exit_code)
 
 
 def _differences_from(backup: Backup) -> list[Difference]:

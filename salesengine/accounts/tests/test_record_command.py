@@ -19,7 +19,7 @@ from sales.tests.helpers import rejected_event, sale_event
 from salesengine.accounts.api_keys import create_key
 from salesengine.accounts.audit_log import record_command
 from salesengine.accounts.models import APIKey
-from salesengine.operations import purging
+from salesengine.management import purging
 from salesengine.tests.clients import PASSWORD, is_in, log_in, text_of
 
 pytestmark = pytest.mark.django_db(databases=["default", "reports"])

@@ -8,9 +8,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from salesengine.backups.dumps import restore_dump
-from salesengine.backups.exit_codes import EXIT_CODES, exit_codes
 from salesengine.backups.manifests import BackupUsageError
 from salesengine.backups.object_storage import folder_or_url, local_folder
+from salesengine.management.exit_codes import EXIT_CODES, exit_codes
 
 
 class Command(BaseCommand):

@@ -3,15 +3,14 @@
 import datetime
 import math
 import time
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning  # noqa: A004
-from django.db import DEFAULT_DB_ALIAS, connections
 
 from salesengine.operations.database_checks import pending_migrations
 from salesengine.operations.doctor.diagnosis import PENDING_MIGRATIONS
+from salesengine.operations.doctor.queries import query
 from salesengine.operations.last_backup import archive_warnings
 from salesengine.operations.scrape import REPLICATION, REPORTS
 from salesengine.plurals import counted
@@ -40,13 +39,6 @@ LONG_TRANSACTIONS = """
     WHERE datname = current_database() AND backend_type = 'client backend' AND xact_start < now() - %s
     ORDER BY xact_start LIMIT 10
     """
-
-
-def query(statement: str, values: Sequence[Any] = (), alias: str = DEFAULT_DB_ALIAS) -> list[tuple[Any, ...]]:
-    """Return the rows of a statement."""
-    with connections[alias].cursor() as cursor:
-        cursor.execute(statement, values)
-        return list(cursor.fetchall())
 
 
 def check_version() -> Iterator[CheckMessage]:

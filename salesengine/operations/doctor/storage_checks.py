@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning  # noqa: A004
 
-from salesengine.operations.doctor.server_checks import query
+from salesengine.operations.doctor.queries import query
 from salesengine.operations.last_backup import age_warnings
 from salesengine.plurals import counted
 

@@ -19,7 +19,7 @@ from django.core.checks import CheckMessage
 from django.utils import timezone
 
 from salesengine.operations.doctor.diagnosis import as_dict, status
-from salesengine.operations.doctor.server_checks import query
+from salesengine.operations.doctor.queries import query
 
 HARMLESS_TYPES = (bool, int, float, datetime.timedelta, datetime.date)
 SENSITIVE_VARIABLE = re.compile("KEY|PASSWORD|SECRET|TOKEN|DSN|URL|CREDENTIAL")

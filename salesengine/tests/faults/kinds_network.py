@@ -36,7 +36,7 @@ def resets(lane: Lane) -> None:
 @back_within(SILENCE)
 @injection
 def silent_connections(lane: Lane) -> None:
-    """Connections that pass nothing on any more; new ones work."""
+    """Connections that stop passing data on; new ones work."""
     lane.proxy.silence()
 
 

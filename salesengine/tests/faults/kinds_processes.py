@@ -95,7 +95,7 @@ def kill_postmaster(lane: Lane) -> None:
 
 @injection
 def stop_immediately(lane: Lane) -> None:
-    """An immediate stop of PostgreSQL, which writes nothing any more, and a start after a second or two."""
+    """PostgreSQL stops at once and writes nothing more, and starts again after a second or two."""
     lane.database.signal(signal.SIGQUIT)
     lane.database.wait_for_end()
     lane.hold()

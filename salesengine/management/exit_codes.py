@@ -1,4 +1,4 @@
-"""Turn the errors of backups into errors of commands, with the exit codes that each command's help explains."""
+"""Turn errors into CommandErrors with the exit codes that each command's help explains."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
