@@ -36,7 +36,7 @@ type = "category"
 [parameters.no_category]
 type = "boolean"
 label = "Without a category"
-help = "Only sales without a category."
+help = "Yes: only sales without a category. No: only sales with one."
 
 [parameters.brand]
 type = "text"
@@ -45,7 +45,7 @@ help = "The whole name. Upper and lower case matter."
 [parameters.no_brand]
 type = "boolean"
 label = "Without a brand"
-help = "Only sales without a brand."
+help = "Yes: only sales without a brand. No: only sales with one."
 
 [parameters.seller_country]
 type = "country"
@@ -149,9 +149,9 @@ WHERE (%(start)s IS NULL OR sales.date_payment >= %(start)s)
     AND (%(minimum)s IS NULL OR sales.revenue >= %(minimum)s)
     AND (%(maximum)s IS NULL OR sales.revenue <= %(maximum)s)
     AND (%(category)s IS NULL OR sales.category = %(category)s)
-    AND (%(no_category)s IS NOT TRUE OR sales.category IS NULL)
+    AND (%(no_category)s IS NULL OR (sales.category IS NULL) = %(no_category)s)
     AND (%(brand)s IS NULL OR sales.brand = %(brand)s)
-    AND (%(no_brand)s IS NOT TRUE OR sales.brand IS NULL)
+    AND (%(no_brand)s IS NULL OR (sales.brand IS NULL) = %(no_brand)s)
     AND (%(seller_country)s IS NULL OR sales.id_seller_country = %(seller_country)s)
     AND (%(buyer_country)s IS NULL OR sales.id_buyer_country = %(buyer_country)s)
     AND (

@@ -176,7 +176,8 @@ def test_listed_sales_meet_all_conditions():
     assert orders(brand="A", no_category="true") == [2]
     assert orders(brand="A", no_brand="true") == []
     assert orders(no_brand="true", no_category="true") == [4]
-    assert orders(no_brand="false", seller_country="1") == [4]
+    assert orders(no_brand="false", no_category="false") == [1]
+    assert orders(no_brand="false", seller_country="1") == []
     assert orders(seller_continent="Europe") == []
 
 

@@ -8,6 +8,7 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse
+from unfold.dataclasses import SearchResult
 
 # The title of each link, its icon (a name from Material Symbols), and the model whose list it leads to.
 GROUPS = {
@@ -52,6 +53,17 @@ def account(request: HttpRequest) -> list[dict[str, str]]:
     if isinstance(request.user, User) and request.user.has_usable_password():
         links.insert(0, {"title": "Change password", "link": reverse("admin:password_change")})
     return links
+
+
+def pages(request: HttpRequest, term: str) -> list[SearchResult]:
+    """Return the pages whose title or group contains the term, which is in lower case."""
+    groups = [*sidebar(request), {"title": "Account", "items": account(request)}]
+    return [
+        SearchResult(title=item["title"], description=group.get("title", ""), link=item["link"], icon=item.get("icon"))
+        for group in groups
+        for item in group["items"]
+        if term in f"{group.get('title', '')}\n{item['title']}".lower()
+    ]
 
 
 def icon(request: HttpRequest) -> str:

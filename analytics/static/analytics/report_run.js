@@ -40,7 +40,8 @@
             }
             outcome.innerHTML = await response.text();
             window.drawCharts?.(outcome);
-            status.textContent = "The report has finished.";
+            const failed = outcome.querySelector("[role=alert]") !== null;
+            status.textContent = failed ? "The report failed." : "The report has finished.";
             if (container.getBoundingClientRect().top > window.innerHeight / 2) {
                 container.scrollIntoView({block: "start"});
             }

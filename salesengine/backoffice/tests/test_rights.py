@@ -151,6 +151,13 @@ class TestLinks:
             links = links_of("/admin/", text_of(client.get(f"/admin/search/?{query}")))
             assert {client.get(link).status_code for link in links} == {200}
 
+    @pytest.mark.parametrize(
+        ("words", "page"),
+        [("audit", "admin/logentry/"), ("failed", "axes/accessfailurelog/"), ("factor", "second-factor/")],
+    )
+    def test_the_search_finds_pages_by_the_names_in_the_menus(self, admin_client, words, page):
+        assert links_of("/admin/", text_of(admin_client.get("/admin/search/", {"s": words}))) == [f"/admin/{page}"]
+
     def test_the_search_respects_a_permission_that_was_just_removed(self):
         client = staff_client("countries.view_country")
         assert COUNTRIES in text_of(client.get("/admin/search/?s=countr"))

@@ -89,7 +89,7 @@
             stacked,
             title: titleOf(measure),
             beginAtZero: true,
-            ticks: {callback: numberText(unit), precision: isWhole ? 0 : undefined, maxRotation: 0},
+            ticks: {callback: numberText(unit), precision: isWhole ? 0 : undefined, maxRotation: 0, autoSkipPadding: 12},
             afterDataLimits: roundMax,
         };
         return horizontal ? {x: numbers, y: labels} : {x: labels, y: numbers};

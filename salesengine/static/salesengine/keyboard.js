@@ -5,6 +5,8 @@
 {
     const BUTTON_NAMES = {  // by icon
         dock_to_right: "Show or hide the menu",
+        calendar_today: "Choose a date",
+        schedule: "Choose a time",
         close: "Close",
         filter_list: "Filters",
         computer: "Theme: same as the system",
