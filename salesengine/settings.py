@@ -172,6 +172,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "salesengine.accounts.sessions.SkipWithKey",  # the rest is for staff
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "salesengine.http.middleware.IncompleteFormMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "salesengine.accounts.login.SecondFactorMiddleware",

@@ -32,7 +32,7 @@ SENDERS = """
     LEFT JOIN event_ids AS claim ON claim.event_id = sale.event_id AND claim.sale_id = sale.id
     LEFT JOIN LATERAL (
         SELECT sender FROM ledger
-        WHERE received_at = sale.received_at AND sale_ids @> sale.id AND voided = 0
+        WHERE claim.sender IS NULL AND received_at = sale.received_at AND sale_ids @> sale.id AND voided = 0
         LIMIT 1
     ) AS entry ON true
     """

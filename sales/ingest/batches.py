@@ -140,7 +140,7 @@ def _check_token_count(body: bytes) -> None:
     if len(body) > SMALL_BODY and sum(map(body.count, (b",", b"[", b"{", b"\n"))) > limit:
         raise ContentTooLarge(
             f"A request may have at most {counted(settings.INGEST_MAX_EVENTS, 'event')}, and this one has more commas, "
-            "brackets and lines than that number of events. Nothing was stored."
+            "brackets and lines, those in texts included, than that number of events. Nothing was stored."
         )
 
 

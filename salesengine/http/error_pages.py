@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from django.contrib import admin
+from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
@@ -44,6 +45,13 @@ BAD_REQUEST = ErrorText(
     "The URL or the form has a value that is not valid here, such as a filter that the list does not have. Nothing was"
     " saved. Go back, correct the value and try again.",
     "The request is invalid.",
+)
+HOST_REFUSED = "The service does not answer under this host name; see ALLOWED_HOSTS."
+INCOMPLETE = ErrorText(
+    problems.INVALID_REQUEST,
+    "The form did not arrive completely",
+    "The connection is slow, or the service is busy. Nothing was saved. Go back and try again.",
+    "The body ended early. Nothing was saved.",
 )
 PERMISSION_DENIED = ErrorText(
     problems.NOT_ALLOWED,
@@ -126,10 +134,14 @@ def _error_view(error: ErrorText) -> Callable[..., HttpResponse]:
     return view
 
 
-bad_request = _error_view(BAD_REQUEST)
 permission_denied = _error_view(PERMISSION_DENIED)
 csrf_failure = _error_view(CSRF_FAILURE)
 page_not_found = _error_view(NOT_FOUND)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Respond to what Django refuses before a view runs."""
+    return respond(request, BAD_REQUEST, HOST_REFUSED if isinstance(exception, DisallowedHost) else BAD_REQUEST.detail)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
+from django.conf import settings
+from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation, TooManyFieldsSent
 from django.db import DataError, Error, InterfaceError, OperationalError, connections
 from django.http import Http404, HttpResponseBase
 from django.http.multipartparser import MultiPartParserError
@@ -167,6 +168,8 @@ def as_api_exception(exc: Exception) -> exceptions.APIException:
         return exceptions.NotFound()
     if isinstance(exc, PermissionDenied):
         return exceptions.PermissionDenied()
+    if isinstance(exc, TooManyFieldsSent):
+        return exceptions.ParseError(f"A URL may have at most {settings.DATA_UPLOAD_MAX_NUMBER_FIELDS:,} parameters.")
     if isinstance(exc, INVALID_REQUEST_ERRORS):
         return exceptions.ParseError("The request contains an invalid value; nothing was stored.")
     if is_database_unavailable(exc):

@@ -1,13 +1,15 @@
-"""Middleware that reads unread request bodies, and that shows pages for database errors."""
+"""Middleware that reads unread request bodies, refuses incomplete forms, and shows pages for database errors."""
 
 import logging
 from contextlib import suppress
+from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.deprecation import MiddlewareMixin
 
-from salesengine.http.error_pages import BAD_REQUEST, TOOK_TOO_LONG, respond, unavailable
+from salesengine.http.error_pages import BAD_REQUEST, INCOMPLETE, TOOK_TOO_LONG, respond, unavailable
 from salesengine.http.errors import (
     INVALID_REQUEST_ERRORS,
     INVALID_VALUE_ERRORS,
@@ -52,6 +54,17 @@ def discard_body(request: HttpRequest) -> bool:
                 return True
             remaining -= len(chunk)
     return False
+
+
+class IncompleteFormMiddleware(MiddlewareMixin):
+    """Refuse a form of the back office that has not arrived completely. The API checks its bodies itself."""
+
+    def process_view(self, request: HttpRequest, *view: Any) -> HttpResponse | None:
+        is_cut = getattr(request.META["wsgi.input"], "is_cut", False)  # set in salesengine.server.worker.pre_request
+        is_too_large = int(request.META.get("CONTENT_LENGTH") or 0) > settings.INGEST_MAX_BYTES
+        if is_cut and not is_too_large and request.path.startswith(reverse("admin:index")):
+            return respond(request, INCOMPLETE, INCOMPLETE.detail)
+        return None
 
 
 class DatabaseErrorMiddleware(MiddlewareMixin):

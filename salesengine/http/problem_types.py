@@ -88,7 +88,7 @@ NOT_ACCEPTABLE = ProblemType(
     "Not available in an accepted format",
     "The header Accept lists only formats that this endpoint does not offer. Nothing was stored.",
     "Remove the header Accept, or send one that includes a format that /docs lists for this endpoint. Every endpoint"
-    " offers application/json.",
+    " but /metrics offers application/json.",
 )
 EVENT_CONFLICT = ProblemType(
     "event-conflict",

@@ -6,12 +6,13 @@ DRF's SimpleRateThrottle reads a counter and writes it back, so it would count s
 import hashlib
 import logging
 import math
+from contextlib import suppress
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.core.cache import cache
-from rest_framework.exceptions import APIException, PermissionDenied, Throttled
+from rest_framework.exceptions import APIException, NotAcceptable, PermissionDenied, Throttled
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
@@ -49,8 +50,10 @@ def count_failed_request(failure: APIException, request: Request, view: "APIView
     """
     if "RateLimit-Policy" in view.headers:  # already counted
         return failure
-    # After other failures the request may not be authenticated, and get_sender would try that again.
-    sender = get_sender(request) if isinstance(failure, PermissionDenied) else ANONYMOUS
+    sender = ANONYMOUS
+    if isinstance(failure, PermissionDenied | NotAcceptable):  # others may come from the authentication itself
+        with suppress(Exception):  # DRF authenticates after it has looked at the header Accept, and that may fail too
+            sender = get_sender(request)
     retry_after = count_request(sender, request, view)
     return Throttled(retry_after) if retry_after else failure
 

@@ -262,7 +262,8 @@ def pre_request(worker: Worker, request: Request) -> None:
         request.force_close()
     # Let the application announce that the connection closes: salesengine.http.middleware.UnreadBodyMiddleware.
     request.body.force_close = request.force_close
-    # What sales.ingest.bodies needs to know.
+    # What sales.ingest.bodies and salesengine.http.middleware need to know.
+    request.body.is_cut = request.unreader.is_cut
     request.body.was_refused, request.body.share = request.unreader.was_refused, request.unreader.share
 
 

@@ -158,6 +158,9 @@ class TestErrors:
 
         assert (len(problem["errors"]), problem["error_count"]) == (1_000, 5_000)
 
+    def test_the_largest_id_is_404_too(self, api):
+        errors_of(send(api, void(ID=2**63 - 1)), 404, "sale-not-found")
+
     def test_an_unknown_sale_is_404_and_names_its_index(self, api):
         [sale_id] = store({})
 

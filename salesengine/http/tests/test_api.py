@@ -9,6 +9,7 @@ from django.db import OperationalError, connection
 from psycopg_pool import PoolTimeout
 
 from sales.totals import feedback
+from salesengine.tests.clients import problem_of
 
 pytestmark = pytest.mark.django_db
 
@@ -47,7 +48,14 @@ def test_an_unavailable_database_gets_503_with_retry_after(api, monkeypatch, err
 def test_more_than_a_thousand_parameters_are_rejected(api):
     response = api.get("/feedback?" + "&".join("a=b" for _ in range(1_001)))
 
-    assert (response.status_code, response["Content-Type"]) == (400, "application/problem+json")
+    problem = problem_of(response, 400, "invalid-request")
+    assert problem["detail"] == "A URL may have at most 1,000 parameters."
+
+
+def test_a_host_that_is_not_allowed_is_named_as_the_reason(api):
+    response = api.get("/feedback", headers={"Host": "elsewhere.example"})
+
+    assert "host name" in problem_of(response, 400, "invalid-request")["detail"]
 
 
 def test_an_unexpected_exception_is_logged_and_its_details_are_not_sent(api, monkeypatch, caplog):

@@ -1,10 +1,13 @@
 """People get error pages with a way back, programs get problems."""
 
+from io import BytesIO
+
 import pytest
 from django.core.exceptions import BadRequest, PermissionDenied
 from django.db import OperationalError, connection
 from django.test import Client
 
+from countries.models import Country
 from salesengine.operations.statement_timeout import StatementTimedOut
 from salesengine.tests.clients import PASSWORD, enrol, log_in, problem_of, staff_client
 
@@ -51,6 +54,32 @@ def test_staff_without_a_permission_keep_their_menu():
 
     assert "Access denied" in page
     assert MENU in page
+
+
+class CutBody(BytesIO):
+    """The beginning of a body, as the worker hands it over."""
+
+    is_cut = True
+
+
+def test_a_form_that_arrived_in_part_is_not_read(admin_client):
+    form = b"id_country=1&country_name=Atlan"
+    page = text_of_page(
+        admin_client.post(
+            "/admin/countries/country/add/",
+            headers=BROWSER,
+            **{
+                "wsgi.input": CutBody(form),
+                "CONTENT_LENGTH": "99",
+                "CONTENT_TYPE": "application/x-www-form-urlencoded",
+            },
+        ),
+        400,
+    )
+
+    assert "did not arrive completely" in page
+    assert MENU in page
+    assert not Country.objects.exists()
 
 
 def test_a_stranger_with_a_browser_gets_a_page_without_a_menu(client):

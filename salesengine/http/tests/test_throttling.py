@@ -140,6 +140,12 @@ class TestRateLimit:
     def test_requests_that_fail_before_authentication_are_counted(self, api):
         assert get_statuses(api, 4, Accept="text/csv", Authorization="Api-Key no.1") == [406, 406, 406, 429]
 
+    def test_requests_that_fail_before_authentication_are_counted_by_key(self, api):
+        key = new_key("shop")
+
+        assert get_statuses(api, 4, Accept="text/csv", Authorization=key) == [406, 406, 406, 429]
+        assert get_statuses(api, 1) == [200], "another sender at the same address"
+
     def test_requests_of_users_without_permission_are_counted(self, api, settings):
         settings.API_KEY_REQUIRED = True
         api.force_authenticate(User(username="u"))

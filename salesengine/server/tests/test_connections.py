@@ -2,13 +2,23 @@
 
 import socket
 import tempfile
+import threading
 import time
 from contextlib import closing
 
 import pytest
 
 from salesengine.server import connections
-from salesengine.server.connections import BODY_SECONDS, LOWEST_RATE, MAX_KEPT, SMALL, ClientSocket, ReceivedRequest
+from salesengine.server.connections import (
+    BODY_SECONDS,
+    HEADER_SECONDS,
+    LOWEST_RATE,
+    MAX_FRAMING,
+    MAX_KEPT,
+    SMALL,
+    ClientSocket,
+    ReceivedRequest,
+)
 
 HEAD = b"POST /ingest HTTP/1.1\r\nHost: shop\r\n"
 LENGTH = HEAD + b"content-length: 4\r\n\r\n[{}]"
@@ -78,6 +88,31 @@ def test_a_client_that_waits_for_permission_to_send_its_body_gets_it(pair, lengt
     assert client.recv(100) == answer
 
 
+def test_a_client_of_http_1_0_does_not_wait_for_permission(pair):
+    client, service = pair
+    request = ReceivedRequest()
+    client.sendall(HEAD.replace(b"1.1", b"1.0") + b"Expect: 100-continue\r\nX: HTTP/1.1\r\nContent-Length: 4\r\n\r\n")
+
+    assert not request.receive(service)
+    service.shutdown(socket.SHUT_WR)
+    assert client.recv(100) == b""
+
+
+def test_headers_that_repeat_the_request_line_take_linear_time(pair):
+    client, service = pair
+    sent = HEAD + b"Content-Length: 5\r\n" + b" HTTP/1.1\r\n" * 9_900 + b"\r\n"
+    writer = threading.Thread(target=client.sendall, args=[sent])
+    writer.start()
+    request = ReceivedRequest()
+    before = time.thread_time()
+    while request.deadline - time.monotonic() < HEADER_SECONDS:  # the headers are not complete
+        assert not request.receive(service)
+
+    assert time.thread_time() - before < 0.5, "seconds"
+    writer.join()
+    request.finish()
+
+
 @pytest.mark.parametrize(
     "sent",
     [
@@ -85,8 +120,9 @@ def test_a_client_that_waits_for_permission_to_send_its_body_gets_it(pair, lengt
         HEAD + b"X: " + b"x" * SMALL,
         CHUNKED + b"fffff\r\n" + b" " * 1_048_575 + b"\r\n" + b"fffff\r\n" + b" " * 1_000_000,
         CHUNKED + b"1;" + b"x" * 1_100_000,
+        CHUNKED + b"1\r\n \r\n" * (MAX_FRAMING // 5),
     ],
-    ids=["length", "headers", "chunks", "chunk line"],
+    ids=["length", "headers", "chunks", "chunk line", "small chunks"],
 )
 def test_a_request_that_is_too_large_is_not_received_to_its_end(pair, sent, settings):
     settings.INGEST_MAX_BYTES = 1_500_000
