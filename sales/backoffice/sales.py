@@ -189,18 +189,23 @@ class SaleAdmin(SoldItemAdmin):
 class VoidedSaleAdmin(SoldItemAdmin):
     """The list of voided sales, and the page of one: who voided it, when and why, and what it was."""
 
-    list_display = ("voided_at", "id", "order", "amount", "reason", "voided_by", "replacement")
+    list_display = ("voided_at", "id", "order", "amount", "reason", "corrector", "replacement")
     list_filter = (("voided_at", DayRangeFilter),)
     search_fields = ("id_order",)
     search_help_text = "A complete order id, or the id of a sale"
     ordering = ("-voided_at", "-id")
     sortable_by = ("voided_at",)
     paginator = NewestRowsPaginator
-    fields = ("voided_at", "voided_by", "reason", "replacement", *SALE_FIELDS)
+    fields = ("voided_at", "corrector", "reason", "replacement", *SALE_FIELDS)
 
     def has_view_permission(self, request: HttpRequest, obj: VoidedSale | None = None) -> bool:
         """Let everybody who may see sales see the voided ones."""
         return bool(request.user.has_perm("sales.view_sale"))
+
+    @admin.display(description="voided by")
+    def corrector(self, sale: VoidedSale) -> str:
+        """Show the name of the user or of the API key's client."""
+        return sale.voided_by.removeprefix("user:")
 
     @admin.display(description="replaced by")
     def replacement(self, sale: VoidedSale) -> SafeString | str:
