@@ -32,6 +32,7 @@ class CountryAdmin(ImportExport, ModelAdmin[Country]):
     fields = list_display = ("id_country", "country_name", "continent")
     list_filter = (("continent", AllValuesCheckboxFilter),)
     search_fields = ("id_country", "country_name")
+    search_help_text = "Part of an id or a name"
     # Names fit in one line. An empty continent is stored as NULL, because filters would list "" as a continent.
     formfield_overrides = {models.TextField: {"widget": UnfoldAdminTextInputWidget, "empty_value": None}}
 

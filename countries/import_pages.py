@@ -14,8 +14,6 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.decorators import method_decorator
-from django.views.decorators.http import require_POST
 from import_export.admin import ImportExportMixin
 from import_export.forms import ConfirmImportForm
 from import_export.results import Result
@@ -34,6 +32,7 @@ OUT_OF_DATE = (
     "Nothing was imported. This preview is out of date: a country has changed since, or an hour has passed. "
     "Choose the file again."
 )
+NOT_CONFIRMED = "Nothing was imported. Choose the file again."
 
 
 class FileForm(ImportForm):  # type: ignore[misc]  # unfold has no types
@@ -101,11 +100,13 @@ class ImportExport(ImportExportMixin):  # type: ignore[misc]
         form.file_name = form.cleaned_data["import_file"].name
         form.add_error("import_file", "This file has errors. Nothing was stored.")
 
-    @method_decorator(require_POST)
     def process_import(self, request: HttpRequest, **options: Any) -> HttpResponse:
         """Store exactly what the preview showed, or nothing if the preview is out of date."""
         if not self.has_import_permission(request):
             raise PermissionDenied
+        if request.method != "POST":  # after a login, browsers open the page with GET
+            messages.warning(request, NOT_CONFIRMED)
+            return HttpResponseRedirect(reverse("admin:countries_country_import"))
         try:
             if not self.create_confirm_form(request).is_valid():
                 raise BadSignature

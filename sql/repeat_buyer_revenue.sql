@@ -3,17 +3,17 @@ title = "Revenue from repeat buyers, week over week"
 topic = "Buyers"
 depends_on = ["sales"]
 description = """
-Buyers who bought in both of two consecutive weeks: their number, their revenue in each week, and the change in percent.
-By default these are the first two weeks of January 2021, from the 1st to the 7th and from the 8th to the 14th. A larger
-number of weeks compares two longer periods. Days are in UTC. Every sale counts as a purchase, also a free item or a
-refund. A refund is negative revenue. The change is empty if the revenue of the first week is zero.
+Buyers who bought in both of two consecutive periods: their number, their revenue in each period, and the change in
+percent. By default a period is a week: the first two weeks of January 2021, from the 1st to the 7th and from the 8th to
+the 14th. A larger number of weeks compares two longer periods. Days are in UTC. Every sale counts as a purchase, also a
+free item or a refund. A refund is negative revenue. The change is empty if the revenue of the first period is zero.
 """
 
 [parameters.first_day]
 type = "date"
 default = "2021-01-01"
 required = true
-help = "The first day of the first week. It can be any day of the week."
+help = "The first day of the first period. It can be any day of the week."
 
 [parameters.weeks]
 type = "integer"
@@ -27,11 +27,11 @@ help = "The number of weeks in each of the two periods."
 format = "count"
 
 [columns.week_1_revenue]
-title = "Revenue in week 1"
+title = "Revenue in the first period"
 format = "money"
 
 [columns.week_2_revenue]
-title = "Revenue in week 2"
+title = "Revenue in the second period"
 format = "money"
 
 [columns.change_percent]

@@ -16,13 +16,13 @@ from typing import Any
 from django.contrib.auth.decorators import permission_required
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError
-from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse, reverse_lazy
 from django.utils.decorators import method_decorator
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
 
 from analytics import models
 from analytics.backoffice.forms import ReportForm
@@ -140,9 +140,10 @@ class ReportAdmin(ReadOnly, ModelAdmin[models.Report]):
             headers={"Report-Result": "1"},  # report_run.js shows no other page, such as the login
         )
 
-    @method_decorator(require_POST)
     def cancel_run(self, request: HttpRequest, name: str) -> HttpResponse:
         """Cancel the run with the posted token, whichever process runs it."""
+        if request.method != "POST":  # somebody opened the URL, or has just logged in again
+            return HttpResponseRedirect(reverse("admin:analytics_report", args=[name]))
         run = get_object_or_404(ReportRun, token=_token(request.POST.get("run", "")), report=name)
         if not run.may_be_cancelled_by(request.user):
             raise PermissionDenied

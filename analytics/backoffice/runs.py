@@ -11,10 +11,8 @@ from django.shortcuts import get_object_or_404
 from django.template.defaultfilters import filesizeformat
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
-from django.utils.decorators import method_decorator
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
 from analytics.backoffice.forms import labeled
@@ -111,8 +109,10 @@ class ReportRunAdmin(ReadOnly, ModelAdmin[ReportRun]):
             context["again_url"] = f"{reverse('admin:analytics_report', args=[run.report])}?{query}"
         return super().render_change_form(request, context, **options)
 
-    @method_decorator(require_POST)
     def cancel_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        page = HttpResponseRedirect(reverse("admin:analytics_reportrun_change", args=[pk]))
+        if request.method != "POST":  # after a login, browsers open the page with GET
+            return page
         run = get_object_or_404(ReportRun, pk=pk)
         if not self.has_view_permission(request, run) or not run.may_be_cancelled_by(request.user):
             raise PermissionDenied
@@ -121,7 +121,7 @@ class ReportRunAdmin(ReadOnly, ModelAdmin[ReportRun]):
             self.message_user(request, "The run is being cancelled.", messages.SUCCESS)
         else:
             self.message_user(request, "The run had already ended.", messages.WARNING)
-        return HttpResponseRedirect(reverse("admin:analytics_reportrun_change", args=[pk]))
+        return page
 
     # Columns
 

@@ -254,7 +254,19 @@ def test_a_changed_file_with_the_old_signature_stores_nothing(admin_client):
 
 def test_an_empty_confirmation_stores_nothing(admin_client):
     assert admin_client.post(CONFIRM).status_code == 302
-    assert admin_client.get(CONFIRM).status_code == 405
+    assert not stored()
+
+
+def test_a_login_in_place_of_the_confirmation_leads_back_to_the_form(admin_client):
+    page = upload(admin_client, HEADER + "170,France,Europe\n")
+    admin_client.logout()
+    login_url = admin_client.post(CONFIRM, confirmation(page)).url
+
+    response = admin_client.post(login_url, {"username": "admin", "password": "password"}, follow=True)
+
+    assert response.redirect_chain == [(CONFIRM, 302), (IMPORT, 302)]
+    assert "Nothing was imported. Choose the file again." in text_of(response)
+    assert not stored()
 
 
 def test_a_preview_is_out_of_date_after_another_change(admin_client, france):

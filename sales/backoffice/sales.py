@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
@@ -62,6 +63,11 @@ class SoldItemAdmin(ReadOnly, ModelAdmin[Any]):
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Show what a sale has replaced only if it is a replacement."""
         return [name for name in super().get_fields(request, obj) if name != "replaces" or (obj and obj.replaced)]
+
+    def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
+        """Redirect to the list. Django asks whether the row was deleted, but sales never are."""
+        messages.warning(request, f"There is no {opts.verbose_name} with the ID {unquote(object_id)}.")
+        return HttpResponseRedirect(reverse(f"admin:{opts.app_label}_{opts.model_name}_changelist"))
 
     @admin.display(description="order")
     def order(self, sale: Any) -> SafeString:
@@ -148,14 +154,14 @@ class SaleAdmin(SoldItemAdmin):
         return correction_page(request, sale)
 
     def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
-        """Redirect to the voided sale, if the id is that of one. Django redirects to the home page, with a message."""
+        """Redirect to the voided sale, if the id is that of one. Say which month to restore for an archived sale."""
         sale_id = int(object_id) if SALE_ID.fullmatch(object_id) else 0
         if month := find_archived([sale_id]).get(sale_id):
             messages.warning(request, f"The sale {sale_id} is archived. manage.py restore_sales brings {month} back.")
             return HttpResponseRedirect(reverse("admin:sales_sale_changelist"))
         voided = self.admin_site.get_model_admin(VoidedSale).get_object(request, object_id)
         if voided is None:
-            return super()._get_obj_does_not_exist_redirect(request, opts, object_id)  # type: ignore[misc, no-any-return]
+            return super()._get_obj_does_not_exist_redirect(request, opts, object_id)
         messages.warning(request, f"The sale {voided.pk} was voided. This page shows what it was.")
         return HttpResponseRedirect(reverse("admin:sales_voidedsale_change", args=[voided.pk]))
 
@@ -183,18 +189,23 @@ class SaleAdmin(SoldItemAdmin):
 class VoidedSaleAdmin(SoldItemAdmin):
     """The list of voided sales, and the page of one: who voided it, when and why, and what it was."""
 
-    list_display = ("voided_at", "id", "order", "amount", "reason", "voided_by", "replacement")
+    list_display = ("voided_at", "id", "order", "amount", "reason", "corrector", "replacement")
     list_filter = (("voided_at", DayRangeFilter),)
     search_fields = ("id_order",)
     search_help_text = "A complete order id, or the id of a sale"
     ordering = ("-voided_at", "-id")
     sortable_by = ("voided_at",)
     paginator = NewestRowsPaginator
-    fields = ("voided_at", "voided_by", "reason", "replacement", *SALE_FIELDS)
+    fields = ("voided_at", "corrector", "reason", "replacement", *SALE_FIELDS)
 
     def has_view_permission(self, request: HttpRequest, obj: VoidedSale | None = None) -> bool:
         """Let everybody who may see sales see the voided ones."""
         return bool(request.user.has_perm("sales.view_sale"))
+
+    @admin.display(description="voided by")
+    def corrector(self, sale: VoidedSale) -> str:
+        """Show the name of the user or of the API key's client."""
+        return sale.voided_by.removeprefix("user:")
 
     @admin.display(description="replaced by")
     def replacement(self, sale: VoidedSale) -> SafeString | str:

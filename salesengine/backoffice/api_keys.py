@@ -69,6 +69,7 @@ class APIKeyForm(forms.ModelForm[APIKey]):
         return scopes
 
     class Meta:
+        labels = {"last_used": "last used (UTC)", "created": "created (UTC)"}
         help_texts = {
             "expiry_date": "The key is refused from this time (UTC) on. Without a time, it never expires.",
             "revoked": "Select this when the client no longer needs the key, or when somebody else may know it. "
@@ -95,7 +96,7 @@ class NewAPIKeyForm(APIKeyForm):
 
 @admin.register(APIKey)
 class APIKeyAdmin(ModelAdmin[APIKey]):
-    list_display = ("prefix", "name", "state", "scope_names", "expiry_date", "last_used", "created")
+    list_display = ("prefix", "name", "state", "scope_names", "expires_at", "last_used_at", "created_at")
     empty_value_display = "never"  # of the times that may be missing
     list_filter = (KeyStateFilter,)
     search_fields = ("name", "prefix")
@@ -128,6 +129,13 @@ class APIKeyAdmin(ModelAdmin[APIKey]):
         """Return only the time, so that no link fills in the form."""
         return {"opened": timezone.now()}
 
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Offer one button to save, because the next page shows the key."""
+        hidden = {"show_save_and_add_another": False, "show_save_and_continue": False}
+        return super().add_view(request, form_url, hidden | (extra_context or {}))
+
     def save_model(self, request: HttpRequest, obj: APIKey, form: Any, change: bool) -> None:
         if change:
             # Save only the changed fields: somebody may have revoked the key meanwhile.
@@ -153,6 +161,20 @@ class APIKeyAdmin(ModelAdmin[APIKey]):
         messages.success(
             request, f"Revoked {counted(len(keys), 'API key')}. Requests are refused within {CACHE_SECONDS} seconds."
         )
+
+    # Columns
+
+    @admin.display(description="expires (UTC)", ordering="expiry_date")
+    def expires_at(self, key: APIKey) -> datetime.datetime | None:
+        return key.expiry_date
+
+    @admin.display(description="last used (UTC)", ordering="last_used")
+    def last_used_at(self, key: APIKey) -> datetime.datetime | None:
+        return key.last_used
+
+    @admin.display(description="created (UTC)", ordering="created")
+    def created_at(self, key: APIKey) -> datetime.datetime:
+        return key.created
 
     @admin.display(description="scopes", ordering="scopes")
     def scope_names(self, key: APIKey) -> str:

@@ -43,6 +43,22 @@ class ModelFilter(ValuesFilter):
         return super().queryset(request, queryset)
 
 
+class ActionFilter(ChoicesDropdownFilter):  # type: ignore[misc]  # unfold has no types
+    """Filter by action, under the title of the column."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.title = "action"
+
+
+class WhenFilter(DayRangeFilter):
+    """Filter by day, under the title of the column."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.title = "when (UTC)"
+
+
 class AuditLogList(FilteredList):
     """Add to each entry the URL of the changed row's page, if the user may open it."""
 
@@ -81,9 +97,9 @@ class LogEntryAdmin(NewestFirst):
     list_select_related = ("user", "content_type")
     list_filter = (
         ("user", RelatedDropdownFilter),
-        ("action_flag", ChoicesDropdownFilter),
+        ("action_flag", ActionFilter),
         ModelFilter,
-        ("action_time", DayRangeFilter),
+        ("action_time", WhenFilter),
     )
 
     class Media:
@@ -119,7 +135,7 @@ class LogEntryAdmin(NewestFirst):
 
 
 class LoginAdmin(NewestFirst):
-    list_filter = (("attempt_time", DayRangeFilter),)
+    list_filter = (("attempt_time", WhenFilter),)
     search_fields = ("username__exact", "ip_address__exact")
     search_help_text = "A complete username or IP address"
 

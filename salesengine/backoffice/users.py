@@ -36,8 +36,9 @@ HELP_TEXTS = {
     "user_permissions": "In addition to the permissions of the groups.",
     "is_active": "Clear this to lock the user out without deleting anything.",
     "is_staff": "Users with a group or a permission can log in here.",
-    "is_superuser": "The user has all permissions.",
+    "is_superuser": "Gives the user all permissions.",
 }
+NO_LOGIN = "{} cannot log in to the back office until this user is in a group or has a permission."
 
 
 class PasswordState(ReadOnlyPasswordHashWidget):
@@ -117,6 +118,7 @@ class UserAdmin(NoMoreThanOwn, DjangoUserAdmin[User], ModelAdmin[User]):
         *((name, BooleanRadioFilter) for name in ("is_active", "is_staff", "is_superuser")),
         ("groups", RelatedDropdownFilter),
     )
+    search_help_text = "Part of a username, a name or an email address"
     actions = ("unlock", "remove_second_factors")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
@@ -148,6 +150,8 @@ class UserAdmin(NoMoreThanOwn, DjangoUserAdmin[User], ModelAdmin[User]):
         user: User = form.instance
         user.is_staff = user.is_superuser or user.groups.exists() or user.user_permissions.exists()
         user.save(update_fields=["is_staff"])
+        if not user.is_staff:
+            messages.warning(request, NO_LOGIN.format(user.get_username()))
 
     @admin.display(description="groups")
     def group_names(self, user: User) -> str:
@@ -182,6 +186,8 @@ class UserAdmin(NoMoreThanOwn, DjangoUserAdmin[User], ModelAdmin[User]):
 @admin.register(Group)
 class GroupAdmin(NoMoreThanOwn, DjangoGroupAdmin, ModelAdmin[Group]):
     """Do not rename or delete groups in SECOND_FACTOR_REQUIRED: their members would need no second factor."""
+
+    search_help_text = "Part of a name"
 
     def get_readonly_fields(self, request: HttpRequest, obj: Group | None = None) -> tuple[str, ...]:
         return ("name",) if obj and obj.name in settings.SECOND_FACTOR_REQUIRED else ()

@@ -207,6 +207,7 @@ def test_countries_are_sorted_by_revenue_and_shown_by_name(viewer):
         ("Spain → France", "4.00", "1"),
         ("France → x<y", "3.00", "1"),
     ]
+    assert '<th scope="col">Countries</th>' in block_of(page, "Seller → buyer")
 
 
 def test_the_latest_ten_sales_link_to_their_pages(viewer):

@@ -245,6 +245,12 @@ def test_cancelling_a_finished_run_changes_nothing(admin_client, log_run):
     assert "The run had already ended." in text_of(response)
 
 
+def test_following_a_link_cancels_no_run_and_leads_to_its_page(admin_client, log_run):
+    run = log_run(outcome="running")
+    assert admin_client.get(f"{LOG}{run.pk}/cancel/")["Location"] == f"{LOG}{run.pk}/change/"
+    assert not LogEntry.objects.exists()
+
+
 def test_cancelling_needs_the_csrf_token(admin_user, log_run):
     client = Client(enforce_csrf_checks=True)
     client.force_login(admin_user)

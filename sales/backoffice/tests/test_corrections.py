@@ -172,7 +172,7 @@ class TestCorrecting:
         assert (voided.pk, voided.voided_by, voided.reason) == (sale.pk, "user:ann", "wrong price")
         page = text_of(staff.get(response.url))
         assert "The sale was voided." in page
-        for shown in ("user:ann", "wrong price", "57.20", "e-1"):
+        for shown in ("Voided by ann ", "wrong price", "57.20", "e-1"):
             assert shown in page
 
     def test_a_replacement_is_shown(self, staff, sale):
@@ -273,6 +273,7 @@ class TestVoidedSales:
 
         assert self.found(admin_client) == ["8", "7"]
         assert "wrong price" in text_of(page)
+        assert " jo " in text_of(page)
         assert f'href="{SALES}{voided[0].replaced_by}/change/"' in page.content.decode()
 
     def test_it_is_found_by_order_or_id(self, admin_client, voided):

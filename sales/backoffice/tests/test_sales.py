@@ -123,6 +123,17 @@ def test_a_sale_can_be_viewed_and_not_changed(admin_client):
     assert 'name="_save"' not in page
 
 
+@pytest.mark.parametrize(
+    ("list_url", "page", "name"),
+    [(LIST, "change", "sale"), (LIST, "correct", "sale"), ("/admin/sales/voidedsale/", "change", "voided sale")],
+)
+def test_an_id_that_no_sale_has_leads_to_the_list(admin_client, list_url, page, name):
+    response = admin_client.get(f"{list_url}99999999/{page}/", follow=True)
+
+    assert response.redirect_chain == [(list_url, 302)]
+    assert f"There is no {name} with the ID 99999999." in response.content.decode()
+
+
 @pytest.mark.parametrize("path", ["add/", "{pk}/delete/"])
 def test_nothing_can_be_added_or_deleted(admin_client, path):
     url = LIST + path.format(pk=Sale.objects.latest("id").pk)

@@ -229,6 +229,26 @@ def test_the_list_shows_prefix_scopes_expiry_and_state(admin_client, three_state
     assert re.findall(r'<td class="[^"]*field-state[^"]*"[^>]*>\s*(\w+)', page) == ["revoked", "expired", "valid"]
 
 
+def test_times_say_that_they_are_in_utc(admin_client, three_states):
+    pages = [text_of(admin_client.get(url)) for url in (LIST, f"{LIST}{APIKey.objects.get(name='valid').pk}/change/")]
+
+    assert all("Last used (UTC)" in page and "Created (UTC)" in page for page in pages)
+    assert "Expires (UTC)" in pages[0]
+
+
+def test_the_list_can_be_sorted_by_expiry(admin_client, three_states):
+    number = admin_client.get(LIST).context["cl"].list_display.index("expires_at")
+
+    page = admin_client.get(LIST, {"o": number})
+
+    assert [key.name for key in page.context["cl"].queryset] == ["expired", "valid", "revoked"]
+
+
+def test_the_page_of_a_new_key_has_one_button_to_save(admin_client):
+    for page in (text_of(admin_client.get(ADD)), text_of(admin_client.post(ADD, {}))):
+        assert [name in page for name in ('name="_save"', "_addanother", "_continue")] == [True, False, False]
+
+
 def test_no_page_shows_a_hash(admin_client):
     key = create_key("shop", ["read"])
 

@@ -5,6 +5,7 @@ from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
 from django.contrib.auth.models import Group, User
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from countries.models import Country
@@ -12,8 +13,18 @@ from sales.models import RejectedEvent
 from sales.tests.helpers import EVENT, rejected_event
 from salesengine.accounts.api_keys import create_key
 from salesengine.accounts.models import APIKey
-from salesengine.backoffice.tests.helpers import COUNTRIES, GROUP_PAGES, KEYS, LOG, REJECTED, USERS, form_of
-from salesengine.tests.clients import PASSWORD, staff_client, text_of
+from salesengine.backoffice.tests.helpers import (
+    COUNTRIES,
+    FAILED,
+    GROUP_PAGES,
+    KEYS,
+    LOG,
+    LOGINS,
+    REJECTED,
+    USERS,
+    form_of,
+)
+from salesengine.tests.clients import PASSWORD, log_in, staff_client, text_of
 
 pytestmark = pytest.mark.django_db
 
@@ -161,6 +172,18 @@ class TestPage:
             "Added by admin.",
             "Changed by ann.",
         ]
+
+    @pytest.mark.parametrize(
+        ("url", "titles"),
+        [(LOG, ["action", "kind", "when (UTC)"]), (LOGINS, ["when (UTC)"]), (FAILED, ["when (UTC)"])],
+    )
+    def test_the_filters_have_the_words_of_the_columns(self, admin_client, url, titles):
+        log_in(Client(), "admin", "wrong")
+
+        page = admin_client.get(url)
+
+        assert [str(spec.title) for spec in page.context["cl"].filter_specs] == titles
+        assert "<legend>When (UTC)</legend>" in text_of(page)
 
     def test_an_entry_links_to_the_changed_row_for_users_who_may_see_it(self, admin_client, entries):
         reader = staff_client("admin.view_logentry")

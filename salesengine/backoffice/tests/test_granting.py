@@ -5,7 +5,7 @@ from django.contrib.auth.models import Group, User
 from django.test import Client
 
 from salesengine.backoffice.tests.helpers import GROUP_PAGES, USERS, allow_group, form_of
-from salesengine.tests.clients import PASSWORD, allow, is_in, log_in, staff_client
+from salesengine.tests.clients import PASSWORD, allow, is_in, log_in, staff_client, text_of
 
 pytestmark = pytest.mark.django_db
 MANAGER = ("auth.view_user", "auth.add_user", "auth.change_user", "auth.delete_user", "auth.change_group")
@@ -138,6 +138,17 @@ class TestStaffStatus:
         admin_client.post(page(jo.user), form_of(jo.user))
 
         assert not is_in(jo)
+
+    def test_a_warning_says_that_a_user_cannot_log_in_yet(self, admin_client):
+        warning = "ann cannot log in to the back office until this user is in a group or has a permission."
+        new = {"username": "ann", "usable_password": "true", "password1": PASSWORD, "password2": PASSWORD}
+
+        added = admin_client.post(f"{USERS}add/", new, follow=True)
+        ann = User.objects.get(username="ann")
+        viewer = {**form_of(ann), "groups": [Group.objects.get(name="Viewer").pk]}
+        changed = admin_client.post(page(ann), viewer, follow=True)
+
+        assert [warning in text_of(response) for response in (added, changed)] == [True, False]
 
     @pytest.mark.parametrize(
         ("field", "change"), [("is_active", {"is_active": ""}), ("groups", {"groups": []}), (None, {"last_name": "X"})]
