@@ -26,6 +26,7 @@ from sales.backoffice.links import sales_url
 from sales.ingest.schema import EXAMPLE
 from sales.models import Sale
 from sales.rejected.replay import count_waiting
+from sales.totals.archives import archived_months, archived_sentence
 from sales.totals.country_totals import TradeFigures, top_countries
 from sales.totals.ingest_minutes import counts_since, current_minute
 from sales.totals.overview import DAY, Period, category_sales, latest_sales
@@ -82,6 +83,7 @@ def _sales(request: HttpRequest, until: date, today: date) -> dict[str, Any]:
         return {"first_steps": _first_steps(request)}
     context: dict[str, Any] = {"figures": figures, "period": period_text(period)}
     latest = latest_sales(until, LATEST_SALES)
+    context["archived"] = _archived_latest(latest, until)
     top_lists: dict[str, Sequence[TradeFigures]] = {}
     if figures.total(period).sales:
         context |= daily_revenue(figures, period)
@@ -101,6 +103,12 @@ def _sales(request: HttpRequest, until: date, today: date) -> dict[str, Any]:
         titles = {1: "Today so far" if until == today else f"{until}", 7: "7 days", CHART_DAYS: f"{CHART_DAYS} days"}
         context["cards"] = [card(figures, Period.ending(until, days), title) for days, title in titles.items()]
     return context | _by_country(period, top_lists, latest)
+
+
+def _archived_latest(latest: Sequence[Sale], until: date) -> str:
+    """Tell which months, up to `until`, have archived sales that may be newer than the last of `latest`; "" if none."""
+    first = latest[-1].date_payment.date() if len(latest) == LATEST_SALES else None
+    return archived_sentence(archived_months(first, until))
 
 
 def _by_country(

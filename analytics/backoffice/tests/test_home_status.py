@@ -188,7 +188,7 @@ def test_the_first_steps_depend_on_permissions_and_countries(viewer, settings):
 
 
 # Without sales in the last month, one of them reads the months before it.
-@pytest.mark.parametrize(("until", "number"), [(UNTIL, 13), (None, 13)])
+@pytest.mark.parametrize(("until", "number"), [(UNTIL, 14), (None, 14)])
 def test_the_page_needs_few_queries(staff, market, django_assert_num_queries, until, number):
     allow(staff, *EVERYTHING)
     record_sales([sale_event(DATE_PAYMENT="2021-06-30", ID_BUYER_COUNTRY="x")])
