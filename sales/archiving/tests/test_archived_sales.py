@@ -244,6 +244,18 @@ def test_the_page_of_a_buyer_says_which_months_it_does_not_count(admin_client, i
     assert "Sales paid in 2021-01 are archived. This page does not count them." in page
 
 
+@pytest.mark.parametrize("side", ["buyer", "seller"])
+def test_a_trader_without_a_page_may_be_in_an_archive(admin_client, ids, side):
+    response = admin_client.get(trader_url(side, "<a>"), follow=True)
+
+    assert response.status_code == 200
+    assert f"The {side} &lt;a&gt; has no sales outside the archives." in response.text
+    assert "Sales paid in 2021-01 are archived." in response.text
+    assert admin_client.get(f"/admin/sales/{side}/%00/").status_code == 404
+    ArchivedMonth.objects.all().delete()
+    assert admin_client.get(trader_url(side, "<a>")).status_code == 404
+
+
 def test_months_that_follow_each_other_are_named_together():
     months = [Month(2020, 11), Month(2020, 12), Month(2021, 1), Month(2021, 3), Month(2021, 5)]
 
