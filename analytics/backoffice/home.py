@@ -170,7 +170,9 @@ def _attention(request: HttpRequest) -> dict[str, Any]:
         if (warnings := backup_warnings()) and Sale.objects.exists():
             found["backups"] = warnings
         mark_lost_runs()
-        if runs := failed_runs(timezone.now() - FAILED_WITHIN, FAILED_RUNS + 1):
+        since = timezone.now() - FAILED_WITHIN
+        if runs := failed_runs(since, FAILED_RUNS + 1):
+            found["failed_since"] = since
             found["runs"] = [(run, find_report(run.report)) for run in runs[:FAILED_RUNS]]
             found["has_more_runs"] = len(runs) > FAILED_RUNS
     return found
