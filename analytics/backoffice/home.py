@@ -101,7 +101,7 @@ def _sales(request: HttpRequest, until: date, today: date) -> dict[str, Any]:
         context |= {"is_empty": True, "newest": next(iter(latest or latest_sales(None, 1)), None)}
     if top_lists or figures.total(period.previous).sales:
         titles = {1: "Today so far" if until == today else f"{until}", 7: "7 days", CHART_DAYS: f"{CHART_DAYS} days"}
-        context["cards"] = [card(figures, Period.ending(until, days), title) for days, title in titles.items()]
+        context["cards"] = [card(figures, Period.ending(until, days), title, today) for days, title in titles.items()]
     return context | _by_country(period, top_lists, latest)
 
 
