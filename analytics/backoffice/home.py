@@ -26,6 +26,7 @@ from sales.backoffice.links import sales_url
 from sales.ingest.schema import EXAMPLE
 from sales.models import Sale
 from sales.rejected.replay import count_waiting
+from sales.totals.archives import archived_months, archived_sentence
 from sales.totals.country_totals import TradeFigures, top_countries
 from sales.totals.ingest_minutes import counts_since, current_minute
 from sales.totals.overview import DAY, Period, category_sales, latest_sales
@@ -82,6 +83,7 @@ def _sales(request: HttpRequest, until: date, today: date) -> dict[str, Any]:
         return {"first_steps": _first_steps(request)}
     context: dict[str, Any] = {"figures": figures, "period": period_text(period)}
     latest = latest_sales(until, LATEST_SALES)
+    context["archived"] = _archived_latest(latest, until)
     top_lists: dict[str, Sequence[TradeFigures]] = {}
     if figures.total(period).sales:
         context |= daily_revenue(figures, period)
@@ -99,8 +101,14 @@ def _sales(request: HttpRequest, until: date, today: date) -> dict[str, Any]:
         context |= {"is_empty": True, "newest": next(iter(latest or latest_sales(None, 1)), None)}
     if top_lists or figures.total(period.previous).sales:
         titles = {1: "Today so far" if until == today else f"{until}", 7: "7 days", CHART_DAYS: f"{CHART_DAYS} days"}
-        context["cards"] = [card(figures, Period.ending(until, days), title) for days, title in titles.items()]
+        context["cards"] = [card(figures, Period.ending(until, days), title, today) for days, title in titles.items()]
     return context | _by_country(period, top_lists, latest)
+
+
+def _archived_latest(latest: Sequence[Sale], until: date) -> str:
+    """Tell which months, up to `until`, have archived sales that may be newer than the last of `latest`; "" if none."""
+    first = latest[-1].date_payment.date() if len(latest) == LATEST_SALES else None
+    return archived_sentence(archived_months(first, until))
 
 
 def _by_country(
@@ -162,7 +170,9 @@ def _attention(request: HttpRequest) -> dict[str, Any]:
         if (warnings := backup_warnings()) and Sale.objects.exists():
             found["backups"] = warnings
         mark_lost_runs()
-        if runs := failed_runs(timezone.now() - FAILED_WITHIN, FAILED_RUNS + 1):
+        since = timezone.now() - FAILED_WITHIN
+        if runs := failed_runs(since, FAILED_RUNS + 1):
+            found["failed_since"] = since
             found["runs"] = [(run, find_report(run.report)) for run in runs[:FAILED_RUNS]]
             found["has_more_runs"] = len(runs) > FAILED_RUNS
     return found

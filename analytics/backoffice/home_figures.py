@@ -1,6 +1,7 @@
 """Prepare the sales figures on the home page: cards, the chart of 30 days, its table, and lists."""
 
 from collections.abc import Mapping
+from datetime import date
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -36,15 +37,18 @@ class ListRow(NamedTuple):
     color: str = ""  # in the chart, if it has one there
 
 
-def card(figures: CategorySales, period: Period, title: str) -> dict[str, Any]:
-    """Return the figures of a period, each with its change from the period before, for the page's context."""
+def card(figures: CategorySales, period: Period, title: str, today: date) -> dict[str, Any]:
+    """Return the figures of a period, each with its change from the period before, for the page's context.
+
+    Today has no changes, because only a part of it is over. It has the figures of all of yesterday instead.
+    """
     now, before = figures.total(period), figures.total(period.previous)
     return {
         "title": title,
         "days": period_text(period),
         "days_before": period_text(period.previous),
         "figures": now,
-        "changes": _changes(now, before),
+        "changes": _changes(now, before, period.previous.first if period.first == today else None),
         "url": _period_url(period),
     }
 
@@ -58,13 +62,21 @@ def _period_url(period: Period, **filters: str) -> str:
     return sales_url({"start": period.first, "end": period.last, **filters})
 
 
-def _changes(now: PeriodFigures, before: PeriodFigures) -> dict[str, Change]:
+def _changes(now: PeriodFigures, before: PeriodFigures, whole_day: date | None) -> dict[str, Change]:
+    """Compare the figures in words. With `whole_day`, only say what the figures of that day were."""
     if before.average is None:  # no sales
         return dict.fromkeys(("revenue", "sales", "average"), Change("", "no sales before"))
+    texts = {
+        "revenue": money_text(before.revenue),
+        "sales": count(before.sales),
+        "average": money_text(before.average),
+    }
+    if whole_day:
+        return {name: Change("", f"{text} on all of {whole_day}") for name, text in texts.items()}
     return {
-        "revenue": _change(now.revenue, before.revenue, money_text(before.revenue)),
-        "sales": _change(Decimal(now.sales), Decimal(before.sales), count(before.sales)),
-        "average": _change(now.average, before.average, money_text(before.average)),
+        "revenue": _change(now.revenue, before.revenue, texts["revenue"]),
+        "sales": _change(Decimal(now.sales), Decimal(before.sales), texts["sales"]),
+        "average": _change(now.average, before.average, texts["average"]),
     }
 
 

@@ -23,7 +23,7 @@ from analytics.definitions.reports import (
     get_report,
     load_reports,
 )
-from analytics.models import ReportRun, RunOutcome
+from analytics.models import FAILED_OUTCOMES, ReportRun, RunOutcome
 from analytics.running.run_log import cancel_run, mark_lost_runs
 from salesengine.backoffice import numbers
 from salesengine.backoffice.base import (
@@ -36,6 +36,7 @@ from salesengine.backoffice.base import (
 )
 
 NONE = "-"  # as in the rest of the admin
+FAILED = "failed"  # a choice of the filter that stands for several outcomes
 PARAMETERS_LENGTH = 60  # characters in the list
 
 
@@ -47,6 +48,21 @@ class ReportFilter(ValuesFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [(report.name, report.title) for report in load_reports()]
+
+
+class OutcomeFilter(ValuesFilter):
+    """Filter runs by outcome, or show all that failed."""
+
+    title = "outcome"
+    parameter_name = "outcome__exact"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(FAILED, "failed (any reason)"), *RunOutcome.choices]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() == FAILED:
+            return queryset.filter(outcome__in=FAILED_OUTCOMES)
+        return super().queryset(request, queryset)
 
 
 class RunList(FilteredList):
@@ -66,7 +82,7 @@ class ReportRunAdmin(ReadOnly, ModelAdmin[ReportRun]):
     )
     list_filter = (
         ReportFilter,
-        ("outcome", ChoicesDropdownFilter),
+        OutcomeFilter,
         ("channel", ChoicesDropdownFilter),
         ("started_at", DayRangeFilter),
     )

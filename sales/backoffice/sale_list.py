@@ -156,6 +156,17 @@ class SalesList(FilteredList):
         """Whether `count` includes archived sales, which the list does not show."""
         return self.has_stored_totals and bool(self.archive_note)
 
+    @property
+    def was_searched(self) -> bool:
+        """Whether all sales that are not archived were searched."""
+        return not self.is_timed_out and not self.page.is_truncated
+
+    @property
+    def are_all_archived(self) -> bool:
+        """Whether sales match, but all of them are archived."""
+        is_first_and_empty = self.page_num == 1 and not self.result_list
+        return self.counts_archived and self.count > 0 and is_first_and_empty and self.was_searched
+
     @cached_property
     def archive_note(self) -> str:
         """Which sales of the chosen days are archived, and whether the figures count them; "" if none are."""
@@ -164,7 +175,7 @@ class SalesList(FilteredList):
         if not months:
             return ""
         counts = ", but the figures count them" if self.has_stored_totals else ""
-        return f"{archived_sentence(months)}. The list does not show them{counts}."
+        return f"{archived_sentence(months)}. The list and its exports do not contain them{counts}."
 
     @property
     def wanted_id(self) -> str:
@@ -204,8 +215,7 @@ class SalesList(FilteredList):
     @property
     def is_past_the_end(self) -> bool:
         """Whether all matching sales are on earlier pages."""
-        was_searched = not self.is_timed_out and not self.page.is_truncated
-        return self.page_num > 1 and not self.result_list and was_searched
+        return self.page_num > 1 and not self.result_list and self.was_searched
 
     @property
     def row_limit(self) -> int:

@@ -6,9 +6,9 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
@@ -81,15 +81,19 @@ def _trader_page(request: HttpRequest, side: Side, trader_id: str) -> HttpRespon
     if not request.user.has_perm("sales.view_sale"):
         raise PermissionDenied
     trader = _summarize(side, trader_id, add_up="figures" in request.GET)
+    archived = archived_sentence(archived_months())
     if not trader.sales_count:
-        raise Http404(f"The {side.name} {trader_id!r} has no sales.")
+        if not archived or "\0" in trader_id:
+            raise Http404(f"The {side.name} {trader_id!r} has no sales.")
+        messages.warning(request, f"The {side.name} {trader_id} has no sales outside the archives.")
+        return HttpResponseRedirect(trader.sales_url)  # which names the archived months
     context = {
         **admin.site.each_context(request),
         "title": f"{side.name.capitalize()} {trader_id}",
         "crumbs": [{"title": "Sales", "url": reverse("admin:sales_sale_changelist")}],
         "trader": trader,
         "timeout": HISTORY_TIMEOUT,
-        "archived": archived_sentence(archived_months()),
+        "archived": archived,
     }
     if trader.history:
         context |= _breakdowns(side, trader_id, trader.history)

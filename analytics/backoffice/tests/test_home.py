@@ -79,6 +79,21 @@ def test_the_figures_are_of_today_unless_the_url_has_another_day(viewer):
     assert Sale.objects.latest("received_at").received_at.strftime("received by %Y-%m-%d %H:%M:%S UTC") in page
 
 
+def test_a_day_that_is_not_over_is_not_called_more_or_less_than_a_whole_day(viewer):
+    now = timezone.now()
+    yesterday = now - timedelta(days=1)
+    record(sale("5", paid=now), sale("4", paid=yesterday), sale("1000", paid=yesterday))
+    record(sale("1", paid=now - timedelta(days=10)))
+
+    page = page_of(viewer, None)
+
+    day = yesterday.date()
+    texts = [f"1,004.00 on all of {day}", f"2 on all of {day}", f"502.00 on all of {day}"]
+    assert [change for _, change in cards(page)["Today so far"]] == texts
+    assert "home-down" not in block_of(page, "Today so far")
+    assert cards(page)["7 days"][1][1] == "▲ 200.0% more than 1"
+
+
 @pytest.mark.parametrize("until", ["yesterday", "2021-02-30", "0001-01-01", "10000-01-01", "%00", "<b>"])
 def test_an_invalid_day_is_an_error_and_today_is_shown(viewer, until):
     record(sale("5", paid=timezone.now()))

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from analytics.backoffice.tests.home_pages import HOME, UNTIL, block_of, cards, content, page_of
 from analytics.backoffice.tests.pages import link_of
-from analytics.models import ReportRun, RunOutcome
+from analytics.models import FAILED_OUTCOMES, ReportRun, RunOutcome
 from analytics.tests.helpers import record, sale
 from countries.models import Country
 from sales.ingest.writer import record_sales
@@ -78,6 +78,18 @@ def test_at_most_five_failures_are_shown(staff):
 
     assert (len(failed(staff)), failed(staff)[0]) == (5, str(newest.pk))
     assert "More reports that failed" in page_of(staff)
+
+
+def test_the_other_failures_are_one_click_away(staff):
+    allow(staff, "view_reportrun")
+    runs = [run_of(outcome) for outcome in FAILED_OUTCOMES for _ in range(2)]
+    run_of(RunOutcome.OK)
+    run_of(RunOutcome.CANCELLED)
+    run_of(RunOutcome.ERROR, started_at=timezone.now() - timedelta(days=2))
+
+    url = link_of(page_of(staff), "More reports that failed in the last 24 hours")
+
+    assert list(staff.get(url).context["cl"].result_list) == runs[::-1]
 
 
 # What needs attention
@@ -188,7 +200,7 @@ def test_the_first_steps_depend_on_permissions_and_countries(viewer, settings):
 
 
 # Without sales in the last month, one of them reads the months before it.
-@pytest.mark.parametrize(("until", "number"), [(UNTIL, 13), (None, 13)])
+@pytest.mark.parametrize(("until", "number"), [(UNTIL, 14), (None, 14)])
 def test_the_page_needs_few_queries(staff, market, django_assert_num_queries, until, number):
     allow(staff, *EVERYTHING)
     record_sales([sale_event(DATE_PAYMENT="2021-06-30", ID_BUYER_COUNTRY="x")])

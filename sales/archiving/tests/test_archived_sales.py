@@ -183,11 +183,42 @@ def test_the_page_of_an_archived_sale_says_so(admin_client, ids):
 
 def test_the_list_of_sales_says_which_months_are_archived(admin_client, ids):
     url = reverse("admin:sales_sale_changelist")
-    note = "Sales paid in 2021-01 are archived. The list does not show them"
+    note = "Sales paid in 2021-01 are archived. The list and its exports do not contain them"
 
     assert f"{note}, but the figures count them." in admin_client.get(url).text
     assert f"{note}." in admin_client.get(url, {"id_buyer__exact": "9666775"}).text
     assert "archived" not in admin_client.get(url, {"date_payment_from": "2021-02-01"}).text
+
+
+def test_a_list_whose_sales_are_all_archived_says_so(admin_client, ids):
+    url = reverse("admin:sales_sale_changelist")
+    january = {"date_payment_from": "2021-01-01", "date_payment_to": "2021-01-31"}
+
+    page = admin_client.get(url, january).text
+
+    assert "All of these sales are archived" in page
+    assert "No sales found" not in page
+    assert "Nothing matches" not in page
+
+
+def test_a_page_after_the_last_is_not_called_archived(admin_client, ids):
+    page = admin_client.get(reverse("admin:sales_sale_changelist"), {"p": "2"}).text
+
+    assert "The list has no such page." in page
+    assert "All of these sales are archived" not in page
+
+
+def test_a_list_without_matches_says_whether_archived_sales_were_searched(admin_client, ids):
+    url = reverse("admin:sales_sale_changelist")
+    not_searched = "Archived sales were not searched."
+
+    # Stored totals know that there are no such sales.
+    assert "No sales found" in (by_category := admin_client.get(url, {"category__exact": "boys"}).text)
+    assert not_searched not in by_category
+    assert "No sales found" in (by_buyer := admin_client.get(url, {"id_buyer__exact": "nobody"}).text)
+    assert not_searched in by_buyer
+    later = {"id_buyer__exact": "nobody", "date_payment_from": "2021-02-01"}
+    assert not_searched not in admin_client.get(url, later).text
 
 
 def test_the_list_of_sales_counts_its_pages_without_archived_sales(admin_client, ids, monkeypatch):
@@ -211,6 +242,18 @@ def test_the_page_of_a_buyer_says_which_months_it_does_not_count(admin_client, i
     page = admin_client.get(trader_url("buyer", "9666775")).text
 
     assert "Sales paid in 2021-01 are archived. This page does not count them." in page
+
+
+@pytest.mark.parametrize("side", ["buyer", "seller"])
+def test_a_trader_without_a_page_may_be_in_an_archive(admin_client, ids, side):
+    response = admin_client.get(trader_url(side, "<a>"), follow=True)
+
+    assert response.status_code == 200
+    assert f"The {side} &lt;a&gt; has no sales outside the archives." in response.text
+    assert "Sales paid in 2021-01 are archived." in response.text
+    assert admin_client.get(f"/admin/sales/{side}/%00/").status_code == 404
+    ArchivedMonth.objects.all().delete()
+    assert admin_client.get(trader_url(side, "<a>")).status_code == 404
 
 
 def test_months_that_follow_each_other_are_named_together():
