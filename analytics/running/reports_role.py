@@ -79,13 +79,16 @@ def _login_error() -> str:
 
 
 def _set_login(role: str, password: str) -> None:
-    """Create the role, or set its password."""
+    with connection.cursor() as cursor:
+        cursor.execute(_login_statement(role, password))
+
+
+def _login_statement(role: str, password: str) -> sql.Composed:
+    """Return the statement that creates the role, or sets its password."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role])
-        statement = sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(
-            sql.SQL("ALTER" if cursor.fetchone() else "CREATE"), sql.Identifier(role), _verifier(role, password)
-        )
-        cursor.execute(statement)
+        verb = sql.SQL("ALTER" if cursor.fetchone() else "CREATE")
+    return sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(verb, sql.Identifier(role), _verifier(role, password))
 
 
 def _verifier(role: str, password: str) -> sql.Literal:
@@ -101,12 +104,10 @@ def _login_hint() -> str:
     if settings.REPORTS_DATABASE_URL:
         return f"REPORTS_DATABASE_URL must name a database and a user that can log in. {DOCS}"
     with suppress(DatabaseError):
-        create = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(
-            sql.Identifier(role["USER"]), _verifier(role["USER"], role["PASSWORD"])
-        )
+        statement = _login_statement(role["USER"], role["PASSWORD"])
         return (
-            "Let an administrator of the database run this statement, and then run manage.py prepare:\n"
-            f"    {create.as_string()};\nOr set REPORTS_DATABASE_URL. {DOCS}"
+            "Run manage.py prepare. If it may not change roles, let an administrator of the database run this statement"
+            f" before it:\n    {statement.as_string()};\nOr set REPORTS_DATABASE_URL. {DOCS}"
         )
     return DOCS
 

@@ -204,8 +204,9 @@ class VoidedSaleAdmin(SoldItemAdmin):
 
     @admin.display(description="voided by")
     def corrector(self, sale: VoidedSale) -> str:
-        """Show the name of the user or of the API key's client."""
-        return sale.voided_by.removeprefix("user:")
+        """Show who it was: a user, the client of an API key, or the command line."""
+        name = sale.voided_by.removeprefix("user:")
+        return name if name == sale.voided_by else f"{name} (staff)"
 
     @admin.display(description="replaced by")
     def replacement(self, sale: VoidedSale) -> SafeString | str:

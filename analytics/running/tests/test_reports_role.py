@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from django.apps import apps
 from django.core.management import CommandError, call_command
-from django.db import connection, connections
+from django.db import connection, connections, transaction
 
 from analytics.definitions.reports import load_reports
 from analytics.running import runner
@@ -192,6 +192,11 @@ def test_reports_that_cannot_log_in_are_a_warning(monkeypatch, capsys):
     assert warning.id == "analytics.W002"
     assert 'role "nobody" does not exist' in warning.msg
     assert re.search(r"CREATE ROLE \"nobody\" LOGIN PASSWORD 'SCRAM-SHA-256\$", warning.hint)
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("CREATE ROLE nobody")  # as if it had another password
+        [warning] = role_warnings(["reports"])
+        transaction.set_rollback(True)
+    assert 'ALTER ROLE "nobody"' in warning.hint
 
 
 def test_the_documented_role_can_read_what_reports_need(monkeypatch, settings):

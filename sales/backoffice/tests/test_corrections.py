@@ -172,7 +172,7 @@ class TestCorrecting:
         assert (voided.pk, voided.voided_by, voided.reason) == (sale.pk, "user:ann", "wrong price")
         page = text_of(staff.get(response.url))
         assert "The sale was voided." in page
-        for shown in ("Voided by ann ", "wrong price", "57.20", "e-1"):
+        for shown in ("Voided by ann (staff) ", "wrong price", "57.20", "e-1"):
             assert shown in page
 
     def test_a_replacement_is_shown(self, staff, sale):
