@@ -18,7 +18,9 @@ from gunicorn.http.unreader import Unreader
 from salesengine.server.byte_budget import SMALL, ByteShare
 
 HEADER_SECONDS = 10  # for the first byte of a request, and from there to the end of its headers
-BODY_SECONDS = 30  # for a whole request; a large one also gets a second for each LOWEST_RATE bytes that have arrived
+# For a whole request. A large one also gets a second for each LOWEST_RATE bytes that have arrived, but may not pause
+# longer than this, because meanwhile it takes a part of INGEST_MAX_BYTES_AT_ONCE.
+BODY_SECONDS = 30
 LOWEST_RATE = 50_000  # bytes per second
 WRITE_SECONDS = 30  # that a client may pause while it reads a response
 
@@ -157,7 +159,7 @@ class ReceivedRequest(Unreader):  # type: ignore[misc]  # gunicorn has no types
     def _begin(self, data: bytes) -> None:
         self._data = bytearray(data)
         self._position = 0  # up to which the parser has read
-        self._started = time.monotonic()
+        self._started = self._received_at = time.monotonic()
         self._size: int | None = None  # of headers and body; unknown before the end of the headers
         self._next_chunk: int | None = None  # where the next chunk begins, if the body is chunked
         self._framing = 0  # bytes of headers and of the lines between chunks
@@ -177,7 +179,7 @@ class ReceivedRequest(Unreader):  # type: ignore[misc]  # gunicorn has no types
         """The time.monotonic() at which the request is cut short."""
         if self._size is None:
             return self._started + HEADER_SECONDS
-        return self._started + BODY_SECONDS + len(self._data) / LOWEST_RATE
+        return min(self._started + len(self._data) / LOWEST_RATE, self._received_at) + BODY_SECONDS
 
     def receive(self, client: ClientSocket) -> bool:
         """Take what has arrived. Return whether the parser can have it: it is complete or cut short. Raises OSError."""
@@ -190,6 +192,7 @@ class ReceivedRequest(Unreader):  # type: ignore[misc]  # gunicorn has no types
             except BlockingIOError:
                 return False
             self._data += data
+            self._received_at = time.monotonic()
             self.was_refused = not self.share.resize(len(self._data))
             self.is_cut = not data or self.was_refused
         return True

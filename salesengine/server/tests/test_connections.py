@@ -5,6 +5,7 @@ import tempfile
 import threading
 import time
 from contextlib import closing
+from types import SimpleNamespace
 
 import pytest
 
@@ -163,20 +164,24 @@ def test_large_requests_beyond_the_limit_are_refused_and_small_ones_are_not(pair
     second.finish()
 
 
-def test_a_large_request_has_more_time(pair):
+def test_a_large_request_has_more_time_but_may_not_pause(pair, monkeypatch):
     client, service = pair
+    now = 1_000
+    monkeypatch.setattr(connections, "time", SimpleNamespace(monotonic=lambda: now))
     request = ReceivedRequest()
-    start = time.monotonic()
     client.sendall(HEAD)
     request.receive(service)
-    for_headers = request.deadline - start
-    client.sendall(b"Content-Length: 900000\r\n\r\n" + b" " * LOWEST_RATE)
-    request.receive(service)
-    deadline = request.deadline
-    request.finish()
+    assert request.deadline == now + connections.HEADER_SECONDS
 
-    assert for_headers == pytest.approx(connections.HEADER_SECONDS, abs=1)
-    assert deadline - start == pytest.approx(BODY_SECONDS + 1, abs=1)
+    client.sendall(b"Content-Length: 900000\r\n\r\n" + b" " * 2 * LOWEST_RATE)
+    now += 1
+    request.receive(service)
+    assert request.deadline == now + BODY_SECONDS, "it is ahead of the lowest rate"
+    now += 20
+    client.sendall(b" ")
+    request.receive(service)
+    assert request.deadline == pytest.approx(1_000 + 2 + BODY_SECONDS, abs=0.1), "it is behind the lowest rate"
+    request.finish()
 
 
 def test_a_response_is_sent_while_its_client_reads(pair):
