@@ -7,9 +7,11 @@ import re
 import secrets
 from collections.abc import Collection
 from contextlib import suppress
+from ipaddress import IPv6Address
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
+from urllib.parse import urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -34,8 +36,12 @@ NETWORK_OPTIONS: dict[str, Any] = {
 
 LONGEST_TIMEOUT = 2_147_483  # seconds; PostgreSQL's timeouts have 31 bits, in milliseconds
 MAX_ARCHIVE_TIMEOUT = 1_073_741_823  # seconds, PostgreSQL's maximum of archive_timeout
+MAX_SESSION_HOURS = 10 * 365 * 24
 
 ENV_LINE = re.compile(r"(?:export )?[A-Za-z_0-9]+=.*|\s*(?:#.*)?")
+
+POSTGRESQL_SCHEMES = ("postgres", "postgresql", "psql", "pgsql")
+ENCODE = "Percent-encode / @ # : [ % in the user and the password: %2F is a slash. The port is a number up to 65535."
 
 BOOLEANS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
@@ -114,11 +120,55 @@ def read_list(name: str, default: list[str]) -> list[str]:
     return [item.strip() for item in env.list(name, default=[])] or default
 
 
+def read_host(name: str, default: str) -> str:
+    """Read a host name or an IP address, and put an IPv6 address into brackets, as URLs need it."""
+    text: str = env(name, default="").strip() or default
+    with suppress(ValueError):
+        text = f"[{IPv6Address(text)}]"
+    return text
+
+
+def read_http_url(name: str) -> str:
+    """Read a URL of HTTP, or empty text."""
+    text: str = env(name, default="").strip()
+    if text and not re.match(r"https?://[^/]", text):
+        raise ImproperlyConfigured(f"{name} must be a URL that starts with http:// or https://")
+    return text
+
+
+def read_sentry_dsn(name: str) -> str:
+    """Read the address of a project in Sentry, or empty text."""
+    text: str = env(name, default="").strip()
+    if not text:
+        return ""
+    from sentry_sdk.utils import Dsn  # not imported if nothing is set
+
+    try:
+        Dsn(text)
+    except ValueError:
+        raise ImproperlyConfigured(f"{name} must be the address of a project: https://KEY@HOST/NUMBER") from None
+    return text
+
+
 def read_database(name: str) -> dict[str, Any]:
-    """Read a PostgreSQL URL and return it as an entry of DATABASES, with NETWORK_OPTIONS."""
-    config: dict[str, Any] = env.db_url_config(env(name))
-    if config.get("ENGINE") != "django.db.backends.postgresql":
-        raise ImproperlyConfigured(f"{name} must be a PostgreSQL URL: postgres://user:password@host/name")
+    """Read a PostgreSQL URL and return it as an entry of DATABASES, with NETWORK_OPTIONS.
+
+    The errors leave the value out, because it may contain a password.
+    """
+    url = env(name).strip()
+    error = ImproperlyConfigured(f"{name} must be a PostgreSQL URL: postgres://user:password@host:5432/name. {ENCODE}")
+    if url.partition("://")[0].lower() not in POSTGRESQL_SCHEMES:
+        raise error
+    try:
+        config: dict[str, Any] = env.db_url_config(url)
+    except ValueError:
+        raise error from None
+    if re.search("[/@]", config["NAME"]):  # the rest of a password with a slash
+        raise error
+    if not config["NAME"] and "service" not in config.get("OPTIONS", {}):
+        raise ImproperlyConfigured(f"{name} has no name of a database: postgres://user:password@host:5432/name")
+    if config.get("CONN_MAX_AGE"):
+        raise ImproperlyConfigured(f"{name} must not have conn_max_age: the service decides how long connections last")
     return config | {"ENGINE": "salesengine.postgresql", "OPTIONS": NETWORK_OPTIONS | config.get("OPTIONS", {})}
 
 
@@ -170,9 +220,16 @@ def cache_config(url: str) -> dict[str, Any]:
     if not url:
         # One entry per sender. Django's default of 300 entries is too few.
         return {"BACKEND": MEMORY_CACHE, "OPTIONS": {"MAX_ENTRIES": 10_000}}
+    error = ImproperlyConfigured(f"CACHE_URL must be a Redis URL: redis://host:6379/0, or rediss:// for TLS. {ENCODE}")
     if not url.startswith(("redis://", "rediss://")):
-        raise ImproperlyConfigured("CACHE_URL must be a Redis URL: redis://host:6379/0, or rediss:// for TLS")
-    config: dict[str, Any] = environ.Env.cache_url_config(url)
+        raise error
+    try:
+        config: dict[str, Any] = environ.Env.cache_url_config(url)
+        locations = config["LOCATION"]
+        for location in [locations] if isinstance(locations, str) else locations:
+            _ = urlsplit(location).port  # raises ValueError
+    except ValueError:
+        raise error from None
     timeouts = {"socket_timeout": CACHE_TIMEOUT, "socket_connect_timeout": CACHE_TIMEOUT}
     options = timeouts | config.get("OPTIONS", {})
     return {"KEY_PREFIX": "salesengine"} | config | {"BACKEND": REDIS_CACHE, "OPTIONS": options}
