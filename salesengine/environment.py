@@ -237,6 +237,7 @@ def cache_config(url: str) -> dict[str, Any]:
 
 def secret_key(local_dir: Path) -> str:
     """Return the secret key in `local_dir`. The first process generates it. Only the file's owner can read it."""
+    key = ""
     path = local_dir / "secret_key"
     try:
         if not path.exists():
@@ -244,7 +245,15 @@ def secret_key(local_dir: Path) -> str:
             with NamedTemporaryFile("w", dir=local_dir) as draft, suppress(FileExistsError):
                 draft.write(secrets.token_urlsafe(50))
                 draft.flush()
+                os.fsync(draft.fileno())  # a power failure would otherwise leave an empty file
                 os.link(draft.name, path)  # fails if another process was faster; its key is used then
-        return path.read_text()
+        with suppress(UnicodeDecodeError):
+            key = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ImproperlyConfigured(f"LOCAL_DIR is {local_dir}, which cannot be used: {error.strerror}") from None
+    if not key.strip():
+        raise ImproperlyConfigured(
+            f"{path} is empty or not UTF-8. Restore it. Or delete it and run manage.py prepare, which generates a new"
+            " key: then everybody must log in again."
+        )
+    return key

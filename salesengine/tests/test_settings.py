@@ -7,7 +7,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -398,6 +398,25 @@ def test_the_local_secret_key_is_created_once_and_only_its_owner_can_read_it(tmp
     assert len(first) >= 50
     assert stat.S_IMODE((tmp_path / "secret_key").stat().st_mode) == 0o600
     assert load(LOCAL_DIR=str(tmp_path))["SECRET_KEY"] == first
+
+
+@pytest.mark.parametrize("content", [b"", b" \n", "ä".encode("latin-1")], ids=["empty", "blank", "latin-1"])
+def test_a_damaged_local_secret_key_is_an_error_that_names_the_file(tmp_path, content):
+    (tmp_path / "secret_key").write_bytes(content)
+
+    message = failure(LOCAL_DIR=str(tmp_path))
+
+    assert message.startswith(f"{tmp_path / 'secret_key'} is empty or not UTF-8. Restore it. Or delete it")
+
+
+def test_the_local_secret_key_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    calls = Mock(fsync=Mock(wraps=os.fsync), link=Mock(wraps=os.link))
+    monkeypatch.setattr(os, "fsync", calls.fsync)
+    monkeypatch.setattr(os, "link", calls.link)
+
+    load(LOCAL_DIR=str(tmp_path))
+
+    assert [call[0] for call in calls.mock_calls] == ["fsync", "link"]
 
 
 def test_processes_that_start_together_get_the_same_secret_key(tmp_path):
