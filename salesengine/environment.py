@@ -22,8 +22,25 @@ from salesengine.operations.durations import InvalidDurationError, parse_duratio
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
+
+def why(error: OSError | UnicodeDecodeError) -> str:
+    """Say why a file cannot be read."""
+    return f"{error.strerror}" if isinstance(error, OSError) else "it is not UTF-8"
+
+
+class Environment(FileAwareMapping):  # type: ignore[misc]  # django-environ has no types
+    """The environment variables. NAME_FILE names a file that contains the value of NAME."""
+
+    def __getitem__(self, name: str) -> str:
+        try:
+            return str(super().__getitem__(name))
+        except (OSError, UnicodeDecodeError) as error:
+            path = os.environ[f"{name}_FILE"]
+            raise ImproperlyConfigured(f"{name}_FILE is {path}, which cannot be read: {why(error)}") from None
+
+
 env = environ.Env()
-env.ENVIRON = FileAwareMapping(cache=False)  # NAME_FILE names a file that contains the value of NAME
+env.ENVIRON = Environment(cache=False)
 
 # How a dead network is noticed. A database's URL can override these.
 NETWORK_OPTIONS: dict[str, Any] = {
@@ -54,8 +71,7 @@ def read_env_file(name: str) -> None:
     except (OSError, UnicodeDecodeError) as error:
         if isinstance(error, FileNotFoundError) and not name:
             return
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise ImproperlyConfigured(f"The settings file {path} cannot be read: {reason}") from None
+        raise ImproperlyConfigured(f"The settings file {path} cannot be read: {why(error)}") from None
     for number, line in enumerate(text.splitlines(), 1):
         if not ENV_LINE.fullmatch(line):  # the message leaves the line out, because it may be a password
             raise ImproperlyConfigured(f"{path}, line {number}: a setting must have the form NAME=value")

@@ -180,6 +180,20 @@ def test_secrets_can_come_from_files(tmp_path):
     assert [settings["DATABASES"][alias]["PASSWORD"] for alias in ("default", "singles")] == ["a/secret"] * 2
 
 
+@pytest.mark.parametrize("content", [None, b"", "ä".encode("latin-1")], ids=["missing", "folder", "latin-1"])
+@pytest.mark.parametrize("name", ["SECRET_KEY", "DATABASE_URL"])
+def test_a_secret_in_a_file_that_cannot_be_read_is_an_error_that_names_the_setting(tmp_path, name, content):
+    path = tmp_path / "secret"
+    if content == b"":
+        path.mkdir()
+    elif content:
+        path.write_bytes(content)
+
+    message = failure(**PRODUCTION | {f"{name}_FILE": str(path)})
+
+    assert message.startswith(f"{name}_FILE is {path}, which cannot be read: ")
+
+
 @pytest.mark.parametrize("hosts", [{}, {"ALLOWED_HOSTS": ""}], ids=["missing", "empty"])
 def test_production_mode_requires_allowed_hosts(hosts):
     environment = {name: value for name, value in PRODUCTION.items() if name != "ALLOWED_HOSTS"} | hosts
@@ -452,15 +466,26 @@ print(secret_key(pathlib.Path(sys.argv[1])))
     ],
     ids=["a command of Django", "a command of the project", "the service"],
 )
-def test_with_invalid_settings_the_process_exits_with_one_line_that_says_why(command):
-    environment = {"PATH": os.environ["PATH"], "ENV_FILE": os.devnull} | PRODUCTION | {"SECRET_KEY": ""}
+@pytest.mark.parametrize(
+    ("invalid", "message"),
+    [
+        ({"SECRET_KEY": ""}, "DATABASE_URL is set, so SECRET_KEY must be set too. See .env.example."),
+        (
+            {"SECRET_KEY_FILE": "/no/secret"},
+            "SECRET_KEY_FILE is /no/secret, which cannot be read: No such file or directory",
+        ),
+        ({"SENTRY_DSN": "garbage"}, "SENTRY_DSN must be the address of a project: https://KEY@HOST/NUMBER"),
+    ],
+    ids=["missing", "file", "dsn"],
+)
+def test_with_invalid_settings_the_process_exits_with_one_line_that_says_why(command, invalid, message):
+    variables = {"PATH": os.environ["PATH"], "ENV_FILE": os.devnull} | PRODUCTION | invalid
 
     finished = subprocess.run(
-        [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, *command], cwd=ROOT, env=variables, capture_output=True, text=True, check=False
     )
 
-    message = "Invalid settings: DATABASE_URL is set, so SECRET_KEY must be set too. See .env.example.\n"
-    assert (finished.returncode, finished.stdout, finished.stderr) == (1, "", message)
+    assert (finished.returncode, finished.stdout, finished.stderr) == (1, "", f"Invalid settings: {message}\n")
 
 
 def test_the_old_name_proxies_is_an_error_that_gives_the_new_name():
