@@ -284,6 +284,19 @@ def test_a_failed_start_raises_an_error_with_the_output_of_postgresql(local_dir,
         embedded._start_server(Path(local_dir))
 
 
+def test_a_failed_start_raises_an_error_with_the_reason_in_the_log_of_the_server(local_dir, use):
+    exit_user(use())
+    (local_dir / "postgres" / "pg_wal").rename(local_dir / "postgres" / "moved")
+
+    with pytest.raises(embedded.EmbeddedServerError, match=r"FATAL:  required WAL .* does not exist$"):
+        embedded._start_server(Path(local_dir))
+
+    (local_dir / "postgres" / "postgresql.conf").write_text("no_such_setting = 1\n")
+    with pytest.raises(embedded.EmbeddedServerError, match="no_such_setting") as raised:
+        embedded._start_server(Path(local_dir))
+    assert "pg_wal" not in str(raised.value)  # the reason of the start before
+
+
 def test_a_failed_start_leaves_no_server_behind(local_dir, monkeypatch):
     monkeypatch.setattr(embedded, "_users_lock", None)  # as in a process that does not use a server yet
     monkeypatch.setattr(embedded, "_is_ready", lambda _: False)
