@@ -7,9 +7,11 @@ import re
 import secrets
 from collections.abc import Collection
 from contextlib import suppress
+from ipaddress import IPv6Address
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
+from urllib.parse import urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -20,8 +22,25 @@ from salesengine.operations.durations import InvalidDurationError, parse_duratio
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
+
+def why(error: OSError | UnicodeDecodeError) -> str:
+    """Say why a file cannot be read."""
+    return f"{error.strerror}" if isinstance(error, OSError) else "it is not UTF-8"
+
+
+class Environment(FileAwareMapping):  # type: ignore[misc]  # django-environ has no types
+    """The environment variables. NAME_FILE names a file that contains the value of NAME."""
+
+    def __getitem__(self, name: str) -> str:
+        try:
+            return str(super().__getitem__(name))
+        except (OSError, UnicodeDecodeError) as error:
+            path = os.environ[f"{name}_FILE"]
+            raise ImproperlyConfigured(f"{name}_FILE is {path}, which cannot be read: {why(error)}") from None
+
+
 env = environ.Env()
-env.ENVIRON = FileAwareMapping(cache=False)  # NAME_FILE names a file that contains the value of NAME
+env.ENVIRON = Environment(cache=False)
 
 # How a dead network is noticed. A database's URL can override these.
 NETWORK_OPTIONS: dict[str, Any] = {
@@ -34,8 +53,12 @@ NETWORK_OPTIONS: dict[str, Any] = {
 
 LONGEST_TIMEOUT = 2_147_483  # seconds; PostgreSQL's timeouts have 31 bits, in milliseconds
 MAX_ARCHIVE_TIMEOUT = 1_073_741_823  # seconds, PostgreSQL's maximum of archive_timeout
+MAX_SESSION_HOURS = 10 * 365 * 24
 
 ENV_LINE = re.compile(r"(?:export )?[A-Za-z_0-9]+=.*|\s*(?:#.*)?")
+
+POSTGRESQL_SCHEMES = ("postgres", "postgresql", "psql", "pgsql")
+ENCODE = "Percent-encode / @ # : [ % in the user and the password: %2F is a slash. The port is a number up to 65535."
 
 BOOLEANS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
@@ -48,8 +71,7 @@ def read_env_file(name: str) -> None:
     except (OSError, UnicodeDecodeError) as error:
         if isinstance(error, FileNotFoundError) and not name:
             return
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise ImproperlyConfigured(f"The settings file {path} cannot be read: {reason}") from None
+        raise ImproperlyConfigured(f"The settings file {path} cannot be read: {why(error)}") from None
     for number, line in enumerate(text.splitlines(), 1):
         if not ENV_LINE.fullmatch(line):  # the message leaves the line out, because it may be a password
             raise ImproperlyConfigured(f"{path}, line {number}: a setting must have the form NAME=value")
@@ -114,11 +136,55 @@ def read_list(name: str, default: list[str]) -> list[str]:
     return [item.strip() for item in env.list(name, default=[])] or default
 
 
+def read_host(name: str, default: str) -> str:
+    """Read a host name or an IP address, and put an IPv6 address into brackets, as URLs need it."""
+    text: str = env(name, default="").strip() or default
+    with suppress(ValueError):
+        text = f"[{IPv6Address(text)}]"
+    return text
+
+
+def read_http_url(name: str) -> str:
+    """Read a URL of HTTP, or empty text."""
+    text: str = env(name, default="").strip()
+    if text and not re.match(r"https?://[^/]", text):
+        raise ImproperlyConfigured(f"{name} must be a URL that starts with http:// or https://")
+    return text
+
+
+def read_sentry_dsn(name: str) -> str:
+    """Read the address of a project in Sentry, or empty text."""
+    text: str = env(name, default="").strip()
+    if not text:
+        return ""
+    from sentry_sdk.utils import Dsn  # not imported if nothing is set
+
+    try:
+        Dsn(text)
+    except ValueError:
+        raise ImproperlyConfigured(f"{name} must be the address of a project: https://KEY@HOST/NUMBER") from None
+    return text
+
+
 def read_database(name: str) -> dict[str, Any]:
-    """Read a PostgreSQL URL and return it as an entry of DATABASES, with NETWORK_OPTIONS."""
-    config: dict[str, Any] = env.db_url_config(env(name))
-    if config.get("ENGINE") != "django.db.backends.postgresql":
-        raise ImproperlyConfigured(f"{name} must be a PostgreSQL URL: postgres://user:password@host/name")
+    """Read a PostgreSQL URL and return it as an entry of DATABASES, with NETWORK_OPTIONS.
+
+    The errors leave the value out, because it may contain a password.
+    """
+    url = env(name).strip()
+    error = ImproperlyConfigured(f"{name} must be a PostgreSQL URL: postgres://user:password@host:5432/name. {ENCODE}")
+    if url.partition("://")[0].lower() not in POSTGRESQL_SCHEMES:
+        raise error
+    try:
+        config: dict[str, Any] = env.db_url_config(url)
+    except ValueError:
+        raise error from None
+    if re.search("[/@]", config["NAME"]):  # the rest of a password with a slash
+        raise error
+    if not config["NAME"] and "service" not in config.get("OPTIONS", {}):
+        raise ImproperlyConfigured(f"{name} has no name of a database: postgres://user:password@host:5432/name")
+    if config.get("CONN_MAX_AGE"):
+        raise ImproperlyConfigured(f"{name} must not have conn_max_age: the service decides how long connections last")
     return config | {"ENGINE": "salesengine.postgresql", "OPTIONS": NETWORK_OPTIONS | config.get("OPTIONS", {})}
 
 
@@ -170,9 +236,16 @@ def cache_config(url: str) -> dict[str, Any]:
     if not url:
         # One entry per sender. Django's default of 300 entries is too few.
         return {"BACKEND": MEMORY_CACHE, "OPTIONS": {"MAX_ENTRIES": 10_000}}
+    error = ImproperlyConfigured(f"CACHE_URL must be a Redis URL: redis://host:6379/0, or rediss:// for TLS. {ENCODE}")
     if not url.startswith(("redis://", "rediss://")):
-        raise ImproperlyConfigured("CACHE_URL must be a Redis URL: redis://host:6379/0, or rediss:// for TLS")
-    config: dict[str, Any] = environ.Env.cache_url_config(url)
+        raise error
+    try:
+        config: dict[str, Any] = environ.Env.cache_url_config(url)
+        locations = config["LOCATION"]
+        for location in [locations] if isinstance(locations, str) else locations:
+            _ = urlsplit(location).port  # raises ValueError
+    except ValueError:
+        raise error from None
     timeouts = {"socket_timeout": CACHE_TIMEOUT, "socket_connect_timeout": CACHE_TIMEOUT}
     options = timeouts | config.get("OPTIONS", {})
     return {"KEY_PREFIX": "salesengine"} | config | {"BACKEND": REDIS_CACHE, "OPTIONS": options}
@@ -180,6 +253,7 @@ def cache_config(url: str) -> dict[str, Any]:
 
 def secret_key(local_dir: Path) -> str:
     """Return the secret key in `local_dir`. The first process generates it. Only the file's owner can read it."""
+    key = ""
     path = local_dir / "secret_key"
     try:
         if not path.exists():
@@ -187,7 +261,15 @@ def secret_key(local_dir: Path) -> str:
             with NamedTemporaryFile("w", dir=local_dir) as draft, suppress(FileExistsError):
                 draft.write(secrets.token_urlsafe(50))
                 draft.flush()
+                os.fsync(draft.fileno())  # a power failure would otherwise leave an empty file
                 os.link(draft.name, path)  # fails if another process was faster; its key is used then
-        return path.read_text()
+        with suppress(UnicodeDecodeError):
+            key = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ImproperlyConfigured(f"LOCAL_DIR is {local_dir}, which cannot be used: {error.strerror}") from None
+    if not key.strip():
+        raise ImproperlyConfigured(
+            f"{path} is empty or not UTF-8. Restore it. Or delete it and run manage.py prepare, which generates a new"
+            " key: then everybody must log in again."
+        )
+    return key

@@ -106,8 +106,13 @@ def on_starting(server: Arbiter) -> None:
     """Keep the embedded database running as long as the service, even if workers die."""
     if settings.IS_LOCAL:
         from salesengine.embedded import server as embedded
+        from salesengine.embedded.programs import EmbeddedServerError
 
-        embedded.start(settings.LOCAL_DIR, settings.WAL_ARCHIVE)
+        try:
+            embedded.start(settings.LOCAL_DIR, settings.WAL_ARCHIVE)
+        except EmbeddedServerError as error:  # gunicorn would print a traceback
+            on_exit(server)
+            sys.exit(f"Cannot use the database: {' '.join(str(error).split())}")
 
 
 def limit_memory() -> None:

@@ -18,6 +18,7 @@ from salesengine.environment import (
     BASE_DIR,
     LONGEST_TIMEOUT,
     MAX_ARCHIVE_TIMEOUT,
+    MAX_SESSION_HOURS,
     add_options,
     as_reports_role,
     cache_config,
@@ -31,8 +32,11 @@ from salesengine.environment import (
     read_duration,
     read_env_file,
     read_folder,
+    read_host,
+    read_http_url,
     read_int,
     read_list,
+    read_sentry_dsn,
     secret_key,
 )
 from salesengine.logs import LOG_FORMATS, LOG_LEVELS, log_config
@@ -56,8 +60,8 @@ for name, value in (("SECRET_KEY", SECRET_KEY), ("ALLOWED_HOSTS", ALLOWED_HOSTS)
 
 # Serving, used by salesengine/gunicorn.py
 
-HOST = env("HOST", default="") or "127.0.0.1"
-PORT = read_int("PORT", default=8000)
+HOST = read_host("HOST", default="127.0.0.1")
+PORT = read_int("PORT", default=8000, maximum=65_535)
 WEB_CONCURRENCY = read_int("WEB_CONCURRENCY", default=2, minimum=1)
 WEB_THREADS = read_int("WEB_THREADS", default=16, minimum=1)
 
@@ -230,7 +234,7 @@ AXES_VERBOSE = False
 # A session lasts a working day, counted from the login and not from the last request. So pages need not write to the
 # database, and a stolen cookie expires. Closing the browser does not end it, because phones close browsers constantly.
 SESSION_ENGINE = "salesengine.accounts.sessions"
-SESSION_COOKIE_AGE = 60 * 60 * read_int("SESSION_HOURS", default=12, minimum=1)
+SESSION_COOKIE_AGE = 60 * 60 * read_int("SESSION_HOURS", default=12, minimum=1, maximum=MAX_SESSION_HOURS)
 
 # Back office
 
@@ -341,5 +345,5 @@ SPECTACULAR_SETTINGS = {
 LOG_FORMAT = read_choice("LOG_FORMAT", LOG_FORMATS)
 LOGGING = log_config(LOG_FORMAT, level=read_choice("LOG_LEVEL", LOG_LEVELS))
 SLOW_SECONDS = read_int("SLOW_SECONDS", default=1)
-OTEL_EXPORTER_OTLP_ENDPOINT = env("OTEL_EXPORTER_OTLP_ENDPOINT", default="")
-SENTRY_DSN = env("SENTRY_DSN", default="")
+OTEL_EXPORTER_OTLP_ENDPOINT = read_http_url("OTEL_EXPORTER_OTLP_ENDPOINT")
+SENTRY_DSN = read_sentry_dsn("SENTRY_DSN")

@@ -39,6 +39,7 @@ START_TIMEOUT = 120  # seconds; after a crash the server replays its write-ahead
 UNUSED_PID = 2**30  # above the highest process id of any kernel
 # Messages of PostgreSQL while an earlier server is still shutting down.
 STILL_STOPPING = ("pre-existing shared memory block", "is another postmaster")
+MAX_FATAL_LINES = 3  # of the server's log, in an error
 MAX_SOCKET_PATH = 100  # bytes; the kernels' limits are 104 (macOS) and 108 (Linux)
 
 # The memory of a container, in cgroups of version 2 and 1. It is in bytes, or the word max.
@@ -246,12 +247,22 @@ def _start_server(local_dir: Path, archive: WalArchive | None = None) -> None:
         _remove_stale_pid(local_dir)
         if archive:
             archive.make_folder()
+        started = time.time()
         try:
             _pg_ctl(local_dir, "start", "-t", str(START_TIMEOUT), "-o", arguments)
         except EmbeddedServerError as error:
             if time.monotonic() > deadline or not any(text in str(error) for text in STILL_STOPPING):
-                raise
+                raise EmbeddedServerError("\n".join([str(error), *_fatal_lines(local_dir, started)])) from None
             time.sleep(0.1)
+
+
+def _fatal_lines(local_dir: Path, started: float) -> list[str]:
+    """Return the last lines in the server's log that say why the start at this Unix time has failed."""
+    logs = {path.stat().st_mtime: path for path in (local_dir / "postgres" / "log").glob("*.log")}
+    if not logs or max(logs) < started:
+        return []
+    _, _, text = logs[max(logs)].read_text(errors="replace").rpartition("starting PostgreSQL")
+    return [line for line in text.splitlines() if re.search("(FATAL|PANIC): ", line)][-MAX_FATAL_LINES:]
 
 
 def _stop_server(local_dir: Path) -> None:

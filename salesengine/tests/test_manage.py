@@ -172,10 +172,12 @@ def test_a_database_without_its_tables_is_one_line_that_says_what_to_do():
         assert (traceback.returncode, "UndefinedTable" in traceback.stderr) == (1, True)
 
 
-def test_doctor_exits_with_2_if_the_settings_are_invalid():
-    finished = run("doctor", SECRET_KEY="")
+@pytest.mark.parametrize("invalid", [{"SECRET_KEY": ""}, {"SECRET_KEY_FILE": "/no/secret"}], ids=["missing", "file"])
+def test_doctor_exits_with_2_if_the_settings_are_invalid(invalid):
+    finished = run("doctor", **invalid)
     assert (finished.returncode, finished.stdout) == (2, "")
     assert finished.stderr.startswith("Invalid settings: ")
+    assert len(finished.stderr.splitlines()) == 1
 
 
 @pytest.mark.slow

@@ -7,11 +7,12 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
+from salesengine import environment
 from salesengine.tests.environments import ENV_EXAMPLE, PRODUCTION, SECRET, documented
 from salesengine.tests.servers import ROOT
 
@@ -27,8 +28,7 @@ def read_by_settings() -> set[str]:
         for call in calls
         if call.args
         and isinstance(call.args[0], ast.Constant)
-        and ast.unparse(call.func)
-        in {"env", "read_bool", "read_choice", "read_date", "read_duration", "read_folder", "read_int", "read_list"}
+        and ast.unparse(call.func) in {"env", *(name for name in vars(environment) if name.startswith("read_"))}
     }
 
 
@@ -180,6 +180,20 @@ def test_secrets_can_come_from_files(tmp_path):
     assert [settings["DATABASES"][alias]["PASSWORD"] for alias in ("default", "singles")] == ["a/secret"] * 2
 
 
+@pytest.mark.parametrize("content", [None, b"", "ä".encode("latin-1")], ids=["missing", "folder", "latin-1"])
+@pytest.mark.parametrize("name", ["SECRET_KEY", "DATABASE_URL"])
+def test_a_secret_in_a_file_that_cannot_be_read_is_an_error_that_names_the_setting(tmp_path, name, content):
+    path = tmp_path / "secret"
+    if content == b"":
+        path.mkdir()
+    elif content:
+        path.write_bytes(content)
+
+    message = failure(**PRODUCTION | {f"{name}_FILE": str(path)})
+
+    assert message.startswith(f"{name}_FILE is {path}, which cannot be read: ")
+
+
 @pytest.mark.parametrize("hosts", [{}, {"ALLOWED_HOSTS": ""}], ids=["missing", "empty"])
 def test_production_mode_requires_allowed_hosts(hosts):
     environment = {name: value for name, value in PRODUCTION.items() if name != "ALLOWED_HOSTS"} | hosts
@@ -225,6 +239,12 @@ def test_a_timeout_that_is_too_long_for_postgresql_is_an_error(name, longest):
     assert f"must be at most {longest}" in failure(**PRODUCTION, **{name: f"{longest + 1}"})
 
 
+@pytest.mark.parametrize(("name", "maximum"), [("PORT", 65_535), ("SESSION_HOURS", 87_600)])
+def test_a_port_or_a_session_above_its_maximum_is_an_error(name, maximum):
+    assert load(**PRODUCTION, **{name: f"{maximum}"})
+    assert f"{name} is {maximum + 1}, but must be at most " in failure(**PRODUCTION, **{name: f"{maximum + 1}"})
+
+
 @pytest.mark.parametrize("rate", ["600", "600/minutes", "0/second", "-1/hour", "1.5/day", "many/minute", "/minute"])
 def test_an_invalid_rate_is_an_error_that_shows_the_format(rate):
     message = failure(**PRODUCTION, RATE_LIMIT=rate)
@@ -249,16 +269,96 @@ def test_a_cache_that_is_not_redis_is_an_error(url):
     assert "CACHE_URL must be a Redis URL" in failure(**PRODUCTION, CACHE_URL=url)
 
 
+@pytest.mark.parametrize(
+    "rest", ["localhost:abc/0", "localhost:65536/0", "a:6379,b:abc/0", ":sw0rd/x@host:6379/0", "[/0"]
+)
+def test_a_cache_url_that_cannot_be_read_is_an_error_that_does_not_show_it(rest):
+    message = failure(**PRODUCTION, CACHE_URL=f"redis://{rest}")
+
+    assert message.startswith("CACHE_URL must be a Redis URL: ")
+    assert rest not in message
+
+
+def test_a_cache_url_may_name_several_servers():
+    location = load(**PRODUCTION, CACHE_URL="redis://a:6379,b:6380/0")["CACHES"]["default"]["LOCATION"]
+
+    assert location == ["redis://a:6379/0", "redis://b:6380/0"]
+
+
+@pytest.mark.parametrize("url", ["localhost:4318", "grpc://localhost:4317", "http://"])
+def test_an_address_for_traces_that_is_not_of_http_is_an_error(url):
+    message = failure(**PRODUCTION, OTEL_EXPORTER_OTLP_ENDPOINT=url)
+
+    assert message == "OTEL_EXPORTER_OTLP_ENDPOINT must be a URL that starts with http:// or https://"
+
+
+@pytest.mark.parametrize(
+    "dsn", ["garbage", "https://sentry.example.com/1", "https://key@host/name", "https://key:a/b@host/1"]
+)
+def test_an_invalid_address_of_sentry_is_an_error_that_shows_the_format(dsn):
+    message = failure(**PRODUCTION, SENTRY_DSN=dsn)
+
+    assert message == "SENTRY_DSN must be the address of a project: https://KEY@HOST/NUMBER"
+
+
+def test_addresses_for_traces_and_errors_are_taken_over():
+    urls = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:4318", "SENTRY_DSN": "https://key:secret@host/path/1"}
+
+    settings = load(**PRODUCTION, **urls)
+
+    assert {name: settings[name] for name in urls} == urls
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"), [("::1", "[::1]"), ("0:0:0:0:0:0:0:0", "[::]"), ("[::1]", "[::1]"), ("db.local", "db.local")]
+)
+def test_an_ipv6_address_to_listen_on_gets_brackets(tmp_path, host, expected):
+    settings = load(LOCAL_DIR=str(tmp_path), HOST=host)
+
+    assert (settings["HOST"], settings["API_KEY_REQUIRED"]) == (expected, expected != "[::1]")
+
+
 def test_a_list_may_have_spaces_after_its_commas():
     hosts = load(**PRODUCTION | {"ALLOWED_HOSTS": "a.example, b.example"})["ALLOWED_HOSTS"]
 
     assert hosts == ["a.example", "b.example"]
 
 
-@pytest.mark.filterwarnings("ignore:Engine not recognized")
 @pytest.mark.parametrize("url", ["sqlite:///db.sqlite3", "mysql://user:password@host/name", "salesengine"])
 def test_a_database_that_is_not_postgresql_is_an_error(url):
     assert "DATABASE_URL must be a PostgreSQL URL" in failure(**PRODUCTION | {"DATABASE_URL": url})
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "REPORTS_DATABASE_URL"])
+@pytest.mark.parametrize(
+    "part", ["sw0rd/sw0rd@host", "12/sw0rd@host", "/sw0rd@host", "sw0rd@host:sw0rd", "p@host:65536"]
+)
+def test_a_database_url_that_cannot_be_read_is_an_error_that_does_not_show_it(name, part):
+    message = failure(**PRODUCTION | {name: f"postgres://user:{part}/name"})
+
+    assert message.startswith(f"{name} must be a PostgreSQL URL: ")
+    assert "Percent-encode / @ # : [" in message
+    assert "sw0rd" not in message
+    assert "65536" not in message
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "REPORTS_DATABASE_URL"])
+@pytest.mark.parametrize(
+    ("rest", "reason"),
+    [("", "has no name of a database"), ("/", "has no name of a database"), ("/name?conn_max_age=60", "conn_max_age")],
+)
+def test_an_incomplete_or_unsuitable_database_url_is_an_error_that_names_it(name, rest, reason):
+    message = failure(**PRODUCTION | {name: f"postgres://user:secret@host{rest}"})
+
+    assert message.startswith(f"{name} ")
+    assert reason in message
+    assert "secret" not in message
+
+
+def test_a_password_in_a_database_url_may_be_percent_encoded():
+    url = "postgres://user:%2F%40%23%3A%5B%25@host:5433/name"
+
+    assert load(**PRODUCTION | {"DATABASE_URL": url})["DATABASES"]["default"]["PASSWORD"] == "/@#:[%"
 
 
 def test_a_database_url_may_contain_the_folder_of_a_unix_socket():
@@ -314,6 +414,25 @@ def test_the_local_secret_key_is_created_once_and_only_its_owner_can_read_it(tmp
     assert load(LOCAL_DIR=str(tmp_path))["SECRET_KEY"] == first
 
 
+@pytest.mark.parametrize("content", [b"", b" \n", "ä".encode("latin-1")], ids=["empty", "blank", "latin-1"])
+def test_a_damaged_local_secret_key_is_an_error_that_names_the_file(tmp_path, content):
+    (tmp_path / "secret_key").write_bytes(content)
+
+    message = failure(LOCAL_DIR=str(tmp_path))
+
+    assert message.startswith(f"{tmp_path / 'secret_key'} is empty or not UTF-8. Restore it. Or delete it")
+
+
+def test_the_local_secret_key_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    calls = Mock(fsync=Mock(wraps=os.fsync), link=Mock(wraps=os.link))
+    monkeypatch.setattr(os, "fsync", calls.fsync)
+    monkeypatch.setattr(os, "link", calls.link)
+
+    load(LOCAL_DIR=str(tmp_path))
+
+    assert [call[0] for call in calls.mock_calls] == ["fsync", "link"]
+
+
 def test_processes_that_start_together_get_the_same_secret_key(tmp_path):
     program = """
 import pathlib, sys
@@ -347,15 +466,26 @@ print(secret_key(pathlib.Path(sys.argv[1])))
     ],
     ids=["a command of Django", "a command of the project", "the service"],
 )
-def test_with_invalid_settings_the_process_exits_with_one_line_that_says_why(command):
-    environment = {"PATH": os.environ["PATH"], "ENV_FILE": os.devnull} | PRODUCTION | {"SECRET_KEY": ""}
+@pytest.mark.parametrize(
+    ("invalid", "message"),
+    [
+        ({"SECRET_KEY": ""}, "DATABASE_URL is set, so SECRET_KEY must be set too. See .env.example."),
+        (
+            {"SECRET_KEY_FILE": "/no/secret"},
+            "SECRET_KEY_FILE is /no/secret, which cannot be read: No such file or directory",
+        ),
+        ({"SENTRY_DSN": "garbage"}, "SENTRY_DSN must be the address of a project: https://KEY@HOST/NUMBER"),
+    ],
+    ids=["missing", "file", "dsn"],
+)
+def test_with_invalid_settings_the_process_exits_with_one_line_that_says_why(command, invalid, message):
+    variables = {"PATH": os.environ["PATH"], "ENV_FILE": os.devnull} | PRODUCTION | invalid
 
     finished = subprocess.run(
-        [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, *command], cwd=ROOT, env=variables, capture_output=True, text=True, check=False
     )
 
-    message = "Invalid settings: DATABASE_URL is set, so SECRET_KEY must be set too. See .env.example.\n"
-    assert (finished.returncode, finished.stdout, finished.stderr) == (1, "", message)
+    assert (finished.returncode, finished.stdout, finished.stderr) == (1, "", f"Invalid settings: {message}\n")
 
 
 def test_the_old_name_proxies_is_an_error_that_gives_the_new_name():

@@ -17,7 +17,7 @@ import pytest
 from salesengine.embedded import server as embedded
 from salesengine.embedded.archiving import ARCHIVE_COMMAND
 from salesengine.embedded.programs import let_others_read
-from salesengine.tests.servers import connect_database
+from salesengine.tests.servers import ROOT, connect_database
 
 pytestmark = pytest.mark.slow
 
@@ -282,6 +282,34 @@ def test_a_failed_start_raises_an_error_with_the_output_of_postgresql(local_dir,
 
     with pytest.raises(embedded.EmbeddedServerError, match="no_such_setting"):
         embedded._start_server(Path(local_dir))
+
+
+def test_a_failed_start_raises_an_error_with_the_reason_in_the_log_of_the_server(local_dir, use):
+    exit_user(use())
+    (local_dir / "postgres" / "pg_wal").rename(local_dir / "postgres" / "moved")
+
+    with pytest.raises(embedded.EmbeddedServerError, match=r"FATAL:  required WAL .* does not exist$"):
+        embedded._start_server(Path(local_dir))
+
+    (local_dir / "postgres" / "postgresql.conf").write_text("no_such_setting = 1\n")
+    with pytest.raises(embedded.EmbeddedServerError, match="no_such_setting") as raised:
+        embedded._start_server(Path(local_dir))
+    assert "pg_wal" not in str(raised.value)  # the reason of the start before
+
+
+def test_a_service_without_its_server_exits_with_one_line_that_says_why(local_dir, use):
+    exit_user(use())
+    (local_dir / "postgres" / "pg_wal").rename(local_dir / "postgres" / "moved")
+    command = [sys.executable, "-m", "gunicorn", "--config", "python:salesengine.gunicorn", "salesengine.wsgi"]
+    variables = os.environ | {"ENV_FILE": os.devnull, "DATABASE_URL": "", "LOCAL_DIR": str(local_dir), "PORT": "0"}
+
+    finished = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=60, check=False)
+
+    assert finished.returncode == 1
+    assert "Traceback" not in finished.stderr
+    last = finished.stderr.splitlines()[-1]
+    assert last.startswith("Cannot use the database: pg_ctl failed: ")
+    assert last.endswith('FATAL: required WAL directory "pg_wal" does not exist')
 
 
 def test_a_failed_start_leaves_no_server_behind(local_dir, monkeypatch):
