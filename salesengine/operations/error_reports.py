@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
 
 from salesengine.http.request_ids import current_request_id
 
@@ -17,12 +16,7 @@ def start() -> None:
         return
     import sentry_sdk
     from sentry_sdk.integrations.django import DjangoIntegration
-    from sentry_sdk.utils import BadDsn, Dsn
 
-    try:
-        Dsn(settings.SENTRY_DSN)
-    except BadDsn as error:
-        raise ImproperlyConfigured(f"SENTRY_DSN is invalid: {error}") from None
     sentry_sdk.init(
         settings.SENTRY_DSN,
         release=f"salesengine@{settings.SPECTACULAR_SETTINGS['VERSION']}",

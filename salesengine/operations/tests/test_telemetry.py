@@ -6,12 +6,11 @@ import sys
 
 import httpx
 import pytest
-from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError
 from psycopg_pool import PoolTimeout
 
 from sales.ingest.schema import EXAMPLE
-from salesengine.operations.error_reports import prepare, start
+from salesengine.operations.error_reports import prepare
 from salesengine.operations.tests.helpers import Workers
 from salesengine.operations.tests.receiver import receiving
 from salesengine.operations.tracing import span
@@ -120,10 +119,3 @@ def test_nothing_is_imported_for_what_is_not_set(tmp_path):
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
 
     assert run.stdout == "[]\n", run.stderr
-
-
-def test_an_invalid_dsn_is_an_error_that_names_the_setting(settings):
-    settings.SENTRY_DSN = "sentry.example.com"
-
-    with pytest.raises(ImproperlyConfigured, match="SENTRY_DSN is invalid"):
-        start()
