@@ -98,7 +98,7 @@ def publish_new(draft: Path, place: Place, name: str) -> bool:
     The caller holds the lock of a folder. An object store decides by itself which of two writers is first.
     """
     if isinstance(place, Path):
-        if (place / name).exists():
+        if has_file(place, name):
             return False
         publish(draft, place, name)
         return True
@@ -106,6 +106,17 @@ def publish_new(draft: Path, place: Place, name: str) -> bool:
         try:
             obstore.put(store, name, draft, mode="create")
         except AlreadyExistsError:
+            return False
+    return True
+
+
+def has_file(place: Place, name: str) -> bool:
+    if isinstance(place, Path):
+        return (place / name).exists()
+    with opened(place) as store:
+        try:
+            obstore.head(store, name)
+        except FileNotFoundError:
             return False
     return True
 

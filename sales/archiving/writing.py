@@ -21,6 +21,7 @@ from sales.archiving.places import (
     database_name,
     drafts,
     file_name,
+    has_file,
     local_copy,
     manifest_name,
     publish,
@@ -139,7 +140,7 @@ def write_month(month: Month, recorded: Collection[int], place: Place) -> Writte
             with connection.cursor() as cursor:  # so that a version that is already old takes no name
                 require_unchanged(cursor, month, written.position)
             manifest = _take_name(month, written.manifest, recorded, place, draft_manifest)
-            if not _has_file(place, manifest):
+            if not _is_published(place, manifest):
                 publish(draft, place, manifest.file)
             written = written._replace(manifest=manifest, url=url_of(place, manifest.file))
             _compare(written, place)
@@ -162,6 +163,8 @@ def _take_name(month: Month, manifest: MonthFile, recorded: Collection[int], pla
         named = msgspec.structs.replace(manifest, file=file_name(month, part), part=part)
         found = read_manifest(place, named.file)
         if found is None:
+            if has_file(place, named.file):  # its manifest is lost, so nobody knows who needs it
+                continue
             draft.write_bytes(msgspec.json.format(msgspec.json.encode(named)) + b"\n")
             if publish_new(draft, place, manifest_name(named.file)):
                 return named
@@ -170,7 +173,7 @@ def _take_name(month: Month, manifest: MonthFile, recorded: Collection[int], pla
             return named
 
 
-def _has_file(place: Place, manifest: MonthFile) -> bool:
+def _is_published(place: Place, manifest: MonthFile) -> bool:
     """Return whether the place has the file that the manifest describes."""
     with suppress(BackupUsageError), local_copy(place, manifest.file) as path:
         return sha256_of(path) == manifest.sha256

@@ -342,9 +342,21 @@ def raising(error):
     return fail
 
 
-def test_a_file_without_a_manifest_is_replaced(tmp_path):
+def test_a_file_whose_manifest_is_lost_is_not_replaced(tmp_path):
     record_sales(events())
-    (tmp_path / "sales-2021-01.parquet").write_bytes(b"unfinished")
+    lost = tmp_path / "sales-2021-01.parquet"
+    lost.write_bytes(b"sales")
+
+    archive(tmp_path, "2021-02")
+
+    assert (lost.read_bytes(), ArchivedMonth.objects.get().part) == (b"sales", 2)
+
+
+def test_a_damaged_file_is_written_again(tmp_path):
+    record_sales(events())
+    archive(tmp_path, "2021-02")
+    restore(tmp_path, "2021-01")
+    (tmp_path / "sales-2021-01.parquet").write_bytes(b"damaged")
 
     archive(tmp_path, "2021-02")
     restore(tmp_path, "2021-01")

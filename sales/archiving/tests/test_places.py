@@ -1,6 +1,6 @@
 """A place gives each name to one writer only."""
 
-from sales.archiving.places import local_copy, publish_new
+from sales.archiving.places import has_file, local_copy, publish_new
 from salesengine.backups.tests.helpers import object_store
 
 
@@ -10,6 +10,7 @@ def publish_twice(place, folder):
     for text in ("first", "second"):
         draft = folder / "draft"
         draft.write_text(text)
+        assert has_file(place, "sales-2021-01.json") == bool(published)
         published.append(publish_new(draft, place, "sales-2021-01.json"))
     with local_copy(place, "sales-2021-01.json") as path:
         return published, path.read_text()
