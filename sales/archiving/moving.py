@@ -83,10 +83,9 @@ def archive_month(month: Month, place: Place) -> ArchivedMonth:
     """
     for _ in range(WRITE_ATTEMPTS):
         folding.fold_all(wait=True)
-        taken = set(ArchivedMonth.objects.filter(month=month.first_day).values_list("part", flat=True))
-        part = next(number for number in range(1, len(taken) + 2) if number not in taken)
+        recorded = set(ArchivedMonth.objects.filter(month=month.first_day).values_list("part", flat=True))
         try:
-            return _let_go(month, write_month(month, part, place))
+            return _let_go(month, write_month(month, recorded, place))
         except MonthChanged:
             continue
     raise BackupError(f"Sales of {month} keep coming in or being voided. Run the command again later.")

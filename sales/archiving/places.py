@@ -1,8 +1,10 @@
 """Put archives into a folder or an object store: s3://bucket/path, gs://bucket/path or az://container/path.
 
 sales-2021-01.parquet      the sales of a month
-sales-2021-01.2.parquet    those that came in after the month was archived
-sales-2021-01.json         the manifest of a file; written last and deleted first, so that it means "complete"
+sales-2021-01.2.parquet    those that came in later, or another version of the month
+sales-2021-01.json         the manifest of a file; written first, and never replaced: its name belongs to this SHA-256
+
+A file never gets other bytes, because any database restored from a backup may have a record with its SHA-256.
 """
 
 import datetime
@@ -14,13 +16,15 @@ from pathlib import Path
 import msgspec
 import obstore
 from django.db import connection
+from obstore.exceptions import AlreadyExistsError
 
 from sales.partitions.months import Month
-from salesengine.backups.manifests import BackupUsageError, DamagedBackupError
+from salesengine.backups.manifests import BackupUsageError, DamagedBackupError, locked
 from salesengine.backups.object_storage import opened, temporary_folder
 from salesengine.operations.files import sync
 
 Place = Path | str  # a folder, or the URL of an object store
+LOCK = ".sales.lock"  # in a folder
 
 
 class MonthFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -64,10 +68,14 @@ def database_name() -> str:
 
 @contextmanager
 def drafts(place: Place) -> Iterator[Path]:
-    """Yield a folder for files on their way to a place."""
+    """Yield a folder for files on their way to a place. Raises BackupError while another process writes to a folder.
+
+    That may be a copy of this database, which `archive_lock` does not stop.
+    """
     if isinstance(place, Path):
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        yield place
+        with locked(place, LOCK, "the archived sales"):
+            yield place
         return
     with temporary_folder() as folder:
         yield folder
@@ -82,6 +90,35 @@ def publish(draft: Path, place: Place, name: str) -> None:
         return
     with opened(place) as store:
         obstore.put(store, name, draft)
+
+
+def publish_new(draft: Path, place: Place, name: str) -> bool:
+    """Publish a small file, or return False if the place already has a file of this name.
+
+    The caller holds the lock of a folder. An object store decides by itself which of two writers is first.
+    """
+    if isinstance(place, Path):
+        if has_file(place, name):
+            return False
+        publish(draft, place, name)
+        return True
+    with opened(place) as store:
+        try:
+            obstore.put(store, name, draft, mode="create")
+        except AlreadyExistsError:
+            return False
+    return True
+
+
+def has_file(place: Place, name: str) -> bool:
+    if isinstance(place, Path):
+        return (place / name).exists()
+    with opened(place) as store:
+        try:
+            obstore.head(store, name)
+        except FileNotFoundError:
+            return False
+    return True
 
 
 @contextmanager
@@ -101,15 +138,6 @@ def local_copy(place: Place, name: str) -> Iterator[Path]:
             for block in response.stream():
                 file.write(block)
         yield folder / name
-
-
-def remove(place: Place, name: str) -> None:
-    """Delete a file if it exists."""
-    if isinstance(place, Path):
-        (place / name).unlink(missing_ok=True)
-        return
-    with opened(place) as store:
-        obstore.delete(store, name)
 
 
 def read_manifest(place: Place, file: str) -> MonthFile | None:

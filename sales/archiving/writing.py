@@ -1,6 +1,8 @@
 """Write the sales of a month to a verified file in a place, all from one snapshot, while clients send sales."""
 
 import datetime
+from collections.abc import Collection
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,11 +21,12 @@ from sales.archiving.places import (
     database_name,
     drafts,
     file_name,
+    has_file,
     local_copy,
     manifest_name,
     publish,
+    publish_new,
     read_manifest,
-    remove,
     url_of,
 )
 from sales.models import Sale
@@ -124,36 +127,61 @@ def require_unchanged(cursor: CursorWrapper, month: Month, position: int) -> Non
         raise MonthChanged
 
 
-def write_month(month: Month, part: int, place: Place) -> WrittenMonth:
+def write_month(month: Month, recorded: Collection[int], place: Place) -> WrittenMonth:
     """Write a file and its manifest, and compare the file with the sales. All entries should be folded.
 
-    Raises MonthChanged, BackupError and OSError.
+    `recorded` are the parts of the month that the database has records of. Published files are never replaced: the new
+    one gets a part number that neither the database nor the place knows. Raises MonthChanged, BackupError and OSError.
     """
-    name = file_name(month, part)
-    _make_room(place, name)
     with drafts(place) as folder:
-        draft = folder / f".{name}.new"
+        draft, draft_manifest = (folder / f".sales-{month}.{kind}.new" for kind in ("parquet", "json"))
         try:
-            written = _write(month, part, draft, url_of(place, name))
-            publish(draft, place, name)
-            _compare(written, place, name)
-            draft.write_bytes(msgspec.json.format(msgspec.json.encode(written.manifest)) + b"\n")
-            publish(draft, place, manifest_name(name))
+            written = _write(month, draft)
+            with connection.cursor() as cursor:  # so that a version that is already old takes no name
+                require_unchanged(cursor, month, written.position)
+            manifest = _take_name(month, written.manifest, recorded, place, draft_manifest)
+            if not _is_published(place, manifest):
+                publish(draft, place, manifest.file)
+            written = written._replace(manifest=manifest, url=url_of(place, manifest.file))
+            _compare(written, place)
         finally:
             draft.unlink(missing_ok=True)
+            draft_manifest.unlink(missing_ok=True)
     return written
 
 
-def _make_room(place: Place, name: str) -> None:
-    """Remove the manifest that an interrupted or a restored archive left. Raises BackupUsageError for another's."""
-    manifest = read_manifest(place, name)
-    if manifest and manifest.database != database_name():
-        raise BackupUsageError(f"{url_of(place, name)} is of another database. Name another place.")
-    if manifest:
-        remove(place, manifest_name(name))
+def _take_name(month: Month, manifest: MonthFile, recorded: Collection[int], place: Place, draft: Path) -> MonthFile:
+    """Publish the manifest under the first name that is free, and return it with its name.
+
+    A name whose manifest has the same SHA-256 is as good: an interrupted archive left it, or the month was restored.
+    """
+    part = 0
+    while True:
+        part += 1
+        if part in recorded:
+            continue
+        named = msgspec.structs.replace(manifest, file=file_name(month, part), part=part)
+        found = read_manifest(place, named.file)
+        if found is None:
+            if has_file(place, named.file):  # its manifest is lost, so nobody knows who needs it
+                continue
+            draft.write_bytes(msgspec.json.format(msgspec.json.encode(named)) + b"\n")
+            if publish_new(draft, place, manifest_name(named.file)):
+                return named
+            found = read_manifest(place, named.file)  # a copy of this database was faster
+        if found and found.sha256 == named.sha256:
+            return named
 
 
-def _write(month: Month, part: int, draft: Path, url: str) -> WrittenMonth:
+def _is_published(place: Place, manifest: MonthFile) -> bool:
+    """Return whether the place has the file that the manifest describes."""
+    with suppress(BackupUsageError), local_copy(place, manifest.file) as path:
+        return sha256_of(path) == manifest.sha256
+    return False
+
+
+def _write(month: Month, draft: Path) -> WrittenMonth:
+    """Write the draft of the file. Its name is not known yet."""
     period = period_of(month)
     with snapshot(), connection.cursor() as cursor:
         position = stamped_position()
@@ -168,14 +196,14 @@ def _write(month: Month, part: int, draft: Path, url: str) -> WrittenMonth:
         [trades] = cursor.fetchone()
         with progress(f"Writing {month}", sales.sales_count) as advance:
             write_sales(draft, sales_of(month), advance)
-    return WrittenMonth(_manifest(month, part, draft, sales), url, sales, tallies, trades, position)
+    return WrittenMonth(_manifest(month, draft, sales), "", sales, tallies, trades, position)
 
 
-def _manifest(month: Month, part: int, draft: Path, sales: MonthSales) -> MonthFile:
+def _manifest(month: Month, draft: Path, sales: MonthSales) -> MonthFile:
     return MonthFile(
-        file=file_name(month, part),
+        file="",
         month=str(month),
-        part=part,
+        part=0,
         sales=sales.sales_count,
         revenue=sales.revenue,
         digests=int(sales.digests),
@@ -190,8 +218,9 @@ def _manifest(month: Month, part: int, draft: Path, sales: MonthSales) -> MonthF
     )
 
 
-def _compare(written: WrittenMonth, place: Place, name: str) -> None:
+def _compare(written: WrittenMonth, place: Place) -> None:
     """Read the file back. Raises DamagedBackupError unless it has exactly the sales of the snapshot."""
+    name = written.manifest.file
     with local_copy(place, name) as path, progress(f"Comparing {name}", written.sales.sales_count) as advance:
         if sha256_of(path) != written.manifest.sha256 or content_of(path, advance) != written.sales.content:
             raise DamagedBackupError(f"{written.url} was read back with other contents. The sales stay where they are.")

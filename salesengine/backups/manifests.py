@@ -129,13 +129,13 @@ def check_files(folder: Path, backup: Backup) -> None:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Let one process at a time change a folder of backups. Raises BackupError while another one does."""
-    lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+def locked(folder: Path, name: str = ".lock", what: str = "the backups") -> Iterator[None]:
+    """Let one process at a time change what a folder has. Raises BackupError while another one does."""
+    lock = os.open(folder / name, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     except BlockingIOError:
-        raise BackupError(f"Another process is changing the backups in {folder}.") from None
+        raise BackupError(f"Another process is changing {what} in {folder}.") from None
     finally:
         os.close(lock)

@@ -1,4 +1,7 @@
-"""Remember when the last backup was finished, and warn when it is old or the log is not archived."""
+"""Remember when the last backup was finished, and warn when it is old, or older than a restore.
+
+It also warns while the log is not archived.
+"""
 
 import datetime
 import json
@@ -8,6 +11,10 @@ from django.db import connection
 from django.utils import timezone
 
 FILE = "last_backup.json"
+RESTORED = (
+    "The database was restored and has no full backup from after that, so its newer sales cannot be restored. Run "
+    "manage.py backup."
+)
 
 
 def record_backup(finished_at: datetime.datetime, to: str) -> None:
@@ -28,12 +35,43 @@ def backup_warnings() -> list[str]:
 
 
 def age_warnings() -> list[str]:
-    """Return a text if the private database has no backup that is newer than BACKUP_MAX_AGE."""
+    """Return a text if the private database has no backup since it was restored, or none within BACKUP_MAX_AGE."""
+    if not has_backup_since_restore():
+        return [RESTORED]
     if finished_at := last_backup_at():
         text = f"The newest backup is from {finished_at:%Y-%m-%d %H:%M} UTC. Run manage.py backup."
     else:
         text = "The database has no backup. Set BACKUP_DIR, and run manage.py backup."
     return [text] if timezone.now() - (finished_at or created_at()) > settings.BACKUP_MAX_AGE else []
+
+
+def has_backup_since_restore() -> bool:
+    """Return whether the newest backup has the timeline of the database. Each restore with a log begins a new one.
+
+    The log of a new timeline helps only after a backup of it: a restore of an earlier backup follows the old timeline.
+    """
+    timeline = database_timeline()
+    return timeline <= (newest_backup_timeline() or (timeline if last_backup_at() else 1))
+
+
+def database_timeline() -> int:
+    """Return the number of the timeline of the private database: 1, until it is restored from a backup and its log.
+
+    PostgreSQL writes a history file for each later one, and keeps it.
+    """
+    histories = (settings.LOCAL_DIR / "postgres" / "pg_wal").glob("[0-9A-F]*.history")
+    return max((int(path.stem, 16) for path in histories), default=1)
+
+
+def newest_backup_timeline() -> int | None:
+    """Return the timeline of the newest backup in BACKUP_DIR, or None if there is none that can be read."""
+    if settings.BACKUP_DIR is None:
+        return None
+    try:
+        manifest = max(settings.BACKUP_DIR.glob("[0-9]*/manifest.json"))
+        return int(json.loads(manifest.read_text())["first_wal"][:8], 16)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def last_backup_at() -> datetime.datetime | None:

@@ -12,6 +12,7 @@ from pyarrow import parquet
 
 from sales.archiving import moving, writing
 from sales.archiving.files import content_of, digests_sql, write_sales
+from sales.archiving.places import LOCK
 from sales.archiving.tests.helpers import archive, make_only, restore, sales_rows
 from sales.ingest.writer import record_sales
 from sales.models import ArchivedMonth, LedgerEntry, Sale
@@ -22,8 +23,9 @@ from sales.tests.helpers import sale_event
 from sales.totals import folding, verification
 from sales.totals.feedback import FeedbackQuery, top_categories
 from sales.totals.tests.helpers import country_sales, void
+from sales.totals.tests.threads import in_another_thread
 from salesengine import distribution
-from salesengine.backups.manifests import DamagedBackupError
+from salesengine.backups.manifests import DamagedBackupError, locked
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -124,7 +126,7 @@ def test_a_file_has_every_column_in_the_order_of_payment_and_a_manifest(tmp_path
     manifest = json.loads((tmp_path / "sales-2021-01.json").read_text())
     assert (manifest["sales"], manifest["revenue"]) == (4, "-999999999999941.73000000000000000001")
     assert manifest["last_payment"] == "2021-01-31T23:59:59.999999Z"
-    assert {path.name for path in tmp_path.iterdir()} == {"sales-2021-01.parquet", "sales-2021-01.json"}
+    assert {path.name for path in tmp_path.iterdir()} == {"sales-2021-01.parquet", "sales-2021-01.json", LOCK}
 
 
 def test_months_without_a_partition_are_deleted_from_the_table_that_has_them(tmp_path, capsys, monkeypatch):
@@ -179,8 +181,8 @@ def test_a_month_that_changes_after_its_file_was_written_is_written_again(tmp_pa
     ids = record_sales(events()).ids
     written = []
 
-    def write_and_change(month, part, place):
-        result = writing.write_month(month, part, place)
+    def write_and_change(month, recorded, place):
+        result = writing.write_month(month, recorded, place)
         if not written:
             if statement == "void":
                 void(ids[0])
@@ -208,8 +210,8 @@ def test_a_month_that_changes_after_its_file_was_written_is_written_again(tmp_pa
 def test_sales_of_other_months_do_not_hold_an_archive_up(tmp_path, monkeypatch):
     record_sales(events())
 
-    def write_and_add(month, part, place):
-        result = writing.write_month(month, part, place)
+    def write_and_add(month, recorded, place):
+        result = writing.write_month(month, recorded, place)
         record_sales([sale_event(DATE_PAYMENT=f"2021-02-{day:02}") for day in range(1, 20)])
         return result
 
@@ -273,17 +275,116 @@ def test_what_is_there_already_is_not_restored(tmp_path):
     assert (error.value.returncode, Sale.objects.count()) == (2, 4)
 
 
-def test_the_file_of_another_database_is_not_overwritten(tmp_path):
+def go_back_to(record):
+    """Leave the database as a backup from the time of this record has it."""
+    Sale.objects.all().delete()
+    ArchivedMonth.objects.all().delete()
+    record.tallies = record.trades = "[]"  # restoring does not read them
+    record.save(force_insert=True)
+
+
+def test_a_month_that_changed_gets_a_new_file_and_the_old_one_can_still_be_restored(tmp_path):
+    """A copy of the database archives in the same way to the folder of the first one."""
+    record_sales(events())
+    before = sales_rows()
+    archive(tmp_path, "2021-02")
+    first = ArchivedMonth.objects.get()
+    restore(tmp_path, "2021-01")
+    record_sales([sale_event(ID_ORDER="late")])
+
+    archive(tmp_path, "2021-02")
+
+    second = ArchivedMonth.objects.get()
+    assert (second.part, second.url, second.sales_count) == (2, f"{tmp_path}/sales-2021-01.2.parquet", 5)
+    go_back_to(first)
+    restore(tmp_path, "2021-01")
+    assert sales_rows() == before
+    go_back_to(second)
+    restore(tmp_path, "2021-01")
+    assert Sale.objects.count() == 5
+
+
+def test_a_month_that_did_not_change_keeps_its_file(tmp_path):
+    def inodes():
+        return {path.name: path.stat().st_ino for path in tmp_path.glob("sales-*")}
+
+    record_sales(events())
+    archive(tmp_path, "2021-02")
+    before = inodes()
+    restore(tmp_path, "2021-01")
+
+    archive(tmp_path, "2021-02")
+
+    assert inodes() == before
+    restore(tmp_path, "2021-01")
+    assert Sale.objects.count() == 4
+
+
+@pytest.mark.parametrize("step", ["publish", "_compare"])
+def test_an_interrupted_archive_goes_on_with_its_own_name(tmp_path, monkeypatch, step):
+    record_sales(events())
+    monkeypatch.setattr(writing, step, raising(DamagedBackupError("interrupted")))
+    with pytest.raises(CommandError, match="interrupted"):
+        archive(tmp_path, "2021-02")
+    monkeypatch.undo()
+
+    archive(tmp_path, "2021-02")
+
+    assert {path.name for path in tmp_path.glob("sales-*")} == {"sales-2021-01.parquet", "sales-2021-01.json"}
+    restore(tmp_path, "2021-01")
+    assert Sale.objects.count() == 4
+
+
+def raising(error):
+    def fail(*arguments):
+        raise error
+
+    return fail
+
+
+def test_a_file_whose_manifest_is_lost_is_not_replaced(tmp_path):
+    record_sales(events())
+    lost = tmp_path / "sales-2021-01.parquet"
+    lost.write_bytes(b"sales")
+
+    archive(tmp_path, "2021-02")
+
+    assert (lost.read_bytes(), ArchivedMonth.objects.get().part) == (b"sales", 2)
+
+
+def test_a_damaged_file_is_written_again(tmp_path):
     record_sales(events())
     archive(tmp_path, "2021-02")
     restore(tmp_path, "2021-01")
-    manifest = tmp_path / "sales-2021-01.json"
-    text = manifest.read_text()
-    manifest.write_text(text.replace("/test_", "/other_"))
+    (tmp_path / "sales-2021-01.parquet").write_bytes(b"damaged")
 
-    with pytest.raises(CommandError, match="is of another database") as error:
+    archive(tmp_path, "2021-02")
+    restore(tmp_path, "2021-01")
+
+    assert Sale.objects.count() == 4
+
+
+def test_two_databases_do_not_write_to_a_folder_at_the_same_time(tmp_path):
+    record_sales(events())
+
+    with locked(tmp_path, LOCK), pytest.raises(CommandError, match="Another process is changing the archived sales in"):
         archive(tmp_path, "2021-02")
-    manifest.write_text(text)
+
+    assert (Sale.objects.count(), list(tmp_path.glob("sales-*"))) == (4, [])
+
+
+def test_a_month_that_changes_while_its_file_is_written_takes_no_name(tmp_path, monkeypatch):
+    record_sales(events())
+    changes = [{"ID_ORDER": "late"}]
+
+    def write_and_change(path, sales, advance):
+        write_sales(path, sales, advance)
+        if changes:
+            in_another_thread(record_sales, [sale_event(**changes.pop())])
+
+    monkeypatch.setattr(writing, "write_sales", write_and_change)
+
     archive(tmp_path, "2021-02")
 
-    assert (error.value.returncode, Sale.objects.count()) == (2, 0)
+    assert {path.name for path in tmp_path.glob("sales-*")} == {"sales-2021-01.parquet", "sales-2021-01.json"}
+    assert ArchivedMonth.objects.get().sales_count == 5

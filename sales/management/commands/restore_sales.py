@@ -18,8 +18,9 @@ HELP = """\
 example: manage.py restore_sales --from s3://bucket/archive 2021-01
 
 The sales get their old ids and times of receipt. The totals do not change, because they always counted these sales. The
-files stay: delete them if you do not need them, because archiving the month again writes new ones. Exports of all sales
-(export_sales) that were started while the month was archived lack its sales: load its file, or export all sales again.
+files stay. Keep them as long as you have a backup from the time in which the month was archived: a database that is
+restored from it needs them. Exports of all sales (export_sales) that were started while the month was archived lack its
+sales: load its file, or export all sales again.
 
 exit codes: 0 success, 1 failure, 2 usage error, such as a month that is not archived, 4 a file is damaged,
 130 interrupted, 143 SIGTERM, 129 SIGHUP

@@ -75,6 +75,12 @@ def archive_log(local_dir, backups):
         time.sleep(0.1)
 
 
+def warns_of_restore(local_dir, backups):
+    """Return whether the doctor says that the database has no backup from after its restore."""
+    checked = run_command(local_dir, "doctor", "--json", BACKUP_DIR=str(backups))
+    return "The database was restored and has no full backup" in checked.stdout
+
+
 def test_a_backup_is_restored_to_its_end_and_to_any_second_and_verified(service):
     local_dir, backups, post = service
     post()
@@ -105,7 +111,12 @@ def test_a_backup_is_restored_to_its_end_and_to_any_second_and_verified(service)
 
         assert to_end.returncode == 0, to_end.stderr
         assert to_end.stdout == f"LOCAL_DIR={folder / 'end'} bin/start\n"
+        assert "Take a full backup as soon as it runs." in to_end.stderr
+        assert f"\nLOCAL_DIR={folder / 'end'} .venv/bin/python manage.py backup --to DIR\n" in to_end.stderr
         assert count_sales(folder / "end") == 4
+        assert warns_of_restore(folder / "end", backups)
+        back_up(folder / "end", backups)
+        assert not warns_of_restore(folder / "end", backups)
         assert to_second.returncode == 0, to_second.stderr
         assert count_sales(folder / "second") == 2
         assert (too_late.returncode, list((folder / "late").iterdir())) == (1, [])

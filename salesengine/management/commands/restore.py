@@ -49,8 +49,18 @@ class Command(BaseCommand):
 
             with local_folder(folder) as backups:
                 backup = restore(backups, to, at)
-        self.stderr.write(f"Restored {to} from the backup {backup.name}. To serve it:", str)
-        self.stdout.write(f"LOCAL_DIR={shlex.quote(str(to.resolve()))} bin/start")
+        self._say_how_to_go_on(backup.name, f"LOCAL_DIR={shlex.quote(str(to.resolve()))}")
+
+    def _say_how_to_go_on(self, backup: str, local_dir: str) -> None:
+        """Print how to start the database, and warn that the archived log alone cannot restore what it gets then."""
+        self.stderr.write(f"Restored the backup {backup}. To serve it, with a new, empty BACKUP_DIR in .env:", str)
+        self.stdout.write(f"{local_dir} bin/start")
+        self.stdout.flush()
+        self.stderr.write(
+            "Take a full backup as soon as it runs. Until then, nothing that comes in from now on can be restored:\n"
+            f"{local_dir} .venv/bin/python manage.py backup{'' if settings.BACKUP_DIR else ' --to DIR'}",
+            self.style.WARNING,
+        )
 
 
 def _time(text: str) -> datetime.datetime:

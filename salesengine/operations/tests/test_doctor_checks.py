@@ -11,6 +11,8 @@ from django.db import connection
 from django.db.utils import IntegrityError
 from django.utils import timezone
 
+from salesengine.backups.tests.helpers import make_backup
+from salesengine.operations import last_backup
 from salesengine.operations.doctor import server_checks, settings_checks, storage_checks
 from salesengine.tests.servers import wait_until
 
@@ -263,3 +265,31 @@ def test_an_old_database_without_a_backup_is_found(settings, tmp_path):
 
     settings.BACKUP_MAX_AGE = timedelta(0)
     assert ids(storage_checks.check_backup) == ["salesengine.W215"]
+
+
+@pytest.mark.parametrize(
+    ("timeline", "backups", "is_noted", "found"),
+    [
+        (1, ["000000010000000000000002"], True, []),
+        (2, ["000000010000000000000002"], True, ["salesengine.W215"]),
+        (2, ["000000010000000000000002", "000000020000000000000003"], True, []),
+        (1, ["000000010000000000000002", "000000020000000000000003"], True, []),  # a restored copy made a backup there
+        (2, [], False, ["salesengine.W215"]),
+        (2, [], True, []),  # in an object store, for example
+        (2, ["damaged"], True, []),
+    ],
+)
+def test_a_restored_database_without_a_backup_of_its_own_is_found(
+    settings, tmp_path, timeline, backups, is_noted, found
+):
+    settings.LOCAL_DIR, settings.BACKUP_DIR = tmp_path, tmp_path / "backups"
+    (tmp_path / "postgres" / "pg_wal").mkdir(parents=True)
+    (tmp_path / "postgres" / "PG_VERSION").touch()
+    if timeline > 1:
+        (tmp_path / "postgres" / "pg_wal" / f"{timeline:08X}.history").touch()
+    for hour, first_wal in enumerate(backups):
+        make_backup(settings.BACKUP_DIR, hour, first_wal=first_wal)
+    if is_noted:
+        last_backup.record_backup(timezone.now(), "")
+
+    assert ids(storage_checks.check_backup) == found
