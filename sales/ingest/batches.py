@@ -139,8 +139,8 @@ def _check_token_count(body: bytes) -> None:
     limit = settings.INGEST_MAX_EVENTS * TOKENS_PER_EVENT
     if len(body) > SMALL_BODY and sum(map(body.count, (b",", b"[", b"{", b"\n"))) > limit:
         raise ContentTooLarge(
-            f"A request may have at most {counted(settings.INGEST_MAX_EVENTS, 'event')}, and this one has more commas, "
-            "brackets and lines, those in texts included, than that number of events. Nothing was stored."
+            f"A request may have at most {counted(settings.INGEST_MAX_EVENTS, 'event')}. This one has more commas, "
+            f"brackets and lines than {limit:,}, also counting those inside texts. Nothing was stored."
         )
 
 

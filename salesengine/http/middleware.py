@@ -61,6 +61,7 @@ class IncompleteFormMiddleware(MiddlewareMixin):
 
     def process_view(self, request: HttpRequest, *view: Any) -> HttpResponse | None:
         is_cut = getattr(request.META["wsgi.input"], "is_cut", False)  # set in salesengine.server.worker.pre_request
+        # The worker also cuts a body that is too large, but then the connection is not the reason.
         is_too_large = int(request.META.get("CONTENT_LENGTH") or 0) > settings.INGEST_MAX_BYTES
         if is_cut and not is_too_large and request.path.startswith(reverse("admin:index")):
             return respond(request, INCOMPLETE, INCOMPLETE.detail)

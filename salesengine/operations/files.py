@@ -1,4 +1,4 @@
-"""Read and write whole files and folders."""
+"""Sync files and folders to disk, and compute the digests of files."""
 
 import hashlib
 import os

@@ -30,7 +30,7 @@ their months.
 
 exit codes: 0 success, 1 failure, 2 usage error, 130 interrupted, 143 SIGTERM, 129 SIGHUP
 """
-FAILED, USAGE_ERROR, INTERRUPTED = 1, 2, 130
+FAILED, USAGE_ERROR = 1, 2
 NAMES = ("csv", "ndjson", "parquet")
 
 

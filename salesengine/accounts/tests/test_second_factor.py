@@ -331,9 +331,9 @@ class TestAdministrators:
 
     def test_the_list_and_the_page_of_a_user_show_whether_they_have_one(self, admin_client, admin_user, phone, jo):
         page = text_of(admin_client.get("/admin/auth/user/"))
-        assert re.findall(r'"field-has_second_factor.*?title="(\w+)"', page, re.DOTALL) == ["False", "True"]
+        assert re.findall(r'"field-has_second_factor.*?title="(\w+)"', page, re.DOTALL) == ["No", "Yes"]
 
-        for user, shown in ((admin_user, "False"), (jo, "True")):
+        for user, shown in ((admin_user, "No"), (jo, "Yes")):
             page = text_of(admin_client.get(f"/admin/auth/user/{user.pk}/change/"))
             assert re.search(r'.*Second factor\b.*?title="(\w+)"', page, re.DOTALL)[1] == shown
 
