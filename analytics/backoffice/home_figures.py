@@ -40,15 +40,16 @@ class ListRow(NamedTuple):
 def card(figures: CategorySales, period: Period, title: str, today: date) -> dict[str, Any]:
     """Return the figures of a period, each with its change from the period before, for the page's context.
 
-    Today has no changes, because only a part of it is over. It has the figures of all of yesterday instead.
+    Today is not over, so its figures are not compared. They only have those of yesterday beside them.
     """
     now, before = figures.total(period), figures.total(period.previous)
+    yesterday = period.previous.first if period.first == today else None
     return {
         "title": title,
         "days": period_text(period),
-        "days_before": period_text(period.previous),
+        "days_before": "" if yesterday else period_text(period.previous),
         "figures": now,
-        "changes": _changes(now, before, period.previous.first if period.first == today else None),
+        "changes": _changes(now, before, yesterday),
         "url": _period_url(period),
     }
 
@@ -62,8 +63,8 @@ def _period_url(period: Period, **filters: str) -> str:
     return sales_url({"start": period.first, "end": period.last, **filters})
 
 
-def _changes(now: PeriodFigures, before: PeriodFigures, whole_day: date | None) -> dict[str, Change]:
-    """Compare the figures in words. With `whole_day`, only say what the figures of that day were."""
+def _changes(now: PeriodFigures, before: PeriodFigures, yesterday: date | None) -> dict[str, Change]:
+    """Compare the figures in words. With `yesterday`, only say what its figures were."""
     if before.average is None:  # no sales
         return dict.fromkeys(("revenue", "sales", "average"), Change("", "no sales before"))
     texts = {
@@ -71,8 +72,8 @@ def _changes(now: PeriodFigures, before: PeriodFigures, whole_day: date | None) 
         "sales": count(before.sales),
         "average": money_text(before.average),
     }
-    if whole_day:
-        return {name: Change("", f"{text} on all of {whole_day}") for name, text in texts.items()}
+    if yesterday:
+        return {name: Change("", f"{text} on all of {yesterday}") for name, text in texts.items()}
     return {
         "revenue": _change(now.revenue, before.revenue, texts["revenue"]),
         "sales": _change(Decimal(now.sales), Decimal(before.sales), texts["sales"]),

@@ -12,8 +12,8 @@ from django.utils import timezone
 
 FILE = "last_backup.json"
 RESTORED = (
-    "The database was restored and has no full backup from after that, so its newer sales cannot be restored. Run "
-    "manage.py backup."
+    "No full backup was taken since the database was restored, so its newer sales cannot be restored. Run manage.py "
+    "backup."
 )
 
 

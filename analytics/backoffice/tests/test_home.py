@@ -91,6 +91,8 @@ def test_a_day_that_is_not_over_is_not_called_more_or_less_than_a_whole_day(view
     texts = [f"1,004.00 on all of {day}", f"2 on all of {day}", f"502.00 on all of {day}"]
     assert [change for _, change in cards(page)["Today so far"]] == texts
     assert "home-down" not in block_of(page, "Today so far")
+    assert "compared with" not in block_of(page, "Today so far")
+    assert "compared with" in block_of(page, "7 days")
     assert cards(page)["7 days"][1][1] == "▲ 200.0% more than 1"
 
 

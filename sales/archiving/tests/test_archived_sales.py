@@ -212,7 +212,7 @@ def test_a_list_without_matches_says_whether_archived_sales_were_searched(admin_
     url = reverse("admin:sales_sale_changelist")
     not_searched = "Archived sales were not searched."
 
-    # Stored totals know that there are no such sales.
+    # The totals of this category also count archived sales, so nothing was left out.
     assert "No sales found" in (by_category := admin_client.get(url, {"category__exact": "boys"}).text)
     assert not_searched not in by_category
     assert "No sales found" in (by_buyer := admin_client.get(url, {"id_buyer__exact": "nobody"}).text)
