@@ -35,7 +35,8 @@ TYPED_NAMES = ", ".join(f'"{name}" {column_type}' for name, column_type in COLUM
 SALE_IDS = """
     int8multirange(VARIADIC array(SELECT int8range(id, id, '[]') FROM new WHERE coalesce("ENTRY", 0) = entry.number))
     """
-# Stores sales and their ledger entries from JSON in one round trip. New ids are drawn in the order of the sales.
+# Stores sales and their ledger entries from JSON in one round trip. New ids are drawn in the order of the sales. Each
+# row of the result has the id of an entry and the ids of all sales.
 STORE_FEW = PreparedStatement(
     "store_few",
     "json, json",
@@ -45,10 +46,8 @@ STORE_FEW = PreparedStatement(
         FROM json_to_recordset($1) AS sent ("ID" bigint, "ENTRY" bigint, {TYPED_NAMES})
     ), stored AS (
         INSERT INTO sales (id, {COLUMNS}) SELECT id, {QUOTED_NAMES} FROM new
-    ), entries AS (
-        {ledger.APPEND.format(sale_ids=SALE_IDS, entries="$2")}
     )
-    SELECT array(SELECT id FROM new ORDER BY id), array(SELECT id FROM entries)
+    {ledger.APPEND.format(sale_ids=SALE_IDS, entries="$2")}, array(SELECT id FROM new ORDER BY id)
     """,  # noqa: S608  # names only
 )
 SINGLES = "singles"  # the database alias for single events without EVENT_ID
@@ -235,9 +234,9 @@ def _store_by_json(
         STORE_FEW.prepare(cursor)
         with committing(connection):
             cursor.execute(STORE_FEW.call, [encode_json(rows).decode(), encode_json(entries).decode()])
-        new_ids: Sequence[int]
-        new_ids, entry_ids = cursor.fetchone()
-    _fold_later(entry_ids, new_ids, entries, connection.alias)
+        stored = cursor.fetchall()
+    new_ids: Sequence[int] = stored[0][1]
+    _fold_later([entry_id for entry_id, _ in stored], new_ids, entries, connection.alias)
     return new_ids
 
 

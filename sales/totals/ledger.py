@@ -74,8 +74,7 @@ APPEND = """
         accepted bigint, duplicate bigint, rejected bigint, voided bigint, tallies json,
         first_day date, last_day date, brands text[]
     )
-    RETURNING id
-    """
+    RETURNING id"""
 
 
 class DueEntry(NamedTuple):
