@@ -5,6 +5,8 @@ was partitioned (sales/migrations/0021_partition_sales.py).
 """
 
 import datetime
+import re
+from argparse import ArgumentTypeError
 from typing import NamedTuple
 
 OTHERS = "sales_other"
@@ -64,3 +66,11 @@ class Month(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.year:04}-{self.month:02}"
+
+
+def month_argument(text: str) -> Month:
+    """Return the month that an argument of a command names: 2021-01. Raises ArgumentTypeError."""
+    match = re.fullmatch(r"([0-9]{4})-(0[1-9]|1[0-2])", text)
+    if not match or text < "0001":
+        raise ArgumentTypeError(f"{text!r} is not a month such as 2021-01")
+    return Month(int(match[1]), int(match[2]))

@@ -1,9 +1,11 @@
 """Run a command. Its errors become one line on standard error and an exit code."""
 
+import logging
 import signal
 import sys
 import traceback
 from contextlib import suppress
+from itertools import count
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, ManagementUtility
@@ -36,6 +38,8 @@ def run() -> None:
     its traceback instead of one line, and the same exit code.
     """
     replace_standard_streams()
+    attempts = count()  # the first one says why the database cannot be reached, and the others repeat it
+    logging.getLogger("psycopg.pool").addFilter(lambda _: next(attempts) == 0)
     failed = 2 if sys.argv[1:2] == ["doctor"] else 1
     try:
         _Utility(sys.argv).execute()

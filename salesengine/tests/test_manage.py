@@ -39,12 +39,13 @@ def manage(*command):
         ("migrate",),
     ],
 )
-def test_a_command_without_its_database_fails_with_one_line_and_exit_code_1(command):
+def test_a_command_without_its_database_fails_with_the_reason_once_and_exit_code_1(command):
     finished = manage(*command)
 
     assert finished.returncode == 1
     assert finished.stdout == ""
     assert "\nCannot use the database: " in f"\n{finished.stderr}"
+    assert finished.stderr.count("Connection refused") == 1
     assert "Traceback" not in finished.stderr
 
 

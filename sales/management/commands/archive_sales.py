@@ -1,6 +1,5 @@
 import datetime
-import re
-from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -11,7 +10,7 @@ from django.core.management.base import BaseCommand
 from sales.archiving.moving import archive_lock, archive_month, months_with_sales, partition_of
 from sales.archiving.writing import sales_of
 from sales.models import Sale
-from sales.partitions.months import Month
+from sales.partitions.months import Month, month_argument
 from salesengine.accounts.audit_log import record_command
 from salesengine.backups.manifests import BackupUsageError
 from salesengine.backups.object_storage import folder_or_url
@@ -84,10 +83,3 @@ def _removal(month: Month) -> str:
     if table == month.table:
         return f"by dropping the partition {table}"
     return f"by deleting them from {table}, because the month has no partition of its own"
-
-
-def month_argument(text: str) -> Month:
-    match = re.fullmatch(r"([0-9]{4})-(0[1-9]|1[0-2])", text)
-    if not match or text < "0001":
-        raise ArgumentTypeError(f"{text!r} is not a month such as 2021-01")
-    return Month(int(match[1]), int(match[2]))

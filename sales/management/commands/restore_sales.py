@@ -6,9 +6,8 @@ from django.core.management.base import BaseCommand
 
 from sales.archiving.moving import archive_lock
 from sales.archiving.restoring import restore_month
-from sales.management.commands.archive_sales import month_argument
 from sales.models import ArchivedMonth, Sale
-from sales.partitions.months import Month
+from sales.partitions.months import Month, month_argument
 from salesengine.accounts.audit_log import record_command
 from salesengine.backups.object_storage import folder_or_url
 from salesengine.management.exit_codes import exit_codes
