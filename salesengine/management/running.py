@@ -5,7 +5,6 @@ import signal
 import sys
 import traceback
 from contextlib import suppress
-from itertools import count
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, ManagementUtility
@@ -16,6 +15,22 @@ from psycopg import errors
 from salesengine.management.streams import STANDARD_OUTPUT, replace_standard_streams
 
 NOT_MIGRATED = (errors.UndefinedTable, errors.UndefinedColumn)
+
+
+class _RepetitionFilter(logging.Filter):
+    """Drop warnings that repeat an earlier one: that a connection pool cannot connect, and why."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._warnings: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING:
+            return True
+        message = record.getMessage()
+        is_new = message not in self._warnings
+        self._warnings.add(message)
+        return is_new
 
 
 class _Utility(ManagementUtility):
@@ -38,8 +53,7 @@ def run() -> None:
     its traceback instead of one line, and the same exit code.
     """
     replace_standard_streams()
-    attempts = count()  # the first one says why the database cannot be reached, and the others repeat it
-    logging.getLogger("psycopg.pool").addFilter(lambda _: next(attempts) == 0)
+    logging.getLogger("psycopg.pool").addFilter(_RepetitionFilter())
     failed = 2 if sys.argv[1:2] == ["doctor"] else 1
     try:
         _Utility(sys.argv).execute()

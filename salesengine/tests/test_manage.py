@@ -14,12 +14,12 @@ from salesengine.tests.proxy import production
 from salesengine.tests.servers import ROOT, empty_folder, free_port
 
 
-def manage(*command):
+def manage(*command, **settings):
     """Run a command whose database is not there."""
     url = f"postgres://nobody@127.0.0.1:{free_port()}/nothing"
     return subprocess.run(
         [sys.executable, "manage.py", *command],
-        env=os.environ | {"ENV_FILE": os.devnull} | production(url),
+        env=os.environ | {"ENV_FILE": os.devnull} | production(url) | settings,
         cwd=ROOT,
         input="ID_COUNTRY,COUNTRY_NAME,CONTINENT\n170,France,Europe\n",
         capture_output=True,
@@ -40,7 +40,7 @@ def manage(*command):
     ],
 )
 def test_a_command_without_its_database_fails_with_the_reason_once_and_exit_code_1(command):
-    finished = manage(*command)
+    finished = manage(*command, LOG_LEVEL="INFO")
 
     assert finished.returncode == 1
     assert finished.stdout == ""
