@@ -2,17 +2,17 @@
 
     .venv/bin/python -m benchmarks.totals_cost [--rounds N]
 
-Each client waits for its response, so longer times mean more work. In a turn, each client sends a request. There are
-three cases of turns, in random order within each three, so that other load on the machine affects all alike:
+Each client waits for its response, so longer times mean more work. In a turn, each client sends a request. Three turns
+make a group, one turn for each case. Their order is random, so that other load on the machine affects all cases alike:
 
     sales     store sales alone
-    ledger    also append to the ledger who sent them, and what orders them for followers
-    totals    also append the figures for all totals: what the service does
+    ledger    also append an entry to the ledger: who sent the sales, and which ones they are
+    totals    also put the figures for all totals into the entry, as the service does
 
-Folds run beside the requests, from random turns on. A round is the mean difference between a turn of totals and that of
-another case in the same three, without the 5% at each end, in which PostgreSQL or the machine did something else. The
-result is the mean of the rounds and its standard error. It leaves out a part of the ledger's cost: without the ledger,
-an entry is still prepared and sent to PostgreSQL.
+Folds run beside the requests, and start after random turns. A difference is that between the turn of totals and another
+turn of its group. A round is the mean difference without the 5% at each end, in which PostgreSQL or the machine did
+something else. The result is the mean of the rounds and its standard error. It leaves out a small part of the ledger's
+cost: the case of sales alone also sends an entry to PostgreSQL, which ignores it.
 
 The events are those of a marketplace with ten million sales a year, ordered by payment. In a smaller marketplace, a
 batch covers more days, so it needs more totals.
@@ -54,7 +54,7 @@ class Kind(NamedTuple):
     requests: int
     clients: int = 1
     a_year: int = 10_000_000  # sales per year in the marketplace that the events come from
-    times: int = 1  # so many times --rounds, because the rounds differ much
+    rounds_factor: int = 1  # multiplies --rounds, for kinds whose rounds differ much
 
     @property
     def folds_per_turn(self) -> float:
@@ -62,12 +62,12 @@ class Kind(NamedTuple):
 
 
 KINDS = {
-    "batches of 5,000": Kind(5_000, 120, times=2),
+    "batches of 5,000": Kind(5_000, 120, rounds_factor=2),
     "batches of 10": Kind(10, 6_000),
     "single events": Kind(1, 12_000),
     "single events of 15 clients": Kind(1, 22_500, clients=15),
     # A year has 40 batches, and the three cases need a multiple of three.
-    "history of 200,000 in a year": Kind(5_000, 39, a_year=200_000, times=3),
+    "history of 200,000 in a year": Kind(5_000, 39, a_year=200_000, rounds_factor=3),
 }
 
 
@@ -85,7 +85,7 @@ def main() -> None:
         parts = parts_of_totals()
         for name, kind in KINDS.items():
             bodies = requests(measured, kind)
-            costs = [cost(bodies, kind, parts, seed) for seed in range(rounds * kind.times)]
+            costs = [cost(bodies, kind, parts, seed) for seed in range(rounds * kind.rounds_factor)]
             show(f"{name}: totals", [ratios["ledger"] for ratios in costs], "    target: at most 3 %")
             show(f"{name}: ledger and totals", [ratios["sales"] for ratios in costs])
 
