@@ -237,7 +237,7 @@ def _take_away(sales: Sequence[Sale], corrector: Corrector) -> None:
         voided=len(ids),
         sale_ids=ledger.id_ranges(ids),
     )
-    entry = ledger.add_figures(entry, ledger.figures_of(sales, -1))
+    entry = ledger.add_tallies(entry, ledger.tallies(ledger.figures_of(sales, -1)))
     with connection.cursor() as cursor:
         entry_ids = ledger.append(cursor, [entry])
     transaction.on_commit(lambda: folding.fold_if_due(entry_ids, tallies=entry.tallies), robust=True)

@@ -18,9 +18,9 @@ from sales.ingest.claim_rows import ClaimRows, ClaimRowsDumper
 from sales.ingest.copy_rows import copy_blocks
 from sales.ingest.fields import FIELDS, SaleEvent
 from sales.totals import ledger
-from sales.totals.figures import EXACT, CategoryDay
+from sales.totals.figures import EXACT, NO_REVENUE, CategoryDay
 from sales.totals.folding import fold_if_due
-from sales.totals.ledger import NO_ORIGIN, NewEntry, Origin
+from sales.totals.ledger import NO_ORIGIN, NewEntry, Origin, Tally
 from salesengine.database import PreparedStatement, committing
 from salesengine.distribution import FEW_CONNECTIONS, is_distributed
 from salesengine.exact_json import encode_json
@@ -199,9 +199,9 @@ def _with_sales(entry: NewEntry, events: Sequence[SaleEvent]) -> NewEntry:
     for event in events:
         revenues.setdefault((event.get("CATEGORY"), event["DATE_PAYMENT"].date()), []).append(event["REVENUE"])
     with localcontext(EXACT):
-        figures = {key: (len(group), sum(group, Decimal(0))) for key, group in revenues.items()}
-    brands = sorted({brand for event in events if (brand := event.get("BRAND"))})
-    return ledger.add_figures(structs.replace(entry, accepted=len(events), brands=brands), figures)
+        tallies = [Tally(*key, len(group), sum(group, NO_REVENUE)) for key, group in revenues.items()]
+    brands = {brand for event in events if (brand := event.get("BRAND"))}
+    return ledger.add_tallies(structs.replace(entry, accepted=len(events), brands=brands), tallies)
 
 
 def _write(

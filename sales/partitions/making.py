@@ -39,7 +39,7 @@ _retry_at = -math.inf  # on the monotonic clock
 
 def is_due(days: Iterable[datetime.date]) -> bool:
     """Return whether to make partitions of these days now, as far as this process knows."""
-    unknown = {Month.of(day) for day in days} - _known
+    unknown = {Month.of(day) for day in set(days)} - _known
     return bool(unknown) and time.monotonic() >= _retry_at and bool(_plausible(unknown))
 
 

@@ -15,7 +15,8 @@ EXACT = Context(prec=64, traps=[Inexact, InvalidOperation])
 Key = TypeVar("Key")
 Figures = tuple[int, Decimal]  # number of sales, and their revenue
 CategoryDay = tuple[str | None, datetime.date]  # category, and day of payment in UTC
-ZERO: Figures = (0, Decimal(0))
+NO_REVENUE = Decimal(0)
+ZERO: Figures = (0, NO_REVENUE)
 
 
 @dataclass(frozen=True)

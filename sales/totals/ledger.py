@@ -4,7 +4,7 @@ The writer appends an entry in the transaction that changes `sales`. A fold stam
 """
 
 import datetime
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -49,7 +49,7 @@ class NewEntry(msgspec.Struct, frozen=True):
     tallies: Sequence[Tally] = ()
     first_day: datetime.date | None = None
     last_day: datetime.date | None = None
-    brands: Sequence[str] = ()
+    brands: Set[str] = frozenset()
     sale_ids: str = "{}"  # a multirange; not used if APPEND gets another expression
     number: int = 0  # of the entry in its write; tells which sales belong to it
 
@@ -130,11 +130,11 @@ def tallies(figures: Mapping[CategoryDay, Figures]) -> list[Tally]:
     return [Tally(category, day, *sums) for (category, day), sums in figures.items()]
 
 
-def add_figures(entry: NewEntry, figures: Mapping[CategoryDay, Figures]) -> NewEntry:
+def add_tallies(entry: NewEntry, tallies: Sequence[Tally]) -> NewEntry:
     """Return the entry with the figures of its sales by category and day."""
-    days = [day for _, day in figures]
+    days = [tally.day for tally in tallies]
     first, last = min(days, default=None), max(days, default=None)
-    return structs.replace(entry, tallies=tallies(figures), first_day=first, last_day=last)
+    return structs.replace(entry, tallies=tallies, first_day=first, last_day=last)
 
 
 def id_ranges(sale_ids: Sequence[int]) -> str:
