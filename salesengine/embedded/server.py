@@ -266,9 +266,13 @@ def _fatal_lines(local_dir: Path, started: float) -> list[str]:
 
 
 def _stop_server(local_dir: Path) -> None:
-    """Stop the server, unless it has died already."""
+    """Stop the server, unless it has died already.
+
+    One that recovers from a crash has nothing to write. An orderly stop of it never ends if the disk is full.
+    """
+    mode = "fast" if _is_ready(local_dir) else "immediate"
     try:
-        _pg_ctl(local_dir, "stop", "-m", "fast")
+        _pg_ctl(local_dir, "stop", "-m", mode)
     except EmbeddedServerError as error:
         if _is_ready(local_dir):
             say(str(error))

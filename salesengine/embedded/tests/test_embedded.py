@@ -31,6 +31,18 @@ print("started", flush=True)
 sys.stdin.read()
 """
 
+CONNECT = """
+import psycopg
+database = psycopg.connect(host=embedded.socket_dir(Path(sys.argv[1])), user="salesengine", dbname="salesengine")
+"""
+# Ends when PostgreSQL finds no space for its log, and begins to recover.
+FILL_DISK = """
+try:
+    database.execute("SELECT pg_logical_emit_message(false, '', repeat('-', 1000000)) FROM generate_series(1, 100)")
+except psycopg.OperationalError:
+    print("full", flush=True)
+"""
+
 
 @pytest.fixture
 def local_dir():
@@ -103,6 +115,23 @@ def test_processes_that_start_together_share_one_server(local_dir, use):
 
     assert [(process.returncode, process.stdout) for process in finished] == [(0, "started\n")] * 4
     assert servers(local_dir) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a disk")
+def test_a_server_that_has_met_a_full_disk_is_stopped_at_once(local_dir):
+    """It recovers by then, so it has nothing to write. An orderly stop would last for minutes, or for ever."""
+    local_dir.mkdir(mode=0o755, parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=90m,mode=755", "tmpfs", local_dir], check=True)
+    try:
+        full = run_user(local_dir, f"{CONNECT}\n{FILL_DISK}")
+        again = run_user(local_dir)
+        left = servers(local_dir)
+    finally:
+        subprocess.run(["umount", "--lazy", local_dir], check=True)
+    assert (full.returncode, full.stdout) == (0, "started\nfull\n")
+    assert again.returncode == 1
+    assert "No space left on device" in again.stderr
+    assert left == []
 
 
 def test_a_fork_that_exits_leaves_the_server_running(local_dir, use):
