@@ -34,6 +34,8 @@ if __name__ == "__main__":
     parser.add_argument("--random-ids", action="store_true")
     parser.add_argument("--a-year", type=int, metavar="N")
     options = parser.parse_args()
+    if options.a_year and options.number > options.a_year:
+        parser.error("--a-year must be at least NUMBER, because the events are those of one year")
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "salesengine.settings")
     django.setup()
     write_events(options.number, options.file, a_year=options.a_year or options.number, random_ids=options.random_ids)

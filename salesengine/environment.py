@@ -140,7 +140,9 @@ def read_host(name: str, default: str) -> str:
     """Read a host name or an IP address, and put an IPv6 address into brackets, as URLs need it."""
     text: str = env(name, default="").strip() or default
     with suppress(ValueError):
-        text = f"[{IPv6Address(text)}]"
+        return f"[{IPv6Address(text)}]"
+    if re.search("[/:]", text) and not text.startswith("["):
+        raise ImproperlyConfigured(f"{name} is {text!r}, but must be a host name or an IP address, without a port")
     return text
 
 
