@@ -172,7 +172,7 @@ MIDDLEWARE = [
     "salesengine.http.middleware.UnreadBodyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "django.middleware.common.CommonMiddleware",
+    "salesengine.http.middleware.HostMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "salesengine.accounts.sessions.SkipWithKey",  # the rest is for staff
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -300,6 +300,7 @@ SECURE_HSTS_SECONDS = 0 if IS_LOCAL else read_int("SECURE_HSTS_SECONDS", default
 SECURE_HSTS_INCLUDE_SUBDOMAINS = not IS_LOCAL
 SECURE_HSTS_PRELOAD = read_bool("SECURE_HSTS_PRELOAD", default=False)
 SECURE_SSL_REDIRECT = read_bool("SECURE_SSL_REDIRECT", default=False)
+SECURE_REDIRECT_EXEMPT = ["^healthz$", "^readyz$"]  # probes do not come through the proxy
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 CSRF_TRUSTED_ORIGINS = read_list("CSRF_TRUSTED_ORIGINS", default=[])
 LOGIN_REDIRECT_URL = "admin:index"

@@ -6,6 +6,7 @@ import re
 import zipfile
 
 import pytest
+from django.core.checks.registry import registry
 from django.core.management import CommandError, call_command
 from django.db import connection
 
@@ -122,6 +123,19 @@ def test_a_check_that_takes_too_long_does_not_stop_the_others(settings, monkeypa
     with connection.cursor() as cursor:
         cursor.execute("SHOW statement_timeout")
         assert cursor.fetchone() == ("0",)
+
+
+def test_the_system_checks_have_the_same_limit(monkeypatch):
+    def check_slowly(databases, **options):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_sleep(60)")
+        return []
+
+    monkeypatch.setattr("salesengine.operations.doctor.diagnosis.QUERY_LIMIT", "100ms")
+    monkeypatch.setattr(registry, "get_checks", lambda **options: [check_slowly])
+    code, output = diagnose("--json")
+    abouts = [each["about"] for each in json.loads(output)["findings"] if each["id"] == "salesengine.W100"]
+    assert (code, abouts) == (1, ["slowly"])
 
 
 def test_the_documentation_explains_each_id():

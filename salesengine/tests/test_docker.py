@@ -239,14 +239,13 @@ def test_the_image_does_not_run_as_root():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("hosts", ["sales.example.com,www.example.com", ".example.com", "*", "localhost,[::1]"])
-def test_the_healthcheck_passes_only_while_the_service_runs(hosts):
+def test_the_healthcheck_passes_only_while_the_service_runs():
     (healthcheck,) = [text.split(" CMD ", 1)[1] for text in instructions("HEALTHCHECK")]
     (command,) = [yaml.safe_load(text) for text in instructions("CMD")]
     environment = PRODUCTION | {
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
         "ENV_FILE": os.devnull,
-        "ALLOWED_HOSTS": hosts,
+        "ALLOWED_HOSTS": "sales.example.com",
         "SECURE_SSL_REDIRECT": "true",
         "PORT": str(free_port()),
     }

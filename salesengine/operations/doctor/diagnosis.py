@@ -1,7 +1,7 @@
 """Run each check of the settings and the database on its own, so that one failure does not stop the others."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -38,9 +38,9 @@ def diagnose(
     registered: list[Callable[..., Any]] = [*registry.get_checks(include_deployment_checks=not settings.IS_LOCAL)]
     registered += [check_secret_key] if settings.IS_LOCAL else []
     checks: list[Check] = [partial(check, app_configs=None, databases=databases) for check in registered]
-    found = [*unavailable, *_run([*checks, *settings_checks])]
-    if not unavailable:
-        with _query_limit():
+    with nullcontext() if unavailable else _query_limit():
+        found = [*unavailable, *_run([*checks, *settings_checks])]
+        if not unavailable:
             found += _run(database_checks)
             if all(finding.id != PENDING_MIGRATIONS for finding in found):
                 found += _run(table_checks)
