@@ -39,6 +39,10 @@ class EventFile(Protocol):
         """Return whether the file has fewer bytes. Call `latest_checkpoint` with a checkpoint of that size before."""
         ...
 
+    def stop_reading(self) -> None:
+        """End a wait for a pipe in another thread, because nobody needs its data any more."""
+        ...
+
     def batches(self, start: Checkpoint) -> Iterator[FileBatch]:
         """Yield the events after `start`, which `latest_checkpoint` returned. Raises ImportFileError."""
         ...

@@ -96,6 +96,9 @@ class TextFile:
             self.source.content.seek(size - 1)
             return not self.source.content.read(1)
 
+    def stop_reading(self) -> None:
+        self.source.stop_reading()
+
     def batches(self, start: Checkpoint) -> Iterator[FileBatch]:
         with translate_read_errors():
             lines = LineReader(self.source.content, start, self.hash)

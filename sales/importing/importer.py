@@ -79,7 +79,10 @@ def import_file(file: EventFile, options: ImportOptions, summary: ImportSummary,
             summary.before = checkpoint.lines
             validated = _validated(file.batches(checkpoint), skip=options.ingest.skip)
             store = partial(_store, options=options, file_import=file_import, summary=summary)
-            with closing(prefetch(validated)) as batches, closing(_store_in_order(batches, store, lock)) as stored:
+            with (
+                closing(prefetch(validated, file.stop_reading)) as batches,
+                closing(_store_in_order(batches, store, lock)) as stored,
+            ):
                 for batch in stored:
                     advance(batch.done - done)
                     done = batch.done
@@ -103,13 +106,19 @@ def _validated(batches: Iterable[FileBatch], *, skip: bool) -> Iterator[CheckedB
             return
 
 
-def prefetch(items: Iterator[Item]) -> Generator[Item, None, None]:
-    """Yield the same items, computing the next one in a thread while the caller works on the current one."""
+def prefetch(items: Iterator[Item], stop: Callable[[], None]) -> Generator[Item, None, None]:
+    """Yield the same items, computing the next one in a thread while the caller works on the current one.
+
+    `stop` is called at the end, also at an error. It ends what the thread waits for.
+    """
     with ThreadPoolExecutor(1) as executor:
-        upcoming = executor.submit(next, items, None)
-        while (item := upcoming.result()) is not None:
+        try:
             upcoming = executor.submit(next, items, None)
-            yield item
+            while (item := upcoming.result()) is not None:
+                upcoming = executor.submit(next, items, None)
+                yield item
+        finally:
+            stop()
 
 
 def _store_in_order(

@@ -86,6 +86,9 @@ class ParquetFile:
         self.fields = {name: field for name, field in fields if field is not None}
         self._check_types()
 
+    def stop_reading(self) -> None:
+        """Do nothing, because reading a file does not wait."""
+
     def _check_types(self) -> None:
         """Refuse lists and the like, which are never valid, and could have billions of values in one row."""
         for name in self.fields:

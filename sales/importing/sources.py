@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from select import select
+from typing import Any
 
 from typing_extensions import Buffer
 
@@ -21,6 +22,7 @@ READ_SIZE = 1_000_000  # bytes per read where nothing is parsed
 GZIP = b"\x1f\x8b"
 BOM = b"\xef\xbb\xbf"
 STDIN = "-"
+POLL_INTERVAL = 0.2  # seconds
 
 
 class ImportFileError(Exception):
@@ -53,6 +55,11 @@ class Source:
         if isinstance(self.raw.raw, _RewindableStream):
             self.raw.raw.recording = False
 
+    def stop_reading(self) -> None:
+        """End a read in another thread, which may wait for a pipe. It raises ImportFileError."""
+        if isinstance(self.raw.raw, _RewindableStream):
+            self.raw.raw.reading = False
+
 
 @contextmanager
 def open_source(file: str) -> Iterator[Source]:
@@ -63,7 +70,7 @@ def open_source(file: str) -> Iterator[Source]:
             if file != STDIN and opened.seekable():
                 raw, total = opened, Path(file).stat().st_size
             else:
-                raw, total = stack.enter_context(io.BufferedReader(_RewindableStream(opened))), None
+                raw, total = stack.enter_context(io.BufferedReader(_RewindableStream(opened.raw))), None
             is_gzip = raw.read(len(GZIP)) == GZIP
             raw.seek(0)
         if file.lower().endswith(".gz") and not is_gzip:
@@ -91,11 +98,11 @@ def translate_read_errors() -> Iterator[None]:
 class _RewindableStream(io.RawIOBase):
     """Standard input or a pipe that can be read again from its start, because what is read is recorded on disk."""
 
-    def __init__(self, source: IO[bytes]) -> None:
+    def __init__(self, source: io.FileIO) -> None:
         self.source = source
         self.record = tempfile.TemporaryFile()  # noqa: SIM115  # closed by `close`
         self.recorded = self.position = 0
-        self.recording = True
+        self.recording = self.reading = True
 
     def readable(self) -> bool:
         return True
@@ -118,11 +125,18 @@ class _RewindableStream(io.RawIOBase):
             self.record.seek(self.position)
             number = self.record.readinto(view[: self.recorded - self.position])
         else:
-            number = self.source.readinto1(view)  # type: ignore[attr-defined]
+            self._wait()
+            number = self.source.readinto(view)
             if self.recording:
                 self._record(view[:number])
         self.position += number
         return int(number)
+
+    def _wait(self) -> None:
+        while self.reading and not select([self.source], [], [], POLL_INTERVAL)[0]:
+            pass
+        if not self.reading:
+            raise ImportFileError("was not read to its end")
 
     def _record(self, data: memoryview) -> None:
         try:

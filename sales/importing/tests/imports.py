@@ -1,7 +1,10 @@
 """Write files of events, import them with manage.py import_sales, and read what is stored."""
 
+import io
 import json
-from contextlib import contextmanager
+import os
+import threading
+from contextlib import contextmanager, suppress
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -32,6 +35,23 @@ def stored_orders():
 
 def orders(*ranges):
     return sorted(str(number) for numbers in ranges for number in numbers)
+
+
+@contextmanager
+def standard_input(content, monkeypatch):
+    """Let a pipe with this content be standard input."""
+    reading, writing = os.pipe()
+
+    def write():
+        with suppress(BrokenPipeError), os.fdopen(writing, "wb") as pipe:
+            pipe.write(content)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    with io.TextIOWrapper(os.fdopen(reading, "rb")) as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        yield
+    writer.join()
 
 
 def import_sales(*arguments):

@@ -1,9 +1,7 @@
 """Each format of a file of events is read exactly, and unreadable files are refused."""
 
 import gzip
-import io
 import os
-import sys
 import threading
 from decimal import Decimal
 
@@ -14,6 +12,7 @@ from sales.importing.columns import ColumnMapping
 from sales.importing.formats import detect_format, open_file
 from sales.importing.sources import START, Checkpoint
 from sales.importing.tests.files import EVENT, HEADER, NAMES, ROW, batches_of, failure, values_of
+from sales.importing.tests.imports import standard_input
 from sales.ingest.schema import NotJSON
 
 
@@ -219,12 +218,10 @@ def test_standard_input_resumes_at_a_checkpoint_although_it_cannot_be_rewound(wr
     first, *rest = batches_of(write(text))
     unknown = Checkpoint(len(text) - 5, 0, b"of another file")
 
-    class Pipe(io.BytesIO):
-        def seek(self, *args):
-            raise AssertionError("a pipe cannot seek")
-
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(Pipe(compress(text)), encoding="ascii"))
-    with open_file("-", "csv", ColumnMapping(), ",") as opened:
+    with (
+        standard_input(compress(text), monkeypatch),
+        open_file("-", "csv", ColumnMapping(), ",") as opened,
+    ):
         assert len(opened.prefixes()) == 7  # 1, 2, 4, ... 64 rows
         assert opened.latest_checkpoint([unknown, first.end]) == first.end
         assert [batch.end for batch in opened.batches(first.end)] == [batch.end for batch in rest]

@@ -4,7 +4,6 @@ import gzip
 import io
 import json
 import os
-import sys
 from contextlib import contextmanager
 
 import pyarrow as pa
@@ -14,7 +13,16 @@ from django.db import connection
 from pyarrow import parquet
 
 from sales.importing import sources
-from sales.importing.tests.imports import csv_text, events, failing, import_sales, ndjson, orders, stored_orders
+from sales.importing.tests.imports import (
+    csv_text,
+    events,
+    failing,
+    import_sales,
+    ndjson,
+    orders,
+    standard_input,
+    stored_orders,
+)
 from sales.ingest.schema import EXAMPLE
 from sales.ingest.writer import record_sales
 from sales.management.commands.import_sales import Command
@@ -98,9 +106,9 @@ def test_standard_input_continues_the_import_of_a_file_with_the_same_content(pat
     path.write_text(ndjson(events(0, 40)))
     import_sales(path)
     monkeypatch.setattr(progress, "INTERVAL", 1e-9)
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(path.read_bytes() + ndjson(events(40, 80)).encode())))
 
-    import_sales("-", "--format", "ndjson")
+    with standard_input(path.read_bytes() + ndjson(events(40, 80)).encode(), monkeypatch):
+        import_sales("-", "--format", "ndjson")
 
     assert "Importing standard input, bytes: " in capsys.readouterr().err
     assert stored_orders() == orders(range(80))
