@@ -11,10 +11,11 @@ from analytics.definitions.parameters import BoundParameters
 from analytics.definitions.reports import ReportDefinition, folder_error, invalid_reports, load_reports
 from analytics.definitions.statements import is_ordered
 from analytics.running.data_versions import undeclared_relations
-from analytics.running.errors import ReportDatabaseUnavailable, ReportFailed
+from analytics.running.errors import ReportDatabaseUnavailable, ReportFailed, TimedOut
 from analytics.running.runner import result_columns
 from salesengine.operations.database_checks import pending_migrations
 
+CANNOT_CHECK = (ReportDatabaseUnavailable, TimedOut)  # for example, a table is locked
 POSITION = re.compile(r"\bLINE (?P<line>\d+): ")  # in PostgreSQL's messages; it is the line of the file
 
 
@@ -56,7 +57,7 @@ def check_report_sql(databases: Sequence[str] | None = None, **_: Any) -> list[C
         return []
     try:
         return [error for report in load_reports() for error in _errors(report)]
-    except ReportDatabaseUnavailable as error:
+    except CANNOT_CHECK as error:
         message = "the SQL of the reports was not checked, because their database is unavailable"
         return [Warning(message, hint=str(error), id="analytics.W001")]
 
@@ -73,7 +74,7 @@ def _errors(report: ReportDefinition) -> Iterator[CheckMessage]:
     try:
         columns = {column.name for column in result_columns(report, BoundParameters(dict.fromkeys(report.parameters)))}
         undeclared = undeclared_relations(report) if report.header.depends_on else set()
-    except ReportDatabaseUnavailable:
+    except CANNOT_CHECK:
         raise
     except ReportFailed as error:
         position = POSITION.search(str(error))

@@ -52,6 +52,8 @@ def translate_error(error: Exception, file_name: str, timeout: float, started: f
         return TimedOut(f"{message}. The limit is {counted(timeout, 'second')} for this run.")
     if isinstance(cause, psycopg.errors.QueryCanceled):
         return Cancelled(f"{file_name}: the run was cancelled.")
+    if isinstance(cause, psycopg.errors.LockNotAvailable):
+        return ReportDatabaseUnavailable(f"{message}\nAnother session has locked a table that the report reads.")
     if _is_unavailable(cause):
         return ReportDatabaseUnavailable(message)
     if isinstance(cause, psycopg.errors.SyntaxError | psycopg.errors.FeatureNotSupported):

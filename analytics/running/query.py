@@ -17,6 +17,7 @@ from analytics.running.deadline import client_deadline
 from analytics.running.errors import AssertionFailed, ReportFailed, translate_error
 from analytics.running.rows import ResultColumn, Row
 from sales.totals.isolation import KEEP_MONTHS
+from salesengine.database import WritingConnection
 from salesengine.distribution import is_distributed
 
 DATABASE_ALIAS = "reports"
@@ -136,6 +137,7 @@ class Query:
         limit = min(self.timeout * 1000, MAX_TIMEOUT - 1000)
         with self.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            cursor.execute(f"SET LOCAL lock_timeout = '{WritingConnection.session.get('lock_timeout', '0')}'")
             cursor.execute(KEEP_MONTHS)
             cursor.execute(
                 """

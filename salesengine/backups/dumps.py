@@ -7,11 +7,14 @@ from pathlib import Path
 
 from django.db import connection
 from django.utils import timezone
+from psycopg.conninfo import make_conninfo
 
 from salesengine.backups.manifests import BackupError, BackupUsageError, locked
+from salesengine.environment import NETWORK_OPTIONS
 
 SUFFIX = ".dump"
 DRAFT = ".new.dump"
+LOCK_TIMEOUT = "60s"  # for a table that somebody changes
 
 
 def take_dump(folder: Path, keep: int | None = None) -> Path:
@@ -24,7 +27,7 @@ def take_dump(folder: Path, keep: int | None = None) -> Path:
         draft, dump = folder / DRAFT, folder / f"{timezone.now():%Y%m%dT%H%M%SZ}{SUFFIX}"
         draft.unlink(missing_ok=True)  # the pg_dump of a killed process may still write to it
         try:
-            _run_client("pg_dump", "--format=custom", f"--file={draft}")
+            _run_client("pg_dump", "--format=custom", f"--file={draft}", f"--lock-wait-timeout={LOCK_TIMEOUT}")
             draft.chmod(0o600)
             draft.rename(dump)
         finally:
@@ -57,8 +60,9 @@ def _run_client(program: str, *options: str) -> None:
         raise BackupError(f"{program} is missing. Install PostgreSQL's client programs (Debian: postgresql-client).")
     arguments, environment = connection.client.settings_to_cmd_args_env(connection.settings_dict, [])
     *server, name = arguments[1:]  # those of psql
+    network = {name: connection.settings_dict["OPTIONS"][name] for name in NETWORK_OPTIONS}
     finished = subprocess.run(
-        [path, *server, f"--dbname={name}", *options],
+        [path, *server, f"--dbname={make_conninfo(dbname=name, **network)}", *options],
         env=os.environ | (environment or {}),
         capture_output=True,
         text=True,

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
 from django.utils import timezone
 
 from salesengine.backups.manifests import (
@@ -120,8 +121,12 @@ def _wait_until_ready(pid_file: Path, log: Path, at: datetime.datetime | None) -
     """Wait until the server has replayed the log. pg_ctl does not wait for that. Raises BackupError if it ends."""
     while True:
         try:
-            if pid_file.read_text().split()[-1] == "ready":
+            pid, *_, state = pid_file.read_text().split()
+            if state == "ready":
                 return
+            if not psutil.pid_exists(int(pid)):
+                pid_file.unlink()  # pg_ctl could not stop a dead server
+                raise BackupError("PostgreSQL was killed while it replayed the log. The machine may lack memory.")
         except FileNotFoundError:
             text = log.read_text(errors="replace")
             if "recovery ended before configured recovery target was reached" in text:

@@ -36,6 +36,7 @@ PORT = 5432
 VERSION = "18"  # the major version of BINARIES
 UPGRADED = "postgres.upgraded"  # the folder of an upgraded data directory, until it takes the place of the old one
 START_TIMEOUT = 120  # seconds; after a crash the server replays its write-ahead log first
+TURN_TIMEOUT = START_TIMEOUT + 10  # seconds; how long to wait for other processes that start or stop the server
 UNUSED_PID = 2**30  # above the highest process id of any kernel
 # Messages of PostgreSQL while an earlier server is still shutting down.
 STILL_STOPPING = ("pre-existing shared memory block", "is another postmaster")
@@ -100,6 +101,8 @@ def start(local_dir: Path, archive: WalArchive | None = None) -> None:
     Raises EmbeddedServerError if the server cannot be started. Then it leaves no server behind that nobody uses.
     """
     global _users_lock
+    if _users_lock is not None:  # before the lock, which `restart_if_dead` may hold for minutes
+        return
     with _thread_lock:
         if _users_lock is not None:
             return
@@ -148,7 +151,7 @@ def _stop_using(local_dir: Path) -> None:
     global _users_lock
     if _users_lock is None or not local_dir.exists():
         return
-    with start_stop_lock(local_dir):
+    with contextlib.suppress(EmbeddedServerError), start_stop_lock(local_dir):
         os.close(_users_lock)  # forks of this process share the lock until they exit
         _users_lock = None
         _stop_unless_used(local_dir)
@@ -157,23 +160,40 @@ def _stop_using(local_dir: Path) -> None:
 def _stop_unless_used(local_dir: Path) -> None:
     users_lock = open_lock(local_dir / "postgres.users")
     try:
-        fcntl.flock(users_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return
+        is_used = not _try_lock(users_lock)
     finally:
         os.close(users_lock)
-    _stop_server(local_dir)
+    if not is_used:
+        _stop_server(local_dir)
 
 
 @contextlib.contextmanager
 def start_stop_lock(local_dir: Path) -> Iterator[None]:
-    """Hold the lock that lets one process at a time start or stop the server."""
+    """Hold the lock that lets one process at a time start, stop or upgrade the server.
+
+    Raises EmbeddedServerError if others hold it for too long.
+    """
     lock = open_lock(local_dir / "postgres.turn")
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        deadline = time.monotonic() + TURN_TIMEOUT
+        while not _try_lock(lock):
+            if time.monotonic() > deadline:
+                raise EmbeddedServerError(
+                    f"Another process has been starting, stopping or upgrading the database in {local_dir} for "
+                    f"{TURN_TIMEOUT} seconds. If it is stopped, end it."
+                )
+            time.sleep(0.05)
         yield
     finally:
         os.close(lock)
+
+
+def _try_lock(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def open_lock(path: Path) -> int:

@@ -1,10 +1,11 @@
 """GET /reports/{name} returns an error if the report cannot run or its result is wrong."""
 
 import pytest
-from django.db import connections
+from django.db import connection, connections, transaction
 
 from analytics.api.tests.helpers import get, rows
 from analytics.models import ReportRun
+from salesengine.database import WritingConnection
 from salesengine.tests.clients import problem_of
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reports"])
@@ -58,6 +59,14 @@ def test_a_slow_report_is_503(api, write_report):
 
     assert "The limit is 1 second " in detail
     assert last_outcome() == "timed out"
+
+
+def test_a_report_on_a_locked_table_is_503_after_the_limit_of_requests(api, write_report, monkeypatch):
+    monkeypatch.setattr(WritingConnection, "session", WritingConnection.session | {"lock_timeout": "200ms"})
+    write_report("SELECT name FROM country")
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("LOCK TABLE country IN ACCESS EXCLUSIVE MODE")
+        problem_of(get(api), 503, "database-unavailable")
 
 
 def test_a_result_that_fails_an_assertion_is_409(api, write_report):

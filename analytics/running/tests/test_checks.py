@@ -13,7 +13,7 @@ from django.core.management.base import SystemCheckError
 
 from analytics.definitions.reports import get_report, load_reports
 from analytics.running.checks import check_report_sql
-from analytics.running.errors import ReportDatabaseUnavailable, ReportFailed
+from analytics.running.errors import ReportDatabaseUnavailable, ReportFailed, TimedOut
 from analytics.running.runner import run
 from analytics.tests.helpers import documentation
 from sales.ingest.writer import record_sales
@@ -233,9 +233,10 @@ def test_the_sql_is_not_checked_while_migrations_are_pending(sql_dir, monkeypatc
     assert check_report_sql(["reports"]) == []
 
 
-def test_a_database_that_is_gone_is_no_error_of_a_report(sql_dir, monkeypatch):
+@pytest.mark.parametrize("error", [ReportDatabaseUnavailable, TimedOut])
+def test_a_database_that_is_gone_or_waits_for_a_lock_is_no_error_of_a_report(sql_dir, monkeypatch, error):
     def fail(report, bound):
-        raise ReportDatabaseUnavailable("probe.sql: the connection was lost")
+        raise error("probe.sql: the connection was lost")
 
     (sql_dir / "probe.sql").write_text(f"/*\n{HEADER}*/\nSELECT 1 AS one")
     monkeypatch.setattr("analytics.running.checks.result_columns", fail)

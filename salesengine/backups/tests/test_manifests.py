@@ -17,9 +17,10 @@ from salesengine.backups.manifests import (
     newest_backup,
     read_manifest,
 )
-from salesengine.backups.restoring import restore
+from salesengine.backups.restoring import _wait_until_ready, restore
 from salesengine.backups.taking import delete_old_backups
 from salesengine.backups.tests.helpers import make_backup
+from salesengine.embedded.server import UNUSED_PID
 from salesengine.tests.servers import empty_folder
 
 
@@ -38,6 +39,14 @@ def test_the_newest_backup_before_a_time_is_restored(tmp_path):
     assert newest_backup(tmp_path, at(1)) == first
     with pytest.raises(BackupUsageError, match="2021-01-07T01:00:00Z"):
         newest_backup(tmp_path, at(0))
+
+
+def test_a_server_that_is_killed_while_it_replays_the_log_is_not_waited_for(tmp_path):
+    pid_file, log = tmp_path / "postmaster.pid", tmp_path / "postgres.log"
+    pid_file.write_text(f"{UNUSED_PID}\n{tmp_path}\n1767225600\n5432\n.\n\n1 2\nstarting\n")
+    with pytest.raises(BackupError, match="was killed"):
+        _wait_until_ready(pid_file, log, None)
+    assert not pid_file.exists()
 
 
 def test_an_unfinished_backup_is_no_backup(tmp_path):

@@ -16,7 +16,7 @@ import pytest
 
 from salesengine.embedded import server as embedded
 from salesengine.embedded.archiving import ARCHIVE_COMMAND
-from salesengine.embedded.programs import let_others_read
+from salesengine.embedded.programs import EmbeddedServerError, let_others_read
 from salesengine.tests.servers import ROOT, connect_database
 
 pytestmark = pytest.mark.slow
@@ -132,6 +132,22 @@ def test_a_server_that_has_met_a_full_disk_is_stopped_at_once(local_dir):
     assert again.returncode == 1
     assert "No space left on device" in again.stderr
     assert left == []
+
+
+def test_a_process_that_uses_the_server_does_not_wait_while_it_is_restarted(local_dir, monkeypatch):
+    monkeypatch.setattr(embedded, "_users_lock", 0)
+    with ThreadPoolExecutor(1) as pool, embedded._thread_lock:  # as `restart_if_dead` does
+        pool.submit(embedded.start, local_dir).result(timeout=10)
+
+
+def test_a_start_does_not_wait_for_ever_for_another_process(local_dir, monkeypatch):
+    monkeypatch.setattr(embedded, "TURN_TIMEOUT", 0.2)
+    local_dir.mkdir()
+    with (
+        embedded.start_stop_lock(local_dir),
+        pytest.raises(EmbeddedServerError, match="Another process has been starting, stopping or upgrading"),
+    ):
+        embedded.start(local_dir)
 
 
 def test_a_fork_that_exits_leaves_the_server_running(local_dir, use):
