@@ -19,7 +19,6 @@ from salesengine.environment import (
     LONGEST_TIMEOUT,
     MAX_ARCHIVE_TIMEOUT,
     MAX_SESSION_HOURS,
-    NETWORK_OPTIONS,
     add_options,
     as_reports_role,
     cache_config,
@@ -107,7 +106,6 @@ if IS_LOCAL:
         "USER": embedded.DATABASE,
         "HOST": str(embedded.socket_dir(LOCAL_DIR)),
         "PORT": embedded.PORT,
-        "OPTIONS": {"connect_timeout": NETWORK_OPTIONS["connect_timeout"]},  # if the server is stopped
     }
     WAL_ARCHIVE = WalArchive(BACKUP_DIR / "wal", WAL_ARCHIVE_TIMEOUT) if BACKUP_DIR else None
 else:

@@ -11,6 +11,8 @@ from salesengine.embedded import server as embedded
 from salesengine.embedded.programs import BINARIES
 from salesengine.postgresql import base
 
+CONNECT_TIMEOUT = 3  # seconds; a server that is stopped accepts connections, but does not answer
+
 
 class DatabaseClient(client.DatabaseClient):
     """Run `manage.py dbshell` with the psql of the embedded server."""
@@ -29,7 +31,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def get_connection_params(self) -> dict[str, Any]:
         embedded.start(settings.LOCAL_DIR, settings.WAL_ARCHIVE)
-        return super().get_connection_params()
+        return {"connect_timeout": CONNECT_TIMEOUT} | super().get_connection_params()
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         try:

@@ -29,6 +29,7 @@ from pathlib import Path
 import psutil
 
 from salesengine.embedded.archiving import WalArchive
+from salesengine.embedded.locks import open_lock, start_stop_lock, try_lock
 from salesengine.embedded.programs import BINARIES, EmbeddedServerError, give_to_system_user, grant_access, run, say
 
 DATABASE = "salesengine"
@@ -36,7 +37,6 @@ PORT = 5432
 VERSION = "18"  # the major version of BINARIES
 UPGRADED = "postgres.upgraded"  # the folder of an upgraded data directory, until it takes the place of the old one
 START_TIMEOUT = 120  # seconds; after a crash the server replays its write-ahead log first
-TURN_TIMEOUT = START_TIMEOUT + 10  # seconds; how long to wait for other processes that start or stop the server
 UNUSED_PID = 2**30  # above the highest process id of any kernel
 # Messages of PostgreSQL while an earlier server is still shutting down.
 STILL_STOPPING = ("pre-existing shared memory block", "is another postmaster")
@@ -160,44 +160,11 @@ def _stop_using(local_dir: Path) -> None:
 def _stop_unless_used(local_dir: Path) -> None:
     users_lock = open_lock(local_dir / "postgres.users")
     try:
-        is_used = not _try_lock(users_lock)
+        is_used = not try_lock(users_lock)
     finally:
         os.close(users_lock)
     if not is_used:
         _stop_server(local_dir)
-
-
-@contextlib.contextmanager
-def start_stop_lock(local_dir: Path) -> Iterator[None]:
-    """Hold the lock that lets one process at a time start, stop or upgrade the server.
-
-    Raises EmbeddedServerError if others hold it for too long.
-    """
-    lock = open_lock(local_dir / "postgres.turn")
-    try:
-        deadline = time.monotonic() + TURN_TIMEOUT
-        while not _try_lock(lock):
-            if time.monotonic() > deadline:
-                raise EmbeddedServerError(
-                    f"Another process has been starting, stopping or upgrading the database in {local_dir} for "
-                    f"{TURN_TIMEOUT} seconds. If it is stopped, end it."
-                )
-            time.sleep(0.05)
-        yield
-    finally:
-        os.close(lock)
-
-
-def _try_lock(lock: int) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def open_lock(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 
 
 def _make_cluster(local_dir: Path) -> None:

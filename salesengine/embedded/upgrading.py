@@ -1,6 +1,5 @@
 """Upgrade the data of the private PostgreSQL from an older major version."""
 
-import fcntl
 import os
 import re
 import shutil
@@ -8,6 +7,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from salesengine.embedded.locks import open_lock, start_stop_lock, try_lock
 from salesengine.embedded.programs import (
     BINARIES,
     WHEEL,
@@ -18,7 +18,7 @@ from salesengine.embedded.programs import (
     run,
     say,
 )
-from salesengine.embedded.server import DATABASE, UPGRADED, VERSION, init_cluster, open_lock, start_stop_lock
+from salesengine.embedded.server import DATABASE, UPGRADED, VERSION, init_cluster
 
 OLD_BINARIES = {"16": WHEEL / "pginstall" / "bin"}
 
@@ -33,9 +33,8 @@ def upgrade(local_dir: Path) -> Path | None:
     with start_stop_lock(local_dir):
         users_lock = open_lock(local_dir / "postgres.users")
         try:
-            fcntl.flock(users_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise EmbeddedServerError("The service or a command uses the database. Stop it first.") from None
+            if not try_lock(users_lock):
+                raise EmbeddedServerError("The service or a command uses the database. Stop it first.")
         finally:
             os.close(users_lock)
         if data_dir.exists():

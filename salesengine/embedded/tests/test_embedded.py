@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from salesengine.embedded import locks
 from salesengine.embedded import server as embedded
 from salesengine.embedded.archiving import ARCHIVE_COMMAND
 from salesengine.embedded.programs import EmbeddedServerError, let_others_read
@@ -141,7 +142,7 @@ def test_a_process_that_uses_the_server_does_not_wait_while_it_is_restarted(loca
 
 
 def test_a_start_does_not_wait_for_ever_for_another_process(local_dir, monkeypatch):
-    monkeypatch.setattr(embedded, "TURN_TIMEOUT", 0.2)
+    monkeypatch.setattr(locks, "START_STOP_TIMEOUT", 0.2)
     local_dir.mkdir()
     with (
         embedded.start_stop_lock(local_dir),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from salesengine.embedded import server as embedded
+from salesengine.embedded.locks import open_lock
 from salesengine.tests.faults.database import Postgres
 from salesengine.tests.faults.kinds_deployments import second_service
 from salesengine.tests.faults.lane import Lane, injection, needs_compiler, rare
@@ -32,7 +32,7 @@ def restore_under_load(lane: Lane) -> None:
         for order in request.orders()
     }
     with ExitStack() as stack:
-        users = embedded.open_lock(lane.folder / "postgres.users")
+        users = open_lock(lane.folder / "postgres.users")
         stack.callback(os.close, users)
         fcntl.flock(users, fcntl.LOCK_SH)  # otherwise the commands would stop the database when they end
         folder = stack.enter_context(empty_folder())
