@@ -139,9 +139,10 @@ def read_list(name: str, default: list[str]) -> list[str]:
 def read_host(name: str, default: str) -> str:
     """Read a host name or an IP address, and put an IPv6 address into brackets, as URLs need it."""
     text: str = env(name, default="").strip() or default
+    in_brackets = re.fullmatch(r"\[(.*)\]", text)
     with suppress(ValueError):
-        return f"[{IPv6Address(text)}]"
-    if re.search("[/:]", text) and not text.startswith("["):
+        return f"[{IPv6Address(in_brackets[1] if in_brackets else text)}]"
+    if re.search(r"[/:\[]", text):
         raise ImproperlyConfigured(f"{name} is {text!r}, but must be a host name or an IP address, without a port")
     return text
 

@@ -172,7 +172,7 @@ MIDDLEWARE = [
     "salesengine.http.middleware.UnreadBodyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "salesengine.http.middleware.HostMiddleware",
+    "django.middleware.common.CommonMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "salesengine.accounts.sessions.SkipWithKey",  # the rest is for staff
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -58,7 +58,7 @@ def check_report_sql(databases: Sequence[str] | None = None, **_: Any) -> list[C
     try:
         return [error for report in load_reports() for error in _errors(report)]
     except CANNOT_CHECK as error:
-        message = "the SQL of the reports was not checked, because their database is unavailable"
+        message = "the SQL of the reports was not checked, because their database is unavailable or a table is locked"
         return [Warning(message, hint=str(error), id="analytics.W001")]
 
 

@@ -137,7 +137,8 @@ class Query:
         limit = min(self.timeout * 1000, MAX_TIMEOUT - 1000)
         with self.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            cursor.execute(f"SET LOCAL lock_timeout = '{WritingConnection.session.get('lock_timeout', '0')}'")
+            if lock_timeout := WritingConnection.session.get("lock_timeout"):  # not in commands
+                cursor.execute(f"SET LOCAL lock_timeout = '{lock_timeout}'")  # a SELECT would take the snapshot
             cursor.execute(KEEP_MONTHS)
             cursor.execute(
                 """

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from select import select
+from select import poll
 from typing import Any
 
 from typing_extensions import Buffer
@@ -22,7 +22,7 @@ READ_SIZE = 1_000_000  # bytes per read where nothing is parsed
 GZIP = b"\x1f\x8b"
 BOM = b"\xef\xbb\xbf"
 STDIN = "-"
-POLL_INTERVAL = 0.2  # seconds
+POLL_INTERVAL = 200  # milliseconds
 
 
 class ImportFileError(Exception):
@@ -100,6 +100,8 @@ class _RewindableStream(io.RawIOBase):
 
     def __init__(self, source: io.FileIO) -> None:
         self.source = source
+        self.poll = poll()
+        self.poll.register(source)
         self.record = tempfile.TemporaryFile()  # noqa: SIM115  # closed by `close`
         self.recorded = self.position = 0
         self.recording = self.reading = True
@@ -133,7 +135,7 @@ class _RewindableStream(io.RawIOBase):
         return int(number)
 
     def _wait(self) -> None:
-        while self.reading and not select([self.source], [], [], POLL_INTERVAL)[0]:
+        while self.reading and not self.poll.poll(POLL_INTERVAL):
             pass
         if not self.reading:
             raise ImportFileError("was not read to its end")

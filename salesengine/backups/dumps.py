@@ -59,10 +59,11 @@ def _run_client(program: str, *options: str) -> None:
     if path is None:
         raise BackupError(f"{program} is missing. Install PostgreSQL's client programs (Debian: postgresql-client).")
     arguments, environment = connection.client.settings_to_cmd_args_env(connection.settings_dict, [])
-    *server, name = arguments[1:]  # those of psql
-    network = {name: connection.settings_dict["OPTIONS"][name] for name in NETWORK_OPTIONS}
+    name = connection.settings_dict["NAME"]  # empty if a service file has it
+    server = arguments[1:-1] if name else arguments[1:]  # those of psql, without the name
+    network = {option: connection.settings_dict["OPTIONS"][option] for option in NETWORK_OPTIONS}
     finished = subprocess.run(
-        [path, *server, f"--dbname={make_conninfo(dbname=name, **network)}", *options],
+        [path, *server, f"--dbname={make_conninfo(dbname=name or None, **network)}", *options],
         env=os.environ | (environment or {}),
         capture_output=True,
         text=True,

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-import psutil
 from django.utils import timezone
 
 from salesengine.backups.manifests import (
@@ -24,7 +23,7 @@ from salesengine.backups.manifests import (
 )
 from salesengine.backups.programs import run_with_progress
 from salesengine.embedded.programs import BINARIES, EmbeddedServerError, give_to_system_user, grant_access, run, say
-from salesengine.embedded.server import SERVER_OPTIONS
+from salesengine.embedded.server import SERVER_OPTIONS, is_server
 
 NEW_DATA = "postgres.new"
 NEW_WAL = "wal.new"
@@ -121,10 +120,10 @@ def _wait_until_ready(pid_file: Path, log: Path, at: datetime.datetime | None) -
     """Wait until the server has replayed the log. pg_ctl does not wait for that. Raises BackupError if it ends."""
     while True:
         try:
-            pid, *_, state = pid_file.read_text().split()
-            if state == "ready":
+            words = pid_file.read_text().split()
+            if words[-1:] == ["ready"]:
                 return
-            if not psutil.pid_exists(int(pid)):
+            if words and not is_server(pid_file.parent, int(words[0])):
                 pid_file.unlink()  # pg_ctl could not stop a dead server
                 raise BackupError("PostgreSQL was killed while it replayed the log. The machine may lack memory.")
         except FileNotFoundError:

@@ -11,7 +11,7 @@ from salesengine.embedded import server as embedded
 from salesengine.embedded.programs import BINARIES
 from salesengine.postgresql import base
 
-CONNECT_TIMEOUT = 3  # seconds; a server that is stopped accepts connections, but does not answer
+CONNECT_TIMEOUT = 3  # seconds; a server that is suspended (SIGSTOP) accepts connections, but does not answer
 
 
 class DatabaseClient(client.DatabaseClient):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from salesengine.embedded.programs import EmbeddedServerError
 
-START_STOP_TIMEOUT = 130  # seconds; longer than a server may take to start
+START_STOP_TIMEOUT = 200  # seconds; longer than a start that fails and the stop after it
 
 
 def open_lock(path: Path) -> int:

@@ -151,10 +151,13 @@ def _stop_using(local_dir: Path) -> None:
     global _users_lock
     if _users_lock is None or not local_dir.exists():
         return
-    with contextlib.suppress(EmbeddedServerError), start_stop_lock(local_dir):
-        os.close(_users_lock)  # forks of this process share the lock until they exit
-        _users_lock = None
-        _stop_unless_used(local_dir)
+    try:
+        with start_stop_lock(local_dir):
+            os.close(_users_lock)  # forks of this process share the lock until they exit
+            _users_lock = None
+            _stop_unless_used(local_dir)
+    except EmbeddedServerError as error:
+        say(str(error))
 
 
 def _stop_unless_used(local_dir: Path) -> None:
@@ -255,9 +258,11 @@ def _fatal_lines(local_dir: Path, started: float) -> list[str]:
 def _stop_server(local_dir: Path) -> None:
     """Stop the server, unless it has died already.
 
-    One that recovers from a crash has nothing to write. An orderly stop of it never ends if the disk is full.
+    One that recovers from a crash has nothing to write. An orderly stop of it never ends if the disk is full. One that
+    is stopping already may still have to archive its log.
     """
-    mode = "fast" if _is_ready(local_dir) else "immediate"
+    is_orderly = _is_ready(local_dir) or _state(local_dir) == "stopping"
+    mode = "fast" if is_orderly else "immediate"
     try:
         _pg_ctl(local_dir, "stop", "-m", mode)
     except EmbeddedServerError as error:
@@ -266,6 +271,13 @@ def _stop_server(local_dir: Path) -> None:
     if (sockets := socket_dir(local_dir)) != local_dir / "postgres":
         with contextlib.suppress(OSError):
             sockets.rmdir()
+
+
+def _state(local_dir: Path) -> str:
+    """Return the last word of the pid file: starting, ready or stopping, or "" without a server."""
+    with contextlib.suppress(FileNotFoundError):
+        return "".join((local_dir / "postgres" / "postmaster.pid").read_text().split()[-1:])
+    return ""
 
 
 def _make_socket_dir(local_dir: Path) -> None:
@@ -299,16 +311,16 @@ def _remove_stale_pid(local_dir: Path) -> None:
         pid, *rest = pid_file.read_text().splitlines(keepends=True) or [""]
         if not pid.strip().isdecimal():  # for example, the disk was full
             pid_file.unlink()
-        elif not _is_server(local_dir, int(pid)):
+        elif not is_server(local_dir / "postgres", int(pid)):
             pid_file.write_text("".join([f"{UNUSED_PID}\n", *rest]))
             (socket_dir(local_dir) / f".s.PGSQL.{PORT}.lock").unlink(missing_ok=True)
 
 
-def _is_server(local_dir: Path, pid: int) -> bool:
-    """Return whether this process is a running server on the data of `local_dir`."""
+def is_server(data_dir: Path, pid: int) -> bool:
+    """Return whether this process is a running server on these data."""
     try:
         process = psutil.Process(pid)
-        return process.status() != psutil.STATUS_ZOMBIE and local_dir / "postgres" == Path(process.cwd())
+        return process.status() != psutil.STATUS_ZOMBIE and data_dir == Path(process.cwd())
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         return False
 

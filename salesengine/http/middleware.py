@@ -1,12 +1,11 @@
-"""Middleware: unread request bodies, the Host of health checks, incomplete forms, and pages for database errors."""
+"""Middleware that reads unread request bodies, refuses incomplete forms, and shows pages for database errors."""
 
 import logging
 from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, HttpResponsePermanentRedirect
-from django.middleware.common import CommonMiddleware
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.deprecation import MiddlewareMixin
 
@@ -21,7 +20,6 @@ from salesengine.http.errors import (
 logger = logging.getLogger(__name__)
 
 CHUNK_SIZE = 65_536  # bytes
-HEALTH_CHECKS = {"/healthz", "/readyz"}
 BODY_INCOMPLETE = "salesengine.body_incomplete"  # key in request.META, set if the rest of the body will never arrive
 EVENT_COUNT = "salesengine.event_count"  # key in request.META, for the log
 WAITED = "salesengine.waited"  # key in request.META: the seconds that the client asked to wait, which are not slow
@@ -56,13 +54,6 @@ def discard_body(request: HttpRequest) -> bool:
                 return True
             remaining -= len(chunk)
     return False
-
-
-class HostMiddleware(CommonMiddleware):
-    """Refuse a Host that is not in ALLOWED_HOSTS, except for health checks: probes name an IP address."""
-
-    def process_request(self, request: HttpRequest) -> HttpResponsePermanentRedirect | None:
-        return None if request.path_info in HEALTH_CHECKS else super().process_request(request)
 
 
 class IncompleteFormMiddleware(MiddlewareMixin):

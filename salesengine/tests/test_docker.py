@@ -9,6 +9,7 @@ import time
 import tomllib
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 from django.conf import settings
@@ -246,6 +247,7 @@ def test_the_healthcheck_passes_only_while_the_service_runs():
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
         "ENV_FILE": os.devnull,
         "ALLOWED_HOSTS": "sales.example.com",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}",  # its middleware builds a URL of the request
         "SECURE_SSL_REDIRECT": "true",
         "PORT": str(free_port()),
     }
@@ -259,6 +261,9 @@ def test_the_healthcheck_passes_only_while_the_service_runs():
             deadline = time.monotonic() + 90
             while not (became_healthy := is_healthy()) and time.monotonic() < deadline:
                 time.sleep(0.1)
+            address = f"http://127.0.0.1:{environment['PORT']}"
+            statuses = [httpx.get(f"{address}{path}").status_code for path in ("/readyz", "/feedback")]
         finally:
             service.terminate()
     assert became_healthy
+    assert statuses == [503, 400]  # probes need no allowed host

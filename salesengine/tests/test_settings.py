@@ -318,7 +318,9 @@ def test_an_ipv6_address_to_listen_on_gets_brackets(tmp_path, host, expected):
     assert (settings["HOST"], settings["API_KEY_REQUIRED"]) == (expected, expected != "[::1]")
 
 
-@pytest.mark.parametrize("host", ["localhost:9000", "http://localhost", "127.0.0.1/8", "::1:8000:x"])
+@pytest.mark.parametrize(
+    "host", ["localhost:9000", "http://localhost", "127.0.0.1/8", "::1:8000:x", "[::1]:8000", "[::1"]
+)
 def test_a_host_with_a_port_or_a_scheme_is_an_error(host):
     assert f"HOST is {host!r}, but must be a host name or an IP address" in failure(**PRODUCTION, HOST=host)
 

@@ -48,10 +48,12 @@ def standard_input(content, monkeypatch):
 
     writer = threading.Thread(target=write)
     writer.start()
-    with io.TextIOWrapper(os.fdopen(reading, "rb")) as stdin:
-        monkeypatch.setattr("sys.stdin", stdin)
-        yield
-    writer.join()
+    try:
+        with io.TextIOWrapper(os.fdopen(reading, "rb")) as stdin:
+            monkeypatch.setattr("sys.stdin", stdin)
+            yield
+    finally:
+        writer.join()
 
 
 def import_sales(*arguments):

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def sales(monkeypatch):
     monkeypatch.setattr(folding, "FOLD_INTERVAL", 10**9)  # so that the last sale stays unfolded
     monkeypatch.setattr(folding, "SALES_INTERVAL", 10**9)
-    monkeypatch.setattr(folding.making, "is_due", lambda days: False)
+    monkeypatch.setattr(folding.making, "is_due", lambda days: False)  # a missing partition would start a fold
     record_sales([trade(REVENUE="1.5"), trade("3", "4")])
     folding.fold()
     record_sales([trade(DATE_PAYMENT="2021-01-08")])
