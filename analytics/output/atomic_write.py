@@ -4,7 +4,7 @@ import errno
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,10 +17,10 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 
     Raises OSError if the file cannot be written. Then, or if the body raises, a file that was at `path` is unchanged.
     """
-    try:
+    with suppress(RuntimeError):  # for a loop of links, by Python before 3.13
         path = path.resolve()  # replace the target of a symbolic link, not the link
-    except RuntimeError:  # by Python before 3.13
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from None
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
     if not path.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, f"there is no folder {path.parent}", str(path))
     if path.exists() and not path.is_file():
