@@ -155,6 +155,7 @@ def test_a_process_that_uses_the_server_does_not_wait_while_it_is_restarted(loca
 
 def test_a_start_does_not_wait_for_ever_for_another_process(local_dir, monkeypatch):
     monkeypatch.setattr(locks, "START_STOP_TIMEOUT", 0.2)
+    monkeypatch.setattr(embedded, "_users_lock", None)  # this process may use the tests' server
     local_dir.mkdir()
     with (
         embedded.start_stop_lock(local_dir),
