@@ -13,6 +13,18 @@ from salesengine.tests.servers import connect_database, empty_folder, new_folder
 pytestmark = pytest.mark.slow
 
 
+def test_a_url_that_names_a_service_is_dumped(tmp_path):
+    with new_folder() as local_dir, serve(local_dir):
+        services = tmp_path / "services.conf"
+        services.write_text(f"[sales]\nhost={socket_dir(local_dir)}\nuser=salesengine\ndbname=salesengine\n")
+        settings = {"PATH": f"{BINARIES}:{os.environ['PATH']}", "PGSERVICEFILE": str(services)}
+        url = production("postgres:///?service=sales")
+        dumped = run_command(local_dir, "backup", "--to", tmp_path / "dumps", **url | settings)
+
+        assert dumped.returncode == 0, dumped.stderr
+        assert (tmp_path / "dumps" / dumped.stdout.strip()).exists()
+
+
 def test_a_dump_restores_into_an_empty_database_only():
     with new_folder() as local_dir, empty_folder() as dumps, serve(local_dir):
         server = f"postgres://salesengine@//{socket_dir(local_dir)}"
